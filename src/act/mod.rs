@@ -1,0 +1,1 @@
+//! Carries out `Cleared` steps: lease, journal, one effect, verify; it has no choices of its own.

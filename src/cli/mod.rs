@@ -1,0 +1,1 @@
+//! Chooses a face, loads files, starts the engine, drains; no logic.

@@ -1,0 +1,1 @@
+//! Turns the wheel: see, foresee, plan, clear, act, learn. Owns the only clock and the only dice.

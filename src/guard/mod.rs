@@ -1,0 +1,1 @@
+//! May this be done now? The only maker of `Cleared`, and the home of the `Hands` that take it; it performs no effect.

@@ -1,0 +1,1 @@
+//! Judges shadow runs, builds profiles and scores forecasts: outcomes in, beliefs out; it changes nothing in the world.
