@@ -1,1 +1,7 @@
 //! May this be done now? The only maker of `Cleared`, and the home of the `Hands` that take it; it performs no effect.
+
+mod cleared;
+mod hands;
+
+pub use cleared::{Cleared, Held, Law, Lease};
+pub use hands::Hands;

@@ -1,9 +1,41 @@
 //! Ids, units and the nouns that rooms exchange; it computes nothing beyond small conversions and does no IO.
 
+mod beliefs;
+mod history;
 mod ids;
+mod job;
+mod outcome;
+mod outlook;
+mod plan;
+mod policy;
+mod profile;
 mod seen;
+mod target;
 mod units;
+mod world;
 
+pub use beliefs::*;
+pub use history::*;
 pub use ids::*;
+pub use job::JobSpec;
+pub use outcome::*;
+pub use outlook::*;
+pub use plan::*;
+pub use policy::*;
+pub use profile::*;
 pub use seen::Seen;
+pub use target::*;
 pub use units::*;
+pub use world::*;
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future without a name, so that traits of the mind can be kept by rooms that wait.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Looks at the cluster. The real one, the sandbox and recorded ones are seen alike.
+pub trait Eyes: Send + Sync {
+    /// One look; parts that cannot be read come back as `Seen::Unknown`, never as an error.
+    fn look(&self, now: Moment) -> Later<'_, World>;
+}

@@ -1,0 +1,232 @@
+//! What faces may know: one serialisable picture of the whole loop, and the few things they may ask for.
+
+use crate::model::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    Observe,
+    Act,
+}
+
+/// How a portion is; worst first when sorted in reverse.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    #[default]
+    Good,
+    Unknown,
+    /// Foreseen: it will need something that is being prepared or already stands ready.
+    Watch,
+    Moving,
+    Breach,
+}
+
+/// One point of a chart's past: when, what was, and what had been forecast for it (10 %, 50 %, 90 %).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastPoint {
+    pub at: Moment,
+    pub rate: f64,
+    pub p99: f64,
+    pub success: f64,
+    pub forecast: Option<(f64, f64, f64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BandPoint {
+    pub at: Moment,
+    pub low: f64,
+    pub mid: f64,
+    pub high: f64,
+}
+
+/// One instance behind a portion's front.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    pub alloc: AllocId,
+    pub job: JobId,
+    pub node: String,
+    pub site: Site,
+    /// `primary` or `standby`.
+    pub role: String,
+    pub ready: bool,
+    pub desired: Share,
+    /// Realised share in the SRV answers of the gateways, if they could be read.
+    pub observed: Option<Share>,
+    pub cpu: Option<Mhz>,
+    pub memory: Option<MiB>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowView {
+    pub id: ShadowId,
+    pub portion: PortionId,
+    pub site: Site,
+    pub class: NodeClass,
+    /// `starting`, `measuring`, `stopping`, `done`.
+    pub state: String,
+    pub since: Moment,
+    pub verdict: Option<String>,
+}
+
+/// Why a shadow would be worth running, as the chooser weighed it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateView {
+    pub portion: PortionId,
+    pub site: Site,
+    pub class: NodeClass,
+    pub use_probability: f64,
+    pub unknown: f64,
+    pub cost: f64,
+    pub value: f64,
+    pub due_in: Option<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortionView {
+    pub id: PortionId,
+    pub workload: String,
+    pub groups: Vec<Group>,
+    pub depends_on: Vec<PortionId>,
+    pub front: Option<ServiceName>,
+    pub health: Health,
+    /// One sentence: what is wrong or what is being done.
+    pub sentence: String,
+    /// Why it cannot be shadowed, if so.
+    pub not_shadowable: Option<String>,
+    pub slo: Slo,
+    pub traffic: Option<Traffic>,
+    pub instances: Vec<InstanceView>,
+    /// Observed requests a second the ready instances can take within the SLO, by profile.
+    pub capacity: Option<Rps>,
+    pub past: Vec<PastPoint>,
+    pub band: Vec<BandPoint>,
+    pub model: String,
+    pub because: String,
+    pub coverage_80: Option<f64>,
+    pub profiles: Vec<Profile>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteView {
+    pub site: Site,
+    /// `edge` or `provider`, from the node's meta `kind`, if given.
+    pub kind: String,
+    pub nodes_up: usize,
+    pub nodes: usize,
+    pub capacity: Resources,
+    pub reserved: Resources,
+    pub used: Resources,
+    /// That it fails within the horizon.
+    pub hazard: Probability,
+    pub reachable: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    pub id: NodeId,
+    pub name: String,
+    pub site: Site,
+    pub class: NodeClass,
+    pub status: NodeStatus,
+    pub eligible: bool,
+    pub capacity: Resources,
+    pub reserved: Resources,
+    pub used: Resources,
+    pub hazard: Probability,
+    pub portions: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    pub id: StepId,
+    pub verb: String,
+    pub portion: Option<PortionId>,
+    pub cause: Cause,
+    pub why: String,
+    /// `intended`, `applied`, `verified`, `held: …`, …
+    pub state: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogKind {
+    Portion,
+    Shadow,
+    Verdict,
+    Forecast,
+    Plan,
+    Held,
+    Effect,
+    Verification,
+    Fault,
+    Lesson,
+    Notice,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub at: Moment,
+    /// Grows by one a line; a face follows the log by it.
+    pub seq: u64,
+    pub kind: LogKind,
+    pub cause: Option<Cause>,
+    pub portion: Option<PortionId>,
+    pub text: String,
+}
+
+/// The eight steps of the loop and how often each has really happened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    pub portions: u64,
+    pub shadows: u64,
+    pub measurements: u64,
+    pub profiles: u64,
+    pub forecasts: u64,
+    pub preallocations: u64,
+    pub switchovers: u64,
+    pub failbacks: u64,
+    pub lessons: u64,
+    pub held: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    pub at: Moment,
+    pub cycle: u64,
+    pub mode: Mode,
+    /// `hold` is set, or cannot be read.
+    pub hold: Option<String>,
+    pub leader: String,
+    pub epoch: Epoch,
+    /// What cannot be seen now, one sentence each.
+    pub blind: Vec<String>,
+    pub portions: Vec<PortionView>,
+    pub sites: Vec<SiteView>,
+    pub links: Vec<Link>,
+    pub nodes: Vec<NodeView>,
+    pub shadows: Vec<ShadowView>,
+    pub candidates: Vec<CandidateView>,
+    pub steps: Vec<StepView>,
+    pub waiting: Vec<Waiting>,
+    pub hazards: Vec<Hazard>,
+    pub log: Vec<LogLine>,
+    pub tally: Tally,
+    pub coverage_80: Option<f64>,
+    pub reaction_ms: Vec<f64>,
+}
+
+/// What a person may ask of the engine; each goes through planner and guard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    Hold { on: bool },
+    Abort,
+    StartShadow { portion: PortionId, site: Site },
+    StopShadow { shadow: ShadowId },
+    Switch { portion: PortionId, to: Site },
+}

@@ -1,0 +1,81 @@
+//! A Nomad job as Nomad's API gives it. Kept as JSON, so that fields of newer Nomads survive a round trip.
+
+use super::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobSpec(pub Value);
+
+impl JobSpec {
+    pub fn id(&self) -> JobId {
+        JobId::new(self.text("ID"))
+    }
+    pub fn text(&self, key: &str) -> &str {
+        self.0.get(key).and_then(Value::as_str).unwrap_or("")
+    }
+    pub fn modify_index(&self) -> u64 {
+        self.0
+            .get("JobModifyIndex")
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    }
+    pub fn stopped(&self) -> bool {
+        self.0.get("Stop").and_then(Value::as_bool).unwrap_or(false)
+    }
+    pub fn meta(&self, key: &str) -> Option<&str> {
+        self.0.get("Meta")?.get(key)?.as_str()
+    }
+    pub fn groups(&self) -> impl Iterator<Item = &Value> {
+        list(&self.0, "TaskGroups")
+    }
+    pub fn group(&self, name: &Group) -> Option<&Value> {
+        self.groups()
+            .find(|g| g.get("Name").and_then(Value::as_str) == Some(name.as_str()))
+    }
+    pub fn count(&self, name: &Group) -> u64 {
+        self.group(name)
+            .and_then(|g| g.get("Count"))
+            .and_then(Value::as_u64)
+            .unwrap_or(1)
+    }
+    /// What one allocation of the group asks for: its tasks' CPU and memory, its disk, its bandwidth.
+    pub fn needs(&self, name: &Group) -> Resources {
+        let Some(group) = self.group(name) else {
+            return Resources::default();
+        };
+        let mut sum = Resources {
+            disk: MiB(number(
+                group.get("EphemeralDisk").unwrap_or(&Value::Null),
+                "SizeMB",
+            )),
+            ..Resources::default()
+        };
+        for network in list(group, "Networks") {
+            sum.network = sum.network + Mbps(number(network, "MBits"));
+        }
+        for task in list(group, "Tasks") {
+            if let Some(r) = task.get("Resources") {
+                sum.cpu = sum.cpu + Mhz(number(r, "CPU"));
+                sum.memory = sum.memory + MiB(number(r, "MemoryMB"));
+                for network in list(r, "Networks") {
+                    sum.network = sum.network + Mbps(number(network, "MBits"));
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// The items of a list field; a missing or `null` list is empty, as Nomad means it.
+pub(crate) fn list<'a>(v: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    v.get(key)
+        .and_then(Value::as_array)
+        .map(|a| a.iter())
+        .unwrap_or_default()
+}
+
+fn number(v: &Value, key: &str) -> f64 {
+    v.get(key).and_then(Value::as_f64).unwrap_or(0.0)
+}

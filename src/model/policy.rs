@@ -1,0 +1,133 @@
+//! What people want: one `Policy` a workload, as read from `policies/*.hcl`.
+
+use super::*;
+use serde::{Deserialize, Serialize};
+
+/// What clients may expect: `quantile` of latency within `latency`, `success` of requests answered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    pub quantile: f64,
+    pub latency: Millis,
+    pub success: f64,
+}
+
+/// What shadows and standbys may cost, and how much of them may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Core-hours of shadows a day (a day is the policy's `season`).
+    pub shadow: CoreHours,
+    /// Core-hours of standbys a day.
+    pub standby: CoreHours,
+    pub max_shadows: usize,
+    pub max_standbys: usize,
+}
+
+/// How traffic is moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ramp {
+    /// Shares of the receiving side, rising, the last one is 100 %.
+    pub steps: Vec<Share>,
+    /// How long a step is watched before the next one.
+    pub soak: Span,
+    /// How long everything must be well before traffic goes back.
+    pub settle: Span,
+    /// How long the old side stays warm after 100 % was observed.
+    pub warm: Span,
+    /// Requests that a step must have seen before it can be judged.
+    pub min_samples: u64,
+}
+
+/// A daily window (minutes of the UTC day) without shadows and planned moves; it may cross midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    pub from_minute: u16,
+    pub to_minute: u16,
+}
+
+/// Where a portion's data may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Data {
+    Free,
+    /// The data must stay at these sites, and the portion with it.
+    Stays(Vec<Site>),
+}
+
+/// What a shadow's calls to its upstreams reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upstreams {
+    Stub,
+    ProductionReadonly,
+}
+
+/// Where a portion's traffic figures are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Exposition endpoints on the clients' side (`http://…/metrics`); empty: the instances' own `path`.
+    pub clients: Vec<String>,
+    /// Path on each instance.
+    pub path: String,
+    pub requests: String,
+    pub duration: String,
+    /// `label=value` that marks a request that failed, e.g. `outcome=lost`.
+    pub failed: String,
+    /// `label=value` pairs every sample must carry, e.g. `service=shop-web`.
+    pub only: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortionPolicy {
+    pub id: PortionId,
+    pub job: JobId,
+    pub groups: Vec<Group>,
+    /// The service that clients resolve; its entries are foreshadow's own (owner `front`).
+    pub front: Option<ServiceName>,
+    /// Port label of the instances behind the front.
+    pub port: String,
+    /// Path of a request that stands for the load (GET), and of the health check.
+    pub path: String,
+    pub health: String,
+    pub depends_on: Vec<PortionId>,
+    pub slo: Slo,
+    pub data: Data,
+    pub upstreams: Upstreams,
+    pub metrics: Metrics,
+    /// Whether the operator allows shadows and standbys of it at all.
+    pub shadow: bool,
+    pub standby: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    pub workload: String,
+    pub portions: Vec<PortionPolicy>,
+    /// 0 (prepare for everything) to 1 (prepare for nothing but the likely).
+    pub risk_tolerance: f64,
+    pub budget: Budget,
+    /// Sites where shadows and standbys may run.
+    pub sites: Vec<Site>,
+    pub ramp: Ramp,
+    pub quiet: Vec<Quiet>,
+    /// Services never touched (Consul, Nomad and foreshadow themselves always are).
+    pub deny: Vec<ServiceName>,
+    /// Step of the demand history.
+    pub step: Span,
+    /// The calendar's season, if the operator knows it (a day by default).
+    pub season: Span,
+    /// How far ahead the outlook looks.
+    pub horizon: Span,
+    /// The highest request rate that simulations scale a trace to.
+    pub peak_rps: Rps,
+}
+
+impl Policy {
+    pub fn portion(&self, id: &PortionId) -> Option<&PortionPolicy> {
+        self.portions.iter().find(|p| &p.id == id)
+    }
+    pub fn by_front(&self, front: &ServiceName) -> Option<&PortionPolicy> {
+        self.portions
+            .iter()
+            .find(|p| p.front.as_ref() == Some(front))
+    }
+}

@@ -1,0 +1,61 @@
+//! What a portion does on a kind of resource, as shadows measured it.
+
+use super::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProfileKey {
+    pub portion: PortionId,
+    pub release: Release,
+    pub site: Site,
+    pub class: NodeClass,
+}
+
+/// One load and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadPoint {
+    pub rate: Rps,
+    pub requests: u64,
+    pub failed: u64,
+    pub p50: Millis,
+    pub p90: Millis,
+    pub p99: Millis,
+    pub at_slo: Millis,
+    /// Within the SLO at this load.
+    pub good: bool,
+}
+
+/// One finished measurement of one instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    pub key: ProfileKey,
+    pub at: Moment,
+    pub points: Vec<LoadPoint>,
+    /// Highest load within the SLO; the highest one tried when all were good.
+    pub knee: Rps,
+    /// The knee lies above the highest load tried.
+    pub knee_open: bool,
+    pub cpu_a_request: f64,
+    pub memory: MiB,
+    /// From register to the first passing check.
+    pub startup: Span,
+    /// Ended early because production suffered, or because it was clearly bad.
+    pub cut_short: Option<String>,
+}
+
+/// What is believed of one instance of a portion there, from all measurements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    pub key: ProfileKey,
+    pub knee: Rps,
+    /// Standard deviation of the knee between runs (with a prior's share when runs are few).
+    pub knee_spread: Rps,
+    /// MHz·s of CPU a request.
+    pub cpu_a_request: f64,
+    pub memory: MiB,
+    pub startup: Span,
+    pub curve: Vec<LoadPoint>,
+    pub runs: u32,
+    pub samples: u64,
+    pub at: Moment,
+}

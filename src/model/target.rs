@@ -1,0 +1,106 @@
+//! The share each instance of a service should have: what the leader writes, and what gateways say they did.
+
+use super::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One instance behind a front.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    pub alloc: AllocId,
+    pub address: String,
+    pub port: u16,
+    pub node: NodeId,
+    pub site: Site,
+    /// Path of its HTTP health check.
+    pub health: String,
+    /// 0: registered and checked, but in maintenance, so that clients are not given it.
+    pub share: Share,
+}
+
+/// `foreshadow/target/<service>`: shares sum to 100 % over a non-empty set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    pub service: ServiceName,
+    pub plan: PlanId,
+    pub parent: Option<PlanId>,
+    pub epoch: Epoch,
+    pub instances: Vec<Instance>,
+    /// The switch that would be done for each failure domain, already cleared.
+    pub contingencies: Vec<Contingency>,
+    /// The KV entry's ModifyIndex; 0 before it was written. Not part of the written document.
+    #[serde(skip)]
+    pub index: u64,
+}
+
+impl Target {
+    pub fn shares(&self) -> BTreeMap<AllocId, Share> {
+        self.instances
+            .iter()
+            .map(|i| (i.alloc.clone(), i.share))
+            .collect()
+    }
+    pub fn share_of(&self, alloc: &AllocId) -> Share {
+        self.instances
+            .iter()
+            .find(|i| &i.alloc == alloc)
+            .map_or(Share::NONE, |i| i.share)
+    }
+}
+
+/// What to do at once when `domain` fails.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contingency {
+    pub domain: Domain,
+    /// Instances that are lost with it.
+    pub lost: Vec<AllocId>,
+    pub shares: BTreeMap<AllocId, Share>,
+}
+
+/// `foreshadow/applied/<gateway>/<service>`: what a gateway did to its own agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    pub gateway: GatewayId,
+    pub service: ServiceName,
+    pub plan: PlanId,
+    pub epoch: Epoch,
+    /// ModifyIndex of the target that was applied.
+    pub index: u64,
+    pub weights: BTreeMap<AllocId, u32>,
+    /// The contingency in force, if one was.
+    pub contingency: Option<Domain>,
+    pub at: Moment,
+    /// From the check's change seen to the last weight written, when a contingency was applied.
+    pub reaction: Option<Span>,
+}
+
+/// Integer Consul weights (1 to 100) for shares, with the least error at that resolution; a share of 0 has no weight.
+pub fn weights(shares: &BTreeMap<AllocId, Share>) -> BTreeMap<AllocId, u32> {
+    let top = shares.values().map(|s| s.0).max().unwrap_or(0);
+    if top == 0 {
+        return BTreeMap::new();
+    }
+    let error = |scale: u32| -> f64 {
+        let w: Vec<(f64, f64)> = shares
+            .values()
+            .filter(|s| s.0 > 0)
+            .map(|s| (s.fraction(), weight_at(*s, top, scale)))
+            .collect();
+        let (want, have) = w.iter().fold((0.0, 0.0), |(a, b), (s, w)| (a + s, b + w));
+        w.iter().map(|(s, w)| (s / want - w / have).abs()).sum()
+    };
+    let best = (1..=100u32)
+        .min_by(|a, b| error(*a).total_cmp(&error(*b)))
+        .unwrap_or(100);
+    shares
+        .iter()
+        .filter(|(_, s)| s.0 > 0)
+        .map(|(id, s)| (id.clone(), weight_at(*s, top, best) as u32))
+        .collect()
+}
+
+fn weight_at(share: Share, top: u32, scale: u32) -> f64 {
+    (f64::from(share.0) * f64::from(scale) / f64::from(top))
+        .round()
+        .max(1.0)
+}

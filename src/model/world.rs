@@ -1,0 +1,234 @@
+//! What was seen, at one moment: every part with its age, unknowns as unknowns.
+
+use super::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What fails together: a node, or a whole site.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Domain {
+    Node(NodeId),
+    Site(Site),
+}
+
+impl std::fmt::Display for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Domain::Node(n) => write!(f, "node {n}"),
+            Domain::Site(s) => write!(f, "site {s}"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeStatus {
+    Ready,
+    Initializing,
+    Down,
+    Disconnected,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    pub name: String,
+    pub site: Site,
+    pub class: NodeClass,
+    pub status: NodeStatus,
+    pub eligible: bool,
+    pub draining: bool,
+    /// What Nomad may place on it: total less reserved.
+    pub capacity: Resources,
+    /// Clock of one core in MHz (0 when not fingerprinted).
+    pub clock: Mhz,
+    pub price: Price,
+    pub host_volumes: BTreeSet<String>,
+    pub meta: BTreeMap<String, String>,
+}
+
+impl Node {
+    pub fn usable(&self) -> bool {
+        self.status == NodeStatus::Ready && self.eligible && !self.draining
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllocStatus {
+    Pending,
+    Running,
+    Complete,
+    Failed,
+    Lost,
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alloc {
+    pub id: AllocId,
+    pub job: JobId,
+    pub group: Group,
+    pub node: NodeId,
+    pub node_name: String,
+    pub status: AllocStatus,
+    pub desired_run: bool,
+    pub resources: Resources,
+    /// Address and port by label.
+    pub ports: BTreeMap<String, (String, u16)>,
+    pub created: Moment,
+}
+
+impl Alloc {
+    /// Whether it holds resources in Nomad's books.
+    pub fn holds(&self) -> bool {
+        self.desired_run && matches!(self.status, AllocStatus::Pending | AllocStatus::Running)
+    }
+}
+
+/// An evaluation that could not place everything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Blocked {
+    pub job: JobId,
+    pub groups: Vec<Group>,
+    pub why: String,
+}
+
+/// What one allocation uses now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    pub cpu: Mhz,
+    pub memory: MiB,
+}
+
+/// What clients see of a portion over the last few seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub rate: Rps,
+    pub success: f64,
+    /// Requests in the window.
+    pub samples: u64,
+    pub p50: Millis,
+    pub p99: Millis,
+    /// At the SLO's quantile.
+    pub at_slo: Millis,
+}
+
+/// Round-trip time between two sites.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    pub from: Site,
+    pub to: Site,
+    pub rtt: Millis,
+}
+
+/// One entry of a front, as a gateway's agent has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrontEntry {
+    pub instance: AllocId,
+    pub address: String,
+    pub port: u16,
+    pub weight: u32,
+    /// The entry's own check passes (whether or not it is in maintenance).
+    pub passing: bool,
+    pub maintenance: bool,
+    /// The agent itself is alive in its datacenter's eyes.
+    pub agent_alive: bool,
+}
+
+impl FrontEntry {
+    /// Whether clients are given this entry.
+    pub fn serves(&self) -> bool {
+        self.passing && !self.maintenance && self.agent_alive
+    }
+}
+
+/// One SRV record as clients get it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SrvSeen {
+    pub address: String,
+    pub port: u16,
+    pub weight: u32,
+}
+
+/// A front service: what was asked for, what gateways applied, what clients see.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Front {
+    pub target: Option<Seen<Option<Target>>>,
+    pub entries: BTreeMap<GatewayId, Seen<Vec<FrontEntry>>>,
+    pub dns: BTreeMap<GatewayId, Seen<Vec<SrvSeen>>>,
+    pub applied: BTreeMap<GatewayId, Seen<Applied>>,
+}
+
+/// Who holds the leader's lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leadership {
+    /// We hold it, under this epoch, until the lease's own deadline.
+    Ours {
+        epoch: Epoch,
+    },
+    Other {
+        who: String,
+    },
+    Nobody,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    pub at: Moment,
+    pub nodes: Seen<Vec<Node>>,
+    pub allocs: Seen<Vec<Alloc>>,
+    /// The policies' jobs and all of foreshadow's own.
+    pub jobs: Seen<BTreeMap<JobId, JobSpec>>,
+    pub blocked: Seen<Vec<Blocked>>,
+    pub fronts: BTreeMap<ServiceName, Front>,
+    pub traffic: BTreeMap<PortionId, Seen<Traffic>>,
+    pub usage: BTreeMap<AllocId, Seen<Usage>>,
+    pub links: Seen<Vec<Link>>,
+    /// The operator's stop: `foreshadow/hold`; unreadable counts as set.
+    pub hold: Seen<bool>,
+    pub leadership: Seen<Leadership>,
+}
+
+impl World {
+    /// A world of which nothing is known, for the given reason.
+    pub fn unknown(at: Moment, why: &str) -> World {
+        World {
+            at,
+            nodes: Seen::unknown(why),
+            allocs: Seen::unknown(why),
+            jobs: Seen::unknown(why),
+            blocked: Seen::unknown(why),
+            fronts: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            usage: BTreeMap::new(),
+            links: Seen::unknown(why),
+            hold: Seen::unknown(why),
+            leadership: Seen::unknown(why),
+        }
+    }
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.value()?.iter().find(|n| &n.id == id)
+    }
+    pub fn alloc(&self, id: &AllocId) -> Option<&Alloc> {
+        self.allocs.value()?.iter().find(|a| &a.id == id)
+    }
+    pub fn job(&self, id: &JobId) -> Option<&JobSpec> {
+        self.jobs.value()?.get(id)
+    }
+    pub fn site_of(&self, node: &NodeId) -> Option<&Site> {
+        self.node(node).map(|n| &n.site)
+    }
+    pub fn rtt(&self, from: &Site, to: &Site) -> Option<Millis> {
+        if from == to {
+            return Some(Millis(0.0));
+        }
+        self.links
+            .value()?
+            .iter()
+            .find(|l| (&l.from == from && &l.to == to) || (&l.from == to && &l.to == from))
+            .map(|l| l.rtt)
+    }
+}
