@@ -6,6 +6,8 @@ pub mod dns;
 pub mod http;
 pub mod nomad;
 pub mod prometheus;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use version::Version;

@@ -316,15 +316,22 @@ impl Consul {
         self.carry(ask, request).await?.parse(self)
     }
 
-    /// Writes an external service into the catalog, on a node that has no agent. Its weights are silently 1/1 when out of range. `PUT /v1/catalog/register`
+    /// Writes an external service into the catalog, on a node that has no agent. Weights out of range silently become 1/1 here.
+    /// Its HTTP and TCP checks are for consul-esm, which finds them by the node's meta. `PUT /v1/catalog/register`
     pub async fn catalog_register(
         &self,
-        request: catalog::requests::RegisterEntityRequest,
+        node: &str,
+        address: &str,
+        registration: &Registration,
         dc: Option<&str>,
     ) -> Result<bool, HttpError> {
-        let what = format!("register node {:?} in the catalog", request.node);
-        let ask = self.with_dc(Ask::put(what, &[]), dc);
-        self.carry(ask, request).await?.parse(self)
+        let what = format!(
+            "register service {:?} of node {node:?} in the catalog",
+            registration.id
+        );
+        let mut request = registration.external(node, address);
+        request.datacenter = dc.or(self.dc.as_deref()).map(str::to_string);
+        self.carry(Ask::put(what, &[]), request).await?.parse(self)
     }
 
     /// Removes a node, or one service of it, from the catalog. Where an agent runs, anti-entropy brings it back. `PUT /v1/catalog/deregister`

@@ -2,7 +2,9 @@
 
 use super::carried::millis;
 use super::reply::{AgentService, TaggedAddress};
-use consulrs::api::check::common::AgentServiceCheck;
+use consulrs::api::catalog::requests::RegisterEntityRequest;
+use consulrs::api::check::common::{AgentCheck, AgentServiceCheck, HealthCheckDefinition};
+use consulrs::api::service;
 use consulrs::api::service::common::AgentWeights;
 use consulrs::api::service::requests::RegisterServiceRequest;
 use serde_json::Value;
@@ -58,13 +60,40 @@ impl Registration {
             port: Some(u64::from(self.port)),
             tags: Some(self.tags.clone()),
             meta: Some(self.meta.clone().into_iter().collect()),
-            weights: Some(AgentWeights {
-                passing: Some(u64::from(self.passing_weight)),
-                warning: Some(u64::from(self.warning_weight)),
-            }),
+            weights: Some(self.weights()),
             checks: (!checks.is_empty()).then_some(checks),
             enable_tag_override: Some(self.enable_tag_override),
             ..Default::default()
+        }
+    }
+
+    /// As an entry of the catalog.
+    pub(super) fn external(&self, node: &str, address: &str) -> RegisterEntityRequest {
+        let marks = [("external-node", "true"), ("external-probe", "true")];
+        let checks = self.checks.iter().map(|c| c.external(node, &self.id));
+        RegisterEntityRequest {
+            node: node.to_string(),
+            address: address.to_string(),
+            node_meta: Some(marks.map(|(k, v)| (k.to_string(), v.to_string())).into()),
+            service: Some(service::common::AgentService {
+                id: Some(self.id.clone()),
+                service: Some(self.name.clone()),
+                address: Some(self.address.clone()),
+                port: Some(u64::from(self.port)),
+                tags: Some(self.tags.clone()),
+                meta: Some(self.meta.clone().into_iter().collect()),
+                weights: Some(self.weights()),
+                ..Default::default()
+            }),
+            checks: (!self.checks.is_empty()).then(|| checks.collect()),
+            ..Default::default()
+        }
+    }
+
+    fn weights(&self) -> AgentWeights {
+        AgentWeights {
+            passing: Some(u64::from(self.passing_weight)),
+            warning: Some(u64::from(self.warning_weight)),
         }
     }
 
@@ -105,6 +134,16 @@ pub enum Probe {
     Tcp { address: String },
 }
 
+impl Probe {
+    /// As Consul's fields HTTP and TCP.
+    fn parts(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Probe::Http { url } => (Some(url.clone()), None),
+            Probe::Tcp { address } => (None, Some(address.clone())),
+        }
+    }
+}
+
 /// A check that the agent runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckDefinition {
@@ -121,11 +160,30 @@ pub struct CheckDefinition {
 }
 
 impl CheckDefinition {
+    fn external(&self, node: &str, service: &str) -> AgentCheck {
+        let (http, tcp) = self.probe.parts();
+        AgentCheck {
+            node: Some(node.to_string()),
+            check_id: Some(match self.id.is_empty() {
+                true => format!("service:{service}"),
+                false => self.id.clone(),
+            }),
+            name: Some(self.name.clone()),
+            service_id: Some(service.to_string()),
+            status: Some(self.initial.unwrap_or(Status::Critical).text().to_string()),
+            definition: Some(HealthCheckDefinition {
+                http,
+                tcp,
+                interval_duration: Some(millis(self.interval)),
+                timeout_duration: Some(millis(self.timeout)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
     fn request(&self) -> AgentServiceCheck {
-        let (http, tcp) = match &self.probe {
-            Probe::Http { url } => (Some(url.clone()), None),
-            Probe::Tcp { address } => (None, Some(address.clone())),
-        };
+        let (http, tcp) = self.probe.parts();
         AgentServiceCheck {
             check_id: (!self.id.is_empty()).then(|| self.id.clone()),
             name: Some(self.name.clone()),
