@@ -16,7 +16,7 @@ pub enum DnsError {
     Setup {
         server: SocketAddr,
         #[source]
-        source: NetError,
+        source: Box<NetError>,
     },
     #[error(
         "cannot look up {name} at the DNS server {server}: no answer within {after:?}; check that it serves DNS there (Consul: ports.dns, over UDP and TCP)"
@@ -33,7 +33,7 @@ pub enum DnsError {
         name: String,
         server: SocketAddr,
         #[source]
-        source: NetError,
+        source: Box<NetError>,
     },
 }
 
@@ -80,16 +80,9 @@ impl Dns {
 
     /// The whole set, in no order. An unknown name, or a service without a passing instance, is an empty set.
     ///
-    /// It is asked over TCP, because Consul cuts sets short over UDP (three records by default, without saying so);
-    /// where the server speaks no TCP, over UDP.
+    /// Asked over TCP, because Consul cuts sets short over UDP (to three records by default, without saying so).
     pub async fn srv(&self, name: &str) -> Result<Vec<SrvRecord>, DnsError> {
-        let asked = async {
-            match self.ask(&self.whole, name).await {
-                Err(NetError::Io(_) | NetError::NoConnections) => self.ask(&self.short, name).await,
-                other => other,
-            }
-        };
-        self.bounded(name, asked).await
+        self.bounded(name, self.ask(&self.whole, name)).await
     }
 
     /// What a client gets that asks over UDP, cut short as the server likes.
@@ -112,7 +105,7 @@ impl Dns {
             Ok(Err(source)) => Err(DnsError::Lookup {
                 name: name.to_string(),
                 server: self.server,
-                source,
+                source: Box::new(source),
             }),
         }
     }
@@ -157,12 +150,16 @@ fn resolver(
     options.timeout = timeout;
     options.attempts = 1;
     options.cache_size = 0;
-    options.edns0 = true;
+    // Consul overshoots the EDNS size by some bytes, and a datagram that is cut off decodes to nothing.
+    options.edns0 = false;
     options.use_hosts_file = ResolveHosts::Never;
     Resolver::builder_with_config(config, TokioRuntimeProvider::default())
         .with_options(options)
         .build()
-        .map_err(|source| DnsError::Setup { server, source })
+        .map_err(|e| DnsError::Setup {
+            server,
+            source: Box::new(e),
+        })
 }
 
 /// The target's address among the additional records; Consul's `<hex>.addr.<dc>.<domain>` holds it in the name as well.

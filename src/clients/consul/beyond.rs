@@ -124,9 +124,9 @@ impl Consul {
             .query("recurse", "")
             .query_if("consistent", query.consistent.then_some(""));
         match self.http.read_indexed(ask, query.wait).await {
-            Err(HttpError::NotFound { index, .. }) => {
-                Ok(Indexed::new(Vec::new(), index, query.wait))
-            }
+            Err(HttpError::NotFound {
+                index: Some(index), ..
+            }) => Ok(Indexed::new(Vec::new(), Some(index), query.wait)),
             other => other,
         }
     }

@@ -96,20 +96,18 @@ impl Consul {
         self.http.send(&ask.json(&body)).await.map(drop)
     }
 
-    /// Removes a service from this agent. `Ok(false)`: it had none of this ID. `PUT /v1/agent/service/deregister/:id`
-    pub async fn deregister(&self, id: &str) -> Result<bool, HttpError> {
+    /// Removes a service from this agent; one that it does not have is no error (1.8 says 200 to it, later ones 404). `PUT /v1/agent/service/deregister/:id`
+    pub async fn deregister(&self, id: &str) -> Result<(), HttpError> {
         let request = service::requests::DeregisterServiceRequest {
             id: id.to_string(),
             ..Default::default()
         };
         let ask = Ask::put(format!("deregister service {id:?}"), &[]);
         let sent = self.carry(ask, request).await?;
-        // Consul 1.8 answers an unknown ID with 500, later ones with 404.
-        let unknown = String::from_utf8_lossy(&sent.answer.body).contains("Unknown service");
-        if unknown || sent.answer.status == 404 {
-            return Ok(false);
+        if sent.is_absent("Unknown service") {
+            return Ok(());
         }
-        sent.done(self).map(|()| true)
+        sent.done(self)
     }
 
     /// Takes a service of this agent out of (or back into) what clients are given. `PUT /v1/agent/service/maintenance/:id`
@@ -146,7 +144,7 @@ impl Consul {
         }
         let sent = self.carry(ask, request).await?;
         let index = sent.answer.index;
-        if sent.answer.status == 404 {
+        if sent.answer.status == 404 && index.is_some() {
             return Ok(Indexed::new(None, index, wait));
         }
         let pairs: Vec<KvPair> = sent.parse(self)?;
@@ -276,7 +274,7 @@ impl Consul {
         };
         let ask = self.with_dc(Ask::put("renew our session", &[]), dc);
         let sent = self.carry(ask, request).await?;
-        if sent.answer.status == 404 {
+        if sent.is_absent("Session id") {
             return Ok(None);
         }
         Ok(sent.parse::<Vec<Session>>(self)?.into_iter().next())
@@ -385,6 +383,10 @@ struct Sent {
 }
 
 impl Sent {
+    /// Consul's own 404; a 404 without its words (or its index) may be any server's and proves nothing.
+    fn is_absent(&self, words: &str) -> bool {
+        self.answer.status == 404 && String::from_utf8_lossy(&self.answer.body).contains(words)
+    }
     fn done(self, consul: &Consul) -> Result<(), HttpError> {
         match self.answer.status {
             200..300 => Ok(()),

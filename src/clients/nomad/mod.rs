@@ -98,7 +98,10 @@ impl Nomad {
                     .map_err(|e| self.undecodable(&ask, &found.value, e))?;
                 Ok(found.map(|_| Some(job)))
             }
-            Err(HttpError::NotFound { index, .. }) => Ok(Indexed::new(None, index, asked)),
+            // Nomad's own 404 has an index; any other server's is no proof that the job is absent.
+            Err(HttpError::NotFound {
+                index: Some(index), ..
+            }) => Ok(Indexed::new(None, Some(index), asked)),
             Err(e) => Err(e),
         }
     }

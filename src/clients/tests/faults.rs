@@ -1,7 +1,7 @@
 //! What the transport makes of servers that are busy, broken, slow, cut short or that refuse.
 
 use crate::clients::connect::Peer;
-use crate::clients::consul::{Consul, HealthQuery};
+use crate::clients::consul::{Consul, HealthQuery, KvQuery};
 use crate::clients::http::{HttpError, System, Token, Wait};
 use crate::clients::nomad::Nomad;
 use crate::model::JobSpec;
@@ -124,12 +124,26 @@ async fn a_server_that_is_not_there_is_unreachable_and_names_the_variable() {
 
 #[tokio::test]
 async fn a_missing_job_is_none_and_a_missing_node_is_an_error() {
-    let server = answering(ResponseTemplate::new(404).set_body_string("job not found")).await;
+    let absent = ResponseTemplate::new(404)
+        .insert_header("X-Nomad-Index", "190")
+        .set_body_string("job not found");
+    let server = answering(absent).await;
     let found = nomad(&server).job("nope", None).await.unwrap();
-    assert_eq!(found.value, None);
+    assert_eq!((found.value, found.index), (None, 190));
     let error = nomad(&server).node("nope").await.unwrap_err();
     assert!(matches!(error, HttpError::NotFound { .. }));
     assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn the_404_of_some_other_server_is_no_proof_of_absence() {
+    let server = answering(ResponseTemplate::new(404).set_body_string("page not found")).await;
+    assert!(nomad(&server).job("shop", None).await.is_err());
+    let consul = Consul::new(&peer(System::Consul, &server)).unwrap();
+    assert!(consul.kv_get("k", None, true, None).await.is_err());
+    assert!(consul.kv_list("k", KvQuery::default()).await.is_err());
+    assert!(consul.session_renew("s", None).await.is_err());
+    assert!(consul.deregister("web-1").await.is_err());
 }
 
 #[tokio::test]
@@ -289,7 +303,7 @@ async fn namespace_region_and_datacenter_are_asked_for() {
     Mock::given(path("/v1/job/a%2Fb%20c"))
         .and(query_param("namespace", "shop"))
         .and(query_param("region", "eu"))
-        .respond_with(ResponseTemplate::new(404))
+        .respond_with(ResponseTemplate::new(404).insert_header("X-Nomad-Index", "1"))
         .expect(1)
         .mount(&server)
         .await;
