@@ -6,11 +6,14 @@ mod command;
 mod cycle;
 mod notice;
 mod picture;
+mod recover;
+pub mod run;
 pub mod state;
 pub mod view;
 
 pub use absorb::absorb;
 pub use command::ask;
 pub use cycle::cycle;
+pub use run::{Shell, run};
 pub use state::{State, Workload};
 pub use view::{Command, View};
