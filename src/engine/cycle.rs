@@ -79,6 +79,7 @@ fn plan(
         parent: workload.plan.as_ref().map(|p| p.id.clone()),
         epoch: state.epoch.unwrap_or_default(),
         seed,
+        inflight: workload.book.inflight.values().cloned().collect(),
     };
     planner::plan(&scene, &mut workload.book)
 }
