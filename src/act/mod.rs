@@ -1,1 +1,3 @@
 //! Carries out `Cleared` steps: lease, journal, one effect, verify; it has no choices of its own.
+
+pub mod entries;
