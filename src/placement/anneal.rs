@@ -1,7 +1,6 @@
 //! The search: argmin's simulated annealing sets the temperature, and each of its iterations is a batch of in-place moves.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use argmin::core::{CostFunction, Error, Executor, IterState};
 use argmin::solver::simulatedannealing::{Anneal, SATempFunc, SimulatedAnnealing};
@@ -25,6 +24,8 @@ const FIRST_COOLING: u64 = 200_000;
 /// The first temperature as a part of the typical worsening, and the last one as a part of the first.
 const HOT: f64 = 0.5;
 const COLD: f64 = 0.01;
+/// The first temperature with a warm start, as a part of the typical worsening: what runs well is not melted down.
+const WARM: f64 = 0.01;
 
 /// How long one chain goes on.
 #[derive(Clone, Copy)]
@@ -54,7 +55,10 @@ impl Search<'_> {
     /// The candidate of each slot in the best assignment of all chains; ties go to the first chain.
     pub(crate) fn run(&self) -> Vec<u32> {
         let start = greedy::start(self.problem, self.cost, self.warm);
-        let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build() else {
+        let Ok(pool) = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build()
+        else {
             return self.chain(0, start).1;
         };
         let chains = match self.budget {
@@ -62,9 +66,16 @@ impl Search<'_> {
             _ => pool.current_num_threads(),
         };
         let found: Vec<(i64, Vec<u32>)> = pool.install(|| {
-            (0..chains).into_par_iter().map(|c| self.chain(c, start.clone())).collect()
+            (0..chains)
+                .into_par_iter()
+                .map(|c| self.chain(c, start.clone()))
+                .collect()
         });
-        found.into_iter().min_by_key(|(total, _)| *total).map(|(_, slots)| slots).unwrap_or_default()
+        found
+            .into_iter()
+            .min_by_key(|(total, _)| *total)
+            .map(|(_, slots)| slots)
+            .unwrap_or_default()
     }
 
     fn chain(&self, number: usize, start: State) -> (i64, Vec<u32>) {
@@ -92,18 +103,24 @@ impl Search<'_> {
     /// One cooling from hot to cold. What argmin returns is not needed: the walk keeps its best itself, also when it was
     /// stopped, which argmin only knows as an error.
     fn cool(&self, walk: &RefCell<Walk>, typical: f64, pace: Pace) {
-        let hot = HOT * typical;
+        let hot = if self.warm.is_some() { WARM } else { HOT } * typical;
         let factor = COLD.powf(1.0 / STAIRS as f64);
         let stair = RefCell::new(0);
-        let first = Found::of(&mut walk.borrow_mut());
-        let batches = Batches { walk, pace, stair, stop: self.stop };
-        let Ok(solver) = SimulatedAnnealing::new_with_rng(hot, Xoshiro256PlusPlus::seed_from_u64(0))
+        let first = walk.borrow().best_total();
+        let batches = Batches {
+            walk,
+            pace,
+            stair,
+            stop: self.stop,
+        };
+        let Ok(solver) =
+            SimulatedAnnealing::new_with_rng(hot, Xoshiro256PlusPlus::seed_from_u64(0))
         else {
             return;
         };
         let solver = solver.with_temp_func(SATempFunc::Exponential(factor));
         let _stopped_or_done = Executor::new(batches, solver)
-            .configure(|state: IterState<Found, (), (), (), (), f64>| {
+            .configure(|state: IterState<i64, (), (), (), (), f64>| {
                 state.param(first).max_iters(STAIRS)
             })
             .ctrlc(false)
@@ -118,25 +135,13 @@ enum Pace<'a> {
     Spent(&'a (dyn Fn() -> f64 + Sync)),
 }
 
-/// The best assignment so far, cheap to pass on.
-#[derive(Clone)]
-struct Found {
-    slots: Arc<[u32]>,
-    total: i64,
-}
-
-impl Found {
-    fn of(walk: &mut Walk) -> Self {
-        Self { slots: walk.best().into(), total: walk.best_total() }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("the search was stopped; its best assignment stands")]
 struct Stopped;
 
-/// argmin's view of a walk: `anneal` makes a batch of moves in place, each accepted at argmin's temperature, and reports the
-/// best so far, so that argmin's own acceptance never throws a batch away.
+/// argmin's view of a walk, whose parameter is the best total so far: copying assignments through argmin would dominate.
+/// `anneal` makes a batch of moves in place, each accepted at argmin's temperature, so argmin's own acceptance of the batch
+/// has nothing to throw away.
 struct Batches<'a, 'p> {
     walk: &'a RefCell<Walk<'p>>,
     pace: Pace<'a>,
@@ -145,20 +150,20 @@ struct Batches<'a, 'p> {
 }
 
 impl CostFunction for Batches<'_, '_> {
-    type Param = Found;
+    type Param = i64;
     type Output = f64;
 
-    fn cost(&self, param: &Found) -> Result<f64, Error> {
-        Ok(param.total as f64)
+    fn cost(&self, param: &i64) -> Result<f64, Error> {
+        Ok(*param as f64)
     }
 }
 
 impl Anneal for Batches<'_, '_> {
-    type Param = Found;
-    type Output = Found;
+    type Param = i64;
+    type Output = i64;
     type Float = f64;
 
-    fn anneal(&self, param: &Found, temperature: f64) -> Result<Found, Error> {
+    fn anneal(&self, _param: &i64, temperature: f64) -> Result<i64, Error> {
         let mut walk = self.walk.borrow_mut();
         let mut stair = self.stair.borrow_mut();
         *stair += 1;
@@ -178,6 +183,6 @@ impl Anneal for Batches<'_, '_> {
             (0..stride).for_each(|_| walk.step(temperature));
             made += stride;
         }
-        if walk.best_total() < param.total { Ok(Found::of(&mut walk)) } else { Ok(param.clone()) }
+        Ok(walk.best_total())
     }
 }

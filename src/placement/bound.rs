@@ -1,26 +1,33 @@
-//! A lower bound by Lagrangian relaxation, its multipliers ascended by a deflected subgradient that runs in argmin.
+//! A lower bound by Lagrangian relaxation, its multipliers ascended by the volume algorithm, run by argmin.
 //!
 //! With y_j = 1 for a used node, the standbys wanted (multiplier v_i), the capacities with their right-hand side times y_j
 //! (multipliers l_jrf >= 0) and "at most one standby in a domain" (w_id >= 0, only where more than one is wanted) are relaxed.
 //! What is left falls apart by node and has integral solutions, so the best multipliers reach the linear bound with x <= y:
 //! L = sum k_i v_i - sum w_id + sum_j min(0, open_j - sum l_jrf free_jr + sum_i min(0, cost_ij + load_ij(l) + w_id - v_i)),
-//! with v_i <= unplaced_penalty_i. Any multipliers give a valid bound, so a search that stops early is only less tight.
-//! Source of the ascent: Polyak steps to a moving target level (Goffin and Kiwiel 1999), directions deflected as in
-//! Camerini, Fratta and Maffioli (1975).
+//! with v_i <= unplaced_penalty_i. Any multipliers give a valid bound, so an ascent that stops early is only less tight.
+//! Source of the ascent: Barahona and Anbil, "The volume algorithm: producing primal solutions with a subgradient method"
+//! (2000).
 
 use argmin::core::{
-    Error, Executor, IterState, KV, Operator, Problem as Counted, Solver, State as _, TerminationReason,
-    TerminationStatus,
+    Error, Executor, IterState, KV, Operator, Problem as Counted, Solver, State as _,
+    TerminationReason, TerminationStatus,
 };
 
 use super::problem::{MAX_RESOURCES, Problem};
 
-/// Steps without a better bound before the target comes nearer.
+/// Steps without a better bound before steps become shorter.
 const PATIENCE: u32 = 12;
-/// The part of the direction that comes from the last step, the rest from the directions before it.
-const FRESH: f64 = 0.25;
-/// The first target lies this part of the way from the first bound to the known objective.
-const FIRST_TARGET: f64 = 0.5;
+/// First length of a step, in parts of Polyak's; it grows and shrinks by these factors.
+const FIRST_STRIDE: f64 = 0.1;
+const LONGER: f64 = 1.1;
+const SHORTER: f64 = 0.7;
+/// Below this length the ascent has converged.
+const LAST_STRIDE: f64 = 1e-7;
+/// Largest part of a new slope in the direction, at first and at last; halved when an epoch gains less than `GAIN`.
+const FIRST_FRESH: f64 = 0.1;
+const LAST_FRESH: f64 = 1e-3;
+const EPOCH: u32 = 100;
+const GAIN: f64 = 1e-3;
 
 type Ascending = IterState<Vec<f64>, (), (), (), (), f64>;
 
@@ -80,7 +87,10 @@ impl<'p> Dual<'p> {
         });
         let spread: Vec<Option<usize>> = spread.collect();
         let inverse = |free: &i32| 1.0 / f64::from((*free).max(1));
-        let scale = problem.free.iter().map(|free| std::array::from_fn(|r| inverse(&free[r])));
+        let scale = problem
+            .free
+            .iter()
+            .map(|free| std::array::from_fn(|r| inverse(&free[r])));
         Self {
             problem,
             capacity_at,
@@ -95,7 +105,11 @@ impl<'p> Dual<'p> {
     fn start(&self) -> Vec<f64> {
         let mut start = vec![0.0; self.length];
         for (i, v) in start.iter_mut().enumerate().take(self.problem.portions()) {
-            let cheapest = self.problem.candidates(i).next().map(|c| self.problem.candidate_cost[c]);
+            let cheapest = self
+                .problem
+                .candidates(i)
+                .next()
+                .map(|c| self.problem.candidate_cost[c]);
             let penalty = self.problem.penalty[i];
             *v = cheapest.map_or(penalty, |cost| cost.min(penalty)) as f64;
         }
@@ -182,7 +196,8 @@ impl<'p> Dual<'p> {
             if let Some(w) = self.spread_of(i, node) {
                 slope[w] += 1.0;
             }
-            let surge = &mut slope[begin + problem.home[i] as usize * MAX_RESOURCES..][..MAX_RESOURCES];
+            let surge =
+                &mut slope[begin + problem.home[i] as usize * MAX_RESOURCES..][..MAX_RESOURCES];
             for r in 0..MAX_RESOURCES {
                 all[r] += scale[r] * f64::from(problem.reserve[i][r]);
                 surge[r] += scale[r] * f64::from(problem.surge[i][r]);
@@ -214,78 +229,131 @@ impl Operator for Dual<'_> {
     }
 }
 
-/// The ascent as a solver for argmin's executor. Its cost is minus the dual value, since argmin minimises.
+/// The volume algorithm as a solver for argmin's executor: steps go from the best point so far along an average of the
+/// slopes. Its cost is minus the dual value, since argmin minimises.
 struct Ascent<'a> {
+    /// Objective of a feasible placement: the target of Polyak's step.
     known: f64,
     ceilings: Vec<f64>,
     stop: &'a (dyn Fn() -> bool + Sync),
     direction: Vec<f64>,
-    /// How far above the best value the target is.
-    lead: f64,
-    since_better: u32,
     best: f64,
-    best_at: Vec<f64>,
+    stride: f64,
+    fresh: f64,
+    since_better: u32,
+    round: u32,
+    /// Best value when the epoch began.
+    milestone: f64,
 }
 
 impl<'a> Ascent<'a> {
     fn new(known: f64, ceilings: Vec<f64>, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
-        let (direction, best_at) = (Vec::new(), Vec::new());
-        let best = f64::NEG_INFINITY;
-        Self { known, ceilings, stop, direction, lead: 0.0, since_better: 0, best, best_at }
+        Self {
+            known,
+            ceilings,
+            stop,
+            direction: Vec::new(),
+            best: f64::NEG_INFINITY,
+            stride: FIRST_STRIDE,
+            fresh: FIRST_FRESH,
+            since_better: 0,
+            round: 0,
+            milestone: f64::NEG_INFINITY,
+        }
     }
 
-    /// Moves the target: further while the ascent goes well, nearer (and back to the best point) when it does not.
-    fn retarget(&mut self, value: f64, at: &mut Vec<f64>, slope: &mut Vec<f64>) {
-        if self.best_at.is_empty() {
-            self.lead = (FIRST_TARGET * (self.known - value)).max(1.0);
+    /// The point one step along the direction, kept between zero and the ceilings.
+    fn step_from(&self, base: &[f64]) -> Vec<f64> {
+        let bounded = || base.iter().zip(&self.direction).zip(&self.ceilings);
+        let free = bounded()
+            .filter(|&((&x, &d), &ceiling)| !((x <= 0.0 && d < 0.0) || (x >= ceiling && d > 0.0)));
+        let length: f64 = free.map(|((_, d), _)| d * d).sum();
+        let step = self.stride * (self.known - self.best).max(1.0) / length.max(1e-12);
+        bounded()
+            .map(|((&x, &d), &ceiling)| (x + step * d).clamp(0.0, ceiling))
+            .collect()
+    }
+
+    /// Mixes a new slope into the direction, so that the mix is as short as it may be.
+    fn turn(&mut self, slope: &[f64], better: bool) {
+        let (mut slopes, mut mixed, mut directions) = (0.0, 0.0, 0.0);
+        for (g, d) in slope.iter().zip(&self.direction) {
+            slopes += g * g;
+            mixed += g * d;
+            directions += d * d;
         }
+        let shortest = (directions - mixed) / (slopes - 2.0 * mixed + directions).max(1e-12);
+        let part = if shortest < 0.0 {
+            self.fresh / 10.0
+        } else {
+            shortest.min(self.fresh)
+        };
+        for (d, g) in self.direction.iter_mut().zip(slope) {
+            *d += part * (g - *d);
+        }
+        if better && mixed > 0.0 {
+            self.stride = (self.stride * LONGER).min(2.0);
+        }
+    }
+
+    /// Adapts the step and the mix to how well it goes.
+    fn learn(&mut self, value: f64) {
         if value > self.best {
-            if value > self.best + 0.5 * self.lead { self.lead *= 1.5; }
             self.best = value;
-            self.best_at.clone_from(at);
             self.since_better = 0;
-            return;
+        } else {
+            self.since_better += 1;
         }
-        self.since_better += 1;
-        if self.since_better >= PATIENCE {
-            self.lead *= 0.7;
+        if self.since_better == PATIENCE {
             self.since_better = 0;
+            self.stride *= SHORTER;
         }
-        let _ = slope;
+        self.round += 1;
+        if self.round.is_multiple_of(EPOCH) {
+            if self.best - self.milestone < GAIN * self.milestone.abs() {
+                self.fresh = (self.fresh / 2.0).max(LAST_FRESH);
+            }
+            self.milestone = self.best;
+        }
     }
 }
 
 impl Solver<Dual<'_>, Ascending> for Ascent<'_> {
     fn name(&self) -> &str {
-        "deflected subgradient ascent"
+        "volume algorithm"
+    }
+
+    fn init(
+        &mut self,
+        problem: &mut Counted<Dual<'_>>,
+        mut state: Ascending,
+    ) -> Result<(Ascending, Option<KV>), Error> {
+        let start = state.take_param().unwrap_or_default();
+        let Slope { value, slope } = problem.problem("slope_count", |dual| dual.apply(&start))?;
+        self.best = value;
+        self.direction = slope;
+        Ok((state.param(start).cost(-value), None))
     }
 
     fn next_iter(
         &mut self,
         problem: &mut Counted<Dual<'_>>,
-        mut state: Ascending,
+        state: Ascending,
     ) -> Result<(Ascending, Option<KV>), Error> {
-        let mut at = state.take_param().unwrap_or_default();
-        let Slope { value, mut slope } = problem.problem("slope_count", |dual| dual.apply(&at))?;
-        self.retarget(value, &mut at, &mut slope);
-        if self.direction.is_empty() { self.direction = slope.clone(); }
-        let mut length = 0.0;
-        for ((d, g), (x, ceiling)) in self.direction.iter_mut().zip(&slope).zip(at.iter().zip(&self.ceilings)) {
-            *d = FRESH * g + (1.0 - FRESH) * *d;
-            let blocked = (*x <= 0.0 && *d < 0.0) || (*x >= *ceiling && *d > 0.0);
-            if !blocked { length += *d * *d; }
-        }
-        let step = (self.best + self.lead - value) / length.max(1e-12);
-        for ((x, d), ceiling) in at.iter_mut().zip(&self.direction).zip(&self.ceilings) {
-            *x = (*x + step * d).clamp(0.0, *ceiling);
-        }
+        let base = state.get_best_param().map_or(&[][..], Vec::as_slice);
+        let at = self.step_from(base);
+        let Slope { value, slope } = problem.problem("slope_count", |dual| dual.apply(&at))?;
+        self.turn(&slope, value > self.best);
+        self.learn(value);
         Ok((state.param(at).cost(-value), None))
     }
 
     fn terminate(&mut self, _state: &Ascending) -> TerminationStatus {
-        if (self.stop)() {
-            return TerminationStatus::Terminated(TerminationReason::SolverExit("stopped".to_owned()));
-        }
-        TerminationStatus::NotTerminated
+        let reason = match () {
+            () if (self.stop)() => "stopped",
+            () if self.stride < LAST_STRIDE => "converged",
+            () => return TerminationStatus::NotTerminated,
+        };
+        TerminationStatus::Terminated(TerminationReason::SolverExit(reason.to_owned()))
     }
 }

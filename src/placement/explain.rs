@@ -21,20 +21,31 @@ pub struct Candidate {
 
 /// Every candidate the instance names for a portion, cheapest first, with its cost and why it was not chosen.
 pub fn explain(problem: &Problem, answer: &Answer, portion: usize) -> Vec<Candidate> {
-    let Some(written) = problem.instance().portions.get(portion) else { return Vec::new() };
+    let Some(written) = problem.instance().portions.get(portion) else {
+        return Vec::new();
+    };
     let cost = &problem.candidate_cost;
     let mut state = restore(problem, cost, &answer.standbys);
     let mut rows: Vec<Candidate> = written
         .candidates
         .iter()
         .map(|&(node, cost)| {
-            let chosen = answer.standbys.get(portion).is_some_and(|nodes| nodes.contains(&node));
+            let chosen = answer
+                .standbys
+                .get(portion)
+                .is_some_and(|nodes| nodes.contains(&node));
             let (delta, why_not) = match delta_to(&mut state, portion, node) {
                 _ if chosen => (Some(0), None),
                 Ok(delta) => (Some(delta), None),
                 Err(why) => (None, Some(why)),
             };
-            Candidate { node, cost, chosen, delta, why_not }
+            Candidate {
+                node,
+                cost,
+                chosen,
+                delta,
+                why_not,
+            }
         })
         .collect();
     rows.sort_by_key(|row| (row.cost, row.node));
@@ -68,7 +79,9 @@ pub(crate) fn unplaced(problem: &Problem, cost: &[i64], slots: &[u32]) -> Vec<(u
     }
     (0..problem.portions())
         .filter_map(|portion| {
-            let slot = problem.slots(portion).find(|&slot| slots[slot] == NOWHERE)?;
+            let slot = problem
+                .slots(portion)
+                .find(|&slot| slots[slot] == NOWHERE)?;
             Some((portion, why_unplaced(&state, portion, slot)))
         })
         .collect()
@@ -93,10 +106,14 @@ fn why_unplaced(state: &State, portion: usize, slot: usize) -> String {
             never(problem, portion, node)
         );
     }
-    let open: Vec<usize> = row.clone().filter(|&c| state.domain_is_free(slot, c)).collect();
+    let open: Vec<usize> = row
+        .clone()
+        .filter(|&c| state.domain_is_free(slot, c))
+        .collect();
     if open.is_empty() {
-        let domains: std::collections::BTreeSet<u32> =
-            row.map(|c| problem.node_domain[problem.candidate_node[c] as usize]).collect();
+        let domains: std::collections::BTreeSet<u32> = row
+            .map(|c| problem.node_domain[problem.candidate_node[c] as usize])
+            .collect();
         return format!(
             "portion {:?} wants {} standbys, but its candidates lie in {} failure domains beside its primary's; \
              want fewer, or add nodes in another domain",
@@ -127,7 +144,9 @@ fn nearest_miss(state: &State, portion: usize, open: &[usize]) -> String {
         let part = |r: usize| f64::from(short[r]) / f64::from(free[r].max(1));
         (0..short.len()).map(part).fold(0.0, f64::max)
     };
-    let Some(&nearest) = open.iter().min_by(|&&a, &&b| lack(a).total_cmp(&lack(b)).then(a.cmp(&b)))
+    let Some(&nearest) = open
+        .iter()
+        .min_by(|&&a, &&b| lack(a).total_cmp(&lack(b)).then(a.cmp(&b)))
     else {
         return String::new();
     };
@@ -156,7 +175,10 @@ fn never(problem: &Problem, portion: usize, node: usize) -> String {
     let (written, there) = (&instance.portions[portion], &instance.nodes[node]);
     if there.domain == written.primary_domain {
         let domain = &instance.domains[there.domain].id;
-        return format!("node {:?} shares the failure domain {domain:?} with the primary", there.id);
+        return format!(
+            "node {:?} shares the failure domain {domain:?} with the primary",
+            there.id
+        );
     }
     let lacking = (0..instance.resources.len()).find(|&r| written.active[r] > there.free[r]);
     let r = lacking.unwrap_or(0);
@@ -172,12 +194,18 @@ fn delta_to(state: &mut State, portion: usize, node: usize) -> Result<i64, Strin
     let Some(candidate) = problem.candidate_on(portion, node) else {
         return Err(never(problem, portion, node));
     };
-    let places = problem.slots(portion).filter(|&slot| state.domain_is_free(slot, candidate));
+    let places = problem
+        .slots(portion)
+        .filter(|&slot| state.domain_is_free(slot, candidate));
     let best = places.map(|slot| state.delta(slot, candidate)).min();
     let Some(delta) = best else {
         return Err("another standby of the portion stands in that failure domain".to_owned());
     };
-    if state.fits(candidate) { Ok(delta) } else { Err(nearest_miss(state, portion, &[candidate])) }
+    if state.fits(candidate) {
+        Ok(delta)
+    } else {
+        Err(nearest_miss(state, portion, &[candidate]))
+    }
 }
 
 /// The state of an answer; one that breaks a rule counts as nothing placed.

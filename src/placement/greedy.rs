@@ -10,7 +10,12 @@ pub(crate) fn start<'p>(
     warm: Option<&[Vec<usize>]>,
 ) -> State<'p> {
     let mut state = State::empty(problem, cost);
-    for (portion, nodes) in warm.unwrap_or_default().iter().enumerate().take(problem.portions()) {
+    for (portion, nodes) in warm
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .take(problem.portions())
+    {
         for (slot, &node) in problem.slots(portion).zip(nodes) {
             let candidate = problem.candidate_on(portion, node);
             if let Some(candidate) = candidate.filter(|&c| state.may_put(slot, c)) {
@@ -18,8 +23,9 @@ pub(crate) fn start<'p>(
             }
         }
     }
-    let mut missing: Vec<usize> =
-        (0..problem.wanted()).filter(|&slot| state.slots()[slot] == NOWHERE).collect();
+    let mut missing: Vec<usize> = (0..problem.wanted())
+        .filter(|&slot| state.slots()[slot] == NOWHERE)
+        .collect();
     let sizes: Vec<f64> = (0..problem.portions()).map(|i| size(problem, i)).collect();
     missing.sort_by(|&a, &b| {
         let size = |slot: usize| sizes[problem.slot_portion[slot] as usize];
@@ -33,8 +39,12 @@ pub(crate) fn start<'p>(
 
 /// Puts an unplaced slot on the place that costs least, if any takes it.
 fn place_cheapest(state: &mut State, slot: usize) {
-    let row = state.problem.candidates(state.problem.slot_portion[slot] as usize);
-    let best = row.filter(|&c| state.may_put(slot, c)).min_by_key(|&c| (state.cost_of_putting(c), c));
+    let row = state
+        .problem
+        .candidates(state.problem.slot_portion[slot] as usize);
+    let best = row
+        .filter(|&c| state.may_put(slot, c))
+        .min_by_key(|&c| (state.cost_of_putting(c), c));
     if let Some(candidate) = best {
         state.put(slot, candidate);
     }
@@ -46,8 +56,12 @@ fn size(problem: &Problem, portion: usize) -> f64 {
     let count = row.len().max(1) as f64;
     let share = |c: usize| {
         let free = &problem.free[problem.candidate_node[c] as usize];
-        let need = problem.reserve[portion].iter().zip(&problem.surge[portion]).zip(free);
-        need.map(|((r, s), f)| f64::from(r + s) / f64::from((*f).max(1))).fold(0.0, f64::max)
+        let need = problem.reserve[portion]
+            .iter()
+            .zip(&problem.surge[portion])
+            .zip(free);
+        need.map(|((r, s), f)| f64::from(r + s) / f64::from((*f).max(1)))
+            .fold(0.0, f64::max)
     };
     row.map(share).sum::<f64>() / count
 }

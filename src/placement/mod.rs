@@ -21,7 +21,7 @@ pub use referee::{Score, Violation, check};
 use anneal::{Budget, Search};
 
 /// Rounds of the bound when nobody says otherwise: within about 1 % of where it converges.
-pub const BOUND_ROUNDS: u64 = 1_500;
+pub const BOUND_ROUNDS: u64 = 2_000;
 
 /// How to search.
 #[derive(Clone, Copy)]
@@ -124,7 +124,9 @@ pub fn prove(
 /// What each candidate costs the search: moves away from the warm start cost extra.
 fn costs(problem: &Problem, options: &Options) -> Vec<i64> {
     let mut cost = problem.candidate_cost.clone();
-    let Some(warm) = options.warm else { return cost };
+    let Some(warm) = options.warm else {
+        return cost;
+    };
     for (portion, stands) in warm.iter().enumerate().take(problem.portions()) {
         for candidate in problem.candidates(portion) {
             if !stands.contains(&(problem.candidate_node[candidate] as usize)) {
@@ -144,7 +146,15 @@ fn answer(
     let feasible = score.is_ok();
     let (objective, unplaced) = score.map_or((0, 0), |score| (score.objective, score.unplaced));
     let gap_pct = gap_pct(objective, 0);
-    Answer { feasible, objective, bound: 0, gap_pct, standbys, unplaced, why_unplaced }
+    Answer {
+        feasible,
+        objective,
+        bound: 0,
+        gap_pct,
+        standbys,
+        unplaced,
+        why_unplaced,
+    }
 }
 
 /// In percent of the bound, rounded up in the fourth decimal; infinity cannot be written as JSON, so a zero bound counts as 1.

@@ -89,10 +89,26 @@ pub enum ProblemError {
     Resources { found: usize },
     #[error("{what} {id:?} occurs twice; give each its own id")]
     Duplicate { what: &'static str, id: String },
-    #[error("{what} {id:?}: `{field}` refers to number {index}, but there are only {count}; count from 0")]
-    OutOfRange { what: &'static str, id: String, field: &'static str, index: usize, count: usize },
-    #[error("{what} {id:?}: `{field}` has {found} numbers, expected one for each of the {expected} resources")]
-    Shape { what: &'static str, id: String, field: &'static str, found: usize, expected: usize },
+    #[error(
+        "{what} {id:?}: `{field}` refers to number {index}, but there are only {count}; count from 0"
+    )]
+    OutOfRange {
+        what: &'static str,
+        id: String,
+        field: &'static str,
+        index: usize,
+        count: usize,
+    },
+    #[error(
+        "{what} {id:?}: `{field}` has {found} numbers, expected one for each of the {expected} resources"
+    )]
+    Shape {
+        what: &'static str,
+        id: String,
+        field: &'static str,
+        found: usize,
+        expected: usize,
+    },
     #[error("{what} {id:?}: `{field}` is {value}, expected 0 to {max}; {advice}")]
     Number {
         what: &'static str,
@@ -102,7 +118,9 @@ pub enum ProblemError {
         max: i64,
         advice: &'static str,
     },
-    #[error("portion {id:?}: `active` is below `reserve` for {resource}; a standby never shrinks when it becomes active")]
+    #[error(
+        "portion {id:?}: `active` is below `reserve` for {resource}; a standby never shrinks when it becomes active"
+    )]
     Shrinks { id: String, resource: String },
     #[error("portion {id:?} lists node {node} twice among its candidates; keep the cheaper one")]
     TwiceCandidate { id: String, node: usize },
@@ -142,11 +160,12 @@ impl Problem {
     /// # Errors
     /// `ProblemError` names the portion or node, the field, and what was expected.
     pub fn from_json(text: &str) -> Result<Self, ProblemError> {
-        let instance: Instance = serde_json::from_str(text).map_err(|source| ProblemError::Json {
-            line: source.line(),
-            column: source.column(),
-            source,
-        })?;
+        let instance: Instance =
+            serde_json::from_str(text).map_err(|source| ProblemError::Json {
+                line: source.line(),
+                column: source.column(),
+                source,
+            })?;
         Self::new(instance)
     }
 
@@ -209,10 +228,22 @@ impl Problem {
             node_domain: instance.nodes.iter().map(|n| n.domain as u32).collect(),
             free: instance.nodes.iter().map(|n| amounts(&n.free)).collect(),
             open_cost: instance.nodes.iter().map(|n| n.open_cost).collect(),
-            home: instance.portions.iter().map(|p| p.primary_domain as u32).collect(),
-            reserve: instance.portions.iter().map(|p| amounts(&p.reserve)).collect(),
+            home: instance
+                .portions
+                .iter()
+                .map(|p| p.primary_domain as u32)
+                .collect(),
+            reserve: instance
+                .portions
+                .iter()
+                .map(|p| amounts(&p.reserve))
+                .collect(),
             surge: Vec::with_capacity(instance.portions.len()),
-            penalty: instance.portions.iter().map(|p| p.unplaced_penalty).collect(),
+            penalty: instance
+                .portions
+                .iter()
+                .map(|p| p.unplaced_penalty)
+                .collect(),
             candidate_start: vec![0],
             candidate_node: Vec::new(),
             candidate_portion: Vec::new(),
@@ -248,8 +279,10 @@ impl Problem {
             order.sort_unstable_by_key(|&c| self.candidate_node[c as usize]);
             self.by_node.extend(order);
             self.candidate_start.push(self.candidate_node.len() as u32);
-            self.surge.push(std::array::from_fn(|r| active[r] - self.reserve[i][r]));
-            self.slot_portion.extend(std::iter::repeat_n(i as u32, portion.k as usize));
+            self.surge
+                .push(std::array::from_fn(|r| active[r] - self.reserve[i][r]));
+            self.slot_portion
+                .extend(std::iter::repeat_n(i as u32, portion.k as usize));
             self.slot_start.push(self.slot_portion.len() as u32);
         }
     }
@@ -278,7 +311,9 @@ fn amounts(of: &[i64]) -> Amounts {
 
 fn validate(instance: &Instance) -> Result<(), ProblemError> {
     if instance.format != FORMAT {
-        return Err(ProblemError::Format { found: instance.format.clone() });
+        return Err(ProblemError::Format {
+            found: instance.format.clone(),
+        });
     }
     let count = instance.resources.len();
     if !(1..=MAX_RESOURCES).contains(&count) {
@@ -289,19 +324,32 @@ fn validate(instance: &Instance) -> Result<(), ProblemError> {
     unique("node", instance.nodes.iter().map(|n| &n.id))?;
     unique("portion", instance.portions.iter().map(|p| &p.id))?;
     for node in &instance.nodes {
-        let here = Place { what: "node", id: &node.id };
+        let here = Place {
+            what: "node",
+            id: &node.id,
+        };
         here.index("domain", node.domain, instance.domains.len())?;
         here.resources("free", &node.free, count)?;
         here.number("open_cost", node.open_cost, MAX_COST)?;
     }
-    instance.portions.iter().try_for_each(|portion| validate_portion(instance, portion))
+    instance
+        .portions
+        .iter()
+        .try_for_each(|portion| validate_portion(instance, portion))
 }
 
 fn validate_portion(instance: &Instance, portion: &Portion) -> Result<(), ProblemError> {
-    let here = Place { what: "portion", id: &portion.id };
+    let here = Place {
+        what: "portion",
+        id: &portion.id,
+    };
     here.number("k", portion.k, MAX_STANDBYS)?;
     here.number("unplaced_penalty", portion.unplaced_penalty, MAX_COST)?;
-    here.index("primary_domain", portion.primary_domain, instance.domains.len())?;
+    here.index(
+        "primary_domain",
+        portion.primary_domain,
+        instance.domains.len(),
+    )?;
     if let Some(node) = portion.primary_node {
         here.index("primary_node", node, instance.nodes.len())?;
     }
@@ -320,7 +368,10 @@ fn validate_portion(instance: &Instance, portion: &Portion) -> Result<(), Proble
         here.index("candidates", node, instance.nodes.len())?;
         here.number("candidates", cost, MAX_COST)?;
         if !seen.insert(node) {
-            return Err(ProblemError::TwiceCandidate { id: portion.id.clone(), node });
+            return Err(ProblemError::TwiceCandidate {
+                id: portion.id.clone(),
+                node,
+            });
         }
     }
     Ok(())
@@ -333,7 +384,10 @@ fn unique<'a>(
     let mut seen = std::collections::HashSet::new();
     for id in ids {
         if !seen.insert(id) {
-            return Err(ProblemError::Duplicate { what, id: id.clone() });
+            return Err(ProblemError::Duplicate {
+                what,
+                id: id.clone(),
+            });
         }
     }
     Ok(())
@@ -351,7 +405,13 @@ impl Place<'_> {
             return Ok(());
         }
         let (what, id) = (self.what, self.id.to_owned());
-        Err(ProblemError::OutOfRange { what, id, field, index, count })
+        Err(ProblemError::OutOfRange {
+            what,
+            id,
+            field,
+            index,
+            count,
+        })
     }
 
     fn resources(
@@ -362,17 +422,35 @@ impl Place<'_> {
     ) -> Result<(), ProblemError> {
         if found.len() != expected {
             let (what, id, found) = (self.what, self.id.to_owned(), found.len());
-            return Err(ProblemError::Shape { what, id, field, found, expected });
+            return Err(ProblemError::Shape {
+                what,
+                id,
+                field,
+                found,
+                expected,
+            });
         }
-        found.iter().try_for_each(|&value| self.number(field, value, MAX_AMOUNT))
+        found
+            .iter()
+            .try_for_each(|&value| self.number(field, value, MAX_AMOUNT))
     }
 
     fn number(&self, field: &'static str, value: i64, max: i64) -> Result<(), ProblemError> {
         if (0..=max).contains(&value) {
             return Ok(());
         }
-        let advice =
-            if value < 0 { "negative amounts have no meaning" } else { "use a larger unit" };
-        Err(ProblemError::Number { what: self.what, id: self.id.to_owned(), field, value, max, advice })
+        let advice = if value < 0 {
+            "negative amounts have no meaning"
+        } else {
+            "use a larger unit"
+        };
+        Err(ProblemError::Number {
+            what: self.what,
+            id: self.id.to_owned(),
+            field,
+            value,
+            max,
+            advice,
+        })
     }
 }

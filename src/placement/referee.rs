@@ -15,16 +15,32 @@ pub struct Score {
 /// The rule that an assignment breaks.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Violation {
-    #[error("placement has standbys for {found} portions, expected {expected}; give one list for each portion")]
+    #[error(
+        "placement has standbys for {found} portions, expected {expected}; give one list for each portion"
+    )]
     Length { found: usize, expected: usize },
     #[error("portion {portion:?} has {found} standbys, but wants {wanted}; remove some")]
-    TooMany { portion: String, found: usize, wanted: i64 },
+    TooMany {
+        portion: String,
+        found: usize,
+        wanted: i64,
+    },
     #[error("portion {portion:?} may not stand on node {node}; choose one of its candidates")]
     NotCandidate { portion: String, node: usize },
-    #[error("portion {portion:?} has two standbys in one failure domain, or one beside its primary; spread them")]
+    #[error(
+        "portion {portion:?} has two standbys in one failure domain, or one beside its primary; spread them"
+    )]
     SharedDomain { portion: String },
-    #[error("node {node:?} needs {needed} {resource} if {failed:?} fails, but has {free}; move a standby away")]
-    Overload { node: String, resource: String, failed: String, needed: i64, free: i64 },
+    #[error(
+        "node {node:?} needs {needed} {resource} if {failed:?} fails, but has {free}; move a standby away"
+    )]
+    Overload {
+        node: String,
+        resource: String,
+        failed: String,
+        needed: i64,
+        free: i64,
+    },
 }
 
 /// Counts an assignment (node indices for each portion) against the rules and the objective.
@@ -47,7 +63,11 @@ pub fn check(problem: &Problem, standbys: &[Vec<usize>]) -> Result<Score, Violat
     }
     let open = instance.nodes.iter().zip(&used).filter(|(_, used)| **used);
     objective += open.map(|(node, _)| node.open_cost).sum::<i64>();
-    Ok(Score { objective, unplaced, worst_utilisation: worst_utilisation(problem, standbys)? })
+    Ok(Score {
+        objective,
+        unplaced,
+        worst_utilisation: worst_utilisation(problem, standbys)?,
+    })
 }
 
 fn portion_cost(problem: &Problem, i: usize, nodes: &[usize]) -> Result<i64, Violation> {
@@ -55,17 +75,29 @@ fn portion_cost(problem: &Problem, i: usize, nodes: &[usize]) -> Result<i64, Vio
     let portion = &instance.portions[i];
     if nodes.len() as i64 > portion.k {
         let (found, wanted) = (nodes.len(), portion.k);
-        return Err(Violation::TooMany { portion: portion.id.clone(), found, wanted });
+        return Err(Violation::TooMany {
+            portion: portion.id.clone(),
+            found,
+            wanted,
+        });
     }
     let mut domains = vec![portion.primary_domain];
     let mut cost = (portion.k - nodes.len() as i64) * portion.unplaced_penalty;
     for &node in nodes {
-        let Some(&(_, price)) = portion.candidates.iter().find(|(candidate, _)| *candidate == node)
+        let Some(&(_, price)) = portion
+            .candidates
+            .iter()
+            .find(|(candidate, _)| *candidate == node)
         else {
-            return Err(Violation::NotCandidate { portion: portion.id.clone(), node });
+            return Err(Violation::NotCandidate {
+                portion: portion.id.clone(),
+                node,
+            });
         };
         if domains.contains(&instance.nodes[node].domain) {
-            return Err(Violation::SharedDomain { portion: portion.id.clone() });
+            return Err(Violation::SharedDomain {
+                portion: portion.id.clone(),
+            });
         }
         domains.push(instance.nodes[node].domain);
         cost += price;
@@ -88,13 +120,24 @@ fn worst_utilisation(problem: &Problem, standbys: &[Vec<usize>]) -> Result<f64, 
     }
     let mut worst: f64 = 0.0;
     for (j, node) in instance.nodes.iter().enumerate() {
-        for (f, failed) in instance.domains.iter().enumerate().filter(|(f, _)| *f != node.domain) {
+        for (f, failed) in instance
+            .domains
+            .iter()
+            .enumerate()
+            .filter(|(f, _)| *f != node.domain)
+        {
             for (r, resource) in instance.resources.iter().enumerate() {
                 let (needed, free) = (base[j][r] + surge[j][f][r], node.free[r]);
                 if needed > free {
                     let (node, failed) = (node.id.clone(), failed.id.clone());
                     let resource = resource.clone();
-                    return Err(Violation::Overload { node, resource, failed, needed, free });
+                    return Err(Violation::Overload {
+                        node,
+                        resource,
+                        failed,
+                        needed,
+                        free,
+                    });
                 }
                 if free > 0 {
                     worst = worst.max(needed as f64 / free as f64);

@@ -38,7 +38,11 @@ impl<'p> State<'p> {
     /// Nothing placed yet. `cost` has one number for each candidate.
     pub(crate) fn empty(problem: &'p Problem, cost: &'p [i64]) -> Self {
         let zero = Amounts::default();
-        let loads = problem.free.iter().map(|&free| Load { free, base: zero, worst: zero });
+        let loads = problem.free.iter().map(|&free| Load {
+            free,
+            base: zero,
+            worst: zero,
+        });
         let penalty = |&i: &u32| problem.penalty[i as usize];
         Self {
             problem,
@@ -88,7 +92,12 @@ impl<'p> State<'p> {
     /// What putting a standby on this candidate costs, with opening its node.
     pub(crate) fn cost_of_putting(&self, candidate: usize) -> i64 {
         let node = self.problem.candidate_node[candidate] as usize;
-        self.cost[candidate] + if self.members[node].is_empty() { self.problem.open_cost[node] } else { 0 }
+        self.cost[candidate]
+            + if self.members[node].is_empty() {
+                self.problem.open_cost[node]
+            } else {
+                0
+            }
     }
 
     /// Change of `total` if the slot moved to the candidate, whether or not that is feasible.
@@ -100,7 +109,9 @@ impl<'p> State<'p> {
             if self.members[to].is_empty() {
                 delta += self.problem.open_cost[to];
             }
-            if let Some(from) = from && self.members[from].len() == 1 {
+            if let Some(from) = from
+                && self.members[from].len() == 1
+            {
                 delta -= self.problem.open_cost[from];
             }
         }
@@ -112,7 +123,9 @@ impl<'p> State<'p> {
         let portion = self.problem.slot_portion[slot] as usize;
         let domain = self.domain_of(candidate);
         self.problem.slots(portion).all(|other| {
-            other == slot || self.slot[other] == NOWHERE || self.domain_of(self.slot[other] as usize) != domain
+            other == slot
+                || self.slot[other] == NOWHERE
+                || self.domain_of(self.slot[other] as usize) != domain
         })
     }
 
@@ -158,7 +171,8 @@ impl<'p> State<'p> {
         self.position[slot] = self.members[node].len() as u32;
         self.members[node].push(slot as u32);
         let load = &mut self.loads[node];
-        let surge = &mut self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
+        let surge =
+            &mut self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
         for r in 0..surge.len() {
             load.base[r] += self.problem.reserve[portion][r];
             surge[r] += self.problem.surge[portion][r];
@@ -169,7 +183,9 @@ impl<'p> State<'p> {
     /// Takes a slot off its node; returns the candidate it had.
     pub(crate) fn take(&mut self, slot: usize) -> u32 {
         let candidate = self.slot[slot];
-        let Some(node) = self.node_of(slot) else { return NOWHERE };
+        let Some(node) = self.node_of(slot) else {
+            return NOWHERE;
+        };
         let portion = self.problem.slot_portion[slot] as usize;
         self.slot[slot] = NOWHERE;
         let at = self.position[slot] as usize;
@@ -177,7 +193,11 @@ impl<'p> State<'p> {
         if let Some(&moved) = self.members[node].get(at) {
             self.position[moved as usize] = at as u32;
         }
-        let closing = if self.members[node].is_empty() { self.problem.open_cost[node] } else { 0 };
+        let closing = if self.members[node].is_empty() {
+            self.problem.open_cost[node]
+        } else {
+            0
+        };
         self.total += self.problem.penalty[portion] - self.cost[candidate as usize] - closing;
         self.unload(node, portion);
         candidate
@@ -221,8 +241,9 @@ pub(crate) fn standbys(problem: &Problem, slots: &[u32]) -> Vec<Vec<usize>> {
     (0..problem.portions())
         .map(|i| {
             let placed = problem.slots(i).filter(|&s| slots[s] != NOWHERE);
-            let mut nodes: Vec<usize> =
-                placed.map(|s| problem.candidate_node[slots[s] as usize] as usize).collect();
+            let mut nodes: Vec<usize> = placed
+                .map(|s| problem.candidate_node[slots[s] as usize] as usize)
+                .collect();
             nodes.sort_unstable();
             nodes
         })

@@ -34,7 +34,15 @@ impl<'p> Walk<'p> {
     pub(crate) fn new(state: State<'p>, rng: Xoshiro256PlusPlus) -> Self {
         let (best, best_total) = (state.slots().to_vec(), state.total());
         let (journal, crowd) = (Vec::new(), Vec::new());
-        Self { state, rng, best, best_total, best_is_here: false, journal, crowd }
+        Self {
+            state,
+            rng,
+            best,
+            best_total,
+            best_is_here: false,
+            journal,
+            crowd,
+        }
     }
 
     /// The best total seen.
@@ -76,7 +84,9 @@ impl<'p> Walk<'p> {
             })
             .collect();
         changes.sort_unstable();
-        changes.get(changes.len() / 2).map_or(1.0, |&median| median as f64)
+        changes
+            .get(changes.len() / 2)
+            .map_or(1.0, |&median| median as f64)
     }
 
     /// Tries one move at a temperature.
@@ -101,7 +111,9 @@ impl<'p> Walk<'p> {
 
     /// A candidate of the slot's portion, cheap ones more often.
     fn any_candidate(&mut self, slot: usize) -> Option<usize> {
-        let row = self.problem().candidates(self.problem().slot_portion[slot] as usize);
+        let row = self
+            .problem()
+            .candidates(self.problem().slot_portion[slot] as usize);
         let at: f64 = self.rng.random();
         (!row.is_empty()).then(|| row.start + (at * at * row.len() as f64) as usize)
     }
@@ -115,7 +127,9 @@ impl<'p> Walk<'p> {
     /// Moves one standby, or places an unplaced one; pushes another out of the way if it must.
     fn relocate(&mut self, temperature: f64) {
         let Some(slot) = self.any_slot() else { return };
-        let Some(candidate) = self.any_candidate(slot) else { return };
+        let Some(candidate) = self.any_candidate(slot) else {
+            return;
+        };
         if self.state.slots()[slot] == candidate as u32 {
             return;
         }
@@ -123,7 +137,11 @@ impl<'p> Walk<'p> {
         if delta as f64 > HOPELESS * temperature {
             return;
         }
-        let patience = if delta > 0 { self.patience(temperature) } else { 0 };
+        let patience = if delta > 0 {
+            self.patience(temperature)
+        } else {
+            0
+        };
         if delta > patience || !self.state.domain_is_free(slot, candidate) {
             return;
         }
@@ -132,7 +150,11 @@ impl<'p> Walk<'p> {
             self.state.shift(slot, candidate);
             self.note_best();
         } else {
-            let patience = if delta > 0 { patience } else { self.patience(temperature) };
+            let patience = if delta > 0 {
+                patience
+            } else {
+                self.patience(temperature)
+            };
             self.eject(slot, candidate, delta, patience);
         }
     }
@@ -141,7 +163,9 @@ impl<'p> Walk<'p> {
     /// to the cheapest other place that takes it.
     fn eject(&mut self, slot: usize, candidate: usize, delta: i64, patience: i64) {
         let problem = self.problem();
-        let members = self.state.members(problem.candidate_node[candidate] as usize);
+        let members = self
+            .state
+            .members(problem.candidate_node[candidate] as usize);
         if members.is_empty() {
             return;
         }
@@ -156,11 +180,13 @@ impl<'p> Walk<'p> {
         self.take(other);
         if self.state.fits(candidate) {
             self.shift(slot, candidate);
-            let swap = left.and_then(|node| problem.candidate_on(problem.slot_portion[other] as usize, node));
+            let swap = left
+                .and_then(|node| problem.candidate_on(problem.slot_portion[other] as usize, node));
             let tries = row.take(EJECTION_TRIES);
-            let place = swap.into_iter().chain(tries).find(|&place| {
-                self.state.cost(place) <= spare && self.state.may_put(other, place)
-            });
+            let place = swap
+                .into_iter()
+                .chain(tries)
+                .find(|&place| self.state.cost(place) <= spare && self.state.may_put(other, place));
             if let Some(place) = place {
                 self.put(other, place);
             }
@@ -179,8 +205,14 @@ impl<'p> Walk<'p> {
     /// Moves everything off a node to the cheapest places on other open nodes, and if asked on one closed node too.
     fn empty_node(&mut self, temperature: f64, open_another: bool) {
         let Some(slot) = self.any_slot() else { return };
-        let Some(node) = self.state.node_of(slot) else { return };
-        let another = if open_another { self.any_closed_neighbour(slot) } else { None };
+        let Some(node) = self.state.node_of(slot) else {
+            return;
+        };
+        let another = if open_another {
+            self.any_closed_neighbour(slot)
+        } else {
+            None
+        };
         if open_another && another.is_none() {
             return;
         }
@@ -192,7 +224,9 @@ impl<'p> Walk<'p> {
         crowd.extend_from_slice(self.state.members(node));
         for &slot in &crowd {
             let slot = slot as usize;
-            let row = self.problem().candidates(self.problem().slot_portion[slot] as usize);
+            let row = self
+                .problem()
+                .candidates(self.problem().slot_portion[slot] as usize);
             let place = row.into_iter().find(|&place| {
                 let there = self.problem().candidate_node[place] as usize;
                 there != node
@@ -219,14 +253,18 @@ impl<'p> Walk<'p> {
     /// Opens a closed node for all who would be cheaper there.
     fn open_node(&mut self, temperature: f64) {
         let Some(slot) = self.any_slot() else { return };
-        let Some(node) = self.any_closed_neighbour(slot) else { return };
+        let Some(node) = self.any_closed_neighbour(slot) else {
+            return;
+        };
         let patience = self.patience(temperature);
         let before = self.state.total();
         for &candidate in self.problem().visitors(node) {
             let candidate = candidate as usize;
             let portion = self.problem().candidate_portion[candidate] as usize;
-            let dearest =
-                self.problem().slots(portion).max_by_key(|&slot| self.state.standing_cost(slot));
+            let dearest = self
+                .problem()
+                .slots(portion)
+                .max_by_key(|&slot| self.state.standing_cost(slot));
             let Some(slot) = dearest else { continue };
             if self.state.cost(candidate) < self.state.standing_cost(slot)
                 && self.state.may_put(slot, candidate)
