@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod consul;
 pub mod dns;
+pub mod gateway;
 pub mod http;
 pub mod nomad;
 pub mod prometheus;

@@ -230,6 +230,29 @@ impl Window {
         })
     }
 
+    /// Several endpoints' windows as one: counts add up, the longest span counts.
+    pub fn merged<'a>(windows: impl Iterator<Item = &'a Window>) -> Window {
+        let mut whole = Window {
+            span: Span(0),
+            requests: 0.0,
+            errors: 0.0,
+            buckets: Vec::new(),
+        };
+        for w in windows {
+            whole.span = whole.span.max(w.span);
+            whole.requests += w.requests;
+            whole.errors += w.errors;
+            for (bound, count) in &w.buckets {
+                match whole.buckets.iter_mut().find(|b| b.0 == *bound) {
+                    Some(sum) => sum.1 += count,
+                    None => whole.buckets.push((*bound, *count)),
+                }
+            }
+        }
+        whole.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        whole
+    }
+
     pub fn rate(&self) -> Rps {
         Rps(self.requests / self.span.as_secs_f64())
     }

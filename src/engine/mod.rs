@@ -4,6 +4,7 @@ mod absorb;
 pub mod clock;
 mod command;
 mod cycle;
+mod journal;
 mod notice;
 mod picture;
 mod recover;
