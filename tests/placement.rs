@@ -32,7 +32,7 @@ fn small_shared_instances_reach_their_proven_optimum_with_a_bound_below_it() {
         };
         for seed in 0..3 {
             let options = Options {
-                iterations: Some(100_000),
+                iterations: Some(250_000),
                 seed,
                 ..Options::default()
             };
