@@ -1,5 +1,20 @@
 //! Turns the wheel: see, foresee, plan, clear, act, learn. Owns the only clock and the only dice.
 
+mod absorb;
+pub mod clock;
+mod command;
+mod cycle;
+mod journal;
+mod notice;
+mod picture;
+mod recover;
+pub mod run;
+pub mod state;
 pub mod view;
 
+pub use absorb::absorb;
+pub use command::ask;
+pub use cycle::cycle;
+pub use run::{Shell, run};
+pub use state::{State, Workload};
 pub use view::{Command, View};

@@ -2,6 +2,9 @@
 
 mod cleared;
 mod hands;
+mod rules;
+mod traffic;
 
 pub use cleared::{Cleared, Held, Law, Lease};
 pub use hands::Hands;
+pub use rules::{Facts, clear};

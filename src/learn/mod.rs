@@ -1,1 +1,7 @@
 //! Judges shadow runs, builds profiles and scores forecasts: outcomes in, beliefs out; it changes nothing in the world.
+
+mod forecasts;
+mod profiles;
+
+pub use forecasts::score;
+pub use profiles::{fold, sentence};

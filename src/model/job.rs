@@ -69,7 +69,7 @@ impl JobSpec {
 }
 
 /// The items of a list field; a missing or `null` list is empty, as Nomad means it.
-pub(crate) fn list<'a>(v: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+pub fn list<'a>(v: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     v.get(key)
         .and_then(Value::as_array)
         .map(|a| a.iter())

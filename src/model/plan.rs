@@ -33,9 +33,11 @@ pub enum Action {
         key: ProfileKey,
         alloc: AllocId,
         url: String,
+        health: String,
         loads: Vec<Rps>,
         slo: Slo,
-        startup: Span,
+        /// When its job was registered: start-up is counted from there to the first passing check.
+        registered: Moment,
     },
     StopShadow {
         shadow: ShadowId,

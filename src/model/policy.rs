@@ -12,7 +12,7 @@ pub struct Slo {
 }
 
 /// What shadows and standbys may cost, and how much of them may run at once.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Core-hours of shadows a day (a day is the policy's `season`).
     pub shadow: CoreHours,
@@ -23,7 +23,7 @@ pub struct Budget {
 }
 
 /// How traffic is moved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ramp {
     /// Shares of the receiving side, rising, the last one is 100 %.
     pub steps: Vec<Share>,
@@ -98,7 +98,7 @@ pub struct PortionPolicy {
     pub standby: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub workload: String,
     pub portions: Vec<PortionPolicy>,

@@ -1,1 +1,61 @@
 //! Turns a world and an outlook into an immutable list of steps with reasons, and says why the others must wait; it may do nothing itself.
+
+pub mod book;
+mod contingency;
+pub mod derive;
+pub mod instances;
+pub mod partition;
+mod places;
+pub mod risk;
+mod scene;
+pub mod shadows;
+pub mod shares;
+mod standbys;
+mod traffic;
+
+pub use book::{Book, ShadowState};
+pub use instances::{Copies, Role};
+pub use partition::{Portion, portions};
+pub use scene::{FRESH, Scene};
+
+use crate::model::*;
+use scene::Draft;
+use std::collections::BTreeMap;
+
+/// One pass over one workload. The book is the planner's memory; the plan is what should be done now, and why not more.
+pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies>) {
+    let copies: BTreeMap<PortionId, Copies> = scene
+        .policy
+        .portions
+        .iter()
+        .filter_map(|p| {
+            let portion = scene.portions.iter().find(|x| x.id == p.id)?;
+            let set = instances::copies(scene.world, p, &portion.release, scene.beliefs, FRESH);
+            Some((p.id.clone(), set))
+        })
+        .collect();
+    let mut draft = Draft::default();
+    if scene.world.allocs.fresh(scene.now, FRESH).is_none() {
+        draft.wait(
+            "everything",
+            "allocations cannot be read: unknown may only hold",
+        );
+    } else {
+        for portion in &scene.policy.portions {
+            if let Some(set) = copies.get(&portion.id) {
+                traffic::plan(scene, book, portion, set, &mut draft);
+            }
+        }
+        standbys::plan(scene, book, &copies, &mut draft);
+        shadows::plan(scene, book, &copies, &mut draft);
+    }
+    let plan = Plan {
+        id: scene.plan.clone(),
+        parent: scene.parent.clone(),
+        epoch: scene.epoch,
+        at: scene.now,
+        steps: draft.steps,
+        waiting: draft.waiting,
+    };
+    (plan, copies)
+}

@@ -1,1 +1,85 @@
 //! History, profiles, events and the journal on SQLite; it remembers, and never interprets.
+
+mod journal;
+mod memory;
+mod schema;
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "cannot open the store {path}: {source}; is the folder writable, and is no other foreshadow using it?"
+    )]
+    Open {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "the store {path} has schema version {found}, this foreshadow knows up to {known}; use the newer binary or another file"
+    )]
+    TooNew {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    #[error("cannot write {what} to the store: {source}")]
+    Write {
+        what: &'static str,
+        source: rusqlite::Error,
+    },
+    #[error("cannot read {what} from the store: {source}")]
+    Read {
+        what: &'static str,
+        source: rusqlite::Error,
+    },
+    #[error("{what} in the store is not what was written: {source}")]
+    Damaged {
+        what: &'static str,
+        source: serde_json::Error,
+    },
+}
+
+/// The store. One connection: SQLite in WAL mode, every call one transaction.
+pub struct Store {
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens or creates the file and brings its schema up to date.
+    pub fn open(path: &Path) -> Result<Store, Error> {
+        let open = |source| Error::Open {
+            path: path.to_path_buf(),
+            source,
+        };
+        let connection = Connection::open(path).map_err(open)?;
+        schema::prepare(&connection, path)?;
+        Ok(Store {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// A store that is gone with the process.
+    pub fn in_memory() -> Result<Store, Error> {
+        let path = Path::new(":memory:");
+        let connection = Connection::open_in_memory().map_err(|source| Error::Open {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        schema::prepare(&connection, path)?;
+        Ok(Store {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Connection) -> T) -> T {
+        // A panic while the lock was held cannot leave half a transaction: SQLite rolls it back.
+        let mut guard = self
+            .connection
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        f(&mut guard)
+    }
+}

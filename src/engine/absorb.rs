@@ -1,0 +1,225 @@
+//! What an outcome changes in the engine's mind: the book, the beliefs, the log.
+
+use super::state::{State, Workload};
+use super::view::LogKind;
+use crate::learn;
+use crate::model::*;
+use crate::planner::book::{MoveKind, ShadowState};
+
+/// After a refusal the same thing is not asked for again for so long.
+const BACK_OFF: Span = Span::secs(8);
+
+pub fn absorb(state: &mut State, outcome: Outcome) {
+    let mut workloads = std::mem::take(&mut state.workloads);
+    for workload in &mut workloads {
+        if workload.book.inflight.remove(&outcome.step.id).is_some() {
+            settle(state, workload, &outcome);
+        }
+    }
+    state.workloads = workloads;
+    let word = match &outcome.verdict {
+        Verdict::Verified => "verified".to_string(),
+        Verdict::Applied => "applied".to_string(),
+        Verdict::Refused { why } => format!("refused: {why}"),
+        Verdict::Undone { why } => format!("undone: {why}"),
+        Verdict::Unsure { why } => format!("unsure: {why}"),
+    };
+    let took = outcome.at.since(outcome.started).0;
+    let kind = match outcome.verdict {
+        Verdict::Verified => LogKind::Verification,
+        _ => LogKind::Effect,
+    };
+    let text = format!("{} {word} after {took} ms", outcome.step.action.verb());
+    state.say(
+        outcome.at,
+        kind,
+        Some(outcome.step.cause),
+        outcome.step.portion.as_ref(),
+        text,
+    );
+    state.recent.push_back((outcome.step, word));
+    if state.recent.len() > 60 {
+        state.recent.pop_front();
+    }
+}
+
+fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
+    let good = matches!(outcome.verdict, Verdict::Verified | Verdict::Applied);
+    match &outcome.step.action {
+        Action::SetTarget {
+            target, planned, ..
+        } => shares(state, workload, outcome, target, *planned, good),
+        Action::StartShadow { shadow, key, .. } => {
+            if good {
+                state.tally.shadows += 1;
+            } else if let Some(run) = workload.book.shadows.get_mut(shadow) {
+                run.state = ShadowState::Done;
+                run.verdict = Some(why(outcome));
+                failed(workload, key, outcome.at);
+            }
+        }
+        Action::MeasureShadow { shadow, key, .. } => {
+            measured(state, workload, outcome, shadow, key)
+        }
+        Action::StopShadow { shadow, .. } => {
+            if good && let Some(run) = workload.book.shadows.get_mut(shadow) {
+                run.state = ShadowState::Done;
+            }
+            workload.book.tidy();
+        }
+        Action::PlaceStandby { portion, .. } => {
+            if good {
+                state.tally.preallocations += 1;
+            } else {
+                workload
+                    .book
+                    .refused
+                    .insert(portion.to_string(), outcome.at + BACK_OFF);
+            }
+        }
+        Action::ReleaseStandby { job, .. } => {
+            workload.book.needed.remove(job);
+        }
+        Action::Scale { .. } | Action::Reap { .. } => {}
+    }
+}
+
+fn why(outcome: &Outcome) -> String {
+    match &outcome.verdict {
+        Verdict::Refused { why } | Verdict::Undone { why } | Verdict::Unsure { why } => why.clone(),
+        Verdict::Verified | Verdict::Applied => "done".to_string(),
+    }
+}
+
+fn failed(workload: &mut Workload, key: &ProfileKey, at: Moment) {
+    let entry = workload
+        .book
+        .shadowed
+        .entry(crate::planner::shadows::name(key))
+        .or_insert((at, 0));
+    *entry = (at, entry.1 + 1);
+}
+
+/// A verified step moves its ramp on; the last one ends the move.
+fn shares(
+    state: &mut State,
+    workload: &mut Workload,
+    outcome: &Outcome,
+    target: &Target,
+    planned: bool,
+    good: bool,
+) {
+    let service = &target.service;
+    let ramp = workload.policy.ramp.steps.len();
+    let Some(mv) = workload.book.moves.get_mut(service) else {
+        if good && outcome.step.cause == Cause::Reactive && !planned {
+            state.tally.switchovers += 1;
+        }
+        return;
+    };
+    if !good {
+        // Level-triggered: the next cycle looks at what clients see and goes on from there.
+        workload.book.moves.remove(service);
+        return;
+    }
+    let stepped = planned || mv.cause == Cause::Reactive;
+    if !stepped {
+        return;
+    }
+    mv.done += 1;
+    mv.verified = Some(outcome.at);
+    if mv.done >= ramp {
+        let took = outcome.at.since(mv.since).0;
+        let (kind, cause, reason) = (mv.kind, mv.cause, mv.why.clone());
+        workload.book.moves.remove(service);
+        let word = match kind {
+            MoveKind::Failback => {
+                state.tally.failbacks += 1;
+                "failback"
+            }
+            MoveKind::Surge | MoveKind::Emergency | MoveKind::Asked => {
+                state.tally.switchovers += 1;
+                "switchover"
+            }
+        };
+        if kind == MoveKind::Asked
+            && let Some(portion) = &outcome.step.portion
+        {
+            workload.book.calm.remove(portion);
+        }
+        let text = format!("{word} of {service} complete in {ramp} steps, {took} ms: {reason}");
+        state.say(
+            outcome.at,
+            LogKind::Verification,
+            Some(cause),
+            outcome.step.portion.as_ref(),
+            text,
+        );
+    }
+}
+
+/// A measurement becomes a profile, unless production ended it.
+fn measured(
+    state: &mut State,
+    workload: &mut Workload,
+    outcome: &Outcome,
+    shadow: &ShadowId,
+    key: &ProfileKey,
+) {
+    let at = outcome.at;
+    let interrupted = workload
+        .book
+        .shadows
+        .get(shadow)
+        .filter(|r| r.state == ShadowState::Stopping)
+        .and_then(|r| r.verdict.clone());
+    let verdict = match (&outcome.measured, interrupted) {
+        (_, Some(why)) => {
+            let caution = state
+                .beliefs
+                .caution
+                .entry(key.portion.clone())
+                .or_insert(1.0);
+            *caution = (*caution * 1.5).min(8.0);
+            failed(workload, key, at);
+            let text = format!(
+                "shadow of {} at {} ended early: {why}; it will be tried less often",
+                key.portion, key.site
+            );
+            state.learn(at, Some(&key.portion), text);
+            why
+        }
+        (None, None) => {
+            failed(workload, key, at);
+            why(outcome)
+        }
+        (Some(m), None) => {
+            workload
+                .book
+                .shadowed
+                .insert(crate::planner::shadows::name(key), (at, 0));
+            state.tally.measurements += 1;
+            let before = state.beliefs.profile(key).cloned();
+            let profile = learn::fold(before.as_ref(), m);
+            let sentence = learn::sentence(before.as_ref(), &profile, m);
+            state.memos.push(Memo::Measurement(m.clone()));
+            state.memos.push(Memo::Profile(profile.clone()));
+            state.beliefs.profiles.retain(|p| p.key != profile.key);
+            state.beliefs.profiles.push(profile);
+            state.tally.profiles = state.beliefs.profiles.len() as u64;
+            state.learn(at, Some(&key.portion), sentence.clone());
+            sentence
+        }
+    };
+    state.say(
+        at,
+        LogKind::Verdict,
+        Some(Cause::Learning),
+        Some(&key.portion),
+        format!("shadow at {} ({}): {verdict}", key.site, key.class),
+    );
+    if let Some(run) = workload.book.shadows.get_mut(shadow) {
+        run.state = ShadowState::Stopping;
+        run.verdict.get_or_insert(verdict);
+    }
+}

@@ -1,0 +1,182 @@
+//! One turn of the wheel, as a pure function of what was, what is seen, the time and the dice.
+
+use super::clock::Dice;
+use super::state::{State, Workload};
+use super::view::{LogKind, Mode, View};
+use super::{notice, picture};
+use crate::forecast;
+use crate::guard::{self, Cleared, Facts};
+use crate::model::*;
+use crate::planner::{self, Scene, instances::Copies, risk};
+use rand::Rng;
+use std::collections::BTreeMap;
+
+/// See, foresee, plan, clear. Effects are only *returned*: the shell hands them on.
+pub fn cycle(
+    mut state: State,
+    world: &World,
+    now: Moment,
+    dice: &mut Dice,
+) -> (State, Vec<Cleared<Step>>, View) {
+    state.cycle += 1;
+    notice::notice(&mut state, world, now);
+    foresee(&mut state, world, now);
+    let mut cleared = Vec::new();
+    let mut copies = BTreeMap::new();
+    state.held.clear();
+    let mut workloads = std::mem::take(&mut state.workloads);
+    for workload in &mut workloads {
+        let seed = dice.random();
+        let (plan, set) = plan(&state, workload, world, now, seed);
+        announce(&mut state, &plan, now);
+        cleared.extend(clear(&mut state, workload, &plan, world, &set, now));
+        workload.plan = Some(plan);
+        copies.extend(set);
+    }
+    state.workloads = workloads;
+    let view = picture::view(&state, world, &copies, now);
+    (state, cleared, view)
+}
+
+fn foresee(state: &mut State, world: &World, now: Moment) {
+    if !state.forecasting {
+        state.outlook = Outlook::default();
+        return;
+    }
+    for workload in &state.workloads {
+        let policy = &workload.policy;
+        if now.since(state.outlook.at) < policy.step && !state.outlook.demand.is_empty() {
+            continue;
+        }
+        let mut outlook = forecast::outlook(&state.history, world, policy, &state.beliefs, now);
+        for (id, path) in std::mem::take(&mut state.outlook.demand) {
+            outlook.demand.entry(id).or_insert(path);
+        }
+        state.outlook = outlook;
+        state.tally.forecasts += 1;
+    }
+    notice::promise(state, now);
+}
+
+fn plan(
+    state: &State,
+    workload: &mut Workload,
+    world: &World,
+    now: Moment,
+    seed: u64,
+) -> (Plan, BTreeMap<PortionId, Copies>) {
+    let id = PlanId::new(format!("{}-{}", now.0, state.cycle));
+    let scene = Scene {
+        now,
+        world,
+        outlook: &state.outlook,
+        policy: &workload.policy,
+        portions: &workload.portions,
+        beliefs: &state.beliefs,
+        appetite: risk::appetite(workload.policy.risk_tolerance, workload.policy.season),
+        forecasting: state.forecasting,
+        plan: id,
+        parent: workload.plan.as_ref().map(|p| p.id.clone()),
+        epoch: state.epoch.unwrap_or_default(),
+        seed,
+        inflight: workload.book.inflight.values().cloned().collect(),
+    };
+    planner::plan(&scene, &mut workload.book)
+}
+
+fn announce(state: &mut State, plan: &Plan, now: Moment) {
+    for step in &plan.steps {
+        let text = format!("{}: {}", step.action.verb(), step.why);
+        state.say(
+            now,
+            LogKind::Plan,
+            Some(step.cause),
+            step.portion.as_ref(),
+            text,
+        );
+    }
+    for waiting in &plan.waiting {
+        // Countdowns differ each time; what is said once is the matter, not the number.
+        let matter: String = waiting
+            .why
+            .chars()
+            .filter(|c| !c.is_ascii_digit())
+            .collect();
+        if state.said.get(&waiting.what) != Some(&matter) {
+            state.said.insert(waiting.what.clone(), matter);
+            let text = format!("{} waits: {}", waiting.what, waiting.why);
+            state.say(now, LogKind::Held, None, None, text);
+        }
+    }
+}
+
+/// What the guard lets pass is entered in the book before it is handed on.
+fn clear(
+    state: &mut State,
+    workload: &mut Workload,
+    plan: &Plan,
+    world: &World,
+    copies: &BTreeMap<PortionId, Copies>,
+    now: Moment,
+) -> Vec<Cleared<Step>> {
+    let capacity: BTreeMap<AllocId, Rps> = copies
+        .values()
+        .flat_map(|c| &c.all)
+        .filter_map(|c| Some((c.alloc.clone(), c.capacity?)))
+        .collect();
+    let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
+    let mut passed = Vec::new();
+    for step in plan.steps.clone() {
+        let moving = workload
+            .book
+            .moves
+            .iter()
+            .find(|(_, m)| m.done > 0)
+            .map(|(s, _)| s.clone());
+        let facts = Facts {
+            now,
+            acting: state.mode == Mode::Act,
+            epoch: state.epoch,
+            world,
+            policy: &workload.policy,
+            capacity: &capacity,
+            inflight: &workload.book.inflight,
+            moving: moving.as_ref(),
+            max_step: appetite.max_step,
+        };
+        match guard::clear(step, &facts) {
+            Ok(step) => {
+                workload
+                    .book
+                    .inflight
+                    .insert(step.id.clone(), Step::clone(&step));
+                passed.push(step);
+            }
+            Err(held) => {
+                let (step, held) = *held;
+                workload.book.forget(&step);
+                state.tally.held += 1;
+                let matter: String = held.why.chars().filter(|c| !c.is_ascii_digit()).collect();
+                let topic = format!("held {} {:?}", step.action.verb(), step.portion);
+                let text = format!(
+                    "{} held (law {}): {}",
+                    step.action.verb(),
+                    held.law.number(),
+                    held.why
+                );
+                if state.said.get(&topic) != Some(&matter) {
+                    state.said.insert(topic, matter);
+                    state.say(
+                        now,
+                        LogKind::Held,
+                        Some(step.cause),
+                        step.portion.as_ref(),
+                        text.clone(),
+                    );
+                }
+                state.held.push((step, text));
+            }
+        }
+    }
+    passed
+}

@@ -1,0 +1,288 @@
+//! What each look adds to history, and how past forecasts did against it.
+
+use super::state::{Promise, State};
+use super::view::{LogKind, PastPoint};
+use crate::learn;
+use crate::model::*;
+use crate::planner;
+
+/// A forecast is scored this many steps after it was made.
+const SCORE_AHEAD: i64 = 10;
+
+pub fn notice(state: &mut State, world: &World, now: Moment) {
+    portions(state, world, now);
+    availability(state, world, now);
+    demand(state, world, now);
+    reactions(state, world, now);
+    spending(state, world, now);
+}
+
+/// Portions are found anew when the live job changes.
+fn portions(state: &mut State, world: &World, now: Moment) {
+    let mut workloads = std::mem::take(&mut state.workloads);
+    for workload in &mut workloads {
+        let jobs: std::collections::BTreeSet<&JobId> =
+            workload.policy.portions.iter().map(|p| &p.job).collect();
+        let found: Vec<planner::Portion> = jobs
+            .into_iter()
+            .filter_map(|j| world.job(j))
+            .flat_map(|job| planner::portions(job, Some(&workload.policy)))
+            .collect();
+        if found.is_empty() || found == workload.portions {
+            continue;
+        }
+        for p in &found {
+            let needs = p
+                .depends_on
+                .iter()
+                .map(PortionId::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let needs = if needs.is_empty() {
+                String::new()
+            } else {
+                format!(", calls {needs}")
+            };
+            let can = p.not_shadowable.as_ref().map_or_else(
+                || "can be shadowed".to_string(),
+                |why| format!("cannot be shadowed: {why}"),
+            );
+            let text = format!("{} (release {}): {}{needs}", p.id, p.release, can);
+            if state.say_once(
+                &format!("portion {}", p.id),
+                now,
+                LogKind::Portion,
+                Some(&p.id),
+                text,
+            ) {
+                state.tally.portions = found.len() as u64;
+            }
+        }
+        workload.portions = found;
+    }
+    state.workloads = workloads;
+}
+
+/// Nodes and sites that fell or came back since the last look.
+fn availability(state: &mut State, world: &World, now: Moment) {
+    let Some(nodes) = world.nodes.value() else {
+        return;
+    };
+    let mut sites: std::collections::BTreeMap<Site, bool> = Default::default();
+    for node in nodes {
+        let up = node.status == NodeStatus::Ready;
+        *sites.entry(node.site.clone()).or_default() |= up;
+        let was = state
+            .nodes_up
+            .insert(node.name.clone(), (node.site.clone(), up));
+        if was.is_some_and(|(_, was)| was != up) {
+            let word = if up { "is back" } else { "is down" };
+            state.say(
+                now,
+                LogKind::Fault,
+                None,
+                None,
+                format!("node {} {word}", node.name),
+            );
+            event(state, now, &node.name, false, up);
+        }
+    }
+    for (site, up) in sites {
+        let was = state.sites_up.insert(site.clone(), up);
+        if was.is_some_and(|was| was != up) {
+            let word = if up {
+                "is back"
+            } else {
+                "is lost: none of its nodes is heard"
+            };
+            state.say(
+                now,
+                LogKind::Fault,
+                None,
+                None,
+                format!("site {site} {word}"),
+            );
+            event(state, now, site.as_str(), true, up);
+        }
+    }
+}
+
+fn event(state: &mut State, at: Moment, subject: &str, is_site: bool, up: bool) {
+    let event = Availability {
+        at,
+        subject: subject.to_string(),
+        is_site,
+        up,
+    };
+    state.memos.push(Memo::Availability(event.clone()));
+    state.history.availability.push(event);
+}
+
+/// One sample a step and portion; a step without a reading stays a gap.
+fn demand(state: &mut State, world: &World, now: Moment) {
+    let policies: Vec<Policy> = state.workloads.iter().map(|w| w.policy.clone()).collect();
+    for policy in &policies {
+        for portion in &policy.portions {
+            let Some(traffic) = world
+                .traffic
+                .get(&portion.id)
+                .and_then(|t| t.fresh(now, planner::FRESH))
+            else {
+                continue;
+            };
+            let series = state
+                .history
+                .demand
+                .entry(portion.id.clone())
+                .or_insert_with(|| Series {
+                    start: now,
+                    step: policy.step,
+                    values: Vec::new(),
+                });
+            let slot = (now.since(series.start).0 / series.step.0.max(1)).max(0) as usize;
+            if slot < series.values.len() {
+                continue;
+            }
+            series.values.resize(slot, f64::NAN);
+            series.values.push(traffic.rate.0);
+            let keep = (policy.season.0 / policy.step.0.max(1)).max(1) as usize * 28;
+            if series.values.len() > keep * 2 {
+                let drop = series.values.len() - keep;
+                series.values.drain(..drop);
+                series.start = series.start + series.step.times(drop as i64);
+            }
+            let traffic = *traffic;
+            state.memos.push(Memo::Sample {
+                portion: portion.id.clone(),
+                at: now,
+                rate: traffic.rate,
+            });
+            let forecast = score(state, &portion.id, traffic.rate, policy.step, now);
+            state.remember_point(
+                &portion.id,
+                PastPoint {
+                    at: now,
+                    rate: traffic.rate.0,
+                    p99: traffic.p99.0,
+                    success: traffic.success,
+                    forecast,
+                },
+            );
+        }
+    }
+}
+
+/// Compares the promise made for this moment with what came.
+fn score(
+    state: &mut State,
+    portion: &PortionId,
+    actual: Rps,
+    step: Span,
+    now: Moment,
+) -> Option<(f64, f64, f64)> {
+    let queue = state.promises.get_mut(portion)?;
+    let mut due = None;
+    while queue.front().is_some_and(|p| p.at.0 <= now.0 + step.0 / 2) {
+        due = queue.pop_front();
+    }
+    let p = due.filter(|p| now.since(p.at) <= step.times(2))?;
+    let skill = state.beliefs.skill.entry(portion.clone()).or_default();
+    let lesson = learn::score(skill, Rps(p.low), Rps(p.mid), Rps(p.high), actual);
+    let skill = skill.clone();
+    state.memos.push(Memo::Skill {
+        portion: portion.clone(),
+        skill,
+    });
+    if let Some(text) = lesson {
+        state.learn(now, Some(portion), text);
+    }
+    Some((p.low, p.mid, p.high))
+}
+
+/// Notes what the fresh outlook says of the moment at which it will be scored.
+pub fn promise(state: &mut State, now: Moment) {
+    for (id, path) in &state.outlook.demand {
+        let at = now + path.step.times(SCORE_AHEAD);
+        let queue = state.promises.entry(id.clone()).or_default();
+        if queue.back().is_some_and(|p| at.since(p.at) < path.step) {
+            continue;
+        }
+        let Some(point) = path.points.iter().min_by_key(|p| p.at.since(at).0.abs()) else {
+            continue;
+        };
+        queue.push_back(Promise {
+            at,
+            low: point.at_level(0.1).0,
+            mid: point.at_level(0.5).0,
+            high: point.at_level(0.9).0,
+        });
+    }
+}
+
+/// Gateways report contingencies they applied; each counts once.
+fn reactions(state: &mut State, world: &World, now: Moment) {
+    for (service, front) in &world.fronts {
+        for (gateway, applied) in &front.applied {
+            let Some(applied) = applied.value() else {
+                continue;
+            };
+            let (Some(domain), Some(took)) = (&applied.contingency, applied.reaction) else {
+                continue;
+            };
+            let key = (gateway.clone(), service.clone(), applied.at.0 as u64);
+            if state.reactions.insert(key, took.0 as f64).is_none() {
+                let portion = state
+                    .workloads
+                    .iter()
+                    .find_map(|w| w.policy.by_front(service).map(|p| p.id.clone()));
+                state.tally.switchovers += 1;
+                let text = format!(
+                    "{gateway} switched {service} away from {domain} in {} ms: it was prepared",
+                    took.0
+                );
+                state.say(
+                    now,
+                    LogKind::Effect,
+                    Some(Cause::Reactive),
+                    portion.as_ref(),
+                    text,
+                );
+            }
+        }
+    }
+}
+
+/// Core-hours that our jobs hold, against the budgets of the season.
+fn spending(state: &mut State, world: &World, now: Moment) {
+    let (Some(allocs), Some(jobs)) = (world.allocs.value(), world.jobs.value()) else {
+        return;
+    };
+    let mut held = (0.0, 0.0);
+    for alloc in allocs.iter().filter(|a| a.holds()) {
+        let Some(job) = jobs.get(&alloc.job) else {
+            continue;
+        };
+        let clock = world.node(&alloc.node).map_or(0.0, |n| n.clock.0);
+        let cores = alloc.resources.cpu.0 / if clock > 0.0 { clock } else { 2_500.0 };
+        if job.meta(planner::instances::META_SHADOW).is_some() {
+            held.0 += cores;
+        } else if job.meta(planner::instances::META_STANDBY).is_some() {
+            held.1 += cores;
+        }
+    }
+    for workload in &mut state.workloads {
+        let spent = &mut workload.book.spent;
+        let season = now.0 / workload.policy.season.0.max(1);
+        if spent.season != season {
+            *spent = planner::book::Spent {
+                season,
+                at: now,
+                ..Default::default()
+            };
+        }
+        let hours = now.since(spent.at).as_secs_f64().clamp(0.0, 60.0) / 3600.0;
+        spent.at = now;
+        spent.shadow = spent.shadow + CoreHours(held.0 * hours);
+        spent.standby = spent.standby + CoreHours(held.1 * hours);
+    }
+}

@@ -1,0 +1,158 @@
+//! The async shell around the pure cycle: it looks, turns, hands on, and keeps what must be kept.
+
+use super::state::State;
+use super::view::{Command, LogKind, View};
+use super::{absorb, ask, clock, cycle, recover};
+use crate::guard::{Hands, Lease};
+use crate::model::*;
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long the hands may take to bring a step to its end when the house is closed.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the engine is given to look and act with.
+pub struct Shell {
+    pub eyes: Arc<dyn Eyes>,
+    pub hands: Arc<dyn Hands>,
+    pub store: Arc<Store>,
+    /// Our right to act, renewed by whoever keeps the lock.
+    pub leases: watch::Receiver<Option<Arc<Lease>>>,
+    /// Something changed: look now rather than at the next tick.
+    pub wake: mpsc::Receiver<()>,
+    pub commands: mpsc::Receiver<Command>,
+    /// Sets or clears `foreshadow/hold`.
+    pub hold: Box<dyn Fn(bool) -> Later<'static, Result<(), String>> + Send + Sync>,
+    pub every: Span,
+    pub seed: u64,
+    /// The other end of `wake`: it stays open as long as the shell.
+    pub waker: mpsc::Sender<()>,
+}
+
+/// Turns until cancelled; then lets running steps come to their end. Weights stay as they are.
+pub async fn run(
+    mut shell: Shell,
+    mut state: State,
+    views: watch::Sender<Arc<View>>,
+    cancel: CancellationToken,
+) -> State {
+    let mut dice = clock::dice(shell.seed);
+    let mut ticks = clock::ticks(shell.every);
+    let mut work: JoinSet<Outcome> = JoinSet::new();
+    let mut recovered = false;
+    loop {
+        let mut looked = false;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => break,
+            Some(done) = work.join_next(), if !work.is_empty() => match done {
+                Ok(outcome) => absorb(&mut state, outcome),
+                Err(e) => state.say(clock::now(), LogKind::Notice, None, None, format!("a step's hand was lost: {e}")),
+            },
+            Some(command) = shell.commands.recv() => command_in(&shell, &mut state, command).await,
+            Some(()) = shell.wake.recv() => looked = true,
+            _ = ticks.tick() => looked = true,
+        }
+        if !looked {
+            continue;
+        }
+        let mut world = shell.eyes.look(clock::now()).await;
+        let now = clock::now();
+        let lease = shell
+            .leases
+            .borrow()
+            .clone()
+            .filter(|l| l.left(now).is_some());
+        state.epoch = lease.as_ref().map(|l| l.epoch());
+        if let Some(epoch) = state.epoch {
+            world.leadership = Seen::known(Leadership::Ours { epoch }, now);
+        }
+        if !recovered {
+            recovered = settle(&shell, &mut state, &world, now);
+        }
+        let (next, steps, view) = cycle(state, &world, now, &mut dice);
+        state = next;
+        if let Some(lease) = lease {
+            for step in steps {
+                let (hands, lease) = (shell.hands.clone(), lease.clone());
+                work.spawn(async move { hands.apply(step, &lease).await });
+            }
+        }
+        keep(&shell.store, &mut state, now);
+        views.send_replace(Arc::new(view));
+    }
+    drain(&shell, &mut state, work).await;
+    state
+}
+
+async fn command_in(shell: &Shell, state: &mut State, command: Command) {
+    let now = clock::now();
+    if let Command::Hold { on } = command
+        && let Err(why) = (shell.hold)(on).await
+    {
+        return state.say(
+            now,
+            LogKind::Notice,
+            None,
+            None,
+            format!("hold could not be written: {why}"),
+        );
+    }
+    ask(state, command, now);
+}
+
+/// Closes what the journal left open, once the world can tell.
+fn settle(shell: &Shell, state: &mut State, world: &World, now: Moment) -> bool {
+    let open = match shell.store.open_steps() {
+        Ok(open) => open,
+        Err(e) => {
+            state.say(now, LogKind::Notice, None, None, e.to_string());
+            return false;
+        }
+    };
+    let closed = recover::recover(&open, world, now);
+    for entry in &closed {
+        if let Err(e) = shell.store.journal(entry) {
+            state.say(now, LogKind::Notice, None, None, e.to_string());
+            return false;
+        }
+        let text = format!("{}: {}", entry.step.action.verb(), entry.note);
+        state.say(
+            now,
+            LogKind::Notice,
+            Some(entry.step.cause),
+            entry.step.portion.as_ref(),
+            text,
+        );
+    }
+    closed.len() == open.len()
+}
+
+/// A store that cannot be written holds nothing up; it is said, and what was to be kept is tried again.
+fn keep(store: &Store, state: &mut State, now: Moment) {
+    match store.remember(&state.memos) {
+        Ok(()) => state.memos.clear(),
+        Err(e) => {
+            state.say_once("store", now, LogKind::Notice, None, e.to_string());
+            let excess = state.memos.len().saturating_sub(10_000);
+            state.memos.drain(..excess);
+        }
+    }
+}
+
+async fn drain(shell: &Shell, state: &mut State, mut work: JoinSet<Outcome>) {
+    let all = async {
+        while let Some(done) = work.join_next().await {
+            if let Ok(outcome) = done {
+                absorb(state, outcome);
+            }
+        }
+    };
+    // What does not end in time stays open in the journal and is settled at the next start.
+    let _ = tokio::time::timeout(DRAIN, all).await;
+    keep(&shell.store, state, clock::now());
+}

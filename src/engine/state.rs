@@ -1,0 +1,122 @@
+//! What the engine carries from cycle to cycle: data only.
+
+use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
+use crate::model::*;
+use crate::planner::{Book, Portion};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Points of the past kept for charts.
+const PAST: usize = 360;
+/// Log lines kept for faces.
+const LINES: usize = 2_000;
+
+/// One workload: what its people want, and the planner's memory of it.
+#[derive(Clone, Debug, Default)]
+pub struct Workload {
+    pub policy: Policy,
+    pub portions: Vec<Portion>,
+    pub book: Book,
+    pub plan: Option<Plan>,
+}
+
+/// A forecast that waits for the moment it spoke of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Promise {
+    pub at: Moment,
+    pub low: f64,
+    pub mid: f64,
+    pub high: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub mode: Mode,
+    pub forecasting: bool,
+    pub workloads: Vec<Workload>,
+    pub history: History,
+    pub beliefs: Beliefs,
+    pub outlook: Outlook,
+    pub epoch: Option<Epoch>,
+    pub cycle: u64,
+    pub seq: u64,
+    pub log: VecDeque<LogLine>,
+    pub tally: Tally,
+    pub past: BTreeMap<PortionId, VecDeque<PastPoint>>,
+    pub promises: BTreeMap<PortionId, VecDeque<Promise>>,
+    /// Status of each node at the last look, by name.
+    pub nodes_up: BTreeMap<String, (Site, bool)>,
+    pub sites_up: BTreeMap<Site, bool>,
+    /// Reaction times of contingencies, in ms, and the writes they were read from.
+    pub reactions: BTreeMap<(GatewayId, ServiceName, u64), f64>,
+    /// Outcomes for the step list of faces, newest last.
+    pub recent: VecDeque<(Step, String)>,
+    pub held: Vec<(Step, String)>,
+    /// What is said once is not said again until it changes, by topic.
+    pub said: BTreeMap<String, String>,
+    /// What the store should keep; the shell drains it.
+    pub memos: Vec<Memo>,
+}
+
+impl State {
+    pub fn say(
+        &mut self,
+        at: Moment,
+        kind: LogKind,
+        cause: Option<Cause>,
+        portion: Option<&PortionId>,
+        text: impl Into<String>,
+    ) {
+        self.seq += 1;
+        self.log.push_back(LogLine {
+            at,
+            seq: self.seq,
+            kind,
+            cause,
+            portion: portion.cloned(),
+            text: text.into(),
+        });
+        if self.log.len() > LINES {
+            self.log.pop_front();
+        }
+    }
+
+    /// Says it only when it differs from what was last said on the topic.
+    pub fn say_once(
+        &mut self,
+        topic: &str,
+        at: Moment,
+        kind: LogKind,
+        portion: Option<&PortionId>,
+        text: String,
+    ) -> bool {
+        if self.said.get(topic) == Some(&text) {
+            return false;
+        }
+        self.said.insert(topic.to_string(), text.clone());
+        self.say(at, kind, None, portion, text);
+        true
+    }
+
+    pub fn remember_point(&mut self, portion: &PortionId, point: PastPoint) {
+        let past = self.past.entry(portion.clone()).or_default();
+        past.push_back(point);
+        if past.len() > PAST {
+            past.pop_front();
+        }
+    }
+
+    pub fn learn(&mut self, at: Moment, portion: Option<&PortionId>, text: String) {
+        let lesson = Lesson {
+            at,
+            portion: portion.cloned(),
+            text: text.clone(),
+        };
+        self.tally.lessons += 1;
+        self.memos.push(Memo::Lesson(lesson.clone()));
+        self.beliefs.lessons.push(lesson);
+        if self.beliefs.lessons.len() > 200 {
+            self.beliefs.lessons.remove(0);
+        }
+        self.say(at, LogKind::Lesson, None, portion, text);
+    }
+}

@@ -1,0 +1,202 @@
+//! Every step passes here, whoever asked for it.
+
+use super::cleared::{Cleared, Held, Law};
+use super::traffic;
+use crate::model::*;
+use std::collections::BTreeMap;
+
+/// Readings older than this count as no data.
+pub(super) const FRESH: Span = Span::secs(15);
+/// Names that are never touched, whatever a policy says.
+const NEVER: [&str; 5] = [
+    "consul",
+    "nomad",
+    "nomad-client",
+    "nomad-server",
+    "foreshadow",
+];
+
+/// What the guard judges by. It looks for itself; it does not take the planner's word.
+pub struct Facts<'a> {
+    pub now: Moment,
+    /// `mode = "act"` (or paper hands).
+    pub acting: bool,
+    /// The epoch of our own lock, if we hold it.
+    pub epoch: Option<Epoch>,
+    pub world: &'a World,
+    pub policy: &'a Policy,
+    /// What each instance was measured to carry within the SLO, where it was.
+    pub capacity: &'a BTreeMap<AllocId, Rps>,
+    /// Steps without an outcome.
+    pub inflight: &'a BTreeMap<StepId, Step>,
+    /// The service in a planned move, if one is.
+    pub moving: Option<&'a ServiceName>,
+    /// How much may move in one planned step.
+    pub max_step: Share,
+}
+
+/// Lets the step pass, or says which law holds it and why.
+pub fn clear(step: Step, facts: &Facts) -> Result<Cleared<Step>, Box<(Step, Held)>> {
+    match check(&step, facts) {
+        Ok(()) => Ok(Cleared::new(step)),
+        Err(held) => Err(Box::new((step, held))),
+    }
+}
+
+fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
+    if !facts.acting {
+        return Err(Held::by(
+            Law::ActingIsOptIn,
+            "mode is observe: this is what would be done",
+        ));
+    }
+    match facts.world.hold.fresh(facts.now, FRESH) {
+        Some(false) => {}
+        Some(true) => return Err(Held::by(Law::HoldKey, "foreshadow/hold is set")),
+        None => {
+            return Err(Held::by(
+                Law::HoldKey,
+                "foreshadow/hold cannot be read; it counts as set",
+            ));
+        }
+    }
+    match facts.epoch {
+        None => {
+            return Err(Held::by(
+                Law::EpochFences,
+                "we do not hold the leader's lock",
+            ));
+        }
+        Some(epoch) if epoch != epoch_of(step).unwrap_or(epoch) => {
+            return Err(Held::by(
+                Law::EpochFences,
+                "the plan was made under another epoch",
+            ));
+        }
+        Some(_) => {}
+    }
+    if facts.inflight.contains_key(&step.id) {
+        return Err(Held::by(
+            Law::JournalBeforeAct,
+            "this step is already under way",
+        ));
+    }
+    suspect_our_eyes(facts)?;
+    match &step.action {
+        Action::SetTarget {
+            target,
+            before,
+            planned,
+        } => {
+            denied(target, facts)?;
+            traffic::check(target, before.as_ref(), *planned, facts)
+        }
+        Action::ReleaseStandby { job, .. } => released(job, facts),
+        Action::StartShadow { job, .. } => isolated(job),
+        _ => Ok(()),
+    }
+}
+
+fn epoch_of(step: &Step) -> Option<Epoch> {
+    match &step.action {
+        Action::SetTarget { target, .. } => Some(target.epoch),
+        _ => None,
+    }
+}
+
+/// More than half of the failure domains bad at once: that is more likely our eyes than the world.
+fn suspect_our_eyes(facts: &Facts) -> Result<(), Held> {
+    let Some(nodes) = facts.world.nodes.fresh(facts.now, FRESH) else {
+        return Err(Held::by(
+            Law::NoDataNeverAdvances,
+            "nodes cannot be read; unknown may only hold",
+        ));
+    };
+    let mut sites: BTreeMap<&Site, (usize, usize)> = BTreeMap::new();
+    for node in nodes {
+        let (bad, all) = sites.entry(&node.site).or_default();
+        *bad += usize::from(node.status != NodeStatus::Ready);
+        *all += 1;
+    }
+    let bad_sites = sites.values().filter(|(bad, all)| bad == all).count();
+    let bad_nodes: usize = sites.values().map(|(bad, _)| bad).sum();
+    if nodes.is_empty() {
+        return Err(Held::by(
+            Law::HealthNonEmpty,
+            "no node at all is seen; suspecting our eyes",
+        ));
+    }
+    if bad_sites * 2 > sites.len() || bad_nodes * 2 > nodes.len() {
+        let why = format!(
+            "{bad_nodes} of {} nodes and {bad_sites} of {} sites look bad at once; suspecting our eyes",
+            nodes.len(),
+            sites.len()
+        );
+        return Err(Held::by(Law::BlastRadius, why));
+    }
+    Ok(())
+}
+
+fn denied(target: &Target, facts: &Facts) -> Result<(), Held> {
+    let name = target.service.as_str();
+    if NEVER.contains(&name) || facts.policy.deny.contains(&target.service) {
+        return Err(Held::by(
+            Law::BlastRadius,
+            format!("{name} is on the deny-list"),
+        ));
+    }
+    Ok(())
+}
+
+/// The old side stays: a standby that still carries a share in any target is not released.
+fn released(job: &JobId, facts: &Facts) -> Result<(), Held> {
+    let Some(allocs) = facts.world.allocs.fresh(facts.now, FRESH) else {
+        return Err(Held::by(
+            Law::NoDataNeverAdvances,
+            "allocations cannot be read",
+        ));
+    };
+    for front in facts.world.fronts.values() {
+        let Some(target) = front
+            .target
+            .as_ref()
+            .and_then(|t| t.fresh(facts.now, FRESH))
+        else {
+            return Err(Held::by(
+                Law::NoDataNeverAdvances,
+                "a target cannot be read",
+            ));
+        };
+        let carries = |a: &&Alloc| {
+            &a.job == job
+                && target
+                    .as_ref()
+                    .is_some_and(|t| t.share_of(&a.id) > Share::NONE)
+        };
+        if let Some(alloc) = allocs.iter().find(carries) {
+            return Err(Held::by(
+                Law::RetreatIsAPlan,
+                format!("{job} still carries traffic ({})", alloc.id),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The last look at a shadow before it is registered.
+fn isolated(job: &JobSpec) -> Result<(), Held> {
+    let priority = job.0.get("Priority").and_then(|p| p.as_u64()).unwrap_or(50);
+    if priority > 40 {
+        return Err(Held::by(
+            Law::Policy,
+            format!("a shadow of priority {priority} could preempt production (limit 40)"),
+        ));
+    }
+    if job.meta("foreshadow_shadow") != Some("true") {
+        return Err(Held::by(
+            Law::Policy,
+            "a shadow without its reaper's mark would be orphaned",
+        ));
+    }
+    Ok(())
+}

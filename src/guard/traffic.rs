@@ -1,0 +1,162 @@
+//! The laws for a write of shares.
+
+use super::cleared::{Held, Law};
+use super::rules::{FRESH, Facts};
+use crate::model::*;
+
+/// A side never gets more than this part of what it was measured to carry in a planned move.
+const HEADROOM: f64 = 0.95;
+
+pub(super) fn check(
+    target: &Target,
+    before: Option<&Target>,
+    planned: bool,
+    facts: &Facts,
+) -> Result<(), Held> {
+    let sum: u32 = target.instances.iter().map(|i| i.share.0).sum();
+    let was: u32 = before.map_or(0, |b| b.instances.iter().map(|i| i.share.0).sum());
+    if target.instances.is_empty() {
+        return Err(Held::by(
+            Law::HealthNonEmpty,
+            format!("{} would have no instance", target.service),
+        ));
+    }
+    if sum == 0 && was == 0 {
+        // Only entries in maintenance: they are checked, and get nothing.
+        return Ok(());
+    }
+    if sum != Share::ALL.0 {
+        return Err(Held::by(
+            Law::HealthNonEmpty,
+            format!("shares of {} sum to {} of 10000", target.service, sum),
+        ));
+    }
+    single_writer(target, facts)?;
+    ready(target, before, facts)?;
+    if planned {
+        planned_move(target, before, facts)?;
+        enough(target, facts)?;
+    }
+    Ok(())
+}
+
+fn single_writer(target: &Target, facts: &Facts) -> Result<(), Held> {
+    let busy = facts.inflight.values().any(
+        |s| matches!(&s.action, Action::SetTarget { target: t, .. } if t.service == target.service),
+    );
+    if busy {
+        return Err(Held::by(
+            Law::OneEffectThenVerify,
+            format!("the last write of {} is not verified yet", target.service),
+        ));
+    }
+    Ok(())
+}
+
+/// Who gets more must be observed ready by every gateway that can be heard.
+fn ready(target: &Target, before: Option<&Target>, facts: &Facts) -> Result<(), Held> {
+    let front = facts.world.fronts.get(&target.service);
+    for instance in &target.instances {
+        let had = before.map_or(Share::NONE, |b| b.share_of(&instance.alloc));
+        if instance.share <= had {
+            continue;
+        }
+        let heard: Vec<bool> = front
+            .into_iter()
+            .flat_map(|f| f.entries.values())
+            .filter_map(|seen| seen.fresh(facts.now, FRESH))
+            .flat_map(|entries| entries.iter())
+            .filter(|e| e.instance == instance.alloc && e.agent_alive)
+            .map(|e| e.passing)
+            .collect();
+        if heard.is_empty() {
+            return Err(Held::by(
+                Law::NoDataNeverAdvances,
+                format!(
+                    "no gateway has seen {} of {} yet",
+                    instance.alloc, target.service
+                ),
+            ));
+        }
+        if heard.contains(&false) {
+            return Err(Held::by(
+                Law::CapacityBeforeWeight,
+                format!(
+                    "{} of {} is not ready for {}",
+                    instance.alloc, target.service, instance.share
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn planned_move(target: &Target, before: Option<&Target>, facts: &Facts) -> Result<(), Held> {
+    if let Some(other) = facts.moving.filter(|m| *m != &target.service) {
+        return Err(Held::by(
+            Law::BlastRadius,
+            format!("{other} is being moved; one service at once"),
+        ));
+    }
+    let moved: u32 = target
+        .instances
+        .iter()
+        .map(|i| {
+            i.share
+                .0
+                .saturating_sub(before.map_or(Share::NONE, |b| b.share_of(&i.alloc)).0)
+        })
+        .sum();
+    if Share(moved) > facts.max_step {
+        return Err(Held::by(
+            Law::BlastRadius,
+            format!(
+                "{} would move at once, limit {}",
+                Share(moved),
+                facts.max_step
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Capacity before weight, in numbers: demand × share within what the instance carries. What was never measured in this
+/// release is evidence of nothing, so a planned move does not build on it.
+fn enough(target: &Target, facts: &Facts) -> Result<(), Held> {
+    let Some(portion) = facts.policy.by_front(&target.service) else {
+        return Err(Held::by(
+            Law::Policy,
+            format!("no portion of the policy owns {}", target.service),
+        ));
+    };
+    let traffic = facts
+        .world
+        .traffic
+        .get(&portion.id)
+        .and_then(|t| t.fresh(facts.now, FRESH));
+    let Some(traffic) = traffic else {
+        return Err(Held::by(
+            Law::NoDataNeverAdvances,
+            format!("traffic of {} cannot be read", portion.id),
+        ));
+    };
+    for instance in target.instances.iter().filter(|i| i.share > Share::NONE) {
+        let Some(carries) = facts.capacity.get(&instance.alloc) else {
+            return Err(Held::by(
+                Law::EvidencePerRelease,
+                format!(
+                    "{} of {} was never measured in this release",
+                    instance.alloc, portion.id
+                ),
+            ));
+        };
+        let gets = Rps(traffic.rate.0 * instance.share.fraction());
+        if gets.0 > carries.0 * HEADROOM {
+            return Err(Held::by(
+                Law::CapacityBeforeWeight,
+                format!("{} would get {gets}, and carries {carries}", instance.alloc),
+            ));
+        }
+    }
+    Ok(())
+}

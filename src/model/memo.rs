@@ -1,0 +1,22 @@
+//! What a cycle wants remembered; the store keeps it, the next start reads it back.
+
+use super::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "memo", rename_all = "snake_case")]
+pub enum Memo {
+    Sample {
+        portion: PortionId,
+        at: Moment,
+        rate: Rps,
+    },
+    Availability(Availability),
+    Measurement(Measurement),
+    Profile(Profile),
+    Skill {
+        portion: PortionId,
+        skill: Skill,
+    },
+    Lesson(Lesson),
+}

@@ -1,0 +1,149 @@
+//! What the planner remembers between cycles: what is under way, and since when things are as they are.
+
+use crate::model::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why traffic of a service is being moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveKind {
+    /// Standbys join the pool before or while demand outgrows the primaries.
+    Surge,
+    /// Instances fell out; the rest takes over.
+    Emergency,
+    /// Back to the primaries.
+    Failback,
+    /// A person asked for it.
+    Asked,
+}
+
+/// A planned way from one set of shares to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Move {
+    pub kind: MoveKind,
+    pub cause: Cause,
+    pub why: String,
+    pub from: BTreeMap<AllocId, Share>,
+    pub to: BTreeMap<AllocId, Share>,
+    /// Steps of the ramp done and verified.
+    pub done: usize,
+    pub since: Moment,
+    /// When the last step was verified.
+    pub verified: Option<Moment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShadowState {
+    Starting,
+    Measuring,
+    Stopping,
+    Done,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowRun {
+    pub id: ShadowId,
+    pub key: ProfileKey,
+    pub job: JobId,
+    pub state: ShadowState,
+    pub since: Moment,
+    pub deadline: Moment,
+    pub verdict: Option<String>,
+}
+
+/// Core-hours spent in the running season.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    pub season: i64,
+    pub at: Moment,
+    pub shadow: CoreHours,
+    pub standby: CoreHours,
+}
+
+/// The planner's memory. It is data: it can be saved, compared and made up in a test.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Book {
+    pub shadows: BTreeMap<ShadowId, ShadowRun>,
+    /// When a (portion, site, class) was last shadowed, and how often it failed since the last success.
+    pub shadowed: BTreeMap<String, (Moment, u32)>,
+    pub moves: BTreeMap<ServiceName, Move>,
+    /// When a standby was last needed, by its job.
+    pub needed: BTreeMap<JobId, Moment>,
+    /// Since when each portion's primaries suffice and traffic is well.
+    pub calm: BTreeMap<PortionId, Moment>,
+    /// Portions whose standbys are part of the pool, and why.
+    pub surging: BTreeMap<PortionId, (Cause, String)>,
+    /// Steps handed to the hands, without an outcome yet.
+    pub inflight: BTreeMap<StepId, Step>,
+    /// Jobs that Nomad refused, until when they are not asked for again.
+    pub refused: BTreeMap<String, Moment>,
+    /// When the shares of a service were last written.
+    pub written: BTreeMap<ServiceName, Moment>,
+    /// Sites asked for by a person.
+    pub asked: BTreeMap<PortionId, Site>,
+    /// Shadows asked for by a person.
+    pub asked_shadows: BTreeSet<(PortionId, Site)>,
+    /// Core-hours spent since the season began.
+    pub spent: Spent,
+    /// Grows with every name that is made from it.
+    pub serial: u64,
+}
+
+impl Book {
+    pub fn number(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+    /// Whether a step on this service's shares has no outcome yet.
+    pub fn writing(&self, service: &ServiceName) -> bool {
+        self.inflight.values().any(
+            |s| matches!(&s.action, Action::SetTarget { target, .. } if &target.service == service),
+        )
+    }
+    pub fn working_on_job(&self, job: &JobId) -> bool {
+        self.inflight.values().any(|s| match &s.action {
+            Action::StartShadow { job: j, .. } | Action::PlaceStandby { job: j, .. } => {
+                &j.id() == job
+            }
+            Action::StopShadow { job: j, .. }
+            | Action::ReleaseStandby { job: j, .. }
+            | Action::Scale { job: j, .. }
+            | Action::Reap { job: j } => j == job,
+            Action::MeasureShadow { .. } | Action::SetTarget { .. } => false,
+        })
+    }
+    /// A step that was held leaves no trace: what was entered for it is taken back.
+    pub fn forget(&mut self, step: &Step) {
+        match &step.action {
+            Action::StartShadow { shadow, .. } => {
+                self.shadows.remove(shadow);
+            }
+            Action::MeasureShadow { shadow, .. } => {
+                if let Some(run) = self.shadows.get_mut(shadow) {
+                    run.state = ShadowState::Starting;
+                }
+            }
+            Action::SetTarget { target, .. } => {
+                self.written.remove(&target.service);
+            }
+            _ => {}
+        }
+    }
+    /// Finished shadows are kept for a while for faces to show, the oldest go first.
+    pub fn tidy(&mut self) {
+        while self.shadows.len() > 24 {
+            let oldest = self
+                .shadows
+                .values()
+                .filter(|s| s.state == ShadowState::Done)
+                .min_by_key(|s| s.since)
+                .map(|s| s.id.clone());
+            match oldest {
+                Some(id) => self.shadows.remove(&id),
+                None => return,
+            };
+        }
+    }
+}

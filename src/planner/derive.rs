@@ -1,0 +1,205 @@
+//! Derives a shadow's or a standby's job from the live one. Pure; what a shadow may not share is taken out here.
+
+use super::instances::{META_RELEASE, META_SHADOW, META_STANDBY};
+use crate::model::*;
+use serde_json::{Map, Value, json};
+
+/// Shadows yield to everything: preemption needs a gap of 10 from the default 50.
+const SHADOW_PRIORITY: u64 = 30;
+
+/// A digest (FNV-1a, 64 bit) of what the groups run. Counts, datacenters and placement do not make a release.
+pub fn release(job: &JobSpec, groups: &[Group]) -> Release {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for group in groups.iter().filter_map(|g| job.group(g)) {
+        for task in list(group, "Tasks") {
+            for key in ["Name", "Driver", "Config", "Env", "Artifacts", "Templates"] {
+                let text = task.get(key).map(Value::to_string).unwrap_or_default();
+                for byte in key.bytes().chain(text.bytes()) {
+                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+            }
+        }
+    }
+    let version = job
+        .meta("release")
+        .map(|r| format!("{r}-"))
+        .unwrap_or_default();
+    Release::new(format!("{version}{:08x}", hash >> 32))
+}
+
+/// A full, isolated copy of the portion on one node of the wanted kind: own ID, service names and priority; no production
+/// tags, canaries or spread; never restarted or rescheduled; upstreams pointed away where the policy says so.
+pub fn shadow(
+    live: &JobSpec,
+    portion: &PortionPolicy,
+    node: &Node,
+    id: &ShadowId,
+    deadline: Moment,
+) -> Result<JobSpec, String> {
+    let mut job = copy(live, portion, node, &format!("foreshadow-shadow-{id}"))?;
+    let root = object(&mut job.0)?;
+    root.insert("Priority".into(), json!(SHADOW_PRIORITY));
+    let meta = json!({
+        META_SHADOW: "true",
+        META_RELEASE: release(live, &portion.groups).as_str(),
+        "foreshadow_portion": portion.id.as_str(),
+        "foreshadow_deadline": deadline.0.to_string(),
+    });
+    root.insert("Meta".into(), meta);
+    each_group(&mut job, |group| {
+        group.insert("Count".into(), json!(1));
+        group.insert("RestartPolicy".into(), json!({"Attempts": 0, "Interval": 5_000_000_000u64, "Delay": 1_000_000_000u64, "Mode": "fail"}));
+        group.insert("ReschedulePolicy".into(), json!({"Attempts": 0, "Interval": 0, "Unlimited": false, "Delay": 30_000_000_000u64, "DelayFunction": "constant", "MaxDelay": 0}));
+        rename_services(group, &format!("shadow-{id}"));
+        if portion.upstreams == Upstreams::Stub {
+            each_task(group, |task| {
+                let env = task.entry("Env").or_insert_with(|| json!({}));
+                if !env.is_object() {
+                    *env = json!({});
+                }
+                env["FORESHADOW_UPSTREAMS"] = json!("stub");
+            });
+        }
+    })?;
+    Ok(job)
+}
+
+/// A warm copy that may take over: own ID and service name, the live job's own priority, restarted and rescheduled as it is.
+pub fn standby(
+    live: &JobSpec,
+    portion: &PortionPolicy,
+    node: &Node,
+    serial: u64,
+) -> Result<JobSpec, String> {
+    let id = format!("foreshadow-standby-{}-{}-{serial}", portion.id, node.name);
+    let mut job = copy(live, portion, node, &id)?;
+    let meta = json!({
+        META_STANDBY: portion.id.as_str(),
+        META_RELEASE: release(live, &portion.groups).as_str(),
+    });
+    object(&mut job.0)?.insert("Meta".into(), meta);
+    each_group(&mut job, |group| {
+        group.insert("Count".into(), json!(1));
+        rename_services(group, "standby");
+    })?;
+    Ok(job)
+}
+
+fn object(v: &mut Value) -> Result<&mut Map<String, Value>, String> {
+    v.as_object_mut()
+        .ok_or_else(|| "the live job is not a JSON object as Nomad gives it".to_string())
+}
+
+/// What both have in common: only the portion's groups, bound to the node, without what belongs to the live job alone.
+fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Result<JobSpec, String> {
+    let mut job = live.clone();
+    let groups: Vec<Value> = portion
+        .groups
+        .iter()
+        .map(|g| {
+            live.group(g)
+                .cloned()
+                .ok_or_else(|| format!("job {} has no group {g}", live.id()))
+        })
+        .collect::<Result<_, _>>()?;
+    let root = object(&mut job.0)?;
+    for own in [
+        "CreateIndex",
+        "ModifyIndex",
+        "JobModifyIndex",
+        "SubmitTime",
+        "Version",
+        "VersionTag",
+        "Status",
+        "StatusDescription",
+        "Stable",
+        "Periodic",
+        "ParameterizedJob",
+        "ParentID",
+        "Dispatched",
+        "Payload",
+        "ConsulToken",
+        "VaultToken",
+        "NomadTokenID",
+        "Multiregion",
+        "Spreads",
+        "Update",
+        "Affinities",
+        "Constraints",
+    ] {
+        root.remove(own);
+    }
+    root.insert("ID".into(), json!(id));
+    root.insert("Name".into(), json!(id));
+    root.insert("Stop".into(), json!(false));
+    root.insert("Datacenters".into(), json!([node.site.as_str()]));
+    root.insert("TaskGroups".into(), Value::Array(groups));
+    each_group(&mut job, |group| {
+        for own in ["Update", "Migrate", "Scaling", "Spreads", "Affinities"] {
+            group.remove(own);
+        }
+        let constraint =
+            json!({"LTarget": "${node.unique.name}", "RTarget": node.name, "Operand": "="});
+        match group.get_mut("Constraints").and_then(Value::as_array_mut) {
+            Some(list) => {
+                list.retain(|c| c.get("Operand").and_then(Value::as_str) != Some("distinct_hosts"));
+                list.push(constraint);
+            }
+            None => {
+                group.insert("Constraints".into(), json!([constraint]));
+            }
+        }
+    })?;
+    Ok(job)
+}
+
+fn each_group(job: &mut JobSpec, mut f: impl FnMut(&mut Map<String, Value>)) -> Result<(), String> {
+    let groups = object(&mut job.0)?
+        .get_mut("TaskGroups")
+        .and_then(Value::as_array_mut)
+        .ok_or("the live job has no task groups")?;
+    groups
+        .iter_mut()
+        .filter_map(Value::as_object_mut)
+        .for_each(&mut f);
+    Ok(())
+}
+
+fn each_task(group: &mut Map<String, Value>, f: impl FnMut(&mut Map<String, Value>)) {
+    if let Some(tasks) = group.get_mut("Tasks").and_then(Value::as_array_mut) {
+        tasks
+            .iter_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(f);
+    }
+}
+
+/// Production routers go by name and tag: the copy has neither. `x-origin` becomes `x-<suffix>`.
+fn rename_services(group: &mut Map<String, Value>, suffix: &str) {
+    let rename = |owner: &mut Map<String, Value>| {
+        let Some(services) = owner.get_mut("Services").and_then(Value::as_array_mut) else {
+            return;
+        };
+        for service in services.iter_mut().filter_map(Value::as_object_mut) {
+            let name = service
+                .get("Name")
+                .and_then(Value::as_str)
+                .unwrap_or("service");
+            let stem = name.strip_suffix("-origin").unwrap_or(name);
+            let name = format!("{stem}-{suffix}");
+            service.insert("Name".into(), json!(name));
+            for own in [
+                "Tags",
+                "CanaryTags",
+                "CanaryMeta",
+                "ID",
+                "Id",
+                "TaggedAddresses",
+            ] {
+                service.remove(own);
+            }
+        }
+    };
+    rename(group);
+    each_task(group, rename);
+}

@@ -1,0 +1,175 @@
+//! Who serves a portion: primaries and standbys, whether each is ready, and how much each can carry.
+
+use crate::model::*;
+use std::collections::BTreeMap;
+
+/// Meta key on jobs of ours: the portion that a standby stands for.
+pub const META_STANDBY: &str = "foreshadow_standby";
+/// Meta key that marks a shadow.
+pub const META_SHADOW: &str = "foreshadow_shadow";
+/// Meta key on jobs of ours: the release that they run.
+pub const META_RELEASE: &str = "foreshadow_release";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Primary,
+    Standby,
+}
+
+/// One running instance of a portion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy {
+    pub alloc: AllocId,
+    pub job: JobId,
+    pub role: Role,
+    pub node: NodeId,
+    pub site: Site,
+    pub class: NodeClass,
+    pub release: Release,
+    pub address: String,
+    pub port: u16,
+    /// Its check passes at every gateway that can be heard.
+    pub ready: bool,
+    /// Some gateway that can be heard has an entry for it.
+    pub registered: bool,
+    /// Share in the target in force.
+    pub share: Share,
+    /// Requests a second within the SLO, if known.
+    pub capacity: Option<Rps>,
+    /// On a usable node that Nomad sees (a lost one still runs at a cut-off site).
+    pub alive: bool,
+}
+
+/// Everything the planner asks about one portion's instances.
+#[derive(Clone, Debug, Default)]
+pub struct Copies {
+    pub all: Vec<Copy>,
+}
+
+impl Copies {
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &Copy> {
+        self.all.iter().filter(move |c| c.role == role)
+    }
+    pub fn ready(&self, role: Role) -> impl Iterator<Item = &Copy> {
+        self.of(role).filter(|c| c.ready && c.alive)
+    }
+    pub fn get(&self, alloc: &AllocId) -> Option<&Copy> {
+        self.all.iter().find(|c| &c.alloc == alloc)
+    }
+    /// What the ready instances of a role carry; unknown when one of them is unknown.
+    pub fn capacity<'a>(copies: impl Iterator<Item = &'a Copy>) -> Option<Rps> {
+        copies
+            .map(|c| c.capacity)
+            .try_fold(Rps(0.0), |sum, c| c.map(|c| sum + c))
+    }
+}
+
+/// How much one instance of the release carries there: measured there, else on the same class, else anywhere (the least).
+pub fn capacity(beliefs: &Beliefs, key: &ProfileKey) -> Option<Rps> {
+    let of = |f: &dyn Fn(&Profile) -> bool| {
+        beliefs
+            .profiles
+            .iter()
+            .filter(|p| p.key.portion == key.portion && p.key.release == key.release && f(p))
+            .map(|p| p.knee)
+            .reduce(Rps::min)
+    };
+    of(&|p| p.key.site == key.site && p.key.class == key.class)
+        .or_else(|| of(&|p| p.key.class == key.class))
+        .or_else(|| of(&|_| true))
+}
+
+/// The instances of a portion in this world. Nothing when allocations are unknown.
+pub fn copies(
+    world: &World,
+    policy: &PortionPolicy,
+    release: &Release,
+    beliefs: &Beliefs,
+    limit: Span,
+) -> Copies {
+    let (Some(allocs), Some(jobs)) = (world.allocs.value(), world.jobs.value()) else {
+        return Copies::default();
+    };
+    let front = policy.front.as_ref().and_then(|f| world.fronts.get(f));
+    let target = front.and_then(|f| f.target.as_ref()?.value()?.as_ref());
+    let mut all: Vec<Copy> = Vec::new();
+    for alloc in allocs.iter().filter(|a| a.holds()) {
+        let role = if alloc.job == policy.job && policy.groups.first() == Some(&alloc.group) {
+            Role::Primary
+        } else if is_standby(jobs, &alloc.job, &policy.id, &alloc.group, policy) {
+            Role::Standby
+        } else {
+            continue;
+        };
+        let (Some(node), Some((address, port))) =
+            (world.node(&alloc.node), alloc.ports.get(&policy.port))
+        else {
+            continue;
+        };
+        let release = match role {
+            Role::Primary => release.clone(),
+            Role::Standby => jobs[&alloc.job]
+                .meta(META_RELEASE)
+                .map(Release::new)
+                .unwrap_or_else(|| release.clone()),
+        };
+        let (registered, ready) =
+            front.map_or((false, false), |f| seen(f, &alloc.id, world.at, limit));
+        let key = ProfileKey {
+            portion: policy.id.clone(),
+            release: release.clone(),
+            site: node.site.clone(),
+            class: node.class.clone(),
+        };
+        all.push(Copy {
+            alloc: alloc.id.clone(),
+            job: alloc.job.clone(),
+            role,
+            node: node.id.clone(),
+            site: node.site.clone(),
+            class: node.class.clone(),
+            capacity: capacity(beliefs, &key),
+            release,
+            address: address.clone(),
+            port: *port,
+            ready: ready && alloc.status == AllocStatus::Running,
+            registered,
+            share: target.map_or(Share::NONE, |t| t.share_of(&alloc.id)),
+            alive: node.status == NodeStatus::Ready,
+        });
+    }
+    all.sort_by(|a, b| (a.role, &a.alloc).cmp(&(b.role, &b.alloc)));
+    Copies { all }
+}
+
+fn is_standby(
+    jobs: &BTreeMap<JobId, JobSpec>,
+    job: &JobId,
+    portion: &PortionId,
+    group: &Group,
+    policy: &PortionPolicy,
+) -> bool {
+    policy.groups.first() == Some(group)
+        && jobs
+            .get(job)
+            .is_some_and(|j| j.meta(META_STANDBY) == Some(portion.as_str()))
+}
+
+/// Whether any gateway that can be heard has an entry, and whether all those that have one see it passing.
+fn seen(front: &Front, alloc: &AllocId, now: Moment, limit: Span) -> (bool, bool) {
+    let mut registered = false;
+    let mut passing = true;
+    for entries in front.entries.values() {
+        let Some(entries) = entries.fresh(now, limit) else {
+            continue;
+        };
+        if let Some(e) = entries
+            .iter()
+            .find(|e| &e.instance == alloc && e.agent_alive)
+        {
+            registered = true;
+            passing &= e.passing;
+        }
+    }
+    (registered, registered && passing)
+}

@@ -1,0 +1,127 @@
+//! What one planning pass looks at, and the draft it writes.
+
+use super::partition::Portion;
+use super::risk::Appetite;
+use crate::model::*;
+
+/// Readings older than this are not acted upon.
+pub const FRESH: Span = Span::secs(15);
+
+/// One workload, at one moment.
+pub struct Scene<'a> {
+    pub now: Moment,
+    pub world: &'a World,
+    pub outlook: &'a Outlook,
+    pub policy: &'a Policy,
+    pub portions: &'a [Portion],
+    pub beliefs: &'a Beliefs,
+    pub appetite: Appetite,
+    /// Off: only the reactive loop runs.
+    pub forecasting: bool,
+    pub plan: PlanId,
+    pub parent: Option<PlanId>,
+    pub epoch: Epoch,
+    pub seed: u64,
+    /// Steps accepted earlier that have no outcome yet: what they ask for is spoken for.
+    pub inflight: Vec<Step>,
+}
+
+impl Scene<'_> {
+    /// Demand now, as clients see it.
+    pub fn rate(&self, portion: &PortionId) -> Option<Rps> {
+        self.traffic(portion).map(|t| t.rate)
+    }
+    pub fn traffic(&self, portion: &PortionId) -> Option<&Traffic> {
+        self.world.traffic.get(portion)?.fresh(self.now, FRESH)
+    }
+    /// The highest demand to be covered up to `ahead` from now: the outlook at the appetite's level, never less than now.
+    pub fn demand(&self, portion: &PortionId, ahead: Span) -> Option<Rps> {
+        let now = self.rate(portion);
+        let path = self
+            .outlook
+            .demand
+            .get(portion)
+            .filter(|_| self.forecasting);
+        let foreseen =
+            path.and_then(|p| p.peak(self.appetite.demand_level, self.now, self.now + ahead));
+        match (now, foreseen) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        }
+    }
+    pub fn release(&self, portion: &PortionId) -> Release {
+        self.portions
+            .iter()
+            .find(|p| &p.id == portion)
+            .map_or_else(|| Release::new(""), |p| p.release.clone())
+    }
+    /// What breaks the SLO now, in one sentence with number and limit.
+    pub fn breach(&self, portion: &PortionPolicy) -> Option<String> {
+        let t = self.traffic(&portion.id)?;
+        if t.samples < self.policy.ramp.min_samples {
+            return None;
+        }
+        if t.success < portion.slo.success {
+            return Some(format!(
+                "success {:.2}% < {:.2}%",
+                t.success * 100.0,
+                portion.slo.success * 100.0
+            ));
+        }
+        (t.at_slo > portion.slo.latency).then(|| {
+            format!(
+                "p{:.0} {} > {}",
+                portion.slo.quantile * 100.0,
+                t.at_slo,
+                portion.slo.latency
+            )
+        })
+    }
+    /// Whether a quiet window is open (minutes of the UTC day).
+    pub fn quiet(&self) -> bool {
+        let minute = (self.now.0.rem_euclid(86_400_000) / 60_000) as u16;
+        self.policy.quiet.iter().any(|q| {
+            if q.from_minute <= q.to_minute {
+                (q.from_minute..q.to_minute).contains(&minute)
+            } else {
+                minute >= q.from_minute || minute < q.to_minute
+            }
+        })
+    }
+}
+
+/// Steps and reasons as they are written down.
+#[derive(Default)]
+pub struct Draft {
+    pub steps: Vec<Step>,
+    pub waiting: Vec<Waiting>,
+}
+
+impl Draft {
+    pub fn wait(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.waiting.push(Waiting {
+            what: what.into(),
+            why: why.into(),
+        });
+    }
+    pub fn step(
+        &mut self,
+        scene: &Scene,
+        portion: Option<&PortionId>,
+        cause: Cause,
+        action: Action,
+        why: impl Into<String>,
+    ) -> StepId {
+        let id = StepId::new(format!("{}.{}", scene.plan, self.steps.len() + 1));
+        self.steps.push(Step {
+            id: id.clone(),
+            plan: scene.plan.clone(),
+            portion: portion.cloned(),
+            cause,
+            action,
+            why: why.into(),
+            waits_on: Vec::new(),
+        });
+        id
+    }
+}

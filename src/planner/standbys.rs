@@ -1,0 +1,332 @@
+//! How many standbys each portion should have, and which to place or release. Where they go is the solver's answer.
+
+use super::book::Book;
+use super::derive;
+use super::instances::{Copies, Copy, META_STANDBY, Role};
+use super::places::{self, Ask};
+use super::scene::{Draft, Scene};
+use crate::model::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A standby that was not needed for so many settling times is released.
+const KEEP: i64 = 2;
+/// A placement that Nomad refused is not asked for again for so long.
+const BACK_OFF: Span = Span::secs(10);
+/// No portion gets more standbys than this, whatever the forecast says.
+const MOST: usize = 3;
+
+/// What a portion needs, and why.
+struct Need {
+    count: usize,
+    cause: Cause,
+    why: String,
+    /// The failure domain it must stand outside of.
+    avoid: Option<Site>,
+}
+
+/// Drafts placements and releases for all portions of the workload.
+pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>, out: &mut Draft) {
+    let (Some(jobs), Some(_)) = (scene.world.jobs.value(), scene.world.nodes.value()) else {
+        return out.wait("standbys", "nodes or jobs cannot be read");
+    };
+    let ours: BTreeMap<&PortionId, Vec<JobId>> = scene
+        .portions
+        .iter()
+        .map(|p| (&p.id, standby_jobs(jobs, &p.id)))
+        .collect();
+    let mut running: usize = ours.values().map(Vec::len).sum();
+    running += placing(book);
+    let mut asks = Vec::new();
+    for portion in &scene.policy.portions {
+        let (Some(jobs), Some(set)) = (ours.get(&portion.id), copies.get(&portion.id)) else {
+            continue;
+        };
+        let need = need(scene, portion, set, jobs.len());
+        let have = jobs.len() + placing_for(book, &portion.id);
+        release(scene, book, portion, set, jobs, need.count, out);
+        if !portion.standby || need.count <= have {
+            continue;
+        }
+        if let Some(until) = book.refused.get(portion.id.as_str())
+            && scene.now < *until
+        {
+            out.wait(
+                format!("standby of {}", portion.id),
+                "Nomad refused the last one; trying again later",
+            );
+            continue;
+        }
+        let room = scene.policy.budget.max_standbys.saturating_sub(running);
+        let k = (need.count - have).min(room);
+        if k == 0 {
+            let most = scene.policy.budget.max_standbys;
+            out.wait(
+                format!("standby of {}", portion.id),
+                format!("budget: {running} of {most} standbys run"),
+            );
+            continue;
+        }
+        if need.cause == Cause::Predicted && book.spent.standby.0 >= scene.policy.budget.standby.0 {
+            let spent = format!(
+                "budget: {} of {} spent",
+                book.spent.standby, scene.policy.budget.standby
+            );
+            out.wait(format!("standby of {}", portion.id), spent);
+            continue;
+        }
+        running += k;
+        asks.push((ask(scene, portion, set, k, &need), need));
+    }
+    if !asks.is_empty() {
+        place(scene, book, asks, out);
+    }
+}
+
+fn standby_jobs(jobs: &BTreeMap<JobId, JobSpec>, portion: &PortionId) -> Vec<JobId> {
+    jobs.values()
+        .filter(|j| !j.stopped() && j.meta(META_STANDBY) == Some(portion.as_str()))
+        .map(JobSpec::id)
+        .collect()
+}
+
+fn placing(book: &Book) -> usize {
+    book.inflight
+        .values()
+        .filter(|s| matches!(s.action, Action::PlaceStandby { .. }))
+        .count()
+}
+
+fn placing_for(book: &Book, portion: &PortionId) -> usize {
+    book.inflight
+        .values()
+        .filter(|s| matches!(&s.action, Action::PlaceStandby { portion: p, .. } if p == portion))
+        .count()
+}
+
+/// The most that any one reason asks for: demand, a probable failure, or what is missing now.
+fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) -> Need {
+    let factor = scene.appetite.load_factor;
+    let primaries: Vec<&Copy> = copies.ready(Role::Primary).collect();
+    let wanted = scene
+        .world
+        .job(&portion.job)
+        .map_or(0, |j| j.count(&portion.groups[0]) as usize);
+    let each = copies
+        .all
+        .iter()
+        .filter_map(|c| c.capacity)
+        .reduce(Rps::min);
+    let demand = scene
+        .demand(&portion.id, scene.policy.horizon)
+        .unwrap_or_default();
+    let mut need = Need {
+        count: 0,
+        cause: Cause::Upkeep,
+        why: String::new(),
+        avoid: None,
+    };
+    let mut raise = |count: usize, cause: Cause, why: String, avoid: Option<Site>| {
+        if count.min(MOST) > need.count {
+            need = Need {
+                count: count.min(MOST),
+                cause,
+                why,
+                avoid,
+            };
+        }
+    };
+    let short = |left: &[&Copy]| -> usize {
+        match (each, Copies::capacity(left.iter().copied())) {
+            (Some(each), Some(carried)) if each.0 > 0.0 => ((demand.0 - carried.0 * factor)
+                / (each.0 * factor))
+                .ceil()
+                .max(0.0) as usize,
+            _ => 0,
+        }
+    };
+    let missing = short(&primaries);
+    let carried = Copies::capacity(primaries.iter().copied()).unwrap_or_default();
+    let why = format!(
+        "demand {demand} (level {:.2}) > {} × {factor:.2} that {} primaries carry",
+        scene.appetite.demand_level,
+        carried,
+        primaries.len()
+    );
+    let now = scene.rate(&portion.id).unwrap_or_default();
+    let cause = if now.0 > carried.0 * factor {
+        Cause::Reactive
+    } else {
+        Cause::Predicted
+    };
+    raise(missing, cause, why, None);
+    if primaries.len() < wanted {
+        let lost = wanted - primaries.len();
+        raise(
+            lost,
+            Cause::Reactive,
+            format!("{lost} of {wanted} primaries are not ready"),
+            None,
+        );
+    }
+    if let Some(breach) = scene.breach(portion)
+        && have == 0
+    {
+        raise(1, Cause::Reactive, breach, None);
+    }
+    if let Some(blocked) = blocked(scene, portion) {
+        raise(1, Cause::Reactive, blocked, None);
+    }
+    if scene.forecasting {
+        for hazard in probable(scene) {
+            let left: Vec<&Copy> = primaries
+                .iter()
+                .copied()
+                .filter(|c| !inside(c, &hazard.domain))
+                .collect();
+            let lost = primaries.len() - left.len();
+            if lost == 0 {
+                continue;
+            }
+            let count = if each.is_some() {
+                short(&left).max(usize::from(left.is_empty()))
+            } else {
+                lost
+            };
+            let why = format!(
+                "{} fails within {} s with probability {:.2}: {lost} primaries would be lost",
+                hazard.name,
+                scene.outlook.horizon.0 / 1000,
+                hazard.within.0
+            );
+            let site = primaries
+                .iter()
+                .find(|c| inside(c, &hazard.domain))
+                .map(|c| c.site.clone());
+            raise(count, Cause::Predicted, why, site);
+        }
+    }
+    need
+}
+
+fn probable<'a>(scene: &'a Scene) -> impl Iterator<Item = &'a Hazard> {
+    scene
+        .outlook
+        .hazards
+        .iter()
+        .filter(|h| h.within.0 >= scene.appetite.disruption_above.0)
+}
+
+fn inside(copy: &Copy, domain: &Domain) -> bool {
+    match domain {
+        Domain::Node(n) => &copy.node == n,
+        Domain::Site(s) => &copy.site == s,
+    }
+}
+
+fn blocked(scene: &Scene, portion: &PortionPolicy) -> Option<String> {
+    scene.world.blocked.value()?.iter().find_map(|b| {
+        (b.job == portion.job && b.groups.iter().any(|g| portion.groups.contains(g)))
+            .then(|| format!("Nomad cannot place it: {}", b.why))
+    })
+}
+
+/// Standbys beyond what is needed go, once they carry nothing and were not needed for a while.
+fn release(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    jobs: &[JobId],
+    needed: usize,
+    out: &mut Draft,
+) {
+    let serving = |job: &JobId| {
+        copies
+            .of(Role::Standby)
+            .any(|c| &c.job == job && c.share > Share::NONE)
+    };
+    let surging = book.surging.contains_key(&portion.id);
+    for (i, job) in jobs.iter().enumerate() {
+        if i < needed || serving(job) || surging {
+            book.needed.insert(job.clone(), scene.now);
+            continue;
+        }
+        let since = *book.needed.entry(job.clone()).or_insert(scene.now);
+        let keep = scene
+            .policy
+            .ramp
+            .settle
+            .max(scene.policy.ramp.warm)
+            .times(KEEP);
+        if scene.now.since(since) < keep || book.working_on_job(job) {
+            continue;
+        }
+        let action = Action::ReleaseStandby {
+            portion: portion.id.clone(),
+            job: job.clone(),
+        };
+        let why = format!("not needed for {} s", keep.0 / 1000);
+        out.step(scene, Some(&portion.id), Cause::Upkeep, action, why);
+    }
+}
+
+fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: &Need) -> Ask {
+    let needs = scene
+        .world
+        .job(&portion.job)
+        .map(|j| j.needs(&portion.groups[0]))
+        .unwrap_or_default();
+    let home = need
+        .avoid
+        .clone()
+        .or_else(|| copies.of(Role::Primary).next().map(|c| c.site.clone()));
+    let taken: BTreeSet<NodeId> = copies.all.iter().map(|c| c.node.clone()).collect();
+    Ask {
+        portion: portion.id.clone(),
+        release: scene.release(&portion.id),
+        k,
+        needs,
+        home,
+        taken,
+        data: portion.data.clone(),
+        latency: portion.slo.latency,
+    }
+}
+
+fn place(scene: &Scene, book: &mut Book, asks: Vec<(Ask, Need)>, out: &mut Draft) {
+    let (asks, needs): (Vec<Ask>, Vec<Need>) = asks.into_iter().unzip();
+    let answers = places::choose(scene, &asks);
+    for ((ask, need), answer) in asks.iter().zip(&needs).zip(answers) {
+        let what = format!("standby of {}", ask.portion);
+        if let Some(why) = answer.missing {
+            out.wait(&what, why);
+        }
+        for node in answer.nodes {
+            let Some(portion) = scene.policy.portion(&ask.portion) else {
+                continue;
+            };
+            let Some(live) = scene.world.job(&portion.job) else {
+                continue;
+            };
+            let serial = book.number();
+            match derive::standby(live, portion, node, serial) {
+                Err(why) => {
+                    book.refused
+                        .insert(ask.portion.to_string(), scene.now + BACK_OFF);
+                    out.wait(&what, why);
+                }
+                Ok(job) => {
+                    let action = Action::PlaceStandby {
+                        portion: ask.portion.clone(),
+                        site: node.site.clone(),
+                        node: node.id.clone(),
+                        job,
+                        needs: ask.needs,
+                    };
+                    let why = format!("{} → {} at {}", need.why, node.name, node.site);
+                    out.step(scene, Some(&ask.portion), need.cause, action, why);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Which shares a service should have, and the next legal step towards them.
+
+use super::book::{Book, Move, MoveKind};
+use super::contingency::contingencies;
+use super::instances::{Copies, Copy, Role};
+use super::scene::{Draft, FRESH, Scene};
+use super::shares::{between, distance, split};
+use crate::model::*;
+use std::collections::BTreeMap;
+
+/// Shares closer than this are the same.
+const ALIKE: Share = Share(200);
+/// A service's shares are written at most this often, emergencies excepted.
+const COALESCE: Span = Span::millis(1000);
+
+type Shares = BTreeMap<AllocId, Share>;
+
+/// Drafts at most one write of this portion's shares.
+pub fn plan(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    out: &mut Draft,
+) {
+    let Some(service) = &portion.front else {
+        return;
+    };
+    let what = format!("shares of {service}");
+    let Some(target) = scene
+        .world
+        .fronts
+        .get(service)
+        .and_then(|f| f.target.as_ref())
+    else {
+        return out.wait(what, "its front has not been read yet");
+    };
+    let Some(target) = target.fresh(scene.now, FRESH) else {
+        return out.wait(what, "the target in Consul cannot be read; weights stay");
+    };
+    if book.writing(service) {
+        return out.wait(what, "the last write is not verified yet");
+    }
+    let current = target.as_ref().map(Target::shares).unwrap_or_default();
+    surge(scene, book, portion, copies);
+    let ideal = ideal(book, portion, copies);
+    if ideal.is_empty() && !current.is_empty() {
+        return out.wait(what, "no instance is ready; weights stay as they are");
+    }
+    let next = choose(scene, book, portion, copies, &current, &ideal, out);
+    write(scene, book, portion, copies, target.as_ref(), next, out);
+}
+
+/// Decides whether standbys belong to the pool now.
+fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copies) {
+    let factor = scene.appetite.load_factor;
+    let primaries: Vec<&Copy> = copies.ready(Role::Primary).collect();
+    let wanted = scene
+        .world
+        .job(&portion.job)
+        .map_or(0, |j| j.count(&portion.groups[0]) as usize);
+    let carries = Copies::capacity(primaries.iter().copied()).map(|c| c.0 * factor);
+    let lead = scene.policy.ramp.soak.times(portion_lead(scene));
+    let soon = scene.demand(&portion.id, lead);
+    let later = scene.demand(&portion.id, lead.times(2));
+    let now = scene.rate(&portion.id);
+    let short_of = primaries.len() < wanted;
+    let over = |demand: Option<Rps>, limit: f64| match (demand, carries) {
+        (Some(d), Some(c)) => d.0 > c * limit,
+        _ => false,
+    };
+    let why = if primaries.is_empty() && wanted > 0 {
+        Some((Cause::Reactive, "no primary is ready".to_string()))
+    } else if let Some(breach) = scene.breach(portion) {
+        Some((Cause::Reactive, breach))
+    } else if over(now, 1.0) {
+        Some((Cause::Reactive, sentence("demand", now, carries)))
+    } else if over(soon, 1.0) {
+        Some((Cause::Predicted, sentence("forecast", soon, carries)))
+    } else if short_of && carries.is_none() {
+        let have = primaries.len();
+        Some((
+            Cause::Reactive,
+            format!("{have} of {wanted} primaries ready"),
+        ))
+    } else {
+        None
+    };
+    match why {
+        Some(why) => {
+            book.calm.remove(&portion.id);
+            book.surging.entry(portion.id.clone()).or_insert(why);
+        }
+        None if over(later, 0.9) || short_of => {
+            book.calm.remove(&portion.id);
+        }
+        None => {
+            let since = *book.calm.entry(portion.id.clone()).or_insert(scene.now);
+            if scene.now.since(since) >= scene.policy.ramp.settle {
+                book.surging.remove(&portion.id);
+            }
+        }
+    }
+}
+
+/// How many soaks ahead a surge must begin: every portion's ramp, one after the other.
+fn portion_lead(scene: &Scene) -> i64 {
+    (scene.policy.ramp.steps.len() * (scene.policy.portions.len() + 1)) as i64
+}
+
+fn sentence(what: &str, demand: Option<Rps>, carries: Option<f64>) -> String {
+    format!(
+        "{what} {} > {} that the primaries carry",
+        demand.unwrap_or_default(),
+        Rps(carries.unwrap_or_default())
+    )
+}
+
+/// Where traffic should be when there is time for everything.
+fn ideal(book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
+    if let Some(site) = book.asked.get(&portion.id) {
+        let there = copies
+            .all
+            .iter()
+            .filter(|c| c.ready && c.alive && &c.site == site);
+        let shares = split(there);
+        if !shares.is_empty() {
+            return shares;
+        }
+    }
+    let primaries: Vec<&Copy> = copies.ready(Role::Primary).collect();
+    let standbys = copies.ready(Role::Standby);
+    if primaries.is_empty() || book.surging.contains_key(&portion.id) {
+        split(primaries.into_iter().chain(standbys))
+    } else {
+        split(primaries.into_iter())
+    }
+}
+
+/// The next shares, with cause, reason and whether it is a planned move; `None` when all is as it should be.
+fn choose(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+    out: &mut Draft,
+) -> Option<(Shares, Cause, String, bool)> {
+    let service = portion.front.as_ref()?;
+    let carried: u32 = current.values().map(|s| s.0).sum();
+    if carried == 0 {
+        let why = format!("first shares: {} ready", ideal.len());
+        return (!ideal.is_empty()).then(|| (ideal.clone(), Cause::Upkeep, why, false));
+    }
+    let fallen: Vec<String> = current
+        .iter()
+        .filter(|(id, share)| **share > Share::NONE && !up(copies, id))
+        .map(|(id, share)| format!("{} with {share}", short(id)))
+        .collect();
+    if !fallen.is_empty() {
+        // The way is given up: the rest takes over at once.
+        book.moves.remove(service);
+        let why = format!("{} fell out; the ready ones take over", fallen.join(", "));
+        return Some((ideal.clone(), Cause::Reactive, why, false));
+    }
+    if distance(current, ideal) <= ALIKE {
+        book.moves.remove(service);
+        return None;
+    }
+    ramp(scene, book, portion, copies, current, ideal, out)
+}
+
+fn up(copies: &Copies, id: &AllocId) -> bool {
+    copies.get(id).is_some_and(|c| c.ready && c.alive)
+}
+
+fn short(id: &AllocId) -> &str {
+    id.as_str().get(..8).unwrap_or(id.as_str())
+}
+
+/// The next step of a planned move, or why it waits.
+fn ramp(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+    out: &mut Draft,
+) -> Option<(Shares, Cause, String, bool)> {
+    let service = portion.front.as_ref()?;
+    let what = format!("move of {service}");
+    if let Some(other) = book
+        .moves
+        .iter()
+        .find(|(s, m)| *s != service && m.done > 0)
+        .map(|(s, _)| s.clone())
+    {
+        out.wait(what, format!("{other} is being moved; one service at once"));
+        return None;
+    }
+    let changed = book
+        .moves
+        .get(service)
+        .is_none_or(|m| distance(&m.to, ideal) > Share(500));
+    if changed {
+        let begun = begin(scene, book, portion, copies, current, ideal);
+        book.moves.insert(service.clone(), begun);
+    }
+    let mv = book.moves.get(service)?;
+    let urgent = mv.cause == Cause::Reactive;
+    if let Some(at) = mv.verified {
+        let soaked = scene.now.since(at);
+        if soaked < scene.policy.ramp.soak {
+            out.wait(
+                what,
+                format!("soaking for {} ms", scene.policy.ramp.soak.0 - soaked.0),
+            );
+            return None;
+        }
+        if let Some(breach) = scene.breach(portion).filter(|_| !urgent && mv.done > 0) {
+            return Some(retreat(scene, book, service, current, breach));
+        }
+        let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
+        if !urgent && seen < scene.policy.ramp.min_samples {
+            let need = scene.policy.ramp.min_samples;
+            out.wait(
+                what,
+                format!("{seen} of {need} requests seen; no data never advances"),
+            );
+            return None;
+        }
+    }
+    if !urgent && scene.quiet() {
+        out.wait(what, "quiet hours");
+        return None;
+    }
+    let steps = &scene.policy.ramp.steps;
+    let share = steps.get(mv.done).copied().unwrap_or(Share::ALL);
+    let next = between(&mv.from, &mv.to, share);
+    let why = format!(
+        "{}: step {} of {} ({share})",
+        mv.why,
+        mv.done + 1,
+        steps.len()
+    );
+    Some((next, mv.cause, why, !urgent))
+}
+
+fn begin(
+    scene: &Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+) -> Move {
+    let standby_share = |shares: &Shares| -> u32 {
+        copies
+            .of(Role::Standby)
+            .map(|c| shares.get(&c.alloc).map_or(0, |s| s.0))
+            .sum()
+    };
+    let surging = book.surging.get(&portion.id);
+    let (kind, cause, why) = if book.asked.contains_key(&portion.id) {
+        (
+            MoveKind::Asked,
+            Cause::Upkeep,
+            "asked for by the operator".to_string(),
+        )
+    } else if standby_share(ideal) < standby_share(current) {
+        let calm = "primaries carry the forecast again; traffic goes back".to_string();
+        (MoveKind::Failback, Cause::Upkeep, calm)
+    } else if let Some((cause, why)) = surging {
+        (MoveKind::Surge, *cause, why.clone())
+    } else {
+        let why = "a primary is ready again; shares follow capacity".to_string();
+        (MoveKind::Failback, Cause::Upkeep, why)
+    };
+    Move {
+        kind,
+        cause,
+        why,
+        from: current.clone(),
+        to: ideal.clone(),
+        done: 0,
+        since: scene.now,
+        verified: None,
+    }
+}
+
+/// Retreat is a plan too: back to where the move began, as far as it is still ready.
+fn retreat(
+    scene: &Scene,
+    book: &mut Book,
+    service: &ServiceName,
+    current: &Shares,
+    breach: String,
+) -> (Shares, Cause, String, bool) {
+    let back = book
+        .moves
+        .remove(service)
+        .map_or(current.clone(), |m| m.from);
+    book.written.insert(service.clone(), scene.now);
+    let why = format!("retreat: {breach} during the move");
+    (back, Cause::Reactive, why, false)
+}
+
+/// Drafts the write when anything differs: shares, the set of instances, or what is prepared for failures.
+fn write(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    before: Option<&Target>,
+    next: Option<(Shares, Cause, String, bool)>,
+    out: &mut Draft,
+) {
+    let Some(service) = portion.front.clone() else {
+        return;
+    };
+    let moved = next.is_some();
+    let current = before.map(Target::shares).unwrap_or_default();
+    let (shares, cause, why, planned) = next.unwrap_or_else(|| {
+        let why = "entries follow the allocations, contingencies the readings".to_string();
+        (current, Cause::Upkeep, why, false)
+    });
+    let target = target(scene, portion, copies, before, &shares);
+    if target.instances.is_empty() {
+        return out.wait(
+            format!("shares of {service}"),
+            "the portion has no running instance",
+        );
+    }
+    let same = before.is_some_and(|b| {
+        b.instances == target.instances && b.contingencies == target.contingencies
+    });
+    if !moved && same {
+        return;
+    }
+    let urgent = cause == Cause::Reactive && !planned;
+    let last = book.written.get(&service);
+    if !urgent && last.is_some_and(|at| scene.now.since(*at) < COALESCE) {
+        return out.wait(format!("shares of {service}"), "at most one write a second");
+    }
+    book.written.insert(service, scene.now);
+    let action = Action::SetTarget {
+        target,
+        before: before.cloned(),
+        planned,
+    };
+    out.step(scene, Some(&portion.id), cause, action, why);
+}
+
+/// The whole document: every live instance with its share, dead ones that still have one dropped, contingencies anew.
+fn target(
+    scene: &Scene,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    before: Option<&Target>,
+    shares: &Shares,
+) -> Target {
+    let instances = copies
+        .all
+        .iter()
+        .map(|c| Instance {
+            alloc: c.alloc.clone(),
+            address: c.address.clone(),
+            port: c.port,
+            node: c.node.clone(),
+            site: c.site.clone(),
+            health: portion.health.clone(),
+            share: shares.get(&c.alloc).copied().unwrap_or_default(),
+        })
+        .collect();
+    let mut target = Target {
+        service: portion.front.clone().unwrap_or_else(|| "".into()),
+        plan: scene.plan.clone(),
+        parent: before.map(|b| b.plan.clone()),
+        epoch: scene.epoch,
+        instances,
+        contingencies: Vec::new(),
+        index: before.map_or(0, |b| b.index),
+    };
+    let demand = scene.rate(&portion.id).unwrap_or_default();
+    target.contingencies = contingencies(copies, &target, demand);
+    target
+}
