@@ -85,16 +85,6 @@ fn plan(
 }
 
 fn announce(state: &mut State, plan: &Plan, now: Moment) {
-    for step in &plan.steps {
-        let text = format!("{}: {}", step.action.verb(), step.why);
-        state.say(
-            now,
-            LogKind::Plan,
-            Some(step.cause),
-            step.portion.as_ref(),
-            text,
-        );
-    }
     for waiting in &plan.waiting {
         // Countdowns differ each time; what is said once is the matter, not the number.
         let matter: String = waiting
@@ -146,6 +136,9 @@ fn clear(
         };
         match guard::clear(step, &facts) {
             Ok(step) => {
+                let text = format!("{}: {}", step.action.verb(), step.why);
+                let portion = step.portion.clone();
+                state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
                 workload
                     .book
                     .inflight

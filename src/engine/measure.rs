@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Each load is driven so long, after a warm-up that does not count.
-const EACH: Duration = Duration::from_millis(1_800);
-const WARM_UP: Duration = Duration::from_millis(400);
+const EACH: Duration = Duration::from_millis(1_500);
+const WARM_UP: Duration = Duration::from_millis(300);
 /// A shadow that does not pass its check by then never will.
 const START: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(1);
