@@ -26,7 +26,9 @@ pub enum PlayersError {
         #[source]
         source: SrvError,
     },
-    #[error("cannot serve the clients' metrics on {addr}; end what listens there, or choose another address")]
+    #[error(
+        "cannot serve the clients' metrics on {addr}; end what listens there, or choose another address"
+    )]
     Metrics {
         addr: SocketAddr,
         #[source]

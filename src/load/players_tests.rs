@@ -22,7 +22,11 @@ fn losses_are_kept_by_second_site_instance_and_kind_with_the_time_until_they_end
     board.record(&a, start, &record(1, 100, 301, Ok(200)));
     board.record(&a, start, &record(2, 800, 2000, Err(Fault::Timeout)));
     board.record(&a, start, &record(3, 900, 2000, Err(Fault::Timeout)));
-    board.record(&Site::new("edge-b"), start, &record(0, 900, 1, Err(Fault::Connect)));
+    board.record(
+        &Site::new("edge-b"),
+        start,
+        &record(0, 900, 1, Err(Fault::Connect)),
+    );
     let summary = board.summary();
     assert_eq!((summary.requests, summary.lost, summary.late), (5, 3, 1));
     let seen: Vec<_> = summary

@@ -145,7 +145,10 @@ impl Shop {
     }
 
     /// Serves until `stop` resolves, then drains for at most 900 ms.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ShopError> {
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ShopError> {
         let app = Router::new()
             .route("/", get(order))
             .route("/health", get(|| async { "ok\n" }))
@@ -231,7 +234,10 @@ impl Part {
                 Ok(()) => {}
                 Err(_) if !upstream.hard => without.push(upstream.name.as_str()),
                 Err(fault) => {
-                    let text = format!("{}: upstream {} failed: {fault}\n", self.name, upstream.name);
+                    let text = format!(
+                        "{}: upstream {} failed: {fault}\n",
+                        self.name, upstream.name
+                    );
                     return Err((StatusCode::BAD_GATEWAY, text));
                 }
             }

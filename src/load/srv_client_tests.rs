@@ -82,7 +82,8 @@ async fn the_last_known_instances_stay_in_use_while_dns_is_silent() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_believed_after_its_time_and_then_requests_fail_for_want_of_an_instance() {
+async fn an_empty_answer_is_believed_after_its_time_and_then_requests_fail_for_want_of_an_instance()
+{
     let dns = DnsStub::start().await;
     dns.set(NAME, &paper(2));
     let mut config = quick(&dns);

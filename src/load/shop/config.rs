@@ -95,8 +95,8 @@ impl ShopConfig {
         if !(args.cpu_ms.is_finite() && args.cpu_ms >= 0.0) {
             return Err(bad("--cpu-ms", args.cpu_ms, "milliseconds, 0 or more"));
         }
-        let ip: IpAddr = parsed(&get, "NOMAD_IP_http", "an IP address")?
-            .unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let ip: IpAddr =
+            parsed(&get, "NOMAD_IP_http", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let port = parsed(&get, "NOMAD_PORT_http", "a port")?.unwrap_or(0);
         let alloc_dir = get("NOMAD_ALLOC_DIR");
         let state_dir = args.state_dir.map(|dir| match (resolved(dir), alloc_dir) {

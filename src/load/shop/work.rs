@@ -166,7 +166,10 @@ mod tests {
         let first = door.enter().now_or_never().unwrap().unwrap();
         let mut second = Box::pin(door.enter());
         assert!(second.as_mut().now_or_never().is_none(), "waits");
-        assert!(door.enter().now_or_never().unwrap().is_none(), "turned away");
+        assert!(
+            door.enter().now_or_never().unwrap().is_none(),
+            "turned away"
+        );
         drop(first);
         assert!(second.now_or_never().unwrap().is_some());
     }
