@@ -1,6 +1,8 @@
 //! The open-loop load generator and the clients that honour SRV weights; it drives load and measures, it does not judge.
 #![allow(clippy::disallowed_methods)] // this room sends at given moments and measures latencies: it needs a clock and may sleep
 
+#[cfg(test)]
+mod dns_stub;
 mod exposition;
 pub mod http;
 pub mod open_loop;
@@ -16,5 +18,5 @@ pub use http::{Fault, HttpClient, Reply};
 pub use open_loop::{LoadReport, Record, drive, measure};
 pub use schedule::{Pacing, Schedule};
 pub use srv_client::{SrvClient, SrvConfig};
-//pub use sweep::{Slo, SweepPoint, SweepReport, SweepSpec, sweep};
+pub use sweep::{Slo, SweepPoint, SweepReport, SweepSpec, sweep};
 pub use trace::{Rate, TraceError};
