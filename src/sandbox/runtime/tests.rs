@@ -167,7 +167,6 @@ async fn an_exit_is_told_with_its_code_or_its_signal() {
 #[tokio::test]
 async fn what_cannot_be_started_says_why() {
     let mut yard = Yard::new();
-    yard.runtime.start(task("no-such-program", &[])).await;
     let mut image = task("sleep", &["1"]);
     image.driver = "docker".into();
     for (task, said) in [
@@ -234,10 +233,13 @@ async fn a_dead_node_kills_its_tasks_tells_nobody_and_starts_nothing_until_it_is
 #[tokio::test]
 async fn a_running_task_has_memory_and_a_process() {
     let mut yard = Yard::new();
-    yard.runtime.start(task("sleep", &["1000"])).await;
+    let (path, pipe) = yard.pipe("held");
+    let script = format!("exec 3> {path}; echo up >&3; sleep 1000");
+    yard.runtime.start(task("sh", &["-c", &script])).await;
     let TaskEvent::Started { pid, .. } = yard.next().await else {
         panic!("it was not started");
     };
+    pipe.up().await; // the kernel counts the first pages of a process late
     assert_eq!(yard.runtime.pid(ALLOC, "web"), Some(pid));
     assert!(yard.runtime.usage(ALLOC).unwrap()["web"].rss_bytes > 0);
     yard.runtime.shutdown().await;
