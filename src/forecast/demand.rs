@@ -200,6 +200,11 @@ impl Fit {
         }
     }
 
+    /// Points ahead that it learnt to forecast.
+    pub fn horizon(&self) -> usize {
+        self.horizon
+    }
+
     /// Takes one more point in without a refit; a value that is not finite is a gap.
     pub fn observe(&mut self, value: f64) {
         let foretold = self.mixed(1)[0];

@@ -5,13 +5,21 @@ pub mod bands;
 mod combine;
 pub mod demand;
 mod direct;
+pub mod hazard;
 mod optimise;
+mod outlook;
+pub mod scenarios;
 pub mod season;
 pub mod series;
 #[cfg(test)]
 mod simulated;
 pub mod smoothing;
 
+#[cfg(test)]
+mod tests;
+
 pub use backtest::{Scores, backtest};
 pub use demand::{Fit, Forecast, forecast};
+pub use outlook::{Fits, outlook};
+pub use scenarios::{Scenario, Scenarios, scenarios};
 pub use series::{Samples, SeriesError, regular};

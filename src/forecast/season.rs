@@ -70,10 +70,14 @@ fn strongest(y: &[f64], step: Span, found: &[Season]) -> Option<Season> {
             .then(a.period.cmp(&b.period))
     });
     let top = *tested.first()?;
-    // Every multiple of a period fits as well as the period: take the shortest that is nearly as good.
+    // Every multiple of a period fits as well as the period: take the shortest that is nearly as good,
+    // or a divisor that carries half of it, so that a day within a week is not lost to the week.
     tested
         .into_iter()
-        .filter(|s| s.strength > 0.85 * top.strength)
+        .filter(|s| {
+            let divides = top.period.is_multiple_of(s.period);
+            s.strength > if divides { 0.5 } else { 0.85 } * top.strength
+        })
         .min_by_key(|s| s.period)
 }
 
