@@ -81,6 +81,42 @@ fn track(dir: &Path, name: &str) -> (f64, f64) {
 }
 
 #[test]
+fn a_week_of_ten_minute_steps_is_forecast_ten_hours_ahead() {
+    let Some(dir) = traces() else {
+        println!(
+            "skipped: no shared/traces above {}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        return;
+    };
+    let all = load(&dir.join("wc98_requests_10min.csv"));
+    let seen = window(&all, 9000, 1008);
+    let time = |what: &str, f: &dyn Fn()| {
+        let begun = std::time::Instant::now();
+        (0..20).for_each(|_| f());
+        println!(
+            "{what}: {:.3} ms",
+            begun.elapsed().as_secs_f64() * 1e3 / 20.0
+        );
+    };
+    let run = |warm| forecast(&seen, 60, Some(&[144]), &LEVELS, warm, 1.0);
+    let cold = run(None);
+    time("1,008 points, season 144, horizon 60, cold", &|| {
+        drop(run(None))
+    });
+    time("season to be found", &|| {
+        drop(forecast(&seen, 60, None, &LEVELS, None, 1.0))
+    });
+    time("warm", &|| drop(run(Some(&cold.fit))));
+    time("one more point, and its forecast", &|| {
+        let mut fit = cold.fit.clone();
+        fit.observe(all.values[9000]);
+        drop(fit.forecast(60, &LEVELS, 1.0));
+    });
+    assert_eq!(cold.points.len(), 60);
+}
+
+#[test]
 fn forecasts_of_real_load_beat_the_seasonal_naive() {
     let Some(dir) = traces() else {
         println!(

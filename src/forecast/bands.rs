@@ -117,7 +117,7 @@ impl Bands {
     fn size(&self, f: f64, recent: f64) -> f64 {
         let level = self.floor + f.max(0.0);
         let swing = (recent / self.usual).clamp(SWING.0, SWING.1);
-        level.powf(self.level_power) * swing.powf(self.surprise_power)
+        power(level, self.level_power) * power(swing, self.surprise_power)
     }
 
     fn errors(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64], h: usize) -> Errors {
@@ -206,6 +206,19 @@ impl Bands {
     /// Takes in the newest one-step error, so that the band breathes without a refit.
     pub fn surprise(&mut self, error: f64) {
         self.recent += SURPRISE * (error.abs() - self.recent);
+    }
+}
+
+/// Powers of a half and one are nearly all there are, and are cheaper than others.
+fn power(x: f64, p: f64) -> f64 {
+    if p == 0.0 {
+        1.0
+    } else if p == 0.5 {
+        x.sqrt()
+    } else if p == 1.0 {
+        x
+    } else {
+        x.powf(p)
     }
 }
 

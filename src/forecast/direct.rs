@@ -77,10 +77,10 @@ impl Trail {
         Some((self.y[at], self.means[1][then]))
     }
 
-    /// Seasonal naive, moved by what the level has changed since; the last value without a season.
+    /// Seasonal naive of the longest season, moved by what the level has changed since; the last value without a season.
     pub fn naive(&self, o: usize, h: usize, periods: &[usize]) -> f64 {
         let (last, means) = self.now(o);
-        match periods.first().and_then(|p| self.season_ago(o, h, *p)) {
+        match periods.last().and_then(|p| self.season_ago(o, h, *p)) {
             Some((value, level)) => value + means[1] - level,
             None => last,
         }

@@ -71,11 +71,11 @@ fn strongest(y: &[f64], step: Span, found: &[Season]) -> Option<Season> {
     });
     let top = *tested.first()?;
     // Every multiple of a period fits as well as the period: take the shortest that is nearly as good,
-    // or a divisor that carries half of it, so that a day within a week is not lost to the week.
+    // or a divisor (a seventh at least) that carries half of it, so that a day is not lost to its week.
     tested
         .into_iter()
         .filter(|s| {
-            let divides = top.period.is_multiple_of(s.period);
+            let divides = top.period.is_multiple_of(s.period) && top.period <= 7 * s.period;
             s.strength > if divides { 0.5 } else { 0.85 } * top.strength
         })
         .min_by_key(|s| s.period)
@@ -157,13 +157,13 @@ fn peaks(y: &[f64]) -> Vec<(usize, f64)> {
     }
     let r: Vec<f64> = (0..=n / 2).map(|k| lagged(&d, k) / power).collect();
     let mut out = Vec::new();
-    let mut bartlett = 1.0;
+    let (mut bartlett, mut valley) = (1.0, f64::INFINITY);
     for k in 2..r.len() {
+        valley = valley.min(r[k - 1]);
         bartlett += 2.0 * r[k - 1] * r[k - 1];
         let reach = (k / 16).max(1);
         let around = k.saturating_sub(reach).max(1)..=(k + reach).min(r.len() - 1);
         let summit = around.clone().all(|j| r[j] <= r[k]);
-        let valley = r[1..k].iter().copied().fold(f64::INFINITY, f64::min);
         let noise = (1.0 / n as f64).sqrt();
         // A slow decay has no valley before it; Bartlett's band is halved, because the test that counts comes later.
         if summit && r[k] - valley > 3.0 * noise && r[k] > noise * bartlett.sqrt() * 0.5 {
@@ -175,13 +175,23 @@ fn peaks(y: &[f64]) -> Vec<(usize, f64)> {
 
 fn lagged(d: &[f64], lag: usize) -> f64 {
     let n = d.len();
-    // Over the number of terms, or long periods would be put at a disadvantage.
-    d[..n - lag]
+    let (a, b) = (&d[..n - lag], &d[lag..]);
+    // Four sums side by side, which a processor adds at once.
+    let mut sums = [0.0; 4];
+    let (mut x, mut y) = (a.chunks_exact(4), b.chunks_exact(4));
+    for (p, q) in x.by_ref().zip(y.by_ref()) {
+        for k in 0..4 {
+            sums[k] += p[k] * q[k];
+        }
+    }
+    let rest: f64 = x
+        .remainder()
         .iter()
-        .zip(&d[lag..])
-        .map(|(a, b)| a * b)
-        .sum::<f64>()
-        / (n - lag) as f64
+        .zip(y.remainder())
+        .map(|(p, q)| p * q)
+        .sum();
+    // Over the number of terms, or long periods would be put at a disadvantage.
+    (sums.iter().sum::<f64>() + rest) / (n - lag) as f64
 }
 
 /// Without its least-squares line.

@@ -20,6 +20,9 @@ pub struct Params {
 /// Damping lies within this range; 1 would be a trend for ever.
 const PHI: (f64, f64) = (0.7, 0.998);
 
+/// Origins at which parameters are scored, about.
+const SCORED: usize = 700;
+
 impl Params {
     fn to_free(&self) -> Vec<f64> {
         let mut free = vec![
@@ -40,21 +43,30 @@ impl Params {
     }
 }
 
-/// Level, trend and seasons after `taken` points.
+/// Level, trend and seasons after the points taken so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub level: f64,
     pub trend: f64,
-    /// One ring a season, indexed by the point's number modulo the period.
+    /// One ring a season.
     pub seasons: Vec<Array1<f64>>,
-    pub taken: usize,
+    /// Where the next point lies on each ring.
+    pub phases: Vec<usize>,
 }
 
 impl State {
     /// The season at `ahead` points after the last one taken (1 is the next).
     pub fn season(&self, ahead: usize) -> f64 {
-        let at = self.taken + ahead - 1;
-        self.seasons.iter().map(|s| s[at % s.len()]).sum()
+        let mut sum = 0.0;
+        for (s, phase) in self.seasons.iter().zip(&self.phases) {
+            let mut at = phase + ahead - 1;
+            // Divisions are slow, and seldom needed.
+            if at >= s.len() {
+                at %= s.len();
+            }
+            sum += s[at];
+        }
+        sum
     }
 
     /// Takes one point in; `None` lets time pass.
@@ -64,11 +76,10 @@ impl State {
         let error = value.map_or(0.0, |v| v - next);
         self.level += drift + p.alpha * error;
         self.trend = drift + p.alpha * p.beta * error;
-        for (s, g) in self.seasons.iter_mut().zip(&p.gamma) {
-            let at = self.taken % s.len();
-            s[at] += g * (1.0 - p.alpha) * error;
+        for ((s, g), at) in self.seasons.iter_mut().zip(&p.gamma).zip(&mut self.phases) {
+            s[*at] += g * (1.0 - p.alpha) * error;
+            *at = if *at + 1 == s.len() { 0 } else { *at + 1 };
         }
-        self.taken += 1;
     }
 
     /// φ + φ² + … + φʰ for h = 0…`horizon`.
@@ -152,7 +163,7 @@ pub fn first_state(y: &[f64], periods: &[usize], burn: usize) -> State {
         level,
         trend: 0.0,
         seasons,
-        taken: 0,
+        phases: vec![0; periods.len()],
     }
 }
 
@@ -161,8 +172,10 @@ fn loss(l: &Lessons, first: &State, p: &Params, ahead: &[usize]) -> f64 {
     let mut s = first.clone();
     let damped = State::damped(p, l.horizon);
     let (mut sum, mut count) = (0.0, 0.0);
+    // Neighbouring origins say nearly the same: some hundred are enough.
+    let stride = (l.y.len() - l.burn).div_ceil(SCORED).max(1);
     for (i, v) in l.y.iter().enumerate() {
-        if i >= l.burn {
+        if i >= l.burn && (i - l.burn).is_multiple_of(stride) {
             for h in ahead {
                 let at = i + h - 1;
                 if at < l.y.len() && l.seen[at] {

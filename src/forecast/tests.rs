@@ -3,7 +3,7 @@
 use super::backtest::{LEVELS, Protocol, Scores, spread_origins};
 use super::simulated::{Dice, daily};
 use super::*;
-use crate::model::{Beliefs, History, Moment, PortionId, Rps, Span, World};
+use crate::model::{Beliefs, History, Moment, PortionId, Span, World};
 use proptest::prelude::*;
 
 const WANTED: [f64; 11] = crate::model::LEVELS;
@@ -39,7 +39,7 @@ fn anything() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn any_series_gives_finite_ordered_quantiles_that_are_not_negative(
@@ -96,7 +96,7 @@ fn the_80_percent_band_holds_8_in_10_on_seasonal_series() {
     ];
     for (name, noise) in kinds {
         let mut dice = Dice::new(31);
-        let y: Vec<f64> = daily(24, 24 * 120, 0.0, 1)
+        let y: Vec<f64> = daily(24, 24 * 80, 0.0, 1)
             .into_iter()
             .map(|f| noise(f, &mut dice))
             .collect();
@@ -110,7 +110,7 @@ fn the_80_percent_band_holds_8_in_10_on_seasonal_series() {
 fn the_80_percent_band_holds_8_in_10_when_errors_linger() {
     let mut dice = Dice::new(32);
     let mut x = 0.0;
-    let y: Vec<f64> = daily(24, 24 * 120, 0.0, 1)
+    let y: Vec<f64> = daily(24, 24 * 80, 0.0, 1)
         .into_iter()
         .map(|f| {
             x = 0.9 * x + 0.2 * dice.normal();
