@@ -48,11 +48,9 @@ fn foresee(state: &mut State, world: &World, now: Moment) {
         if now.since(state.outlook.at) < policy.step && !state.outlook.demand.is_empty() {
             continue;
         }
-        let mut outlook = forecast::outlook(&state.history, world, policy, &state.beliefs, now);
-        for (id, path) in std::mem::take(&mut state.outlook.demand) {
-            outlook.demand.entry(id).or_insert(path);
-        }
-        state.outlook = outlook;
+        let (history, beliefs) = (&state.history, &state.beliefs);
+        (state.outlook, state.fits) =
+            forecast::outlook(history, world, policy, beliefs, &state.fits, now);
         state.tally.forecasts += 1;
     }
     notice::promise(state, now);
