@@ -52,7 +52,16 @@ pub fn canonical_job(mut job: Value) -> Value {
             fill_at(task, "Resources", json!({"DiskMB": 0, "IOPS": 0}));
             let task_name = text(task, "Name").to_string();
             let base = format!("{name}-{group_name}-{task_name}");
-            stored_services(task, &[("JOB", &name), ("TASKGROUP", &group_name), ("TASK", &task_name), ("BASE", &base)], &task_name);
+            stored_services(
+                task,
+                &[
+                    ("JOB", &name),
+                    ("TASKGROUP", &group_name),
+                    ("TASK", &task_name),
+                    ("BASE", &base),
+                ],
+                &task_name,
+            );
             if let Some(resources) = task.get_mut("Resources") {
                 objects_mut(resources, "Networks").for_each(stored_network);
             }
@@ -77,7 +86,11 @@ impl Frame {
             "ReschedulePolicy": null, "RestartPolicy": null, "Scaling": null, "Services": null, "ShutdownDelay": null, "Spreads": null,
             "StopAfterClientDisconnect": null, "Tasks": null, "Update": null, "Volumes": null}),
         );
-        fill_at(group, "EphemeralDisk", json!({"Migrate": false, "SizeMB": 300, "Sticky": false}));
+        fill_at(
+            group,
+            "EphemeralDisk",
+            json!({"Migrate": false, "SizeMB": 300, "Sticky": false}),
+        );
         self.policies(group);
         terms(group);
         objects_mut(group, "Networks").for_each(request_network);
@@ -87,9 +100,17 @@ impl Frame {
         for task in objects_mut(group, "Tasks") {
             self.task(task, &name, &restart);
         }
-        for volume in group.get_mut("Volumes").and_then(Value::as_object_mut).into_iter().flatten() {
+        for volume in group
+            .get_mut("Volumes")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+        {
             let name = volume.0.clone();
-            fill(volume.1, json!({"MountOptions": null, "Name": name, "ReadOnly": false, "Source": "", "Type": ""}));
+            fill(
+                volume.1,
+                json!({"MountOptions": null, "Name": name, "ReadOnly": false, "Source": "", "Type": ""}),
+            );
         }
     }
 
@@ -104,7 +125,11 @@ impl Frame {
             fill_at(group, "Migrate", self.migrate.clone());
         }
         if service {
-            fill_at(group, "Migrate", json!({"HealthCheck": "checks", "HealthyDeadline": 300 * SECOND, "MaxParallel": 1, "MinHealthyTime": 10 * SECOND}));
+            fill_at(
+                group,
+                "Migrate",
+                json!({"HealthCheck": "checks", "HealthyDeadline": 300 * SECOND, "MaxParallel": 1, "MinHealthyTime": 10 * SECOND}),
+            );
         }
         if self.reschedule.is_object() {
             fill_at(group, "ReschedulePolicy", self.reschedule.clone());
@@ -123,8 +148,16 @@ impl Frame {
             "Name": "", "ScalingPolicies": null, "Services": null, "ShutdownDelay": 0, "Templates": null, "User": "", "Vault": null,
             "VolumeMounts": null}),
         );
-        fill_at(task, "LogConfig", json!({"MaxFileSizeMB": 10, "MaxFiles": 10}));
-        fill_at(task, "Resources", json!({"CPU": 100, "Devices": null, "DiskMB": null, "IOPS": null, "MemoryMB": 300, "Networks": null}));
+        fill_at(
+            task,
+            "LogConfig",
+            json!({"MaxFileSizeMB": 10, "MaxFiles": 10}),
+        );
+        fill_at(
+            task,
+            "Resources",
+            json!({"CPU": 100, "Devices": null, "DiskMB": null, "IOPS": null, "MemoryMB": 300, "Networks": null}),
+        );
         fill_at(task, "RestartPolicy", restart.clone());
         terms(task);
         if let Some(resources) = task.get_mut("Resources") {
@@ -133,7 +166,10 @@ impl Frame {
         let name = text(task, "Name").to_string();
         request_services(task, &format!("{}-{group}-{name}", self.job));
         for mount in objects_mut(task, "VolumeMounts") {
-            fill(mount, json!({"Destination": "", "PropagationMode": "private", "ReadOnly": false, "Volume": ""}));
+            fill(
+                mount,
+                json!({"Destination": "", "PropagationMode": "private", "ReadOnly": false, "Volume": ""}),
+            );
         }
         for template in objects_mut(task, "Templates") {
             fill(
@@ -152,8 +188,12 @@ fn default_update() -> Value {
 
 fn default_reschedule(kind: &str) -> Option<Value> {
     match kind {
-        "service" => Some(json!({"Attempts": 0, "Delay": 30 * SECOND, "DelayFunction": "exponential", "Interval": 0, "MaxDelay": 3600 * SECOND, "Unlimited": true})),
-        "batch" => Some(json!({"Attempts": 1, "Delay": 5 * SECOND, "DelayFunction": "constant", "Interval": 86400 * SECOND, "MaxDelay": 0, "Unlimited": false})),
+        "service" => Some(
+            json!({"Attempts": 0, "Delay": 30 * SECOND, "DelayFunction": "exponential", "Interval": 0, "MaxDelay": 3600 * SECOND, "Unlimited": true}),
+        ),
+        "batch" => Some(
+            json!({"Attempts": 1, "Delay": 5 * SECOND, "DelayFunction": "constant", "Interval": 86400 * SECOND, "MaxDelay": 0, "Unlimited": false}),
+        ),
         _ => None,
     }
 }
@@ -169,13 +209,22 @@ fn default_restart(kind: &str) -> Value {
 /// Constraints, affinities and spreads, which a job, a group and a task all may have.
 fn terms(v: &mut Value) {
     for constraint in objects_mut(v, "Constraints") {
-        fill(constraint, json!({"LTarget": "", "Operand": "=", "RTarget": ""}));
+        fill(
+            constraint,
+            json!({"LTarget": "", "Operand": "=", "RTarget": ""}),
+        );
     }
     for affinity in objects_mut(v, "Affinities") {
-        fill(affinity, json!({"LTarget": "", "Operand": "=", "RTarget": "", "Weight": 50}));
+        fill(
+            affinity,
+            json!({"LTarget": "", "Operand": "=", "RTarget": "", "Weight": 50}),
+        );
     }
     for spread in objects_mut(v, "Spreads") {
-        fill(spread, json!({"Attribute": "", "SpreadTarget": null, "Weight": 50}));
+        fill(
+            spread,
+            json!({"Attribute": "", "SpreadTarget": null, "Weight": 50}),
+        );
         for target in objects_mut(spread, "SpreadTarget") {
             fill(target, json!({"Percent": 0, "Value": ""}));
         }
@@ -183,10 +232,16 @@ fn terms(v: &mut Value) {
 }
 
 fn request_network(network: &mut Value) {
-    fill(network, json!({"CIDR": "", "DNS": null, "Device": "", "DynamicPorts": null, "IP": "", "MBits": null, "Mode": "", "ReservedPorts": null}));
+    fill(
+        network,
+        json!({"CIDR": "", "DNS": null, "Device": "", "DynamicPorts": null, "IP": "", "MBits": null, "Mode": "", "ReservedPorts": null}),
+    );
     for key in ["DynamicPorts", "ReservedPorts"] {
         for port in objects_mut(network, key) {
-            fill(port, json!({"HostNetwork": "", "Label": "", "To": 0, "Value": 0}));
+            fill(
+                port,
+                json!({"HostNetwork": "", "Label": "", "To": 0, "Value": 0}),
+            );
         }
     }
 }

@@ -23,11 +23,16 @@ pub fn flag(v: &Value, key: &str) -> bool {
 
 /// The list at `key`, or an empty one.
 pub fn list<'a>(v: &'a Value, key: &str) -> &'a [Value] {
-    v.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    v.get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The entries of the map at `key`.
-pub fn entries<'a>(v: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+pub fn entries<'a>(
+    v: &'a Value,
+    key: &str,
+) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
     v.get(key).and_then(Value::as_object).into_iter().flatten()
 }
 
@@ -36,7 +41,10 @@ pub fn texts<'a>(v: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a 
     entries(v, key).filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)))
 }
 
-pub fn objects_mut<'a>(v: &'a mut Value, key: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+pub fn objects_mut<'a>(
+    v: &'a mut Value,
+    key: &str,
+) -> impl Iterator<Item = &'a mut Value> + use<'a> {
     v.get_mut(key)
         .and_then(Value::as_array_mut)
         .into_iter()
@@ -71,7 +79,11 @@ pub fn fill_at(v: &mut Value, key: &str, defaults: Value) {
 /// What Nomad's HTTP API leaves out at the top of some answers: "", 0, `null`, `{}` and `[]`.
 pub fn without_empty(v: Value) -> Value {
     match v {
-        Value::Object(map) => map.into_iter().filter(|(_, v)| !is_empty(v)).collect::<Map<_, _>>().into(),
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, v)| !is_empty(v))
+            .collect::<Map<_, _>>()
+            .into(),
         other => other,
     }
 }
@@ -90,7 +102,11 @@ fn is_empty(v: &Value) -> bool {
 /// `null` for a map without entries, as Go's encoder writes a nil map.
 pub fn or_null<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Value {
     let map: Map<String, Value> = entries.into_iter().collect();
-    if map.is_empty() { Value::Null } else { map.into() }
+    if map.is_empty() {
+        Value::Null
+    } else {
+        map.into()
+    }
 }
 
 /// Nanoseconds since the epoch as RFC 3339, as Go prints them; 0 is `null`.

@@ -35,7 +35,11 @@ pub fn faults(job: &Value) -> Vec<String> {
     for group in list(job, "TaskGroups") {
         let inner = group_faults(group);
         if !inner.is_empty() {
-            faults.push(format!("Task group {} validation failed: {}", text(group, "Name"), listed(&inner)));
+            faults.push(format!(
+                "Task group {} validation failed: {}",
+                text(group, "Name"),
+                listed(&inner)
+            ));
         }
     }
     faults
@@ -45,7 +49,11 @@ pub fn faults(job: &Value) -> Vec<String> {
 pub fn listed(errors: &[String]) -> String {
     let plural = if errors.len() == 1 { "error" } else { "errors" };
     let points: Vec<String> = errors.iter().map(|e| format!("* {e}")).collect();
-    format!("{} {plural} occurred:\n\t{}\n\n", errors.len(), points.join("\n\t"))
+    format!(
+        "{} {plural} occurred:\n\t{}\n\n",
+        errors.len(),
+        points.join("\n\t")
+    )
 }
 
 fn group_name_faults(job: &Value, faults: &mut Vec<String>) {
@@ -55,10 +63,17 @@ fn group_name_faults(job: &Value, faults: &mut Vec<String>) {
         if name.is_empty() {
             faults.push(format!("Job task group {} missing name", i + 1));
         } else if let Some(first) = seen.iter().position(|n| *n == name) {
-            faults.push(format!("Job task group {} redefines {name:?} from group {}", i + 1, first + 1));
+            faults.push(format!(
+                "Job task group {} redefines {name:?} from group {}",
+                i + 1,
+                first + 1
+            ));
         }
         if text(job, "Type") == "system" && int(group, "Count") > 1 {
-            faults.push(format!("Job task group {name} has count {}. Count cannot exceed 1 with system scheduler", int(group, "Count")));
+            faults.push(format!(
+                "Job task group {name} has count {}. Count cannot exceed 1 with system scheduler",
+                int(group, "Count")
+            ));
         }
         seen.push(name);
     }
@@ -78,7 +93,11 @@ fn group_faults(group: &Value) -> Vec<String> {
     constraint_faults(group, &mut faults);
     let labels: Vec<&str> = list(group, "Networks")
         .iter()
-        .flat_map(|n| list(n, "DynamicPorts").iter().chain(list(n, "ReservedPorts")))
+        .flat_map(|n| {
+            list(n, "DynamicPorts")
+                .iter()
+                .chain(list(n, "ReservedPorts"))
+        })
         .map(|p| text(p, "Label"))
         .collect();
     for (i, label) in labels.iter().enumerate() {
@@ -93,14 +112,22 @@ fn group_faults(group: &Value) -> Vec<String> {
         if name.is_empty() {
             faults.push(format!("Task {} missing name", i + 1));
         } else if names.contains(&name) {
-            faults.push(format!("Task {} redefines {name:?} from task {}", i + 1, names.iter().position(|n| *n == name).unwrap_or(0) + 1));
+            faults.push(format!(
+                "Task {} redefines {name:?} from task {}",
+                i + 1,
+                names.iter().position(|n| *n == name).unwrap_or(0) + 1
+            ));
         }
         names.push(name);
     }
     for task in list(group, "Tasks") {
         let inner = task_faults(task, log);
         if !inner.is_empty() {
-            faults.push(format!("Task {} validation failed: {}", text(task, "Name"), listed(&inner)));
+            faults.push(format!(
+                "Task {} validation failed: {}",
+                text(task, "Name"),
+                listed(&inner)
+            ));
         }
     }
     faults
@@ -119,16 +146,24 @@ fn task_faults(task: &Value, disk_mb: i64) -> Vec<String> {
     }
     if let Some(resources) = task.get("Resources") {
         if int(resources, "CPU") < 1 {
-            faults.push(format!("minimum CPU value is 1; got {}", int(resources, "CPU")));
+            faults.push(format!(
+                "minimum CPU value is 1; got {}",
+                int(resources, "CPU")
+            ));
         }
         if int(resources, "MemoryMB") < 10 {
-            faults.push(format!("minimum MemoryMB value is 10; got {}", int(resources, "MemoryMB")));
+            faults.push(format!(
+                "minimum MemoryMB value is 10; got {}",
+                int(resources, "MemoryMB")
+            ));
         }
     }
     if let Some(log) = task.get("LogConfig") {
         let needs = int(log, "MaxFiles") * int(log, "MaxFileSizeMB");
         if disk_mb <= needs {
-            faults.push(format!("log storage ({needs} MB) must be less than requested disk capacity ({disk_mb} MB)"));
+            faults.push(format!(
+                "log storage ({needs} MB) must be less than requested disk capacity ({disk_mb} MB)"
+            ));
         }
     }
     constraint_faults(task, &mut faults);
@@ -150,12 +185,17 @@ fn constraint_faults(owner: &Value, faults: &mut Vec<String>) {
             "=" | "==" | "is" | "!=" | "not" | "<" | "<=" | ">" | ">=" if right.is_empty() => {
                 inner.push(format!("Operator {operand:?} requires an RTarget"));
             }
-            "=" | "==" | "is" | "!=" | "not" | "<" | "<=" | ">" | ">=" | "version" | "semver" | "set_contains" | "set_contains_all"
-            | "set_contains_any" | "distinct_property" | "is_set" | "is_not_set" => {}
+            "=" | "==" | "is" | "!=" | "not" | "<" | "<=" | ">" | ">=" | "version" | "semver"
+            | "set_contains" | "set_contains_all" | "set_contains_any" | "distinct_property"
+            | "is_set" | "is_not_set" => {}
             other => inner.push(format!("Unknown constraint type {other:?}")),
         }
         if !inner.is_empty() {
-            faults.push(format!("Constraint {} validation failed: {}", i + 1, listed(&inner)));
+            faults.push(format!(
+                "Constraint {} validation failed: {}",
+                i + 1,
+                listed(&inner)
+            ));
         }
     }
 }

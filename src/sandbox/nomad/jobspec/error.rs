@@ -18,12 +18,20 @@ pub struct ParseError {
 
 impl ParseError {
     /// A fault at a range of bytes of the source.
-    pub fn at(source: &str, span: Range<usize>, summary: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub fn at(
+        source: &str,
+        span: Range<usize>,
+        summary: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
         let start = floor(source, span.start);
         let end = floor(source, span.end.max(span.start));
         let line_start = source[..start].rfind('\n').map_or(0, |i| i + 1);
         let column = source[line_start..start].chars().count() + 1;
-        let width = source[start..end].lines().next().map_or(0, |l| l.chars().count());
+        let width = source[start..end]
+            .lines()
+            .next()
+            .map_or(0, |l| l.chars().count());
         ParseError {
             line: source[..start].matches('\n').count() + 1,
             column,
@@ -44,7 +52,12 @@ impl ParseError {
                 "An argument or block definition is required here. To set an argument, use the equals sign \"=\" to introduce the argument value.",
             );
         }
-        Self::at(source, at..at + 1, "Invalid syntax", error.message().replace('\n', ", "))
+        Self::at(
+            source,
+            at..at + 1,
+            "Invalid syntax",
+            error.message().replace('\n', ", "),
+        )
     }
 }
 
@@ -55,7 +68,10 @@ fn lone_word(source: &str, at: usize) -> Option<Range<usize>> {
     let ahead = rest.len() - rest.trim_start_matches(is_word).len();
     let before = source[..at + ahead].trim_end();
     let start = before.trim_end_matches(is_word).len();
-    let starts_item = before[..start].trim_end_matches([' ', '\t']).ends_with(['{', '}', '\n']) || before[..start].trim().is_empty();
+    let starts_item = before[..start]
+        .trim_end_matches([' ', '\t'])
+        .ends_with(['{', '}', '\n'])
+        || before[..start].trim().is_empty();
     (start < before.len() && starts_item).then_some(start..before.len())
 }
 

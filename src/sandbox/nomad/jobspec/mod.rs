@@ -5,6 +5,7 @@ mod shape;
 mod value;
 
 pub use error::ParseError;
+pub(super) use value::go_duration;
 
 use super::canonical::canonical_request;
 use hcl_edit::Span;
@@ -21,12 +22,24 @@ use value::Reader;
 pub fn parse_job(hcl: &str) -> Result<Value, ParseError> {
     let body = hcl_edit::parser::parse_body(hcl).map_err(|e| ParseError::syntax(hcl, &e))?;
     let reader = Reader::new(hcl, &body)?;
-    let mut jobs = body.iter().filter_map(Structure::as_block).filter(|b| b.ident.as_str() == "job");
+    let mut jobs = body
+        .iter()
+        .filter_map(Structure::as_block)
+        .filter(|b| b.ident.as_str() == "job");
     let Some(block) = jobs.next() else {
-        return Err(ParseError::at(hcl, 0..1, "Missing job block", "A job file has one block: job \"NAME\" { … }."));
+        return Err(ParseError::at(
+            hcl,
+            0..1,
+            "Missing job block",
+            "A job file has one block: job \"NAME\" { … }.",
+        ));
     };
     if let Some(second) = jobs.next() {
-        return Err(reader.fault(second.ident.span(), "Duplicate job block", "Only one \"job\" block is allowed."));
+        return Err(reader.fault(
+            second.ident.span(),
+            "Duplicate job block",
+            "Only one \"job\" block is allowed.",
+        ));
     }
     for structure in body.iter() {
         match structure {
@@ -38,7 +51,11 @@ pub fn parse_job(hcl: &str) -> Result<Value, ParseError> {
         }
     }
     let [label] = block.labels.as_slice() else {
-        return Err(reader.fault(block.ident.span(), "Missing name for job", "All job blocks must have 1 labels (name)."));
+        return Err(reader.fault(
+            block.ident.span(),
+            "Missing name for job",
+            "All job blocks must have 1 labels (name).",
+        ));
     };
     let mut job = reader.object(&block.body, &shape::JOB)?;
     for key in ["ID", "Name"] {
@@ -61,23 +78,45 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    fn argument(&self, a: &Attribute, shape: &Shape, out: &mut Map<String, Value>) -> Result<(), ParseError> {
-        let Some((_, key, kind)) = shape.arguments.iter().find(|(name, ..)| *name == a.key.as_str()) else {
+    fn argument(
+        &self,
+        a: &Attribute,
+        shape: &Shape,
+        out: &mut Map<String, Value>,
+    ) -> Result<(), ParseError> {
+        let Some((_, key, kind)) = shape
+            .arguments
+            .iter()
+            .find(|(name, ..)| *name == a.key.as_str())
+        else {
             return Err(self.unexpected_argument(a));
         };
         out.insert((*key).into(), self.typed(&a.value, *kind)?);
         Ok(())
     }
 
-    fn block(&self, b: &Block, shape: &Shape, out: &mut Map<String, Value>) -> Result<(), ParseError> {
-        let Some((name, key, nest)) = shape.blocks.iter().find(|(name, ..)| *name == b.ident.as_str()) else {
+    fn block(
+        &self,
+        b: &Block,
+        shape: &Shape,
+        out: &mut Map<String, Value>,
+    ) -> Result<(), ParseError> {
+        let Some((name, key, nest)) = shape
+            .blocks
+            .iter()
+            .find(|(name, ..)| *name == b.ident.as_str())
+        else {
             return Err(self.unexpected_block(b));
         };
         let key = (*key).to_string();
         match nest {
             Nest::One(inner) => {
                 if out.contains_key(&key) {
-                    return Err(self.fault(b.ident.span(), format!("Duplicate {name} block"), format!("Only one {name:?} block is allowed here.")));
+                    return Err(self.fault(
+                        b.ident.span(),
+                        format!("Duplicate {name} block"),
+                        format!("Only one {name:?} block is allowed here."),
+                    ));
                 }
                 out.insert(key, self.object(&b.body, inner)?.into());
             }
@@ -112,7 +151,9 @@ impl Reader<'_> {
         let mut out = Map::new();
         for structure in body.iter() {
             match structure {
-                Structure::Attribute(a) => drop(out.insert(a.key.as_str().into(), self.typed(&a.value, Kind::Free)?)),
+                Structure::Attribute(a) => {
+                    drop(out.insert(a.key.as_str().into(), self.typed(&a.value, Kind::Free)?))
+                }
                 Structure::Block(b) => {
                     let mut inner = self.free(&b.body)?;
                     for label in b.labels.iter().rev() {
@@ -137,14 +178,33 @@ impl Reader<'_> {
     }
 
     fn unexpected_argument(&self, a: &Attribute) -> ParseError {
-        self.fault(a.key.span(), "Unsupported argument", format!("An argument named {:?} is not expected here.", a.key.as_str()))
+        self.fault(
+            a.key.span(),
+            "Unsupported argument",
+            format!(
+                "An argument named {:?} is not expected here.",
+                a.key.as_str()
+            ),
+        )
     }
 
     fn unexpected_block(&self, b: &Block) -> ParseError {
-        self.fault(b.ident.span(), "Unsupported block type", format!("Blocks of type {:?} are not expected here.", b.ident.as_str()))
+        self.fault(
+            b.ident.span(),
+            "Unsupported block type",
+            format!(
+                "Blocks of type {:?} are not expected here.",
+                b.ident.as_str()
+            ),
+        )
     }
 
-    fn fault(&self, span: Option<Range<usize>>, summary: impl Into<String>, detail: impl Into<String>) -> ParseError {
+    fn fault(
+        &self,
+        span: Option<Range<usize>>,
+        summary: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> ParseError {
         ParseError::at(self.source, span.unwrap_or(0..0), summary, detail)
     }
 }
@@ -160,14 +220,27 @@ fn push(out: &mut Map<String, Value>, key: String, item: Value) {
 fn finish(block: &str, object: &mut Map<String, Value>) {
     match block {
         "network" => {
-            let Some(Value::Array(ports)) = object.remove("Ports") else { return };
+            let Some(Value::Array(ports)) = object.remove("Ports") else {
+                return;
+            };
             for port in ports {
-                let list = if port.get("Value").is_some() { "ReservedPorts" } else { "DynamicPorts" };
+                let list = if port.get("Value").is_some() {
+                    "ReservedPorts"
+                } else {
+                    "DynamicPorts"
+                };
                 push(object, list.into(), port);
             }
         }
         "constraint" | "affinity" => {
-            for operand in ["version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any"] {
+            for operand in [
+                "version",
+                "semver",
+                "regexp",
+                "set_contains",
+                "set_contains_all",
+                "set_contains_any",
+            ] {
                 if let Some(value) = object.remove(operand) {
                     object.insert("Operand".into(), operand.into());
                     object.insert("RTarget".into(), value);

@@ -74,7 +74,11 @@ static GROUP: Shape = Shape {
     arguments: &[
         ("count", "Count", Int),
         ("shutdown_delay", "ShutdownDelay", Nanos),
-        ("stop_after_client_disconnect", "StopAfterClientDisconnect", Nanos),
+        (
+            "stop_after_client_disconnect",
+            "StopAfterClientDisconnect",
+            Nanos,
+        ),
         META_ARGUMENT,
     ],
     blocks: &[
@@ -160,18 +164,32 @@ static SPREAD: Shape = Shape {
     arguments: &[("attribute", "Attribute", Text), ("weight", "Weight", Int)],
     blocks: &[("target", "SpreadTarget", Many(&SPREAD_TARGET, "Value"))],
 };
-static SPREAD_TARGET: Shape = Shape { arguments: &[("percent", "Percent", Int), ("value", "Value", Text)], blocks: &[] };
+static SPREAD_TARGET: Shape = Shape {
+    arguments: &[("percent", "Percent", Int), ("value", "Value", Text)],
+    blocks: &[],
+};
 
 static NETWORK: Shape = Shape {
     arguments: &[("mode", "Mode", Text), ("mbits", "MBits", Int)],
-    blocks: &[("port", "Ports", Many(&PORT, "Label")), ("dns", "DNS", One(&DNS))],
+    blocks: &[
+        ("port", "Ports", Many(&PORT, "Label")),
+        ("dns", "DNS", One(&DNS)),
+    ],
 };
 static PORT: Shape = Shape {
-    arguments: &[("static", "Value", Int), ("to", "To", Int), ("host_network", "HostNetwork", Text)],
+    arguments: &[
+        ("static", "Value", Int),
+        ("to", "To", Int),
+        ("host_network", "HostNetwork", Text),
+    ],
     blocks: &[],
 };
 static DNS: Shape = Shape {
-    arguments: &[("servers", "Servers", Texts), ("searches", "Searches", Texts), ("options", "Options", Texts)],
+    arguments: &[
+        ("servers", "Servers", Texts),
+        ("searches", "Searches", Texts),
+        ("options", "Options", Texts),
+    ],
     blocks: &[],
 };
 
@@ -216,23 +234,39 @@ static CHECK: Shape = Shape {
         ("success_before_passing", "SuccessBeforePassing", Int),
         ("failures_before_critical", "FailuresBeforeCritical", Int),
     ],
-    blocks: &[("header", "Header", Nest::Free), ("check_restart", "CheckRestart", One(&CHECK_RESTART))],
+    blocks: &[
+        ("header", "Header", Nest::Free),
+        ("check_restart", "CheckRestart", One(&CHECK_RESTART)),
+    ],
 };
 static CHECK_RESTART: Shape = Shape {
-    arguments: &[("limit", "Limit", Int), ("grace", "Grace", Nanos), ("ignore_warnings", "IgnoreWarnings", Truth)],
+    arguments: &[
+        ("limit", "Limit", Int),
+        ("grace", "Grace", Nanos),
+        ("ignore_warnings", "IgnoreWarnings", Truth),
+    ],
     blocks: &[],
 };
 static CONNECT: Shape = Shape {
     arguments: &[("native", "Native", Truth)],
-    blocks: &[("sidecar_service", "SidecarService", One(&SIDECAR)), ("sidecar_task", "SidecarTask", Nest::Free)],
+    blocks: &[
+        ("sidecar_service", "SidecarService", One(&SIDECAR)),
+        ("sidecar_task", "SidecarTask", Nest::Free),
+    ],
 };
 static SIDECAR: Shape = Shape {
     arguments: &[("port", "Port", Text), ("tags", "Tags", Texts)],
     blocks: &[("proxy", "Proxy", One(&PROXY))],
 };
 static PROXY: Shape = Shape {
-    arguments: &[("local_service_address", "LocalServiceAddress", Text), ("local_service_port", "LocalServicePort", Int)],
-    blocks: &[("upstreams", "Upstreams", Many(&UPSTREAM, "")), ("config", "Config", Nest::Free)],
+    arguments: &[
+        ("local_service_address", "LocalServiceAddress", Text),
+        ("local_service_port", "LocalServicePort", Int),
+    ],
+    blocks: &[
+        ("upstreams", "Upstreams", Many(&UPSTREAM, "")),
+        ("config", "Config", Nest::Free),
+    ],
 };
 static UPSTREAM: Shape = Shape {
     arguments: &[
@@ -267,7 +301,12 @@ static MIGRATE: Shape = Shape {
     blocks: &[],
 };
 static RESTART: Shape = Shape {
-    arguments: &[("attempts", "Attempts", Int), ("interval", "Interval", Nanos), ("delay", "Delay", Nanos), ("mode", "Mode", Text)],
+    arguments: &[
+        ("attempts", "Attempts", Int),
+        ("interval", "Interval", Nanos),
+        ("delay", "Delay", Nanos),
+        ("mode", "Mode", Text),
+    ],
     blocks: &[],
 };
 static RESCHEDULE: Shape = Shape {
@@ -282,11 +321,19 @@ static RESCHEDULE: Shape = Shape {
     blocks: &[],
 };
 static DISK: Shape = Shape {
-    arguments: &[("size", "SizeMB", Int), ("sticky", "Sticky", Truth), ("migrate", "Migrate", Truth)],
+    arguments: &[
+        ("size", "SizeMB", Int),
+        ("sticky", "Sticky", Truth),
+        ("migrate", "Migrate", Truth),
+    ],
     blocks: &[],
 };
 static VOLUME: Shape = Shape {
-    arguments: &[("type", "Type", Text), ("source", "Source", Text), ("read_only", "ReadOnly", Truth)],
+    arguments: &[
+        ("type", "Type", Text),
+        ("source", "Source", Text),
+        ("read_only", "ReadOnly", Truth),
+    ],
     blocks: &[],
 };
 static MOUNT: Shape = Shape {
@@ -299,11 +346,20 @@ static MOUNT: Shape = Shape {
     blocks: &[],
 };
 static SCALING: Shape = Shape {
-    arguments: &[("min", "Min", Int), ("max", "Max", Int), ("enabled", "Enabled", Truth)],
+    arguments: &[
+        ("min", "Min", Int),
+        ("max", "Max", Int),
+        ("enabled", "Enabled", Truth),
+    ],
     blocks: &[("policy", "Policy", Nest::Free)],
 };
 static RESOURCES: Shape = Shape {
-    arguments: &[("cpu", "CPU", Int), ("memory", "MemoryMB", Int), ("disk", "DiskMB", Int), ("iops", "IOPS", Int)],
+    arguments: &[
+        ("cpu", "CPU", Int),
+        ("memory", "MemoryMB", Int),
+        ("disk", "DiskMB", Int),
+        ("iops", "IOPS", Int),
+    ],
     blocks: &[("network", "Networks", Many(&NETWORK, ""))],
 };
 static TEMPLATE: Shape = Shape {
@@ -323,11 +379,24 @@ static TEMPLATE: Shape = Shape {
     blocks: &[],
 };
 static LOGS: Shape = Shape {
-    arguments: &[("max_files", "MaxFiles", Int), ("max_file_size", "MaxFileSizeMB", Int)],
+    arguments: &[
+        ("max_files", "MaxFiles", Int),
+        ("max_file_size", "MaxFileSizeMB", Int),
+    ],
     blocks: &[],
 };
 static ARTIFACT: Shape = Shape {
-    arguments: &[("source", "GetterSource", Text), ("destination", "RelativeDest", Text), ("mode", "GetterMode", Text)],
-    blocks: &[("options", "GetterOptions", Nest::TextMap), ("headers", "GetterHeaders", Nest::TextMap)],
+    arguments: &[
+        ("source", "GetterSource", Text),
+        ("destination", "RelativeDest", Text),
+        ("mode", "GetterMode", Text),
+    ],
+    blocks: &[
+        ("options", "GetterOptions", Nest::TextMap),
+        ("headers", "GetterHeaders", Nest::TextMap),
+    ],
 };
-static LIFECYCLE: Shape = Shape { arguments: &[("hook", "Hook", Text), ("sidecar", "Sidecar", Truth)], blocks: &[] };
+static LIFECYCLE: Shape = Shape {
+    arguments: &[("hook", "Hook", Text), ("sidecar", "Sidecar", Truth)],
+    blocks: &[],
+};

@@ -18,8 +18,15 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader that knows the file's variables and locals.
     pub fn new(source: &'a str, body: &Body) -> Result<Self, ParseError> {
-        let mut reader = Reader { source, context: Context::new() };
-        let named = |name: &'static str| body.iter().filter_map(Structure::as_block).filter(move |b| b.ident.as_str() == name);
+        let mut reader = Reader {
+            source,
+            context: Context::new(),
+        };
+        let named = |name: &'static str| {
+            body.iter()
+                .filter_map(Structure::as_block)
+                .filter(move |b| b.ident.as_str() == name)
+        };
         let mut variables = hcl::Map::new();
         for block in named("variable") {
             let (name, value) = reader.variable(block)?;
@@ -27,7 +34,10 @@ impl<'a> Reader<'a> {
         }
         reader.context.declare_var("var", variables);
         let mut locals = hcl::Map::new();
-        for attribute in named("locals").flat_map(|b| b.body.iter()).filter_map(Structure::as_attribute) {
+        for attribute in named("locals")
+            .flat_map(|b| b.body.iter())
+            .filter_map(Structure::as_attribute)
+        {
             let value = reader.value(&attribute.value)?;
             locals.insert(attribute.key.as_str().to_string(), reader.to_hcl(&value));
             reader.context.declare_var("local", locals.clone());
@@ -37,9 +47,14 @@ impl<'a> Reader<'a> {
 
     fn variable(&self, block: &Block) -> Result<(String, hcl::Value), ParseError> {
         let name = block.labels.first().map_or("", |l| l.as_str()).to_string();
-        let default = block.body.iter().filter_map(Structure::as_attribute).find(|a| a.key.as_str() == "default");
+        let default = block
+            .body
+            .iter()
+            .filter_map(Structure::as_attribute)
+            .find(|a| a.key.as_str() == "default");
         let Some(default) = default else {
-            let detail = format!("The variable {name:?} has no default, and no value was given for it.");
+            let detail =
+                format!("The variable {name:?} has no default, and no value was given for it.");
             return Err(self.wrong(block.ident.span(), "Unset variable", detail));
         };
         let value = self.value(&default.value)?;
@@ -54,26 +69,50 @@ impl<'a> Reader<'a> {
     pub fn typed(&self, expression: &Expression, kind: Kind) -> Result<Value, ParseError> {
         let value = self.value(expression)?;
         let span = expression.span();
-        let expected = |what: &str| self.wrong(span.clone(), "Incorrect attribute value type", format!("Inappropriate value: {what} required."));
+        let expected = |what: &str| {
+            self.wrong(
+                span.clone(),
+                "Incorrect attribute value type",
+                format!("Inappropriate value: {what} required."),
+            )
+        };
         Ok(match (kind, value) {
             (_, Value::Null) => Value::Null,
             (Kind::Free, v) => v,
             (Kind::Text, v) => as_text(&v).ok_or_else(|| expected("string"))?.into(),
-            (Kind::Int, Value::Number(n)) => n.as_i64().or(n.as_f64().map(|f| f as i64)).ok_or_else(|| expected("number"))?.into(),
-            (Kind::Int, Value::String(s)) => s.trim().parse::<i64>().map_err(|_| expected("number"))?.into(),
+            (Kind::Int, Value::Number(n)) => n
+                .as_i64()
+                .or(n.as_f64().map(|f| f as i64))
+                .ok_or_else(|| expected("number"))?
+                .into(),
+            (Kind::Int, Value::String(s)) => s
+                .trim()
+                .parse::<i64>()
+                .map_err(|_| expected("number"))?
+                .into(),
             (Kind::Truth, Value::Bool(b)) => b.into(),
-            (Kind::Truth, Value::String(s)) => s.parse::<bool>().map_err(|_| expected("bool"))?.into(),
+            (Kind::Truth, Value::String(s)) => {
+                s.parse::<bool>().map_err(|_| expected("bool"))?.into()
+            }
             (Kind::Nanos, Value::Number(n)) => n.into(),
             (Kind::Nanos, Value::String(s)) => {
-                let detail = format!("{s:?} is not a duration; write it like \"90s\", \"1m30s\" or \"250ms\".");
-                go_duration(&s).ok_or_else(|| self.wrong(span.clone(), "Unsuitable value type", detail))?.into()
+                let detail = format!(
+                    "{s:?} is not a duration; write it like \"90s\", \"1m30s\" or \"250ms\"."
+                );
+                go_duration(&s)
+                    .ok_or_else(|| self.wrong(span.clone(), "Unsuitable value type", detail))?
+                    .into()
             }
             (Kind::Texts, Value::Array(items)) => {
-                let texts: Option<Vec<Value>> = items.iter().map(|v| as_text(v).map(Value::from)).collect();
+                let texts: Option<Vec<Value>> =
+                    items.iter().map(|v| as_text(v).map(Value::from)).collect();
                 texts.ok_or_else(|| expected("list of string"))?.into()
             }
             (Kind::TextMap, Value::Object(map)) => {
-                let texts: Option<Map<String, Value>> = map.into_iter().map(|(k, v)| Some((k, as_text(&v)?.into()))).collect();
+                let texts: Option<Map<String, Value>> = map
+                    .into_iter()
+                    .map(|(k, v)| Some((k, as_text(&v)?.into())))
+                    .collect();
                 texts.ok_or_else(|| expected("map of string"))?.into()
             }
             (kind, _) => return Err(expected(name_of(kind))),
@@ -85,7 +124,11 @@ impl<'a> Reader<'a> {
             Expression::Null(_) => Value::Null,
             Expression::Bool(b) => (*b.value()).into(),
             Expression::String(s) => s.value().as_str().into(),
-            Expression::Array(array) => array.iter().map(|e| self.value(e)).collect::<Result<Vec<_>, _>>()?.into(),
+            Expression::Array(array) => array
+                .iter()
+                .map(|e| self.value(e))
+                .collect::<Result<Vec<_>, _>>()?
+                .into(),
             Expression::Object(object) => {
                 let mut map = Map::new();
                 for (key, value) in object.iter() {
@@ -113,13 +156,19 @@ impl<'a> Reader<'a> {
         for element in template.iter() {
             match element {
                 Element::Literal(text) => out.push_str(text),
-                Element::Interpolation(i) if is_ours(&i.expr) => out.push_str(&as_text(&self.value(&i.expr)?).unwrap_or_default()),
+                Element::Interpolation(i) if is_ours(&i.expr) => {
+                    out.push_str(&as_text(&self.value(&i.expr)?).unwrap_or_default())
+                }
                 Element::Interpolation(i) => {
                     let text = i.expr.span().and_then(|s| self.source.get(s)).unwrap_or("");
                     out.push_str(&format!("${{{}}}", text.trim()));
                 }
                 Element::Directive(d) => {
-                    return Err(self.wrong(d.span(), "Unsupported template directive", "Only ${…} is understood in a job file here."));
+                    return Err(self.wrong(
+                        d.span(),
+                        "Unsupported template directive",
+                        "Only ${…} is understood in a job file here.",
+                    ));
                 }
             }
         }
@@ -131,10 +180,16 @@ impl<'a> Reader<'a> {
         let value = hcl
             .evaluate(&self.context)
             .map_err(|e| self.wrong(expression.span(), "Unsuitable value", e.to_string()))?;
-        serde_json::to_value(value).map_err(|e| self.wrong(expression.span(), "Unsuitable value", e.to_string()))
+        serde_json::to_value(value)
+            .map_err(|e| self.wrong(expression.span(), "Unsuitable value", e.to_string()))
     }
 
-    fn wrong(&self, span: Option<Range<usize>>, summary: &str, detail: impl Into<String>) -> ParseError {
+    fn wrong(
+        &self,
+        span: Option<Range<usize>>,
+        summary: &str,
+        detail: impl Into<String>,
+    ) -> ParseError {
         ParseError::at(self.source, span.unwrap_or(0..0), summary, detail)
     }
 }
@@ -170,7 +225,7 @@ fn name_of(kind: Kind) -> &'static str {
 }
 
 /// Go's `time.ParseDuration`, in nanoseconds.
-pub(super) fn go_duration(text: &str) -> Option<i64> {
+pub(in super::super) fn go_duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text),
@@ -183,7 +238,15 @@ pub(super) fn go_duration(text: &str) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let units = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
+        let units = [
+            ("ns", 1.0),
+            ("us", 1e3),
+            ("µs", 1e3),
+            ("ms", 1e6),
+            ("s", 1e9),
+            ("m", 60e9),
+            ("h", 3600e9),
+        ];
         let (unit, size) = units.into_iter().find(|(unit, _)| rest.starts_with(unit))?;
         rest = &rest[unit.len()..];
         nanos += number * size;
