@@ -25,8 +25,13 @@ impl State {
             self.after(grace, wake);
             return;
         }
-        if node.status == "down" {
-            self.set_status(id, "ready", "Node reregistered by heartbeat");
+        self.back(id, "Node reregistered by heartbeat");
+    }
+
+    /// The client reaches the server again.
+    fn back(&mut self, id: &str, message: &str) {
+        if self.nodes.get(id).is_some_and(|n| n.status == "down") {
+            self.set_status(id, "ready", message);
         }
         client::reconnect(self, id);
         self.unblock();
@@ -38,10 +43,14 @@ impl State {
             return;
         };
         node.powered = powered;
-        if powered {
-            client::rise(self, id);
+        if !powered {
+            self.set_beating(id, false);
+            return;
         }
-        self.set_beating(id, powered);
+        let was_beating = std::mem::replace(&mut node.beating, true);
+        node.beat += u64::from(!was_beating);
+        client::rise(self, id);
+        self.back(id, "Node re-registered");
     }
 
     /// The grace after a missed heartbeat is over.

@@ -3,9 +3,9 @@
 use super::super::json::*;
 use super::super::state::State;
 use super::super::state::alloc::{Alloc, Ask, Port};
-use super::super::state::node::Node;
+use super::super::state::node::{Node, fnv};
 use super::feasible;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
@@ -113,6 +113,15 @@ pub struct Wish<'a> {
     pub penalty: &'a BTreeSet<String>,
     /// Only this node (system jobs).
     pub only: Option<&'a str>,
+    pub slot: u32,
+}
+
+impl Wish<'_> {
+    /// Dice of its own, so that who wins a tie does not depend on what else has been rolled.
+    fn dice(&self, seed: u64) -> StdRng {
+        let what = format!("{seed}|{}|{}|{}|{}", text(self.job, "ID"), text(self.group, "Name"), int(self.job, "Version"), self.slot);
+        StdRng::seed_from_u64(fnv(what.as_bytes()))
+    }
 }
 
 /// The best node and the ports there, or `None`; either way what was looked at.
@@ -136,7 +145,7 @@ pub fn select(
         }
     }
     nodes.retain(|n| wish.only.is_none_or(|only| n.id == only));
-    nodes.shuffle(rng);
+    nodes.shuffle(&mut wish.dice(proposed.state.config.seed));
     let limit = limit(wish, nodes.len());
     let mut best: Option<(f64, String, Vec<Port>)> = None;
     let mut scored = 0;
