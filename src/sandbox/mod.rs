@@ -10,3 +10,4 @@ pub mod nomad;
 pub mod real_consul;
 pub mod runtime;
 pub mod scenario;
+pub mod world;

@@ -183,9 +183,16 @@ fn ttl_checks() -> Vec<(&'static str, Case)> {
 }
 
 async fn probe(s: &mut Script<'_>, name: &str, check: &str, wanted: &'static str) {
-    s.do_put("a", "/v1/agent/service/register", &format!(r#"{{"Name":"{name}","Check":{check}}}"#)).await;
+    s.do_put(
+        "a",
+        "/v1/agent/service/register",
+        &format!(r#"{{"Name":"{name}","Check":{check}}}"#),
+    )
+    .await;
     let path = format!("/v1/health/checks/{name}");
-    let has_run = |reply: &crate::script::Reply| reply.json[0]["Status"] == wanted && reply.json[0]["Output"] != "";
+    let has_run = |reply: &crate::script::Reply| {
+        reply.json[0]["Status"] == wanted && reply.json[0]["Output"] != ""
+    };
     s.eventually("a", &path, wanted, has_run).await;
     s.get("a", &path).await;
 }

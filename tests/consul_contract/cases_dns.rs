@@ -16,14 +16,22 @@ pub fn all() -> Vec<(&'static str, Case)> {
 
 async fn register(s: &Script<'_>, name: &str, count: usize) {
     for at in 1..=count {
-        let body = format!(r#"{{"ID":"{name}-{at}","Name":"{name}","Tags":["t{at}"],"Address":"10.7.0.{at}","Port":{},"Weights":{{"Passing":{at},"Warning":0}},"Check":{{"TTL":"60s","Status":"passing"}}}}"#, 8000 + at);
+        let body = format!(
+            r#"{{"ID":"{name}-{at}","Name":"{name}","Tags":["t{at}"],"Address":"10.7.0.{at}","Port":{},"Weights":{{"Passing":{at},"Warning":0}},"Check":{{"TTL":"60s","Status":"passing"}}}}"#,
+            8000 + at
+        );
         s.do_put("a", "/v1/agent/service/register", &body).await;
     }
 }
 
 async fn deregister(s: &Script<'_>, name: &str, count: usize) {
     for at in 1..=count {
-        s.do_put("a", &format!("/v1/agent/service/deregister/{name}-{at}"), "").await;
+        s.do_put(
+            "a",
+            &format!("/v1/agent/service/deregister/{name}-{at}"),
+            "",
+        )
+        .await;
     }
 }
 

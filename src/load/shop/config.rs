@@ -112,9 +112,12 @@ impl ShopConfig {
         let (hard, soft) = (args.upstream_timeout_ms, args.soft_timeout_ms);
         let hard = args.upstreams.iter().map(|name| (name, true, hard));
         let soft = args.soft_upstreams.iter().map(|name| (name, false, soft));
+        // A shadow's environment stubs all of them at once; one by one goes before.
+        let all = env("FORESHADOW_UPSTREAMS").and_then(resolved);
+        let get_route = |name: &str| env(&override_name(name)).and_then(resolved).or(all.clone());
         let upstreams = hard.chain(soft).map(|(name, hard, ms)| UpstreamConfig {
             name: name.clone(),
-            route: route(name, env(&override_name(name)).and_then(resolved), stub),
+            route: route(name, get_route(name), stub),
             hard,
             timeout: Duration::from_millis(ms),
         });
