@@ -134,8 +134,8 @@ fn filled(read: &[Option<f64>]) -> Vec<f64> {
         let Some(v) = v else { continue };
         out[i] = *v;
         let from = before.map_or(0, |(j, _)| j + 1);
-        for k in from..i {
-            out[k] = match before {
+        for (k, slot) in out.iter_mut().enumerate().take(i).skip(from) {
+            *slot = match before {
                 Some((j, w)) => w + (v - w) * (k - j) as f64 / (i - j) as f64,
                 None => *v,
             };

@@ -87,7 +87,8 @@ fn scored(values: Vec<f64>, window: usize, horizon: usize, season: usize) -> Sco
 
 #[test]
 fn the_80_percent_band_holds_8_in_10_on_seasonal_series() {
-    let kinds: [(&str, fn(f64, &mut Dice) -> f64); 3] = [
+    type Noise = fn(f64, &mut Dice) -> f64;
+    let kinds: [(&str, Noise); 3] = [
         ("even noise", |f, d| f + 0.4 * d.normal()),
         ("noise that grows with demand", |f, d| {
             f * (1.0 + 0.12 * d.normal())
@@ -330,4 +331,59 @@ fn an_outlook_covers_the_horizon_and_moves_on_with_new_points() {
     );
     assert_eq!(a.at, b.at);
     assert!((a.mean.0 - b.mean.0).abs() < 0.5, "{a:?} {b:?}");
+}
+
+#[test]
+fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
+    use crate::model::*;
+    let node = |name: &str, site: &str| Node {
+        id: NodeId(format!("id-{name}")),
+        name: name.into(),
+        site: site.into(),
+        class: "small".into(),
+        status: NodeStatus::Ready,
+        eligible: true,
+        draining: false,
+        capacity: Resources::default(),
+        clock: Mhz(0.0),
+        price: Price(0.0),
+        host_volumes: Default::default(),
+        meta: Default::default(),
+    };
+    let now = Moment(1_000_000);
+    let mut world = World::unknown(now, "not looked yet");
+    world.nodes = Seen::Known {
+        value: vec![node("a-1", "a"), node("a-2", "a"), node("b-1", "b")],
+        at: now,
+    };
+    let event = |at: i64, up| Availability {
+        at: Moment(at),
+        subject: "a-1".into(),
+        is_site: false,
+        up,
+    };
+    let history = History {
+        availability: vec![
+            event(500_000, false),
+            event(510_000, true),
+            event(700_000, false),
+            event(712_000, true),
+        ],
+        watched_since: Moment(0),
+        ..History::default()
+    };
+    let (o, _) = outlook(
+        &history,
+        &world,
+        &policy(),
+        &Beliefs::default(),
+        &Fits::default(),
+        now,
+    );
+    let names: Vec<&str> = o.hazards.iter().map(|h| h.name.as_str()).collect();
+    assert_eq!(names, ["a-1", "a-2", "b-1", "a", "b"]);
+    assert!(
+        o.hazards[0].within.0 > o.hazards[1].within.0
+            && o.hazards[1].within.0 >= o.hazards[2].within.0
+    );
 }
