@@ -27,7 +27,11 @@ pub fn draw(pen: &mut Pen, area: Rect, tally: &Tally) {
     }
     let cell = area.width / 8;
     for (k, (count, long, brief_word)) in steps(tally).into_iter().enumerate() {
-        let word = if width(long) + 2 <= cell { long } else { brief_word };
+        let word = if width(long) + 2 <= cell {
+            long
+        } else {
+            brief_word
+        };
         let x = area.x + k as u16 * cell;
         let number = number(count);
         let tone = if count > 0 { Tone::Strong } else { Tone::Dim };
@@ -35,7 +39,11 @@ pub fn draw(pen: &mut Pen, area: Rect, tally: &Tally) {
         pen.tone(middle(&number), area.y, cell, &number, tone);
         let tone = if count > 0 { Tone::Accent } else { Tone::Dim };
         pen.tone(middle(word), area.y + 1, cell, word, tone);
-        let arrow = if k == 7 { pen.look.pick("↺", "@") } else { pen.look.pick("▸", ">") };
+        let arrow = if k == 7 {
+            pen.look.pick("↺", "@")
+        } else {
+            pen.look.pick("▸", ">")
+        };
         pen.tone(x + cell - 1, area.y, 1, arrow, Tone::Dim);
     }
 }
