@@ -82,8 +82,11 @@ async fn players_find_the_service_by_dns_play_their_share_and_book_every_request
     };
     let players = Players::new(config).unwrap();
     assert!(players.ready(Duration::from_secs(20)).await);
-    let board = Board::new("shop-web", Duration::from_secs(5));
-    players.play(&board, &CancellationToken::new()).await;
+    let board = Arc::new(Board::new("shop-web", Duration::from_secs(5)));
+    let books = board.clone();
+    let playing =
+        tokio::spawn(async move { players.play(&books, &CancellationToken::new()).await });
+    playing.await.unwrap();
     let summary = board.summary();
     assert_eq!((summary.requests, summary.lost), (40, 0), "{summary:?}");
     assert!(

@@ -28,7 +28,7 @@ pub enum SrvError {
     Name {
         name: String,
         #[source]
-        source: hickory_proto::ProtoError,
+        source: Box<hickory_proto::ProtoError>,
     },
     #[error(
         "cannot set up a resolver for the DNS server {dns}; check that the address can be reached from here"
@@ -36,7 +36,7 @@ pub enum SrvError {
     Resolver {
         dns: SocketAddr,
         #[source]
-        source: NetError,
+        source: Box<NetError>,
     },
 }
 
@@ -54,7 +54,7 @@ pub struct SrvConfig {
     pub connect_timeout: Duration,
     /// Bound of a whole request.
     pub timeout: Duration,
-    /// How long an instance is left out after a connect error.
+    /// How long an instance is left out after no connection could be made or one broke.
     pub eject_for: Duration,
     /// How long the last instances are still tried when DNS answers that there are none.
     pub keep_empty_for: Duration,
@@ -130,7 +130,8 @@ impl SrvClient {
             };
         };
         let reply = self.http.get(instance, path, request_id).await;
-        if reply.result == Err(Fault::Connect) {
+        // Behind a proxy or NAT that still listens, a dead instance shows as a connection that breaks.
+        if matches!(reply.result, Err(Fault::Connect | Fault::Broken)) {
             let until = Instant::now() + self.eject_for;
             lock(&self.ejected).insert(instance, until);
         }
@@ -160,7 +161,7 @@ fn fqdn(service: &str) -> Result<Name, SrvError> {
     };
     Name::from_ascii(&full).map_err(|source| SrvError::Name {
         name: service.to_string(),
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -212,7 +213,10 @@ struct SrvLookup {
 impl SrvLookup {
     fn new(dns: SocketAddr, source: Option<IpAddr>) -> Result<Self, SrvError> {
         let of = |connection: ConnectionConfig| {
-            resolver(dns, source, connection).map_err(|source| SrvError::Resolver { dns, source })
+            resolver(dns, source, connection).map_err(|source| SrvError::Resolver {
+                dns,
+                source: Box::new(source),
+            })
         };
         Ok(Self {
             tcp: of(ConnectionConfig::tcp())?,

@@ -122,6 +122,22 @@ async fn an_instance_that_refuses_is_tried_once_and_then_left_out() {
 }
 
 #[tokio::test]
+async fn an_instance_whose_connections_break_is_left_out_like_one_that_refuses() {
+    let dns = DnsStub::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (good, bad) = (web().await, listener.local_addr().unwrap());
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    dns.set(NAME, &[(good, 1), (bad, 9)]);
+    let client = SrvClient::start(quick(&dns)).unwrap();
+    assert!(client.ready(PATIENCE).await);
+    let mut faults = Vec::new();
+    for n in 0..40 {
+        faults.extend(client.get("/", &n.to_string()).await.result.err());
+    }
+    assert_eq!(faults, [Fault::Broken]);
+}
+
+#[tokio::test]
 async fn a_bad_status_is_a_fault_but_ejects_nobody_and_nothing_is_retried() {
     let dns = DnsStub::start().await;
     dns.set(NAME, &[(web().await, 1)]);

@@ -46,12 +46,13 @@ fn one_worker(
 #[tokio::test(start_paused = true)]
 async fn the_knee_of_one_worker_lies_below_its_capacity_and_above_half_of_it() {
     let spec = spec(&[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0], 3);
-    let report = sweep(
-        &spec,
-        one_worker(Duration::from_millis(20)),
-        std::future::pending(),
-    )
-    .await;
+    let tried = spec.clone();
+    // Spawned, as the engine does it: the future must be `Send`.
+    let report = tokio::spawn(async move {
+        let server = one_worker(Duration::from_millis(20));
+        sweep(&tried, server, std::future::pending()).await
+    });
+    let report = report.await.unwrap();
     let knee = report.knee.unwrap().0;
     assert!((30.0..50.0).contains(&knee), "knee {knee}");
     assert!(!report.knee_open);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 enum Way {
     Stub(Duration),
-    Fixed(HttpClient, SocketAddr),
+    Fixed(Box<HttpClient>, SocketAddr),
     Service(Box<SrvClient>),
 }
 
@@ -40,7 +40,10 @@ impl Upstream {
                 let mut found = tokio::net::lookup_host(at).await.map_err(unknown)?;
                 let none = || unknown(std::io::ErrorKind::NotFound.into());
                 let addr = found.next().ok_or_else(none)?;
-                Way::Fixed(HttpClient::new(source, connect, config.timeout), addr)
+                Way::Fixed(
+                    Box::new(HttpClient::new(source, connect, config.timeout)),
+                    addr,
+                )
             }
             Route::Service(service) => {
                 let dns = shop.dns.ok_or_else(|| ShopError::NoDns {
