@@ -72,6 +72,7 @@ fn plan(
         portions: &workload.portions,
         beliefs: &state.beliefs,
         appetite: risk::appetite(workload.policy.risk_tolerance, workload.policy.season),
+        highest: highest(&state.history),
         forecasting: state.forecasting,
         plan: id,
         parent: workload.plan.as_ref().map(|p| p.id.clone()),
@@ -80,6 +81,19 @@ fn plan(
         inflight: workload.book.inflight.values().cloned().collect(),
     };
     planner::plan(&scene, &mut workload.book)
+}
+
+/// The highest demand each portion ever had.
+pub(super) fn highest(history: &History) -> BTreeMap<PortionId, Rps> {
+    let peak = |s: &Series| {
+        s.values
+            .iter()
+            .copied()
+            .filter(|v| v.is_finite())
+            .fold(0.0, f64::max)
+    };
+    let demand = history.demand.iter();
+    demand.map(|(id, s)| (id.clone(), Rps(peak(s)))).collect()
 }
 
 fn announce(state: &mut State, plan: &Plan, now: Moment) {

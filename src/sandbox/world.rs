@@ -145,7 +145,7 @@ impl World {
         let runtime = Arc::new(ProcessRuntime::new(config, estate.clone(), links.clone())?);
         let consul = Arc::new(start_consul(&options, &estate, &links, launcher).await?);
         let gateways = gateways(&estate, &consul);
-        let nodes = nodes(&estate, &gateways);
+        let nodes = nodes(&options, &estate, &gateways);
         // The block is ours until here; the API takes over its address.
         drop(held);
         let client = reqwest::Client::builder()
@@ -424,7 +424,7 @@ fn gateways(estate: &Estate, consul: &Consul) -> Vec<Gateway> {
         .collect()
 }
 
-fn nodes(estate: &Estate, gateways: &[Gateway]) -> Vec<NodeConfig> {
+fn nodes(options: &Options, estate: &Estate, gateways: &[Gateway]) -> Vec<NodeConfig> {
     estate
         .nodes()
         .map(|n| {
@@ -432,6 +432,12 @@ fn nodes(estate: &Estate, gateways: &[Gateway]) -> Vec<NodeConfig> {
             let gateway = gateways
                 .iter()
                 .find(|g| agent.as_ref().is_some_and(|a| a.site == g.site));
+            // Where a host volume of that name would be; raw_exec cannot mount one.
+            let ledger_dir = if n.host_volumes.contains("ledger") {
+                options.folder.join("ledger").display().to_string()
+            } else {
+                String::new()
+            };
             let kind = estate.site(&n.site).map_or("", |s| s.kind.as_str());
             let mut node = NodeConfig::new(&n.name, n.site.as_str(), &estate.outer(n).to_string());
             node.task_ip = Some(estate.inner(n).to_string());
@@ -439,6 +445,7 @@ fn nodes(estate: &Estate, gateways: &[Gateway]) -> Vec<NodeConfig> {
             node.meta = BTreeMap::from([
                 ("price".into(), n.price.0.to_string()),
                 ("kind".into(), kind.into()),
+                ("ledger_dir".into(), ledger_dir),
                 (
                     "consul_dns".into(),
                     gateway.map(|g| g.dns.to_string()).unwrap_or_default(),
