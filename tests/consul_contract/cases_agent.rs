@@ -12,6 +12,7 @@ use crate::target::Target;
 
 pub fn all() -> Vec<(&'static str, Case)> {
     let mut all = services();
+    all.extend(refusals());
     all.extend(maintenance());
     all.extend(ttl_checks());
     all.extend(probes());
@@ -66,6 +67,11 @@ fn services() -> Vec<(&'static str, Case)> {
             s.note(format!("the same again moves nothing: {}", before == after));
             s.do_put("a", "/v1/agent/service/deregister/change", "").await;
         }
+    }
+}
+
+fn refusals() -> Vec<(&'static str, Case)> {
+    cases! {
         "definitions that cannot be are refused in the same words" => |s| {
             for body in [
                 "", "{}", r#"{"Name":"w","Nope":1}"#, r#"{"Name":"w","Port":"1"}"#, r#"{"Name":"w","Address":"0.0.0.0"}"#,
@@ -183,9 +189,16 @@ fn ttl_checks() -> Vec<(&'static str, Case)> {
 }
 
 async fn probe(s: &mut Script<'_>, name: &str, check: &str, wanted: &'static str) {
-    s.do_put("a", "/v1/agent/service/register", &format!(r#"{{"Name":"{name}","Check":{check}}}"#)).await;
+    s.do_put(
+        "a",
+        "/v1/agent/service/register",
+        &format!(r#"{{"Name":"{name}","Check":{check}}}"#),
+    )
+    .await;
     let path = format!("/v1/health/checks/{name}");
-    let has_run = |reply: &crate::script::Reply| reply.json[0]["Status"] == wanted && reply.json[0]["Output"] != "";
+    let has_run = |reply: &crate::script::Reply| {
+        reply.json[0]["Status"] == wanted && reply.json[0]["Output"] != ""
+    };
     s.eventually("a", &path, wanted, has_run).await;
     s.get("a", &path).await;
 }

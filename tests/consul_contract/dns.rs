@@ -39,7 +39,10 @@ pub async fn ask(at: SocketAddr, name: &str, kind: RecordType, how: How) -> Mess
             _ => over_udp(at, &bytes).await,
         }
     };
-    let reply = timeout(LIMIT, exchange).await.expect("an answer in time").expect("an answer");
+    let reply = timeout(LIMIT, exchange)
+        .await
+        .expect("an answer in time")
+        .expect("an answer");
     Message::from_vec(&reply).expect("a DNS message")
 }
 
@@ -65,8 +68,23 @@ async fn over_tcp(at: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 fn shown(record: &Record) -> String {
     match &record.data {
         // The serial is the time.
-        RData::SOA(soa) => format!("{} {} SOA {} {} {} {} {} {}", record.name, record.ttl, soa.mname, soa.rname, soa.refresh, soa.retry, soa.expire, soa.minimum),
-        data => format!("{} {} {} {data}", record.name, record.ttl, record.record_type()),
+        RData::SOA(soa) => format!(
+            "{} {} SOA {} {} {} {} {} {}",
+            record.name,
+            record.ttl,
+            soa.mname,
+            soa.rname,
+            soa.refresh,
+            soa.retry,
+            soa.expire,
+            soa.minimum
+        ),
+        data => format!(
+            "{} {} {} {data}",
+            record.name,
+            record.ttl,
+            record.record_type()
+        ),
     }
 }
 
@@ -93,7 +111,8 @@ impl Script<'_> {
     /// Asks, and notes flags and all records, sorted.
     pub async fn dig(&mut self, agent: &str, name: &str, kind: RecordType, how: How) -> Message {
         let answer = ask(self.rig.dns(agent), name, kind, how).await;
-        let sections = [&answer.answers, &answer.authorities, &answer.additionals].map(|section| sorted(section).join("\n    "));
+        let sections = [&answer.answers, &answer.authorities, &answer.additionals]
+            .map(|section| sorted(section).join("\n    "));
         let [answers, authorities, additionals] = sections;
         self.note(format!(
             "{agent} {name} {kind} {how:?}\n  {}\n  answers\n    {answers}\n  authorities\n    {authorities}\n  additionals\n    {additionals}",
@@ -106,6 +125,9 @@ impl Script<'_> {
     pub async fn dig_count(&mut self, agent: &str, name: &str, kind: RecordType, how: How) {
         let answer = ask(self.rig.dns(agent), name, kind, how).await;
         let (answers, additionals) = (answer.answers.len(), answer.additionals.len());
-        self.note(format!("{agent} {name} {kind} {how:?}\n  {}, {answers} answers, {additionals} additionals", flags(&answer)));
+        self.note(format!(
+            "{agent} {name} {kind} {how:?}\n  {}, {answers} answers, {additionals} additionals",
+            flags(&answer)
+        ));
     }
 }

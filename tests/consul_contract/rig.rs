@@ -1,23 +1,33 @@
 //! Two estates of the same form: agents `a` (server, datacenter edge), `b` (its client), `p` (server, datacenter provider).
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use foreshadow::sandbox::consul::{AgentConfig, ConsulEstate, EstateConfig, Handle, Timing};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-const AGENTS: [(&str, &str, bool); 3] = [("a", "edge", true), ("b", "edge", false), ("p", "provider", true)];
-const FAST_GOSSIP: &str = r#"gossip_lan { probe_interval = "200ms" probe_timeout = "100ms" suspicion_mult = 2 }"#;
+const AGENTS: [(&str, &str, bool); 3] = [
+    ("a", "edge", true),
+    ("b", "edge", false),
+    ("p", "provider", true),
+];
+const FAST_GOSSIP: &str =
+    r#"gossip_lan { probe_interval = "200ms" probe_timeout = "100ms" suspicion_mult = 2 }"#;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 enum Engine {
     Embedded(Handle),
     /// The folder goes with the processes.
-    Real { processes: Mutex<Processes>, _folder: tempfile::TempDir, _claim: TcpListener },
+    Real {
+        processes: Mutex<Processes>,
+        _folder: tempfile::TempDir,
+        _claim: TcpListener,
+    },
 }
 
 /// A running estate.
@@ -29,11 +39,19 @@ pub struct Rig {
 
 impl Rig {
     pub fn http(&self, agent: &str) -> SocketAddr {
-        self.agents.iter().find(|known| known.0 == agent).expect("agents are a, b and p").1
+        self.agents
+            .iter()
+            .find(|known| known.0 == agent)
+            .expect("agents are a, b and p")
+            .1
     }
 
     pub fn dns(&self, agent: &str) -> SocketAddr {
-        self.agents.iter().find(|known| known.0 == agent).expect("agents are a, b and p").2
+        self.agents
+            .iter()
+            .find(|known| known.0 == agent)
+            .expect("agents are a, b and p")
+            .2
     }
 
     /// Addresses by agent, to be replaced in answers.
@@ -54,6 +72,13 @@ impl Rig {
         }
     }
 
+    /// Cuts an agent of the embedded estate off, or lets it back.
+    pub fn set_cut(&self, agent: &str, cut: bool) {
+        if let Engine::Embedded(handle) = &self.engine {
+            handle.set_cut(agent, cut).expect("the agent is there");
+        }
+    }
+
     pub async fn stop(self) {
         if let Engine::Embedded(handle) = self.engine {
             handle.stop().await;
@@ -63,18 +88,31 @@ impl Rig {
     async fn json(&self, agent: &str, path: &str) -> Option<Value> {
         let url = format!("http://{}{path}", self.http(agent));
         let reply = self.client.get(url).send().await.ok()?;
-        if reply.status().is_success() { reply.json().await.ok() } else { None }
+        if reply.status().is_success() {
+            reply.json().await.ok()
+        } else {
+            None
+        }
     }
 
     /// True when all agents know each other and have written themselves into the catalog.
     async fn is_settled(&self) -> bool {
         for (agent, _, _) in &self.agents {
             let nodes = self.json(agent, "/v1/catalog/nodes?dc=edge").await;
-            let tagged = |node: &Value| node["TaggedAddresses"].is_object() && node["Meta"].is_object();
-            if nodes.is_none_or(|nodes| nodes.as_array().is_none_or(|nodes| nodes.len() != 2 || !nodes.iter().all(tagged))) {
+            let tagged =
+                |node: &Value| node["TaggedAddresses"].is_object() && node["Meta"].is_object();
+            if nodes.is_none_or(|nodes| {
+                nodes
+                    .as_array()
+                    .is_none_or(|nodes| nodes.len() != 2 || !nodes.iter().all(tagged))
+            }) {
                 return false;
             }
-            if self.json(agent, "/v1/catalog/datacenters").await.is_none_or(|names| names.as_array().is_none_or(|names| names.len() != 2)) {
+            if self
+                .json(agent, "/v1/catalog/datacenters")
+                .await
+                .is_none_or(|names| names.as_array().is_none_or(|names| names.len() != 2))
+            {
                 return false;
             }
         }
@@ -98,12 +136,20 @@ impl Drop for Processes {
 
 fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().expect("a client without TLS")
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(60))
+        .build()
+        .expect("a client without TLS")
 }
 
 /// A third octet whose addresses no other run uses, and the socket that says so.
 fn claim() -> (u8, TcpListener) {
-    let free = (200..=250).find_map(|octet| TcpListener::bind((Ipv4Addr::new(127, 0, octet, 254), 8500)).ok().map(|held| (octet, held)));
+    let free = (200..=250).find_map(|octet| {
+        TcpListener::bind((Ipv4Addr::new(127, 0, octet, 254), 8500))
+            .ok()
+            .map(|held| (octet, held))
+    });
     free.expect("one of 127.0.200.254 to 127.0.250.254 is free at port 8500")
 }
 
@@ -117,22 +163,49 @@ pub async fn embedded() -> Rig {
         http_port: 0,
         dns_port: 0,
     };
-    let timing = Timing { failure_detection: Duration::from_millis(500), ..Timing::default() };
+    let timing = Timing {
+        failure_detection: Duration::from_millis(500),
+        check_reap: Duration::from_millis(200),
+        deregister_min: Duration::from_millis(500),
+        ..Timing::default()
+    };
     let agents = AGENTS.iter().enumerate().map(agent).collect();
-    let handle = ConsulEstate::start(EstateConfig { agents, timing, ..EstateConfig::default() }).await.expect("the estate starts");
+    let handle = ConsulEstate::start(EstateConfig {
+        agents,
+        timing,
+        ..EstateConfig::default()
+    })
+    .await
+    .expect("the estate starts");
     drop(claimed);
     let bound = handle.agents();
-    let agents = AGENTS.iter().zip(bound).map(|((name, _, _), at)| (*name, at.http, at.dns)).collect();
-    let rig = Rig { client: client(), agents, engine: Engine::Embedded(handle) };
-    assert!(rig.is_settled().await, "the embedded estate is settled as soon as it has started");
+    let agents = AGENTS
+        .iter()
+        .zip(bound)
+        .map(|((name, _, _), at)| (*name, at.http, at.dns))
+        .collect();
+    let rig = Rig {
+        client: client(),
+        agents,
+        engine: Engine::Embedded(handle),
+    };
+    assert!(
+        rig.is_settled().await,
+        "the embedded estate is settled as soon as it has started"
+    );
     rig
 }
 
 fn find_real() -> Option<PathBuf> {
-    let on_path = std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    let on_path = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
     let cache = std::env::var_os("FORESHADOW_CACHE").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/real-consul"));
-    let mut candidates = on_path.map(|folder| folder.join("consul")).chain([cache.join("root/usr/bin/consul")]);
+    let cache = cache
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/real-consul"));
+    let mut candidates = on_path
+        .map(|folder| folder.join("consul"))
+        .chain([cache.join("root/usr/bin/consul")]);
     candidates.find(|path| {
         let version = Command::new(path).arg("version").output();
         version.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("v1.8.7"))
@@ -149,45 +222,78 @@ fn command(program: &PathBuf) -> Command {
     Command::new(program)
 }
 
+fn arguments(at: usize, address: impl Fn(usize) -> IpAddr, data: &Path) -> Vec<String> {
+    let (node, datacenter, server) = AGENTS[at];
+    let mut arguments: Vec<String> = [
+        "agent",
+        "-node",
+        node,
+        "-datacenter",
+        datacenter,
+        "-retry-interval",
+        "1s",
+        "-hcl",
+        FAST_GOSSIP,
+    ]
+    .map(Into::into)
+    .to_vec();
+    arguments.push(format!("-bind={}", address(at)));
+    arguments.push(format!("-client={}", address(at)));
+    if server {
+        arguments.push("-dev".into());
+    } else {
+        arguments.push(format!("-data-dir={}", data.join(node).display()));
+        arguments.push(format!("-retry-join={}", address(0)));
+    }
+    if node == "p" {
+        arguments.push(format!("-retry-join-wan={}", address(0)));
+    }
+    arguments
+}
+
 /// `None` where there is no real Consul.
 pub async fn real() -> Option<Rig> {
     let program = find_real()?;
     let (octet, claimed) = claim();
     let address = |at: usize| IpAddr::from(Ipv4Addr::new(127, 0, octet, 1 + at as u8));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut processes = Vec::new();
-    for (at, (node, datacenter, server)) in AGENTS.iter().enumerate() {
-        let log = std::fs::File::create(folder.path().join(format!("{node}.log"))).expect("a log file");
+    let (mut agents, mut processes) = (Vec::new(), Vec::new());
+    for (at, (node, _, _)) in AGENTS.iter().enumerate() {
+        let log = File::create(folder.path().join(format!("{node}.log"))).expect("a log file");
         let mut command = command(&program);
-        command.arg("agent").args(["-node", node, "-datacenter", datacenter, "-retry-interval", "1s", "-hcl", FAST_GOSSIP]);
-        command.arg(format!("-bind={}", address(at))).arg(format!("-client={}", address(at)));
-        if *server {
-            command.arg("-dev");
-        } else {
-            command.arg("-data-dir").arg(folder.path().join(node)).arg(format!("-retry-join={}", address(0)));
-        }
-        if *node == "p" {
-            command.arg(format!("-retry-join-wan={}", address(0)));
-        }
-        command.stdout(log.try_clone().expect("a second handle")).stderr(log).stdin(Stdio::null());
+        command
+            .args(arguments(at, address, folder.path()))
+            .stdin(Stdio::null());
+        command
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
         processes.push((*node, command.spawn().expect("the real consul starts")));
+        agents.push((
+            *node,
+            SocketAddr::new(address(at), 8500),
+            SocketAddr::new(address(at), 8600),
+        ));
     }
-    let agents = AGENTS.iter().enumerate().map(|(at, (node, _, _))| {
-        (*node, SocketAddr::new(address(at), 8500), SocketAddr::new(address(at), 8600))
-    });
-    let (agents, processes) = (agents.collect(), Mutex::new(Processes(processes)));
-    let rig = Rig { client: client(), agents, engine: Engine::Real { processes, _folder: folder, _claim: claimed } };
-    let settled = async {
-        while !rig.is_settled().await {
-            sleep(Duration::from_millis(100)).await;
-        }
+    let processes = Mutex::new(Processes(processes));
+    let rig = Rig {
+        client: client(),
+        agents,
+        engine: Engine::Real {
+            processes,
+            _folder: folder,
+            _claim: claimed,
+        },
     };
-    timeout(START_LIMIT, settled).await.expect("the real estate is settled within a minute");
+    let settled = until(START_LIMIT, || rig.is_settled()).await;
+    assert!(settled, "the real estate is settled within {START_LIMIT:?}");
     Some(rig)
 }
 
 /// Waits for a condition that no blocking query announces.
-pub async fn until<F: Future<Output = bool>>(limit: Duration, mut condition: impl FnMut() -> F) -> bool {
+pub async fn until<F: Future<Output = bool>>(
+    limit: Duration,
+    mut condition: impl FnMut() -> F,
+) -> bool {
     let deadline = Instant::now() + limit;
     while Instant::now() < deadline {
         if condition().await {

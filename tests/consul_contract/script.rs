@@ -36,15 +36,29 @@ pub struct Script<'r> {
     names: Vec<(String, String)>,
 }
 
-const HEADERS: [&str; 6] =
-    ["content-type", "allow", "x-consul-index", "x-consul-knownleader", "x-consul-lastcontact", "x-consul-effective-consistency"];
+const HEADERS: [&str; 6] = [
+    "content-type",
+    "allow",
+    "x-consul-index",
+    "x-consul-knownleader",
+    "x-consul-lastcontact",
+    "x-consul-effective-consistency",
+];
 const WAIT: Duration = Duration::from_secs(15);
 
 impl<'r> Script<'r> {
     pub fn new(rig: &'r Rig) -> Self {
-        let names = rig.addresses().map(|(name, address)| (address.to_string(), format!("<address of {name}>")));
-        let hex = rig.addresses().map(|(name, address)| (hex(&address.to_string()), format!("<hex of {name}>")));
-        Self { rig, log: Vec::new(), names: names.chain(hex).collect() }
+        let names = rig
+            .addresses()
+            .map(|(name, address)| (address.to_string(), format!("<address of {name}>")));
+        let hex = rig
+            .addresses()
+            .map(|(name, address)| (hex(&address.to_string()), format!("<hex of {name}>")));
+        Self {
+            rig,
+            log: Vec::new(),
+            names: names.chain(hex).collect(),
+        }
     }
 
     /// Calls this text by another name in the log, as IDs differ between estates.
@@ -58,26 +72,67 @@ impl<'r> Script<'r> {
     }
 
     /// Asks without a word in the log.
-    pub async fn quietly(&self, method: Method, agent: &str, path: &str, body: &str) -> (Reply, Vec<(String, String)>) {
+    pub async fn quietly(
+        &self,
+        method: Method,
+        agent: &str,
+        path: &str,
+        body: &str,
+    ) -> (Reply, Vec<(String, String)>) {
         let url = format!("http://{}{path}", self.rig.http(agent));
-        let sent = self.rig.client.request(method, url).body(body.to_owned()).send().await.expect("the agent answers");
-        let header = |name: &&str| Some(((*name).to_owned(), sent.headers().get(*name)?.to_str().ok()?.to_owned()));
+        let sent = self
+            .rig
+            .client
+            .request(method, url)
+            .body(body.to_owned())
+            .send()
+            .await
+            .expect("the agent answers");
+        let header = |name: &&str| {
+            Some((
+                (*name).to_owned(),
+                sent.headers().get(*name)?.to_str().ok()?.to_owned(),
+            ))
+        };
         let headers: Vec<(String, String)> = HEADERS.iter().filter_map(header).collect();
         let status = sent.status().as_u16();
-        let index = sent.headers().get("x-consul-index").and_then(|index| index.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let index = sent
+            .headers()
+            .get("x-consul-index")
+            .and_then(|index| index.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
         let text = sent.text().await.expect("the answer has an end");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        (Reply { status, index, text, json }, headers)
+        (
+            Reply {
+                status,
+                index,
+                text,
+                json,
+            },
+            headers,
+        )
     }
 
     pub async fn ask(&mut self, method: Method, agent: &str, path: &str, body: &str) -> Reply {
         let (reply, headers) = self.quietly(method.clone(), agent, path, body).await;
-        let shown = match headers.iter().any(|(name, value)| name == "content-type" && value == "application/json") {
-            true => serde_json::to_string_pretty(&normal(reply.json.clone())).expect("JSON is JSON"),
+        let shown = match headers
+            .iter()
+            .any(|(name, value)| name == "content-type" && value == "application/json")
+        {
+            true => serde_json::to_string_pretty(&normal(in_order(path, reply.json.clone())))
+                .expect("JSON is JSON"),
             false => reply.text.clone(),
         };
-        let headers: Vec<String> = headers.into_iter().map(|(name, value)| format!("{name}: {}", without_index(&name, &value))).collect();
-        self.note(format!("{method} {agent} {path} {body}\n  {} [{}]\n{shown}", reply.status, headers.join(", ")));
+        let headers: Vec<String> = headers
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {}", without_index(&name, &value)))
+            .collect();
+        self.note(format!(
+            "{method} {agent} {path} {body}\n  {} [{}]\n{shown}",
+            reply.status,
+            headers.join(", ")
+        ));
         reply
     }
 
@@ -105,16 +160,29 @@ impl<'r> Script<'r> {
     }
 
     /// Notes whether the answer comes to satisfy the condition in time.
-    pub async fn eventually(&mut self, agent: &str, path: &str, what: &str, condition: impl Fn(&Reply) -> bool) {
+    pub async fn eventually(
+        &mut self,
+        agent: &str,
+        path: &str,
+        what: &str,
+        condition: impl Fn(&Reply) -> bool,
+    ) {
         let this = &*self;
         let condition = &condition;
-        let came = until(WAIT, || async move { condition(&this.look(agent, path).await) }).await;
+        let came = until(
+            WAIT,
+            || async move { condition(&this.look(agent, path).await) },
+        )
+        .await;
         self.note(format!("{what}: {came}"));
     }
 
     /// A session for this case; its ID is called `name` in the log.
     pub async fn session(&mut self, agent: &str, name: &str, body: &str) -> String {
-        let id = self.do_put(agent, "/v1/session/create", body).await.json["ID"].as_str().expect("an ID").to_owned();
+        let id = self.do_put(agent, "/v1/session/create", body).await.json["ID"]
+            .as_str()
+            .expect("an ID")
+            .to_owned();
         self.call_it(&id, name);
         id
     }
@@ -146,12 +214,33 @@ fn without_index(name: &str, value: &str) -> String {
     }
 }
 
+/// Tags by service come in the order of a Go map, which is none.
+fn in_order(path: &str, mut value: Value) -> Value {
+    if path.starts_with("/v1/catalog/services") {
+        for tags in value
+            .as_object_mut()
+            .into_iter()
+            .flat_map(|map| map.values_mut())
+            .filter_map(Value::as_array_mut)
+        {
+            tags.sort_by_key(ToString::to_string);
+        }
+    }
+    value
+}
+
 /// JSON without what differs by nature: indices become their relation, node IDs a word.
 fn normal(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let indices = (map.get("CreateIndex").and_then(Value::as_u64), map.get("ModifyIndex").and_then(Value::as_u64));
+            let indices = (
+                map.get("CreateIndex").and_then(Value::as_u64),
+                map.get("ModifyIndex").and_then(Value::as_u64),
+            );
+            // Whether a node was first written by its agent or by gossip is a race in a real Consul.
+            let is_node = map.contains_key("Datacenter") && !map.contains_key("ServiceID");
             let relation = match indices {
+                _ if is_node => "<index>",
                 (Some(created), Some(modified)) if created == modified => "as created",
                 (Some(_), Some(_)) => "modified since",
                 _ => "",
@@ -173,14 +262,19 @@ fn normal(value: Value) -> Value {
 }
 
 fn is_uuid(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.len() == 36 && text.matches('-').count() == 4)
+    value
+        .as_str()
+        .is_some_and(|text| text.len() == 36 && text.matches('-').count() == 4)
 }
 
 /// The lines in which two logs differ.
 pub fn difference(ours: &[String], theirs: &[String]) -> String {
     let mut out = String::new();
     for at in 0..ours.len().max(theirs.len()) {
-        let (own, real) = (ours.get(at).map_or("(nothing)", String::as_str), theirs.get(at).map_or("(nothing)", String::as_str));
+        let (own, real) = (
+            ours.get(at).map_or("(nothing)", String::as_str),
+            theirs.get(at).map_or("(nothing)", String::as_str),
+        );
         if own != real {
             write!(out, "--- embedded\n{own}\n--- real\n{real}\n").expect("a string takes all");
         }

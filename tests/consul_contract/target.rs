@@ -23,7 +23,10 @@ impl Target {
     pub async fn start(status: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let state = Arc::new(Mutex::new(State { status, ..State::default() }));
+        let state = Arc::new(Mutex::new(State {
+            status,
+            ..State::default()
+        }));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((mut stream, peer)) = listener.accept().await {
@@ -33,11 +36,18 @@ impl Target {
                     let length = stream.read(&mut buffer).await.unwrap_or(0);
                     let reply = {
                         let mut state = shared.lock().expect("no one panics with it");
-                        state.requests.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                        state
+                            .requests
+                            .push(String::from_utf8_lossy(&buffer[..length]).into_owned());
                         state.peers.push(peer);
-                        let reason = reqwest::StatusCode::from_u16(state.status).ok().and_then(|code| code.canonical_reason());
+                        let reason = reqwest::StatusCode::from_u16(state.status)
+                            .ok()
+                            .and_then(|code| code.canonical_reason());
                         let reason = reason.unwrap_or("");
-                        format!("HTTP/1.1 {} {reason}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody", state.status)
+                        format!(
+                            "HTTP/1.1 {} {reason}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody",
+                            state.status
+                        )
                     };
                     // The other side may have hung up.
                     let _ = stream.write_all(reply.as_bytes()).await;
@@ -54,10 +64,25 @@ impl Target {
     /// The last request with small header names, sorted; without what names the port.
     pub fn last_request(&self) -> String {
         let state = self.state.lock().expect("no one panics with it");
-        let mut lines: Vec<String> = state.requests.last().cloned().unwrap_or_default().lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = state
+            .requests
+            .last()
+            .cloned()
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect();
         lines.retain(|line| {
             let name = line.to_lowercase();
-            !line.is_empty() && !["host:", "connection:", "accept-encoding:", "content-length:"].iter().any(|own| name.starts_with(own))
+            !line.is_empty()
+                && ![
+                    "host:",
+                    "connection:",
+                    "accept-encoding:",
+                    "content-length:",
+                ]
+                .iter()
+                .any(|own| name.starts_with(own))
         });
         for line in lines.iter_mut().skip(1) {
             if let Some((name, value)) = line.split_once(':') {
@@ -71,6 +96,11 @@ impl Target {
     }
 
     pub fn last_peer(&self) -> Option<SocketAddr> {
-        self.state.lock().expect("no one panics with it").peers.last().copied()
+        self.state
+            .lock()
+            .expect("no one panics with it")
+            .peers
+            .last()
+            .copied()
     }
 }

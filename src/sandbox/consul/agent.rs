@@ -5,15 +5,14 @@ use tokio::time::Instant;
 use super::check_types::{CheckType, ServiceDefinition};
 use super::go;
 use super::local::LocalCheck;
-use super::records::{CRITICAL, HealthCheck, NODE_MAINTENANCE, SERVICE_MAINTENANCE, is_valid_status};
+use super::records::{
+    CRITICAL, HealthCheck, NODE_MAINTENANCE, SERVICE_MAINTENANCE, is_valid_status,
+};
 use super::world::AgentRef;
 
-const DEFAULT_SERVICE_REASON: &str =
-    "Maintenance mode is enabled for this service, but no reason was provided. This is a default message.";
-const DEFAULT_NODE_REASON: &str =
-    "Maintenance mode is enabled for this node, but no reason was provided. This is a default message.";
-const SCRIPTS_DISABLED: &str =
-    "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true";
+const DEFAULT_SERVICE_REASON: &str = "Maintenance mode is enabled for this service, but no reason was provided. This is a default message.";
+const DEFAULT_NODE_REASON: &str = "Maintenance mode is enabled for this node, but no reason was provided. This is a default message.";
+const SCRIPTS_DISABLED: &str = "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true";
 /// Bytes of a check's output that are kept.
 const OUTPUT_SIZE: usize = 4096;
 
@@ -27,12 +26,20 @@ pub enum Refusal {
 
 impl AgentRef {
     /// Registers a service with all of its checks; with `replace` its other checks are dropped.
-    pub(super) fn register_service(&self, definition: &ServiceDefinition, replace: bool) -> Result<(), Refusal> {
+    pub(super) fn register_service(
+        &self,
+        definition: &ServiceDefinition,
+        replace: bool,
+    ) -> Result<(), Refusal> {
         let bad = |text: String| Err(Refusal::BadRequest(text));
         if definition.name.is_empty() {
             return bad("Missing service name".into());
         }
-        if definition.address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+        if definition
+            .address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_unspecified())
+        {
             return bad("Invalid service address".into());
         }
         let service = definition.node_service();
@@ -46,7 +53,10 @@ impl AgentRef {
             Ok(types) => types,
             Err(reason) => return bad(format!("Invalid check: {reason}")),
         };
-        if types.iter().any(|check| !check.status.is_empty() && !is_valid_status(&check.status)) {
+        if types
+            .iter()
+            .any(|check| !check.status.is_empty() && !is_valid_status(&check.status))
+        {
             return bad("Status for checks must 'passing', 'warning', 'critical'".into());
         }
         types.iter().try_for_each(runnable)?;
@@ -55,12 +65,20 @@ impl AgentRef {
         Ok(())
     }
 
-    fn put_service_and_checks(&self, service: super::records::NodeService, types: &[CheckType], replace: bool) {
+    fn put_service_and_checks(
+        &self,
+        service: super::records::NodeService,
+        types: &[CheckType],
+        replace: bool,
+    ) {
         let mut local = self.local();
         let others = local.checks_of(&service.id);
         let mut kept = Vec::new();
-        let checks: Vec<HealthCheck> =
-            types.iter().enumerate().map(|(at, kind)| self.check_of_service(&service, kind, at, types.len())).collect();
+        let checks: Vec<HealthCheck> = types
+            .iter()
+            .enumerate()
+            .map(|(at, kind)| self.check_of_service(&service, kind, at, types.len()))
+            .collect();
         local.put_service(service);
         for (mut check, kind) in checks.into_iter().zip(types) {
             if let Some(known) = local.checks.get(&check.check_id) {
@@ -72,11 +90,20 @@ impl AgentRef {
             local.put_check(held);
         }
         if replace {
-            others.iter().filter(|id| !kept.contains(id)).for_each(|id| local.remove_check(id));
+            others
+                .iter()
+                .filter(|id| !kept.contains(id))
+                .for_each(|id| local.remove_check(id));
         }
     }
 
-    fn check_of_service(&self, service: &super::records::NodeService, kind: &CheckType, at: usize, of: usize) -> HealthCheck {
+    fn check_of_service(
+        &self,
+        service: &super::records::NodeService,
+        kind: &CheckType,
+        at: usize,
+        of: usize,
+    ) -> HealthCheck {
         let mut check_id = kind.check_id.clone();
         if check_id.is_empty() {
             check_id = format!("service:{}", service.id);
@@ -87,8 +114,16 @@ impl AgentRef {
         HealthCheck {
             node: self.node.clone(),
             check_id,
-            name: if kind.name.is_empty() { format!("Service '{}' check", service.service) } else { kind.name.clone() },
-            status: if kind.status.is_empty() { CRITICAL.into() } else { kind.status.clone() },
+            name: if kind.name.is_empty() {
+                format!("Service '{}' check", service.service)
+            } else {
+                kind.name.clone()
+            },
+            status: if kind.status.is_empty() {
+                CRITICAL.into()
+            } else {
+                kind.status.clone()
+            },
             notes: kind.notes.clone(),
             service_id: service.id.clone(),
             service_name: service.service.clone(),
@@ -112,9 +147,17 @@ impl AgentRef {
         }
         let mut check = HealthCheck {
             node: self.node.clone(),
-            check_id: if kind.check_id.is_empty() { kind.name.clone() } else { kind.check_id.clone() },
+            check_id: if kind.check_id.is_empty() {
+                kind.name.clone()
+            } else {
+                kind.check_id.clone()
+            },
             name: kind.name.clone(),
-            status: if kind.status.is_empty() { CRITICAL.into() } else { kind.status.clone() },
+            status: if kind.status.is_empty() {
+                CRITICAL.into()
+            } else {
+                kind.status.clone()
+            },
             notes: kind.notes.clone(),
             service_id: kind.service_id.clone(),
             kind: kind.kind().into(),
@@ -123,7 +166,10 @@ impl AgentRef {
         let mut local = self.local();
         if !check.service_id.is_empty() {
             let Some(held) = local.services.get(&check.service_id) else {
-                return Err(Refusal::Failed(format!("ServiceID {:?} does not exist", check.service_id)));
+                return Err(Refusal::Failed(format!(
+                    "ServiceID {:?} does not exist",
+                    check.service_id
+                )));
             };
             check.service_name.clone_from(&held.service.service);
             check.service_tags = held.service.tags.clone().unwrap_or_default();
@@ -171,10 +217,17 @@ impl AgentRef {
     }
 
     /// Puts a service into maintenance, or takes it out.
-    pub(super) fn service_maintenance(&self, id: &str, enable: bool, reason: &str) -> Result<(), Refusal> {
+    pub(super) fn service_maintenance(
+        &self,
+        id: &str,
+        enable: bool,
+        reason: &str,
+    ) -> Result<(), Refusal> {
         let mut local = self.local();
         let Some(service) = local.services.get(id).map(|held| held.service.clone()) else {
-            return Err(Refusal::NotFound(format!("No service registered with ID {id:?}")));
+            return Err(Refusal::NotFound(format!(
+                "No service registered with ID {id:?}"
+            )));
         };
         let check_id = format!("{SERVICE_MAINTENANCE}{id}");
         if !enable {
@@ -185,7 +238,12 @@ impl AgentRef {
                 check_id,
                 name: "Service Maintenance Mode".into(),
                 status: CRITICAL.into(),
-                notes: if reason.is_empty() { DEFAULT_SERVICE_REASON } else { reason }.into(),
+                notes: if reason.is_empty() {
+                    DEFAULT_SERVICE_REASON
+                } else {
+                    reason
+                }
+                .into(),
                 service_id: id.into(),
                 service_name: service.service,
                 service_tags: service.tags.unwrap_or_default(),
@@ -209,7 +267,12 @@ impl AgentRef {
                 check_id: NODE_MAINTENANCE.into(),
                 name: "Node Maintenance Mode".into(),
                 status: CRITICAL.into(),
-                notes: if reason.is_empty() { DEFAULT_NODE_REASON } else { reason }.into(),
+                notes: if reason.is_empty() {
+                    DEFAULT_NODE_REASON
+                } else {
+                    reason
+                }
+                .into(),
                 kind: "maintenance".into(),
                 ..HealthCheck::default()
             }));
@@ -219,18 +282,28 @@ impl AgentRef {
     }
 
     /// Sets a TTL check's status and starts its clock anew.
-    pub(super) fn update_ttl_check(&self, id: &str, status: &str, output: &str) -> Result<(), Refusal> {
+    pub(super) fn update_ttl_check(
+        &self,
+        id: &str,
+        status: &str,
+        output: &str,
+    ) -> Result<(), Refusal> {
         let mut output = output.to_owned();
         if output.len() > OUTPUT_SIZE {
             let total = output.len();
-            let kept = (0..=OUTPUT_SIZE).rev().find(|at| output.is_char_boundary(*at)).unwrap_or(0);
+            let kept = (0..=OUTPUT_SIZE)
+                .rev()
+                .find(|at| output.is_char_boundary(*at))
+                .unwrap_or(0);
             output.truncate(kept);
             output += &format!(" ... (captured {OUTPUT_SIZE} of {total} bytes)");
         }
         let mut local = self.local();
         let ttl = local.checks.get_mut(id).and_then(|held| held.ttl.as_mut());
         let Some(ttl) = ttl else {
-            return Err(Refusal::Failed(format!("CheckID {id:?} does not have associated TTL")));
+            return Err(Refusal::Failed(format!(
+                "CheckID {id:?} does not have associated TTL"
+            )));
         };
         ttl.last_output.clone_from(&output);
         ttl.deadline = Some(Instant::now() + ttl.length);
@@ -244,7 +317,9 @@ impl AgentRef {
     pub(super) fn update_check(&self, id: &str, status: &str, output: String) {
         let now = Instant::now();
         let mut local = self.local();
-        let Some(held) = local.checks.get_mut(id) else { return };
+        let Some(held) = local.checks.get_mut(id) else {
+            return;
+        };
         if status != CRITICAL {
             held.critical_since = None;
         } else {
@@ -279,7 +354,11 @@ impl AgentRef {
             .filter(|service| !service.is_empty())
             .collect();
         for service in overdue {
-            tracing::info!(service, node = self.node, "critical for too long; deregistered");
+            tracing::info!(
+                service,
+                node = self.node,
+                "critical for too long; deregistered"
+            );
             self.local().remove_service(&service);
         }
         self.sync_changes();
@@ -290,7 +369,10 @@ impl AgentRef {
         let limit = self.world.timing.check_update;
         let now = Instant::now();
         for held in self.local().checks.values_mut() {
-            if held.stale_output_since.is_some_and(|since| now - since >= limit) {
+            if held
+                .stale_output_since
+                .is_some_and(|since| now - since >= limit)
+            {
                 held.in_sync = false;
             }
         }

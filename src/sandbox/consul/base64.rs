@@ -5,7 +5,9 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
+        let word = chunk.iter().enumerate().fold(0u32, |word, (i, byte)| {
+            word | u32::from(*byte) << (16 - 8 * i)
+        });
         for i in 0..4 {
             let digit = ALPHABET[(word >> (18 - 6 * i) & 63) as usize];
             out.push(if i <= chunk.len() { digit as char } else { '=' });
@@ -23,7 +25,10 @@ pub fn decode(text: &str) -> Result<Vec<u8>, String> {
     }
     let (mut out, mut word, mut bits) = (Vec::new(), 0u32, 0);
     for (at, byte) in digits.bytes().enumerate() {
-        let digit = ALPHABET.iter().position(|known| *known == byte).ok_or_else(|| bad(at))?;
+        let digit = ALPHABET
+            .iter()
+            .position(|known| *known == byte)
+            .ok_or_else(|| bad(at))?;
         word = word << 6 | digit as u32;
         bits += 6;
         if bits >= 8 {
@@ -44,6 +49,9 @@ mod tests {
             assert_eq!(decode(&encode(text.as_bytes())).unwrap(), text.as_bytes());
         }
         assert_eq!(encode(b"hi"), "aGk=");
-        assert_eq!(decode("a*==").unwrap_err(), "illegal base64 data at input byte 1");
+        assert_eq!(
+            decode("a*==").unwrap_err(),
+            "illegal base64 data at input byte 1"
+        );
     }
 }

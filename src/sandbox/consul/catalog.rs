@@ -27,15 +27,20 @@ impl Store {
         let index = self.next_index();
         let name = registration.node.node.clone();
         let known = self.nodes.get(&key(&name));
-        if known.is_none_or(|known| !registration.skip_node_update && differs(known, &registration.node)) {
+        if known.is_none_or(|known| {
+            !registration.skip_node_update && differs(known, &registration.node)
+        }) {
             self.put_node(index, registration.node);
         }
         if let Some(service) = registration.service {
-            self.put_service(index, &name, service).map_err(|error| format!("failed inserting service: {error}"))?;
+            self.put_service(index, &name, service)
+                .map_err(|error| format!("failed inserting service: {error}"))?;
         }
         for check in registration.checks {
             if check.node != name {
-                return Err(format!("check node {:?} does not match node {name:?}", check.node).into());
+                return Err(
+                    format!("check node {:?} does not match node {name:?}", check.node).into(),
+                );
             }
             let node = check.node.clone();
             self.put_check(index, check, now)
@@ -57,7 +62,10 @@ impl Store {
     }
 
     fn put_node(&mut self, index: u64, mut node: Node) {
-        node.create_index = self.nodes.get(&key(&node.node)).map_or(index, |known| known.create_index);
+        node.create_index = self
+            .nodes
+            .get(&key(&node.node))
+            .map_or(index, |known| known.create_index);
         node.modify_index = index;
         let name = node.node.clone();
         self.nodes.insert(key(&name), node);
@@ -65,13 +73,26 @@ impl Store {
         self.touch_services_of(index, &name);
     }
 
-    fn put_service(&mut self, index: u64, node: &str, mut service: NodeService) -> Result<(), StateError> {
+    fn put_service(
+        &mut self,
+        index: u64,
+        node: &str,
+        mut service: NodeService,
+    ) -> Result<(), StateError> {
         if let Err(reason) = validate_meta(service.meta.as_ref()) {
             let id = &service.id;
-            return Err(format!("Invalid Service Meta for node {node} and serviceID {id}: {reason}").into());
+            return Err(format!(
+                "Invalid Service Meta for node {node} and serviceID {id}: {reason}"
+            )
+            .into());
         }
         // The catalog silently falls back to 1/1 where the agent endpoint refuses.
-        service.weights = Some(service.weights.filter(|weights| weights.validate().is_ok()).unwrap_or(Weights::ONE));
+        service.weights = Some(
+            service
+                .weights
+                .filter(|weights| weights.validate().is_ok())
+                .unwrap_or(Weights::ONE),
+        );
         let at = key_of(node, &service.id);
         let known = self.services.get(&at);
         if known.is_some_and(|known| known.is_same(&service)) {
@@ -85,7 +106,12 @@ impl Store {
         Ok(())
     }
 
-    fn put_check(&mut self, index: u64, mut check: HealthCheck, now: Instant) -> Result<(), StateError> {
+    fn put_check(
+        &mut self,
+        index: u64,
+        mut check: HealthCheck,
+        now: Instant,
+    ) -> Result<(), StateError> {
         if check.status.is_empty() {
             check.status = CRITICAL.into();
         }
@@ -102,7 +128,11 @@ impl Store {
         let known = self.checks.get(&at);
         let same = known.is_some_and(|known| known.is_same(&check));
         check.create_index = known.map_or(index, |known| known.create_index);
-        check.modify_index = if same { known.map_or(index, |known| known.modify_index) } else { index };
+        check.modify_index = if same {
+            known.map_or(index, |known| known.modify_index)
+        } else {
+            index
+        };
         self.tables.checks = index;
         if !same {
             self.touch_checked(index, &check);
@@ -126,8 +156,12 @@ impl Store {
 
     fn touch_services_of(&mut self, index: u64, node: &str) {
         let node = key(node);
-        let names: Vec<String> =
-            self.services.iter().filter(|((on, _), _)| *on == node).map(|(_, service)| key(&service.service)).collect();
+        let names: Vec<String> = self
+            .services
+            .iter()
+            .filter(|((on, _), _)| *on == node)
+            .map(|(_, service)| key(&service.service))
+            .collect();
         for name in names {
             self.service_indices.insert(name, index);
         }
@@ -138,19 +172,32 @@ impl Store {
         if !self.nodes.contains_key(&at) {
             return;
         }
-        let services: Vec<String> =
-            self.services.keys().filter(|(on, _)| *on == at).map(|(_, id)| id.clone()).collect();
+        let services: Vec<String> = self
+            .services
+            .keys()
+            .filter(|(on, _)| *on == at)
+            .map(|(_, id)| id.clone())
+            .collect();
         for id in services {
             self.remove_service(index, node, &id, now);
         }
-        let checks: Vec<String> = self.checks.keys().filter(|(on, _)| *on == at).map(|(_, id)| id.clone()).collect();
+        let checks: Vec<String> = self
+            .checks
+            .keys()
+            .filter(|(on, _)| *on == at)
+            .map(|(_, id)| id.clone())
+            .collect();
         for id in checks {
             self.remove_check(index, node, &id, now);
         }
         self.nodes.remove(&at);
         self.tables.nodes = index;
-        let sessions: Vec<String> =
-            self.sessions.values().filter(|session| key(&session.node) == at).map(|session| session.id.clone()).collect();
+        let sessions: Vec<String> = self
+            .sessions
+            .values()
+            .filter(|session| key(&session.node) == at)
+            .map(|session| session.id.clone())
+            .collect();
         for id in sessions {
             self.delete_session(index, &id, now);
         }
@@ -158,7 +205,9 @@ impl Store {
 
     fn remove_service(&mut self, index: u64, node: &str, id: &str, now: Instant) {
         let at = key_of(node, id);
-        let Some(service) = self.services.get(&at).cloned() else { return };
+        let Some(service) = self.services.get(&at).cloned() else {
+            return;
+        };
         let checks: Vec<String> = self
             .checks
             .values()
@@ -172,7 +221,11 @@ impl Store {
         self.services.remove(&at);
         self.tables.services = index;
         let name = key(&service.service);
-        if self.services.values().any(|other| key(&other.service) == name) {
+        if self
+            .services
+            .values()
+            .any(|other| key(&other.service) == name)
+        {
             self.service_indices.insert(name, index);
         } else {
             self.service_indices.remove(&name);
@@ -182,7 +235,9 @@ impl Store {
 
     fn remove_check(&mut self, index: u64, node: &str, id: &str, now: Instant) {
         let at = key_of(node, id);
-        let Some(check) = self.checks.remove(&at) else { return };
+        let Some(check) = self.checks.remove(&at) else {
+            return;
+        };
         self.touch_checked(index, &check);
         self.tables.checks = index;
         self.invalidate_sessions_of_check(index, node, id, now);
@@ -197,7 +252,10 @@ impl Store {
     pub fn services(&self) -> (u64, BTreeMap<String, BTreeSet<String>>) {
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for service in self.services.values() {
-            names.entry(service.service.clone()).or_default().extend(service.tags.iter().flatten().cloned());
+            names
+                .entry(service.service.clone())
+                .or_default()
+                .extend(service.tags.iter().flatten().cloned());
         }
         (self.tables.services, names)
     }
@@ -205,9 +263,15 @@ impl Store {
     /// A node with its services by ID; `None` for an unknown node.
     pub fn node_services(&self, node: &str) -> (u64, Option<(Node, Vec<NodeService>)>) {
         let at = key(node);
-        let Some(found) = self.nodes.get(&at) else { return (0, None) };
-        let services: Vec<NodeService> =
-            self.services.iter().filter(|((on, _), _)| *on == at).map(|(_, service)| service.clone()).collect();
+        let Some(found) = self.nodes.get(&at) else {
+            return (0, None);
+        };
+        let services: Vec<NodeService> = self
+            .services
+            .iter()
+            .filter(|((on, _), _)| *on == at)
+            .map(|(_, service)| service.clone())
+            .collect();
         let index = self.tables.nodes.max(self.tables.services);
         (index, Some((found.clone(), services)))
     }
@@ -215,20 +279,35 @@ impl Store {
     /// Checks of one node.
     pub fn node_checks(&self, node: &str) -> (u64, Vec<HealthCheck>) {
         let at = key(node);
-        (self.tables.checks, self.checks.iter().filter(|((on, _), _)| *on == at).map(|(_, check)| check.clone()).collect())
+        (
+            self.tables.checks,
+            self.checks
+                .iter()
+                .filter(|((on, _), _)| *on == at)
+                .map(|(_, check)| check.clone())
+                .collect(),
+        )
     }
 
     /// Checks of one service name.
     pub fn service_checks(&self, name: &str) -> (u64, Vec<HealthCheck>) {
         let name = key(name);
-        let found: Vec<HealthCheck> = self.checks.values().filter(|check| key(&check.service_name) == name).cloned().collect();
+        let found: Vec<HealthCheck> = self
+            .checks
+            .values()
+            .filter(|check| key(&check.service_name) == name)
+            .cloned()
+            .collect();
         (self.service_index(&name, !found.is_empty(), true), found)
     }
 
     /// Checks in one state, or in `any`.
     pub fn checks_in_state(&self, state: &str) -> (u64, Vec<HealthCheck>) {
         let wanted = |check: &&HealthCheck| state == "any" || check.status == state;
-        (self.tables.checks, self.checks.values().filter(wanted).cloned().collect())
+        (
+            self.tables.checks,
+            self.checks.values().filter(wanted).cloned().collect(),
+        )
     }
 
     /// Instances of a service with node and checks, all that have every tag of `tags`.
@@ -245,23 +324,41 @@ impl Store {
                 && service.has_tags(tags)
             {
                 let checks = self.checks_of(node, &service.id);
-                found.push(CheckServiceNode { node: known.clone(), service: service.clone(), checks });
+                found.push(CheckServiceNode {
+                    node: known.clone(),
+                    service: service.clone(),
+                    checks,
+                });
             }
         }
         (self.service_index(&name, exists, true), found)
     }
 
     /// Index of the catalog's view of a service (its checks do not count).
-    pub fn catalog_service_nodes(&self, name: &str, tags: &[String]) -> (u64, Vec<CheckServiceNode>) {
+    pub fn catalog_service_nodes(
+        &self,
+        name: &str,
+        tags: &[String],
+    ) -> (u64, Vec<CheckServiceNode>) {
         let (_, found) = self.check_service_nodes(name, tags);
-        let exists = self.services.values().any(|service| key(&service.service) == key(name));
+        let exists = self
+            .services
+            .values()
+            .any(|service| key(&service.service) == key(name));
         (self.service_index(&key(name), exists, false), found)
     }
 
     fn checks_of(&self, node: &str, service_id: &str) -> Vec<HealthCheck> {
-        let on_node = || self.checks.iter().filter(|((on, _), _)| on == node).map(|(_, check)| check);
+        let on_node = || {
+            self.checks
+                .iter()
+                .filter(|((on, _), _)| on == node)
+                .map(|(_, check)| check)
+        };
         let of_node = on_node().filter(|check| check.service_id.is_empty());
-        let of_service = on_node().filter(|check| !check.service_id.is_empty() && key(&check.service_id) == key(service_id));
+        let of_service = on_node().filter(|check| {
+            !check.service_id.is_empty() && key(&check.service_id) == key(service_id)
+        });
         of_node.chain(of_service).cloned().collect()
     }
 
@@ -273,17 +370,27 @@ impl Store {
             return *index;
         }
         let catalog = self.tables.nodes.max(self.tables.services);
-        if checks { catalog.max(self.tables.checks) } else { catalog }
+        if checks {
+            catalog.max(self.tables.checks)
+        } else {
+            catalog
+        }
     }
 
     /// Whether gossip's check of `node` has this status.
     pub fn serf_check_is(&self, node: &str, status: &str) -> bool {
-        self.checks.get(&key_of(node, SERF_CHECK)).is_some_and(|check| check.status == status)
+        self.checks
+            .get(&key_of(node, SERF_CHECK))
+            .is_some_and(|check| check.status == status)
     }
 }
 
 fn differs(known: &Node, new: &Node) -> bool {
-    let plain = |node: &Node| Node { create_index: 0, modify_index: 0, ..node.clone() };
+    let plain = |node: &Node| Node {
+        create_index: 0,
+        modify_index: 0,
+        ..node.clone()
+    };
     plain(known) != plain(new)
 }
 
@@ -299,7 +406,10 @@ pub fn validate_meta(meta: Option<&Meta>) -> Result<(), String> {
     for (name, value) in meta {
         let problem = if name.is_empty() {
             "Key cannot be blank"
-        } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        } else if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        {
             "Key contains invalid characters"
         } else if name.len() > 128 {
             "Key is too long (limit: 128 characters)"
@@ -310,7 +420,9 @@ pub fn validate_meta(meta: Option<&Meta>) -> Result<(), String> {
         } else {
             continue;
         };
-        return Err(format!("Couldn't load metadata pair ('{name}', '{value}'): {problem}"));
+        return Err(format!(
+            "Couldn't load metadata pair ('{name}', '{value}'): {problem}"
+        ));
     }
     Ok(())
 }

@@ -56,8 +56,10 @@ impl CheckType {
     /// # Errors
     /// Consul's sentence.
     pub fn validate(&self) -> Result<(), &'static str> {
-        let of_interval =
-            !self.script_args.is_empty() || !self.http.is_empty() || !self.tcp.is_empty() || !self.grpc.is_empty();
+        let of_interval = !self.script_args.is_empty()
+            || !self.http.is_empty()
+            || !self.tcp.is_empty()
+            || !self.grpc.is_empty();
         if self.interval > 0 && self.ttl > 0 {
             return Err("Interval and TTL cannot both be specified");
         }
@@ -88,7 +90,9 @@ impl CheckType {
             () if self.ttl > 0 => "ttl",
             () if !self.tcp.is_empty() && every => "tcp",
             () if self.is_alias() => "alias",
-            () if !self.script_args.is_empty() && !self.docker_container_id.is_empty() && every => "docker",
+            () if !self.script_args.is_empty() && !self.docker_container_id.is_empty() && every => {
+                "docker"
+            }
             () if !self.script_args.is_empty() => "script",
             () => "",
         }
@@ -122,7 +126,10 @@ impl ServiceDefinition {
     /// # Errors
     /// Consul's sentence on the first bad one.
     pub fn check_types(&self) -> Result<Vec<CheckType>, &'static str> {
-        let single = self.check.iter().filter(|check| **check != CheckType::default());
+        let single = self
+            .check
+            .iter()
+            .filter(|check| **check != CheckType::default());
         let all: Vec<CheckType> = single.chain(&self.checks).cloned().collect();
         all.iter().try_for_each(CheckType::validate)?;
         Ok(all)
@@ -135,13 +142,22 @@ impl ServiceDefinition {
         if let Ok(address) = self.address.parse::<std::net::IpAddr>() {
             let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
             for side in ["lan", "wan"] {
-                let own = ServiceAddress { address: self.address.clone(), port: self.port };
-                tagged_addresses.entry(format!("{side}_{family}")).or_insert(own);
+                let own = ServiceAddress {
+                    address: self.address.clone(),
+                    port: self.port,
+                };
+                tagged_addresses
+                    .entry(format!("{side}_{family}"))
+                    .or_insert(own);
             }
         }
         NodeService {
             kind: self.kind.clone(),
-            id: if self.id.is_empty() { self.name.clone() } else { self.id.clone() },
+            id: if self.id.is_empty() {
+                self.name.clone()
+            } else {
+                self.id.clone()
+            },
             service: self.name.clone(),
             tags: self.tags.clone(),
             address: self.address.clone(),
@@ -157,8 +173,14 @@ impl ServiceDefinition {
     }
 }
 
-const ADDRESS: Shape = Shape::Fields(&[("Address", "Address", Shape::Text), ("Port", "Port", Shape::Int)]);
-const WEIGHTS: Shape = Shape::Fields(&[("Passing", "Passing", Shape::Int), ("Warning", "Warning", Shape::Int)]);
+const ADDRESS: Shape = Shape::Fields(&[
+    ("Address", "Address", Shape::Text),
+    ("Port", "Port", Shape::Int),
+]);
+const WEIGHTS: Shape = Shape::Fields(&[
+    ("Passing", "Passing", Shape::Int),
+    ("Warning", "Warning", Shape::Int),
+]);
 
 /// Go's view of a check inside a service definition.
 pub static CHECK: Shape = Shape::Fields(&[
@@ -187,11 +209,23 @@ pub static CHECK: Shape = Shape::Fields(&[
     ("Timeout", "Timeout", Shape::Span),
     ("TTL", "TTL", Shape::Span),
     ("SuccessBeforePassing", "SuccessBeforePassing", Shape::Int),
-    ("FailuresBeforeCritical", "FailuresBeforeCritical", Shape::Int),
+    (
+        "FailuresBeforeCritical",
+        "FailuresBeforeCritical",
+        Shape::Int,
+    ),
     ("ProxyHTTP", "ProxyHTTP", Shape::Text),
     ("ProxyGRPC", "ProxyGRPC", Shape::Text),
-    ("DeregisterCriticalServiceAfter", "DeregisterCriticalServiceAfter", Shape::Span),
-    ("deregister_critical_service_after", "DeregisterCriticalServiceAfter", Shape::Span),
+    (
+        "DeregisterCriticalServiceAfter",
+        "DeregisterCriticalServiceAfter",
+        Shape::Span,
+    ),
+    (
+        "deregister_critical_service_after",
+        "DeregisterCriticalServiceAfter",
+        Shape::Span,
+    ),
     ("OutputMaxSize", "OutputMaxSize", Shape::Int),
     // Accepted and ignored here, as Consul does.
     ("ServiceID", "IgnoredServiceID", Shape::Text),
@@ -228,9 +262,21 @@ pub static CHECK_DEFINITION: Shape = Shape::Fields(&[
     ("Timeout", "Timeout", Shape::Span),
     ("TTL", "TTL", Shape::Span),
     ("SuccessBeforePassing", "SuccessBeforePassing", Shape::Int),
-    ("FailuresBeforeCritical", "FailuresBeforeCritical", Shape::Int),
-    ("DeregisterCriticalServiceAfter", "DeregisterCriticalServiceAfter", Shape::Span),
-    ("deregister_critical_service_after", "DeregisterCriticalServiceAfter", Shape::Span),
+    (
+        "FailuresBeforeCritical",
+        "FailuresBeforeCritical",
+        Shape::Int,
+    ),
+    (
+        "DeregisterCriticalServiceAfter",
+        "DeregisterCriticalServiceAfter",
+        Shape::Span,
+    ),
+    (
+        "deregister_critical_service_after",
+        "DeregisterCriticalServiceAfter",
+        Shape::Span,
+    ),
     ("OutputMaxSize", "OutputMaxSize", Shape::Int),
 ]);
 
@@ -242,7 +288,11 @@ pub static SERVICE_DEFINITION: Shape = Shape::Fields(&[
     ("Tags", "Tags", Shape::Texts),
     ("Address", "Address", Shape::Text),
     ("TaggedAddresses", "TaggedAddresses", Shape::MapOf(&ADDRESS)),
-    ("tagged_addresses", "TaggedAddresses", Shape::MapOf(&ADDRESS)),
+    (
+        "tagged_addresses",
+        "TaggedAddresses",
+        Shape::MapOf(&ADDRESS),
+    ),
     ("Meta", "Meta", Shape::MapOf(&Shape::Text)),
     ("Port", "Port", Shape::Int),
     ("Check", "Check", Shape::Same(&CHECK)),

@@ -30,9 +30,15 @@ struct Streak {
 
 impl Streak {
     fn new(kind: &CheckType) -> Self {
-        let (success_before_passing, failures_before_critical) = (kind.success_before_passing, kind.failures_before_critical);
+        let (success_before_passing, failures_before_critical) =
+            (kind.success_before_passing, kind.failures_before_critical);
         let (successes, failures) = (success_before_passing, failures_before_critical);
-        Self { successes, failures, success_before_passing, failures_before_critical }
+        Self {
+            successes,
+            failures,
+            success_before_passing,
+            failures_before_critical,
+        }
     }
 
     /// True when this status now counts.
@@ -67,13 +73,22 @@ pub(super) fn start(agent: &AgentRef, held: &mut LocalCheck, kind: &CheckType) {
         tasks.spawn(async move { token.run_until_cancelled(run_ttl(agent, id, moved)).await });
     } else {
         let cancelled = token.clone();
-        tasks.spawn(async move { token.run_until_cancelled(run_probe(agent, id, kind, cancelled)).await });
+        tasks.spawn(async move {
+            token
+                .run_until_cancelled(run_probe(agent, id, kind, cancelled))
+                .await
+        });
     }
 }
 
 async fn run_ttl(agent: AgentRef, id: String, moved: Arc<Notify>) {
     loop {
-        let deadline = agent.local().checks.get(&id).and_then(|held| held.ttl.as_ref()).and_then(|ttl| ttl.deadline);
+        let deadline = agent
+            .local()
+            .checks
+            .get(&id)
+            .and_then(|held| held.ttl.as_ref())
+            .and_then(|ttl| ttl.deadline);
         match deadline {
             None => moved.notified().await,
             Some(deadline) => tokio::select! {
@@ -86,7 +101,9 @@ async fn run_ttl(agent: AgentRef, id: String, moved: Arc<Notify>) {
 
 fn expire(agent: &AgentRef, id: &str, deadline: Instant) {
     let mut local = agent.local();
-    let Some(ttl) = local.checks.get_mut(id).and_then(|held| held.ttl.as_mut()) else { return };
+    let Some(ttl) = local.checks.get_mut(id).and_then(|held| held.ttl.as_mut()) else {
+        return;
+    };
     if ttl.deadline != Some(deadline) {
         return;
     }
@@ -101,10 +118,17 @@ fn expire(agent: &AgentRef, id: &str, deadline: Instant) {
 
 async fn run_probe(agent: AgentRef, id: String, kind: CheckType, cancelled: CancellationToken) {
     let interval = go::duration(kind.interval).max(MIN_INTERVAL);
-    let limit = if kind.timeout > 0 { go::duration(kind.timeout) } else { DEFAULT_TIMEOUT };
+    let limit = if kind.timeout > 0 {
+        go::duration(kind.timeout)
+    } else {
+        DEFAULT_TIMEOUT
+    };
     let mut streak = Streak::new(&kind);
     let client = http_client(&agent, limit, kind.tls_skip_verify);
-    sleep(Duration::from_nanos(agent.datacenter.dice(interval.as_nanos() as u64))).await;
+    sleep(Duration::from_nanos(
+        agent.datacenter.dice(interval.as_nanos() as u64),
+    ))
+    .await;
     loop {
         let (status, output) = match (&client, kind.http.is_empty()) {
             (_, true) => probe_tcp(&agent, &kind.tcp, limit).await,
@@ -121,7 +145,11 @@ async fn run_probe(agent: AgentRef, id: String, kind: CheckType, cancelled: Canc
     }
 }
 
-fn http_client(agent: &AgentRef, limit: Duration, skip_verify: bool) -> Result<reqwest::Client, reqwest::Error> {
+fn http_client(
+    agent: &AgentRef,
+    limit: Duration,
+    skip_verify: bool,
+) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .local_address(agent.address)
         .pool_max_idle_per_host(0)
@@ -131,8 +159,16 @@ fn http_client(agent: &AgentRef, limit: Duration, skip_verify: bool) -> Result<r
         .build()
 }
 
-async fn probe_http(client: &reqwest::Client, kind: &CheckType, limit: Duration) -> (&'static str, String) {
-    let name = if kind.method.is_empty() { "GET" } else { &kind.method };
+async fn probe_http(
+    client: &reqwest::Client,
+    kind: &CheckType,
+    limit: Duration,
+) -> (&'static str, String) {
+    let name = if kind.method.is_empty() {
+        "GET"
+    } else {
+        &kind.method
+    };
     let request = match http_request(client, kind, name) {
         Ok(request) => request,
         Err(error) => return (CRITICAL, error),
@@ -141,12 +177,21 @@ async fn probe_http(client: &reqwest::Client, kind: &CheckType, limit: Duration)
         Err(error) => (CRITICAL, go_http_error(name, &kind.http, &error, limit)),
         Ok(response) => {
             let status = response.status();
-            let kept = if kind.output_max_size > 0 { OUTPUT_SIZE.min(kind.output_max_size as usize) } else { OUTPUT_SIZE };
+            let kept = if kind.output_max_size > 0 {
+                OUTPUT_SIZE.min(kind.output_max_size as usize)
+            } else {
+                OUTPUT_SIZE
+            };
             let body = response.bytes().await.unwrap_or_default();
             // A ring buffer in Consul: the end is what stays.
-            let body = String::from_utf8_lossy(&body[body.len().saturating_sub(kept)..]).into_owned();
+            let body =
+                String::from_utf8_lossy(&body[body.len().saturating_sub(kept)..]).into_owned();
             let reason = status.canonical_reason().unwrap_or("");
-            let output = format!("HTTP {name} {}: {} {reason} Output: {body}", kind.http, status.as_u16());
+            let output = format!(
+                "HTTP {name} {}: {} {reason} Output: {body}",
+                kind.http,
+                status.as_u16()
+            );
             match status.as_u16() {
                 200..300 => (PASSING, output),
                 429 => (WARNING, output),
@@ -156,8 +201,13 @@ async fn probe_http(client: &reqwest::Client, kind: &CheckType, limit: Duration)
     }
 }
 
-fn http_request(client: &reqwest::Client, kind: &CheckType, method: &str) -> Result<reqwest::Request, String> {
-    let method = reqwest::Method::from_bytes(method.as_bytes()).map_err(|_| format!("net/http: invalid method {method:?}"))?;
+fn http_request(
+    client: &reqwest::Client,
+    kind: &CheckType,
+    method: &str,
+) -> Result<reqwest::Request, String> {
+    let method = reqwest::Method::from_bytes(method.as_bytes())
+        .map_err(|_| format!("net/http: invalid method {method:?}"))?;
     let mut request = client.request(method, &kind.http).body(kind.body.clone());
     for (name, values) in &kind.header {
         for value in values {
@@ -171,7 +221,9 @@ fn http_request(client: &reqwest::Client, kind: &CheckType, method: &str) -> Res
     if !given("Accept") {
         request = request.header("Accept", "text/plain, text/*, */*");
     }
-    request.build().map_err(|error| format!("parse {:?}: {error}", kind.http))
+    request
+        .build()
+        .map_err(|error| format!("parse {:?}: {error}", kind.http))
 }
 
 /// The sentence Go's client would have given.
@@ -184,11 +236,20 @@ fn go_http_error(method: &str, url: &str, error: &reqwest::Error, limit: Duratio
         let tail = "(Client.Timeout exceeded while awaiting headers)";
         return format!("{verb} {url:?}: context deadline exceeded {tail}");
     }
-    let target = reqwest::Url::parse(url).ok().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+    let target = reqwest::Url::parse(url).ok().and_then(|url| {
+        Some(format!(
+            "{}:{}",
+            url.host_str()?,
+            url.port_or_known_default()?
+        ))
+    });
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return format!("{verb} {url:?}: {}", go_dial_error(&target.unwrap_or_default(), io, limit));
+            return format!(
+                "{verb} {url:?}: {}",
+                go_dial_error(&target.unwrap_or_default(), io, limit)
+            );
         }
         cause = inner.source();
     }
@@ -198,13 +259,20 @@ fn go_http_error(method: &str, url: &str, error: &reqwest::Error, limit: Duratio
 async fn probe_tcp(agent: &AgentRef, target: &str, limit: Duration) -> (&'static str, String) {
     let connect = async {
         let address = resolve(target).await?;
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         if address.is_ipv4() == agent.address.is_ipv4() {
             socket.bind(SocketAddr::new(agent.address, 0))?;
         }
         socket.connect(address).await.map(drop)
     };
-    match timeout(limit, connect).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+    match timeout(limit, connect)
+        .await
+        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+    {
         Ok(()) => (PASSING, format!("TCP connect {target}: Success")),
         Err(error) => (CRITICAL, go_dial_error(target, &error, limit)),
     }
@@ -212,7 +280,9 @@ async fn probe_tcp(agent: &AgentRef, target: &str, limit: Duration) -> (&'static
 
 async fn resolve(target: &str) -> std::io::Result<SocketAddr> {
     let mut found = tokio::net::lookup_host(target).await?;
-    found.next().ok_or_else(|| std::io::Error::new(ErrorKind::NotFound, "no such host"))
+    found
+        .next()
+        .ok_or_else(|| std::io::Error::new(ErrorKind::NotFound, "no such host"))
 }
 
 fn go_dial_error(target: &str, error: &std::io::Error, limit: Duration) -> String {

@@ -63,13 +63,18 @@ impl Datacenter {
 
     /// A random number below `bound` (for jitter), or 0.
     pub(super) fn dice(&self, bound: u64) -> u64 {
-        locked(&self.dice).next_u64().checked_rem(bound).unwrap_or(0)
+        locked(&self.dice)
+            .next_u64()
+            .checked_rem(bound)
+            .unwrap_or(0)
     }
 
     pub(super) fn new_uuid(&self) -> String {
         let mut bytes = [0; 16];
         locked(&self.dice).fill_bytes(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .to_string()
     }
 
     /// Stores a new session and starts its clock; gives its ID.
@@ -98,7 +103,10 @@ impl Datacenter {
 
     fn arm(&self, id: &str, ttl: i64) {
         if ttl > 0 {
-            locked(&self.expiries).insert(id.into(), Instant::now() + go::duration(ttl) * TTL_MULTIPLIER);
+            locked(&self.expiries).insert(
+                id.into(),
+                Instant::now() + go::duration(ttl) * TTL_MULTIPLIER,
+            );
             self.rearmed.notify_one();
         }
     }
@@ -106,7 +114,10 @@ impl Datacenter {
     /// Ends sessions whose time is up, for as long as it is polled.
     pub(super) async fn expire_sessions(&self) {
         loop {
-            let next = locked(&self.expiries).iter().map(|(id, at)| (*at, id.clone())).min();
+            let next = locked(&self.expiries)
+                .iter()
+                .map(|(id, at)| (*at, id.clone()))
+                .min();
             let Some((at, id)) = next else {
                 self.rearmed.notified().await;
                 continue;
@@ -125,7 +136,10 @@ impl Datacenter {
         }
         expiries.remove(id);
         drop(expiries);
-        if self.write(|store, now| store.destroy_session(id, now)).is_ok() {
+        if self
+            .write(|store, now| store.destroy_session(id, now))
+            .is_ok()
+        {
             tracing::debug!(session = id, datacenter = self.name, "session TTL expired");
         }
     }

@@ -48,7 +48,9 @@ pub struct EstateConfig {
 /// Why an estate did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsulError {
-    #[error("cannot bind {what} of Consul agent {node} to {address}: is another program there? Choose another address or port 0")]
+    #[error(
+        "cannot bind {what} of Consul agent {node} to {address}: is another program there? Choose another address or port 0"
+    )]
     Bind {
         what: &'static str,
         node: String,
@@ -103,7 +105,9 @@ impl ConsulEstate {
         let (mut agents, mut sockets) = (Vec::new(), Vec::new());
         for agent in &config.agents {
             if agents.iter().any(|known: &Agent| known.node == agent.node) {
-                return Err(ConsulError::DuplicateNode { node: agent.node.clone() });
+                return Err(ConsulError::DuplicateNode {
+                    node: agent.node.clone(),
+                });
             }
             let bound = bind(agent).await?;
             agents.push(Agent {
@@ -127,22 +131,35 @@ impl ConsulEstate {
         }
         for datacenter in world.datacenters.values() {
             let (datacenter, stop) = (Arc::clone(datacenter), world.stop.clone());
-            world.tasks.spawn(async move { stop.run_until_cancelled(datacenter.expire_sessions()).await });
+            world
+                .tasks
+                .spawn(async move { stop.run_until_cancelled(datacenter.expire_sessions()).await });
         }
         let stop = world.stop.clone().drop_guard();
         Ok(Handle { world, _stop: stop })
     }
 }
 
-fn datacenters(config: &EstateConfig, dice: &mut StdRng) -> Result<BTreeMap<String, Arc<Datacenter>>, ConsulError> {
+fn datacenters(
+    config: &EstateConfig,
+    dice: &mut StdRng,
+) -> Result<BTreeMap<String, Arc<Datacenter>>, ConsulError> {
     let mut datacenters = BTreeMap::new();
     for agent in &config.agents {
         let name = &agent.datacenter;
-        if !config.agents.iter().any(|other| other.server && other.datacenter == *name) {
-            return Err(ConsulError::NoServer { datacenter: name.clone() });
+        if !config
+            .agents
+            .iter()
+            .any(|other| other.server && other.datacenter == *name)
+        {
+            return Err(ConsulError::NoServer {
+                datacenter: name.clone(),
+            });
         }
         let seed = dice.next_u64();
-        datacenters.entry(name.clone()).or_insert_with(|| Arc::new(Datacenter::new(name, seed)));
+        datacenters
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(Datacenter::new(name, seed)));
     }
     Ok(datacenters)
 }
@@ -150,35 +167,63 @@ fn datacenters(config: &EstateConfig, dice: &mut StdRng) -> Result<BTreeMap<Stri
 fn node_id(dice: &mut StdRng) -> String {
     let mut bytes = [0; 16];
     dice.fill_bytes(&mut bytes);
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
 }
 
-fn bind_error(what: &'static str, agent: &AgentConfig, port: u16) -> impl FnOnce(std::io::Error) -> ConsulError {
+fn bind_error(
+    what: &'static str,
+    agent: &AgentConfig,
+    port: u16,
+) -> impl FnOnce(std::io::Error) -> ConsulError {
     let (node, address) = (agent.node.clone(), SocketAddr::new(agent.address, port));
-    move |source| ConsulError::Bind { what, node, address, source }
+    move |source| ConsulError::Bind {
+        what,
+        node,
+        address,
+        source,
+    }
 }
 
 fn local(listener: &TcpListener, agent: &AgentConfig) -> Result<SocketAddr, ConsulError> {
-    listener.local_addr().map_err(bind_error("a port", agent, 0))
+    listener
+        .local_addr()
+        .map_err(bind_error("a port", agent, 0))
 }
 
 /// `SO_REUSEADDR`, so that an estate can start anew where one has just ended.
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(1024)
 }
 
 async fn bind(agent: &AgentConfig) -> Result<Sockets, ConsulError> {
-    let http = listen(SocketAddr::new(agent.address, agent.http_port)).map_err(bind_error("HTTP", agent, agent.http_port))?;
+    let http = listen(SocketAddr::new(agent.address, agent.http_port)).map_err(bind_error(
+        "HTTP",
+        agent,
+        agent.http_port,
+    ))?;
     // A free TCP port may be taken on UDP: then another one is looked for.
     let mut refused = None;
     for _ in 0..16 {
-        let dns_tcp = listen(SocketAddr::new(agent.address, agent.dns_port)).map_err(bind_error("DNS", agent, agent.dns_port))?;
+        let dns_tcp = listen(SocketAddr::new(agent.address, agent.dns_port))
+            .map_err(bind_error("DNS", agent, agent.dns_port))?;
         let address = local(&dns_tcp, agent)?;
         match UdpSocket::bind(address).await {
-            Ok(dns_udp) => return Ok(Sockets { http, dns_udp, dns_tcp }),
+            Ok(dns_udp) => {
+                return Ok(Sockets {
+                    http,
+                    dns_udp,
+                    dns_tcp,
+                });
+            }
             Err(error) => refused = Some((address.port(), error)),
         }
         if agent.dns_port != 0 {
@@ -190,11 +235,21 @@ async fn bind(agent: &AgentConfig) -> Result<Sockets, ConsulError> {
 }
 
 fn place(world: &Arc<World>, round_trips: &[(String, String, Duration)]) {
-    let nodes: Vec<String> = world.agents.iter().map(|agent| agent.node.clone()).collect();
+    let nodes: Vec<String> = world
+        .agents
+        .iter()
+        .map(|agent| agent.node.clone())
+        .collect();
     let places = coordinates::from_round_trips(&nodes, round_trips);
     for (name, datacenter) in &world.datacenters {
-        let of_agents = world.agents.iter().zip(&places).filter(|(agent, _)| agent.datacenter.name() == name);
-        let placed = of_agents.map(|(agent, place)| (agent.node.clone(), place.clone())).collect();
+        let of_agents = world
+            .agents
+            .iter()
+            .zip(&places)
+            .filter(|(agent, _)| agent.datacenter.name() == name);
+        let placed = of_agents
+            .map(|(agent, place)| (agent.node.clone(), place.clone()))
+            .collect();
         datacenter.write(|store, _| store.set_coordinates(placed));
     }
 }
@@ -202,7 +257,8 @@ fn place(world: &Arc<World>, round_trips: &[(String, String, Duration)]) {
 fn spawn(agent: &AgentRef, bound: Sockets) {
     let world = &agent.world;
     let stop = world.stop.clone();
-    let api = axum::serve(bound.http, http::router(agent.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let api = axum::serve(bound.http, http::router(agent.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
     world.tasks.spawn(async move {
         // Long polls end at once when the estate stops; a keep-alive connection is not waited for.
         if let Some(Err(error)) = stop.run_until_cancelled_owned(async { api.await }).await {
@@ -211,13 +267,19 @@ fn spawn(agent: &AgentRef, bound: Sockets) {
     });
     let stop = world.stop.clone();
     let udp = dns::serve_udp(agent.clone(), bound.dns_udp);
-    world.tasks.spawn(async move { stop.run_until_cancelled_owned(udp).await });
+    world
+        .tasks
+        .spawn(async move { stop.run_until_cancelled_owned(udp).await });
     let stop = world.stop.clone();
     let tcp = dns::serve_tcp(agent.clone(), bound.dns_tcp);
-    world.tasks.spawn(async move { stop.run_until_cancelled_owned(tcp).await });
+    world
+        .tasks
+        .spawn(async move { stop.run_until_cancelled_owned(tcp).await });
     let stop = world.stop.clone();
     let upkeep = upkeep(agent.clone());
-    world.tasks.spawn(async move { stop.run_until_cancelled_owned(upkeep).await });
+    world
+        .tasks
+        .spawn(async move { stop.run_until_cancelled_owned(upkeep).await });
 }
 
 async fn upkeep(agent: AgentRef) {
@@ -247,7 +309,8 @@ impl Handle {
         self.world.agents.iter().map(of).collect()
     }
 
-    /// Cuts an agent off from all others, or lets it back. A client agent then has no servers; a server stays with its own clients' errors.
+    /// Cuts an agent off from all others, or lets it back. A client agent then has no servers; a cut server
+    /// still answers at its own address. Both are noticed after [`Timing`]'s delays, on the runtime that this is called in.
     ///
     /// # Errors
     /// An agent that is not there.
@@ -263,19 +326,27 @@ impl Handle {
             if world.link_of(&node) == Link::Up {
                 world.set_link(&node, Link::Silent);
             }
-            tasks.spawn(async move { stop.run_until_cancelled_owned(notice_loss(world, node, generation)).await });
+            tasks.spawn(async move {
+                stop.run_until_cancelled_owned(notice_loss(world, node, generation))
+                    .await
+            });
         } else if world.link_of(&node) == Link::Silent {
             world.set_link(&node, Link::Up);
             rejoin(&world);
         } else {
-            tasks.spawn(async move { stop.run_until_cancelled_owned(notice_return(world, node, generation)).await });
+            tasks.spawn(async move {
+                stop.run_until_cancelled_owned(notice_return(world, node, generation))
+                    .await
+            });
         }
         Ok(())
     }
 
     /// True when an agent reaches its servers.
     pub fn is_connected(&self, node: &str) -> bool {
-        self.world.agent_refs().any(|agent| agent.node == node && agent.is_connected())
+        self.world
+            .agent_refs()
+            .any(|agent| agent.node == node && agent.is_connected())
     }
 
     /// Ends everything and waits for it.

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-const NANOS: [(&str, f64); 6] = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10)];
+const NANOS: [(&str, f64); 6] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 6e10),
+];
 
 /// Reads a duration as Go's `time.ParseDuration` does ("1m30s", "250ms", "0"); the error is Go's sentence.
 pub fn parse_duration(text: &str) -> Result<i64, String> {
@@ -21,10 +28,14 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     }
     let mut total = 0.0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
         rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = &rest[..letters];
         rest = &rest[letters..];
         let nanos = match unit {
@@ -104,17 +115,25 @@ fn decode_field(value: Value, shape: &Shape, name: &str) -> Result<Value, String
         (_, Value::Null) => Ok(Value::Null),
         (Shape::Any, value) => Ok(value),
         (Shape::Same(inner), value) => decode_field(value, inner, name),
-        (Shape::Text, value @ Value::String(_)) | (Shape::Bool, value @ Value::Bool(_)) => Ok(value),
+        (Shape::Text, value @ Value::String(_)) | (Shape::Bool, value @ Value::Bool(_)) => {
+            Ok(value)
+        }
         (Shape::Int, value @ Value::Number(_)) if value.is_i64() || value.is_u64() => Ok(value),
         (Shape::Span, Value::String(text)) => parse_duration(&text).map(Value::from),
-        (Shape::Span, Value::Number(nanos)) => Ok(Value::from(nanos.as_f64().unwrap_or(0.0) as i64)),
+        (Shape::Span, Value::Number(nanos)) => {
+            Ok(Value::from(nanos.as_f64().unwrap_or(0.0) as i64))
+        }
         (Shape::Span, _) => Ok(Value::from(0)),
-        (Shape::Texts, Value::Array(items)) => {
-            items.into_iter().map(|item| decode_field(item, &Shape::Text, name)).collect::<Result<_, _>>().map(Value::Array)
-        }
-        (Shape::ListOf(inner), Value::Array(items)) => {
-            items.into_iter().map(|item| decode_field(item, inner, name)).collect::<Result<_, _>>().map(Value::Array)
-        }
+        (Shape::Texts, Value::Array(items)) => items
+            .into_iter()
+            .map(|item| decode_field(item, &Shape::Text, name))
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
+        (Shape::ListOf(inner), Value::Array(items)) => items
+            .into_iter()
+            .map(|item| decode_field(item, inner, name))
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
         (Shape::MapOf(inner), Value::Object(map)) => {
             let mut out = Map::new();
             for (key, value) in map {
@@ -125,7 +144,9 @@ fn decode_field(value: Value, shape: &Shape, name: &str) -> Result<Value, String
         (Shape::Fields(fields), Value::Object(map)) => decode_object(map, fields),
         (shape, value) => {
             let (got, want) = (json_kind(&value), go_kind(shape));
-            Err(format!("json: cannot unmarshal {got} into Go struct field .{name} of type {want}"))
+            Err(format!(
+                "json: cannot unmarshal {got} into Go struct field .{name} of type {want}"
+            ))
         }
     }
 }
@@ -133,7 +154,10 @@ fn decode_field(value: Value, shape: &Shape, name: &str) -> Result<Value, String
 fn decode_object(map: Map<String, Value>, fields: &[(&str, &str, Shape)]) -> Result<Value, String> {
     let mut out = Map::new();
     for (key, value) in map {
-        let Some((_, stored, shape)) = fields.iter().find(|(accepted, _, _)| accepted.eq_ignore_ascii_case(&key)) else {
+        let Some((_, stored, shape)) = fields
+            .iter()
+            .find(|(accepted, _, _)| accepted.eq_ignore_ascii_case(&key))
+        else {
             return Err(format!("json: unknown field {key:?}"));
         };
         let value = decode_field(value, shape, stored)?;
@@ -177,7 +201,10 @@ pub fn decode_body(body: &[u8], shape: &Shape) -> Result<Value, String> {
         None => Err("EOF".into()),
         Some(Ok(value)) => decode(value, shape),
         Some(Err(error)) if error.is_eof() => Err("unexpected EOF".into()),
-        Some(Err(error)) => Err(format!("invalid character at offset {}: {error}", error.column())),
+        Some(Err(error)) => Err(format!(
+            "invalid character at offset {}: {error}",
+            error.column()
+        )),
     }
 }
 
@@ -199,16 +226,32 @@ mod tests {
             assert_eq!(parse_duration(text), Ok(nanos), "{text}");
             assert_eq!(format_duration(nanos), back);
         }
-        assert_eq!(parse_duration("abc").unwrap_err(), "time: invalid duration \"abc\"");
-        assert_eq!(parse_duration("10").unwrap_err(), "time: missing unit in duration \"10\"");
+        assert_eq!(
+            parse_duration("abc").unwrap_err(),
+            "time: invalid duration \"abc\""
+        );
+        assert_eq!(
+            parse_duration("10").unwrap_err(),
+            "time: missing unit in duration \"10\""
+        );
     }
 
     #[test]
     fn field_names_match_without_case_and_unknown_ones_are_refused() {
-        static SHAPE: Shape = Shape::Fields(&[("Name", "Name", Shape::Text), ("Port", "Port", Shape::Int), ("TTL", "TTL", Shape::Span)]);
+        static SHAPE: Shape = Shape::Fields(&[
+            ("Name", "Name", Shape::Text),
+            ("Port", "Port", Shape::Int),
+            ("TTL", "TTL", Shape::Span),
+        ]);
         let read = decode_body(br#"{"name":"w","PORT":8,"ttl":"1s"}"#, &SHAPE).unwrap();
-        assert_eq!(read, serde_json::json!({"Name": "w", "Port": 8, "TTL": 1_000_000_000}));
-        assert_eq!(decode_body(br#"{"Nope":1}"#, &SHAPE).unwrap_err(), "json: unknown field \"Nope\"");
+        assert_eq!(
+            read,
+            serde_json::json!({"Name": "w", "Port": 8, "TTL": 1_000_000_000})
+        );
+        assert_eq!(
+            decode_body(br#"{"Nope":1}"#, &SHAPE).unwrap_err(),
+            "json: unknown field \"Nope\""
+        );
         assert_eq!(decode_body(b"", &SHAPE).unwrap_err(), "EOF");
     }
 }

@@ -23,7 +23,12 @@ impl Store {
     ///
     /// # Errors
     /// Consul's sentence: no key, no session or an unknown one.
-    pub fn apply_kv(&mut self, op: KvOp, entry: DirEntry, now: Instant) -> Result<bool, StateError> {
+    pub fn apply_kv(
+        &mut self,
+        op: KvOp,
+        entry: DirEntry,
+        now: Instant,
+    ) -> Result<bool, StateError> {
         if !self.may_apply_kv(op, &entry.key, now)? {
             return Ok(false);
         }
@@ -32,7 +37,12 @@ impl Store {
     }
 
     /// What Consul checks before a KV write is given to Raft; false while the key's lock-delay runs.
-    pub(super) fn may_apply_kv(&self, op: KvOp, key: &str, now: Instant) -> Result<bool, StateError> {
+    pub(super) fn may_apply_kv(
+        &self,
+        op: KvOp,
+        key: &str,
+        now: Instant,
+    ) -> Result<bool, StateError> {
         if key.is_empty() && op != KvOp::DeleteTree {
             return Err("Must provide key".into());
         }
@@ -40,11 +50,19 @@ impl Store {
     }
 
     /// The write itself; `Some` with the entry as it now is (or was, when deleted), `None` when it was not done.
-    pub(super) fn write_kv(&mut self, index: u64, op: KvOp, entry: DirEntry) -> Result<Option<DirEntry>, StateError> {
+    pub(super) fn write_kv(
+        &mut self,
+        index: u64,
+        op: KvOp,
+        entry: DirEntry,
+    ) -> Result<Option<DirEntry>, StateError> {
         match op {
             KvOp::Set => Ok(Some(self.set(index, entry, false))),
             KvOp::Cas => {
-                let known = self.kv.get(&entry.key).map_or(0, |known| known.modify_index);
+                let known = self
+                    .kv
+                    .get(&entry.key)
+                    .map_or(0, |known| known.modify_index);
                 Ok((known == entry.modify_index).then(|| self.set(index, entry, false)))
             }
             KvOp::Lock => self.lock(index, entry),
@@ -54,7 +72,9 @@ impl Store {
                 Ok(Some(entry))
             }
             KvOp::DeleteCas => {
-                let Some(known) = self.kv.get(&entry.key) else { return Ok(Some(entry)) };
+                let Some(known) = self.kv.get(&entry.key) else {
+                    return Ok(Some(entry));
+                };
                 if known.modify_index != entry.modify_index {
                     return Ok(None);
                 }
@@ -69,7 +89,12 @@ impl Store {
     }
 
     /// Stores an entry; one that changes nothing keeps its index. A plain set keeps the session, yet starts `LockIndex` anew, as Consul does.
-    pub(super) fn set(&mut self, index: u64, mut entry: DirEntry, update_session: bool) -> DirEntry {
+    pub(super) fn set(
+        &mut self,
+        index: u64,
+        mut entry: DirEntry,
+        update_session: bool,
+    ) -> DirEntry {
         let known = self.kv.get(&entry.key);
         entry.create_index = known.map_or(index, |known| known.create_index);
         if !update_session {
@@ -106,7 +131,11 @@ impl Store {
         if entry.session.is_empty() {
             return Err("missing session".into());
         }
-        let Some(known) = self.kv.get(&entry.key).filter(|known| known.session == entry.session) else {
+        let Some(known) = self
+            .kv
+            .get(&entry.key)
+            .filter(|known| known.session == entry.session)
+        else {
             return Ok(None);
         };
         entry.lock_index = known.lock_index;
@@ -142,7 +171,10 @@ impl Store {
     /// One entry: its own index, or the table's when it is missing.
     pub fn kv_get(&self, key: &str) -> (u64, Option<&DirEntry>) {
         let entry = self.kv.get(key);
-        (entry.map_or_else(|| self.kv_index(), |entry| entry.modify_index), entry)
+        (
+            entry.map_or_else(|| self.kv_index(), |entry| entry.modify_index),
+            entry,
+        )
     }
 
     /// All entries under a prefix, and the highest index of them and of what was deleted there.
@@ -151,8 +183,15 @@ impl Store {
         if prefix.is_empty() {
             return (self.kv_index(), entries);
         }
-        let newest = entries.iter().map(|entry| entry.modify_index).max().unwrap_or(0);
-        let buried = under(&self.tombstones, prefix).map(|(_, index)| *index).max().unwrap_or(0);
+        let newest = entries
+            .iter()
+            .map(|entry| entry.modify_index)
+            .max()
+            .unwrap_or(0);
+        let buried = under(&self.tombstones, prefix)
+            .map(|(_, index)| *index)
+            .max()
+            .unwrap_or(0);
         let index = newest.max(buried);
         (if index == 0 { self.kv_index() } else { index }, entries)
     }
@@ -163,7 +202,10 @@ impl Store {
         let mut keys: Vec<String> = Vec::new();
         for entry in entries {
             let after = &entry.key[prefix.len()..];
-            let key = match (!separator.is_empty()).then(|| after.find(separator)).flatten() {
+            let key = match (!separator.is_empty())
+                .then(|| after.find(separator))
+                .flatten()
+            {
                 Some(at) => entry.key[..prefix.len() + at + separator.len()].to_owned(),
                 None => entry.key.clone(),
             };
@@ -179,5 +221,6 @@ fn under<'a, 'p, T>(
     map: &'a BTreeMap<String, T>,
     prefix: &'p str,
 ) -> impl Iterator<Item = (&'a String, &'a T)> + use<'a, 'p, T> {
-    map.range(prefix.to_owned()..).take_while(move |(key, _)| key.starts_with(prefix))
+    map.range(prefix.to_owned()..)
+        .take_while(move |(key, _)| key.starts_with(prefix))
 }

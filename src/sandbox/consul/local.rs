@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::Registration;
-use super::records::{CRITICAL, HealthCheck, Meta, Node, NodeService, PASSING, SERF_CHECK, Weights};
+use super::records::{
+    CRITICAL, HealthCheck, Meta, Node, NodeService, PASSING, SERF_CHECK, Weights,
+};
 use super::world::{Agent, AgentRef};
 
 /// A check of the agent and what runs it.
@@ -71,7 +73,13 @@ impl LocalCheck {
 impl Local {
     pub fn put_service(&mut self, service: NodeService) {
         self.gone_services.remove(&service.id);
-        self.services.insert(service.id.clone(), LocalService { service, in_sync: false });
+        self.services.insert(
+            service.id.clone(),
+            LocalService {
+                service,
+                in_sync: false,
+            },
+        );
     }
 
     pub fn put_check(&mut self, check: LocalCheck) {
@@ -98,7 +106,11 @@ impl Local {
     }
 
     pub fn checks_of(&self, service_id: &str) -> Vec<String> {
-        self.checks.values().filter(|held| held.check.service_id == service_id).map(|held| held.check.check_id.clone()).collect()
+        self.checks
+            .values()
+            .filter(|held| held.check.service_id == service_id)
+            .map(|held| held.check.check_id.clone())
+            .collect()
     }
 }
 
@@ -106,14 +118,31 @@ impl Agent {
     /// The node as this agent writes it into the catalog.
     pub(super) fn as_node(&self) -> Node {
         let address = self.address.to_string();
-        let family = if self.address.is_ipv4() { "ipv4" } else { "ipv6" };
-        let names = ["lan".to_owned(), format!("lan_{family}"), "wan".to_owned(), format!("wan_{family}")];
+        let family = if self.address.is_ipv4() {
+            "ipv4"
+        } else {
+            "ipv6"
+        };
+        let names = [
+            "lan".to_owned(),
+            format!("lan_{family}"),
+            "wan".to_owned(),
+            format!("wan_{family}"),
+        ];
         Node {
             id: self.id.clone(),
             node: self.node.clone(),
             datacenter: self.datacenter.name().into(),
-            tagged_addresses: Some(names.into_iter().map(|name| (name, address.clone())).collect()),
-            meta: Some(Meta::from([("consul-network-segment".into(), String::new())])),
+            tagged_addresses: Some(
+                names
+                    .into_iter()
+                    .map(|name| (name, address.clone()))
+                    .collect(),
+            ),
+            meta: Some(Meta::from([(
+                "consul-network-segment".into(),
+                String::new(),
+            )])),
             address,
             ..Node::default()
         }
@@ -122,15 +151,30 @@ impl Agent {
     /// What the servers do when gossip sees this agent alive or lost.
     pub(super) fn mark_member(&self, alive: bool) {
         let status = if alive { PASSING } else { CRITICAL };
-        let known = self.datacenter.read(|store| store.serf_check_is(&self.node, status));
+        let known = self
+            .datacenter
+            .read(|store| store.serf_check_is(&self.node, status));
         if known {
             return;
         }
         let service = (alive && self.server).then(consul_service);
         let checks = vec![HealthCheck::serf(&self.node, alive)];
-        let node = Node { id: self.id.clone(), ..self.as_node() };
-        let registration = Registration { node, service, checks, skip_node_update: true };
-        if let Err(error) = self.datacenter.write(|store, now| store.register(registration, now)) {
+        // Gossip knows no more of a node than this; the agent itself adds the rest.
+        let node = Node {
+            tagged_addresses: None,
+            meta: None,
+            ..self.as_node()
+        };
+        let registration = Registration {
+            node,
+            service,
+            checks,
+            skip_node_update: true,
+        };
+        if let Err(error) = self
+            .datacenter
+            .write(|store, now| store.register(registration, now))
+        {
             tracing::error!(%error, node = self.node, "cannot mark a member in the catalog");
         }
     }
@@ -150,7 +194,11 @@ fn consul_service() -> NodeService {
         service: "consul".into(),
         port: 8300,
         weights: Some(Weights::ONE),
-        meta: Some(meta.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
+        meta: Some(
+            meta.into_iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        ),
         ..NodeService::default()
     }
 }
@@ -163,10 +211,12 @@ impl AgentRef {
         }
         let mut local = self.local();
         for id in std::mem::take(&mut local.gone_services) {
-            self.datacenter.write(|store, now| store.deregister(&self.node, &id, "", now));
+            self.datacenter
+                .write(|store, now| store.deregister(&self.node, &id, "", now));
         }
         for id in std::mem::take(&mut local.gone_checks) {
-            self.datacenter.write(|store, now| store.deregister(&self.node, "", &id, now));
+            self.datacenter
+                .write(|store, now| store.deregister(&self.node, "", &id, now));
         }
         self.sync_services(&mut local);
         self.sync_checks(&mut local);
@@ -176,7 +226,12 @@ impl AgentRef {
     }
 
     fn sync_services(&self, local: &mut Local) {
-        let ids: Vec<String> = local.services.iter().filter(|(_, held)| !held.in_sync).map(|(id, _)| id.clone()).collect();
+        let ids: Vec<String> = local
+            .services
+            .iter()
+            .filter(|(_, held)| !held.in_sync)
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in ids {
             let checks: Vec<HealthCheck> = local
                 .checks
@@ -184,7 +239,9 @@ impl AgentRef {
                 .filter(|held| !held.in_sync && held.check.service_id == id)
                 .map(|held| held.check.clone())
                 .collect();
-            let Some(service) = local.services.get(&id).map(|held| held.service.clone()) else { continue };
+            let Some(service) = local.services.get(&id).map(|held| held.service.clone()) else {
+                continue;
+            };
             let carried: Vec<String> = checks.iter().map(|check| check.check_id.clone()).collect();
             if self.push(local, Some(service), checks) {
                 if let Some(held) = local.services.get_mut(&id) {
@@ -196,19 +253,41 @@ impl AgentRef {
     }
 
     fn sync_checks(&self, local: &mut Local) {
-        let ids: Vec<String> = local.checks.iter().filter(|(_, held)| !held.in_sync).map(|(id, _)| id.clone()).collect();
+        let ids: Vec<String> = local
+            .checks
+            .iter()
+            .filter(|(_, held)| !held.in_sync)
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in ids {
-            let Some(check) = local.checks.get(&id).map(|held| held.check.clone()) else { continue };
-            let service = local.services.get(&check.service_id).map(|held| held.service.clone());
+            let Some(check) = local.checks.get(&id).map(|held| held.check.clone()) else {
+                continue;
+            };
+            let service = local
+                .services
+                .get(&check.service_id)
+                .map(|held| held.service.clone());
             if self.push(local, service, vec![check]) {
                 settle(local, &id);
             }
         }
     }
 
-    fn push(&self, local: &mut Local, service: Option<NodeService>, checks: Vec<HealthCheck>) -> bool {
-        let registration = Registration { node: self.as_node(), service, checks, skip_node_update: local.node_in_sync };
-        let done = self.datacenter.write(|store, now| store.register(registration, now));
+    fn push(
+        &self,
+        local: &mut Local,
+        service: Option<NodeService>,
+        checks: Vec<HealthCheck>,
+    ) -> bool {
+        let registration = Registration {
+            node: self.as_node(),
+            service,
+            checks,
+            skip_node_update: local.node_in_sync,
+        };
+        let done = self
+            .datacenter
+            .write(|store, now| store.register(registration, now));
         if let Err(error) = &done {
             tracing::warn!(%error, node = self.node, "syncing with the catalog failed");
         }
@@ -222,17 +301,26 @@ impl AgentRef {
             return;
         }
         let (node, services, checks) = self.datacenter.read(|store| {
-            let (node, services) = store.node_services(&self.node).1.map_or((None, Vec::new()), |(node, found)| (Some(node), found));
+            let (node, services) = store
+                .node_services(&self.node)
+                .1
+                .map_or((None, Vec::new()), |(node, found)| (Some(node), found));
             (node, services, store.node_checks(&self.node).1)
         });
         let mut local = self.local();
         let own = self.as_node();
-        local.node_in_sync = node.is_some_and(|node| node.tagged_addresses == own.tagged_addresses && node.meta == own.meta && node.id == own.id);
+        local.node_in_sync = node.is_some_and(|node| {
+            node.tagged_addresses == own.tagged_addresses
+                && node.meta == own.meta
+                && node.id == own.id
+        });
         for held in local.services.values_mut() {
             held.in_sync = services.iter().any(|found| found.is_same(&held.service));
         }
         for held in local.checks.values_mut() {
-            held.in_sync = checks.iter().any(|found| same_but_for_deferred(found, held));
+            held.in_sync = checks
+                .iter()
+                .any(|found| same_but_for_deferred(found, held));
         }
         for found in services {
             if found.id != "consul" && !local.services.contains_key(&found.id) {

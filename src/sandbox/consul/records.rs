@@ -57,7 +57,10 @@ pub struct Weights {
 }
 
 impl Weights {
-    pub const ONE: Weights = Weights { passing: 1, warning: 1 };
+    pub const ONE: Weights = Weights {
+        passing: 1,
+        warning: 1,
+    };
 
     /// The agent's limits and their sentences, as in Consul's `ValidateWeights`.
     pub fn validate(&self) -> Result<(), String> {
@@ -134,7 +137,8 @@ impl NodeService {
     /// True when every tag in `tags` is there, in any case of letters.
     pub fn has_tags(&self, tags: &[String]) -> bool {
         let own = self.tags.as_deref().unwrap_or_default();
-        tags.iter().all(|tag| own.iter().any(|mine| mine.eq_ignore_ascii_case(tag)))
+        tags.iter()
+            .all(|tag| own.iter().any(|mine| mine.eq_ignore_ascii_case(tag)))
     }
 }
 
@@ -183,8 +187,12 @@ impl Default for HealthCheck {
 impl HealthCheck {
     /// Same but for the indices and the type, as Consul compares them.
     pub fn is_same(&self, other: &HealthCheck) -> bool {
-        let plain =
-            |check: &HealthCheck| HealthCheck { create_index: 0, modify_index: 0, kind: String::new(), ..check.clone() };
+        let plain = |check: &HealthCheck| HealthCheck {
+            create_index: 0,
+            modify_index: 0,
+            kind: String::new(),
+            ..check.clone()
+        };
         plain(self) == plain(other)
     }
 

@@ -55,15 +55,24 @@ impl Store {
 
     /// The session table's index, and all sessions by ID.
     pub fn sessions(&self) -> (u64, Vec<Session>) {
-        (self.tables.sessions, self.sessions.values().cloned().collect())
+        (
+            self.tables.sessions,
+            self.sessions.values().cloned().collect(),
+        )
     }
 
     pub(super) fn delete_session(&mut self, index: u64, id: &str, now: Instant) {
-        let Some(session) = self.sessions.remove(id) else { return };
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
         self.tables.sessions = index;
         let delay = go::duration(session.lock_delay).min(MAX_LOCK_DELAY);
-        let held: Vec<String> =
-            self.kv.values().filter(|entry| entry.session == id).map(|entry| entry.key.clone()).collect();
+        let held: Vec<String> = self
+            .kv
+            .values()
+            .filter(|entry| entry.session == id)
+            .map(|entry| entry.key.clone())
+            .collect();
         for key in held {
             if session.behavior == "delete" {
                 self.delete(index, &key);
@@ -77,12 +86,28 @@ impl Store {
         }
     }
 
-    pub(super) fn invalidate_sessions_of_check(&mut self, index: u64, node: &str, check: &str, now: Instant) {
+    pub(super) fn invalidate_sessions_of_check(
+        &mut self,
+        index: u64,
+        node: &str,
+        check: &str,
+        now: Instant,
+    ) {
         let watches = |session: &&Session| {
             key(&session.node) == key(node)
-                && session.node_checks.iter().flatten().chain(&session.checks).any(|id| id == check)
+                && session
+                    .node_checks
+                    .iter()
+                    .flatten()
+                    .chain(&session.checks)
+                    .any(|id| id == check)
         };
-        let ids: Vec<String> = self.sessions.values().filter(watches).map(|session| session.id.clone()).collect();
+        let ids: Vec<String> = self
+            .sessions
+            .values()
+            .filter(watches)
+            .map(|session| session.id.clone())
+            .collect();
         for id in ids {
             self.delete_session(index, &id, now);
         }

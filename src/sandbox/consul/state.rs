@@ -61,7 +61,10 @@ impl From<&str> for StateError {
 impl Store {
     /// An empty store. Real servers have written some entries of their own by the time anyone asks, so the index starts at 10.
     pub fn new() -> Self {
-        Self { index: 10, ..Self::default() }
+        Self {
+            index: 10,
+            ..Self::default()
+        }
     }
 
     /// Index of the last applied write.

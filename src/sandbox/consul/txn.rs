@@ -41,8 +41,11 @@ pub type TxnOutcome = Result<Vec<Value>, Vec<Value>>;
 impl Store {
     /// Runs the operations in order; any error rolls everything back.
     pub fn transaction(&mut self, ops: &[TxnOp], now: Instant) -> TxnOutcome {
-        let refused: Vec<Value> =
-            ops.iter().enumerate().filter_map(|(at, op)| self.refusal(op, now).map(|what| failure(at, &what))).collect();
+        let refused: Vec<Value> = ops
+            .iter()
+            .enumerate()
+            .filter_map(|(at, op)| self.refusal(op, now).map(|what| failure(at, &what)))
+            .collect();
         if !refused.is_empty() {
             return Err(refused);
         }
@@ -88,20 +91,33 @@ impl Store {
                 Some(entry) => Ok(vec![json!({"KV": entry.to_json(false)})]),
                 None => Err(format!("key {key:?} doesn't exist").into()),
             },
-            "get-tree" => Ok(self.kv_list(key).1.into_iter().map(|entry| json!({"KV": entry.to_json(false)})).collect()),
+            "get-tree" => Ok(self
+                .kv_list(key)
+                .1
+                .into_iter()
+                .map(|entry| json!({"KV": entry.to_json(false)}))
+                .collect()),
             "check-session" => {
-                let entry = found.ok_or_else(|| format!("failed to check session, key {key:?} doesn't exist"))?;
+                let entry = found
+                    .ok_or_else(|| format!("failed to check session, key {key:?} doesn't exist"))?;
                 if entry.session != wanted.session {
                     let (is, want) = (&entry.session, &wanted.session);
-                    return Err(format!("failed session check for key {key:?}, current session {is:?} != {want:?}").into());
+                    return Err(format!(
+                        "failed session check for key {key:?}, current session {is:?} != {want:?}"
+                    )
+                    .into());
                 }
                 Ok(vec![json!({"KV": entry.to_json(true)})])
             }
             "check-index" => {
-                let entry = found.ok_or_else(|| format!("failed to check index, key {key:?} doesn't exist"))?;
+                let entry = found
+                    .ok_or_else(|| format!("failed to check index, key {key:?} doesn't exist"))?;
                 if entry.modify_index != wanted.modify_index {
                     let (is, want) = (entry.modify_index, wanted.modify_index);
-                    return Err(format!("failed index check for key {key:?}, current modify index {is} != {want}").into());
+                    return Err(format!(
+                        "failed index check for key {key:?}, current modify index {is} != {want}"
+                    )
+                    .into());
                 }
                 Ok(vec![json!({"KV": entry.to_json(true)})])
             }
@@ -120,7 +136,9 @@ impl Store {
                 KvOp::Cas => format!("failed to set key {key:?}, index is stale"),
                 KvOp::DeleteCas => format!("failed to delete key {key:?}, index is stale"),
                 KvOp::Lock => format!("failed to lock key {key:?}, lock is already held"),
-                _ => format!("failed to unlock key {key:?}, lock isn't held, or is held by another session"),
+                _ => format!(
+                    "failed to unlock key {key:?}, lock isn't held, or is held by another session"
+                ),
             }
             .into());
         };

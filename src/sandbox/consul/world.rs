@@ -92,7 +92,10 @@ impl RpcError {
     pub(super) const NO_PATH: &'static str = "No path to datacenter";
 
     pub(super) fn no_servers() -> Self {
-        Self { hops: 0, text: "No known Consul servers".into() }
+        Self {
+            hops: 0,
+            text: "No known Consul servers".into(),
+        }
     }
 }
 
@@ -106,7 +109,10 @@ pub(super) struct Route {
 impl Route {
     /// An error that the servers at the end of the route gave.
     pub fn error(&self, text: impl ToString) -> RpcError {
-        RpcError { hops: self.hops.len(), text: text.to_string() }
+        RpcError {
+            hops: self.hops.len(),
+            text: text.to_string(),
+        }
     }
 }
 
@@ -134,7 +140,12 @@ impl World {
     ) -> Arc<Self> {
         Arc::new(Self {
             datacenters,
-            links: watch::Sender::new(agents.iter().map(|agent| (agent.node.clone(), Link::Up)).collect()),
+            links: watch::Sender::new(
+                agents
+                    .iter()
+                    .map(|agent| (agent.node.clone(), Link::Up))
+                    .collect(),
+            ),
             agents,
             generations: Mutex::default(),
             timing,
@@ -145,12 +156,17 @@ impl World {
     }
 
     pub(super) fn agent_refs(self: &Arc<Self>) -> impl Iterator<Item = AgentRef> + use<'_> {
-        (0..self.agents.len()).map(|at| AgentRef { world: Arc::clone(self), at })
+        (0..self.agents.len()).map(|at| AgentRef {
+            world: Arc::clone(self),
+            at,
+        })
     }
 
     /// The server that leads a datacenter.
     pub(super) fn leader(&self, datacenter: &str) -> Option<&Agent> {
-        self.agents.iter().find(|agent| agent.server && agent.datacenter.name() == datacenter)
+        self.agents
+            .iter()
+            .find(|agent| agent.server && agent.datacenter.name() == datacenter)
     }
 
     /// The worse of two agents' links; an agent always reaches itself.
@@ -188,7 +204,9 @@ impl World {
     /// Gossip's view of every agent, written into its datacenter's catalog.
     pub(super) fn mark_members(&self) {
         for agent in &self.agents {
-            let Some(leader) = self.leader(agent.datacenter.name()) else { continue };
+            let Some(leader) = self.leader(agent.datacenter.name()) else {
+                continue;
+            };
             let alive = self.link(&leader.node, &agent.node) != Link::Down;
             agent.mark_member(alive);
         }
@@ -198,11 +216,19 @@ impl World {
 impl AgentRef {
     /// The way from this agent to a datacenter's servers. Waits while a cut is not yet noticed, as a call into a black hole does.
     pub(super) async fn route(&self, datacenter: &str) -> Result<Route, RpcError> {
-        let own = self.world.leader(self.datacenter.name()).ok_or_else(RpcError::no_servers)?;
-        let mut route = Route { datacenter: Arc::clone(&self.datacenter), hops: Vec::new() };
+        let own = self
+            .world
+            .leader(self.datacenter.name())
+            .ok_or_else(RpcError::no_servers)?;
+        let mut route = Route {
+            datacenter: Arc::clone(&self.datacenter),
+            hops: Vec::new(),
+        };
         if own.node != self.node {
             route.hops.push((self.node.clone(), own.node.clone()));
-            self.settled(&route).await.map_err(|_| RpcError::no_servers())?;
+            self.settled(&route)
+                .await
+                .map_err(|_| RpcError::no_servers())?;
         }
         if datacenter == self.datacenter.name() {
             return Ok(route);
@@ -213,12 +239,14 @@ impl AgentRef {
         let near = route.clone();
         route.hops.push((own.node.clone(), remote.node.clone()));
         route.datacenter = Arc::clone(&remote.datacenter);
-        self.settled(&route).await.map_err(|_| near.error("Remote DC has no server currently reachable"))?;
+        self.settled(&route)
+            .await
+            .map_err(|_| near.error("Remote DC has no server currently reachable"))?;
         Ok(route)
     }
 
     /// Waits until every hop is up, or one is known to be down.
-    async fn settled(&self, route: &Route) -> Result<(), RpcError> {
+    pub(super) async fn settled(&self, route: &Route) -> Result<(), RpcError> {
         let mut links = self.world.links.subscribe();
         loop {
             links.borrow_and_update();
@@ -234,7 +262,12 @@ impl AgentRef {
     }
 
     fn state_of(&self, route: &Route) -> Link {
-        route.hops.iter().map(|(from, to)| self.world.link(from, to)).max().unwrap_or(Link::Up)
+        route
+            .hops
+            .iter()
+            .map(|(from, to)| self.world.link(from, to))
+            .max()
+            .unwrap_or(Link::Up)
     }
 
     /// Resolves when the route is lost for good.

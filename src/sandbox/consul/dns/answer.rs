@@ -41,19 +41,28 @@ impl Default for Reply {
 
 impl Reply {
     fn no_such_name() -> Self {
-        Self { code: ResponseCode::NXDomain, authorities: vec![soa()], ..Self::default() }
+        Self {
+            code: ResponseCode::NXDomain,
+            authorities: vec![soa()],
+            ..Self::default()
+        }
     }
 
     fn failed(error: &RpcError) -> Self {
         match error.text == RpcError::NO_PATH {
             true => Self::no_such_name(),
-            false => Self { code: ResponseCode::ServFail, ..Self::default() },
+            false => Self {
+                code: ResponseCode::ServFail,
+                ..Self::default()
+            },
         }
     }
 }
 
 fn soa() -> Record {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     records::soa_record(since.as_secs() as u32)
 }
 
@@ -68,18 +77,41 @@ struct Asked<'a> {
 }
 
 /// Answers a question under `consul.`
-pub(super) async fn answer(agent: &AgentRef, query: &Query, network: Network, edns_size: Option<u16>) -> Reply {
-    let asked = Asked { agent, query, network, edns_size, depth: MAX_RECURSION };
+pub(super) async fn answer(
+    agent: &AgentRef,
+    query: &Query,
+    network: Network,
+    edns_size: Option<u16>,
+) -> Reply {
+    let asked = Asked {
+        agent,
+        query,
+        network,
+        edns_size,
+        depth: MAX_RECURSION,
+    };
     match query.query_type {
         RecordType::SOA => {
             let servers = asked.name_servers().await;
-            Reply { answers: vec![soa()], authorities: servers.0, additionals: servers.1, ..Reply::default() }
+            Reply {
+                answers: vec![soa()],
+                authorities: servers.0,
+                additionals: servers.1,
+                ..Reply::default()
+            }
         }
         RecordType::NS => {
             let servers = asked.name_servers().await;
-            Reply { answers: servers.0, additionals: servers.1, ..Reply::default() }
+            Reply {
+                answers: servers.0,
+                additionals: servers.1,
+                ..Reply::default()
+            }
         }
-        RecordType::AXFR => Reply { code: ResponseCode::NotImp, ..Reply::default() },
+        RecordType::AXFR => Reply {
+            code: ResponseCode::NotImp,
+            ..Reply::default()
+        },
         _ => asked.dispatch().await,
     }
 }
@@ -97,7 +129,9 @@ impl Asked<'_> {
             let name = records::node_name(&entry.node.node.to_lowercase(), own);
             servers.push(records::ns_record(name.clone()));
             let address = entry.node.address.parse::<IpAddr>().ok();
-            glue.extend(address.and_then(|address| records::address_record(RecordType::ANY, name, address)));
+            glue.extend(
+                address.and_then(|address| records::address_record(RecordType::ANY, name, address)),
+            );
         }
         (servers, glue)
     }
@@ -105,11 +139,20 @@ impl Asked<'_> {
     /// Reads `parts.kind.suffixes.consul` and hands it on.
     async fn dispatch(&self) -> Reply {
         let labels = records::labels(&self.query.name);
-        let is_kind = |label: &str| matches!(label, "service" | "connect" | "ingress" | "node" | "query" | "addr");
+        let is_kind = |label: &str| {
+            matches!(
+                label,
+                "service" | "connect" | "ingress" | "node" | "query" | "addr"
+            )
+        };
         let srv = self.kind() == RecordType::SRV;
         // In SRV questions the word "service" may be left out behind a name that starts with "_".
-        let found = labels.iter().rposition(|label| is_kind(label) || (srv && label.starts_with('_')));
-        let Some(at) = found else { return Reply::no_such_name() };
+        let found = labels
+            .iter()
+            .rposition(|label| is_kind(label) || (srv && label.starts_with('_')));
+        let Some(at) = found else {
+            return Reply::no_such_name();
+        };
         let (kind, parts) = match is_kind(&labels[at]) {
             true => (labels[at].as_str(), &labels[..at]),
             false => ("service", &labels[..=at]),
@@ -118,7 +161,9 @@ impl Asked<'_> {
         if parts.is_empty() || suffixes.len() > 1 {
             return Reply::no_such_name();
         }
-        let datacenter = suffixes.first().map_or(self.agent.datacenter.name(), String::as_str);
+        let datacenter = suffixes
+            .first()
+            .map_or(self.agent.datacenter.name(), String::as_str);
         match kind {
             "service" => self.service_question(parts, datacenter).await,
             "node" => self.node(&parts.join("."), datacenter).await,
@@ -132,29 +177,52 @@ impl Asked<'_> {
         if let [name, tag] = parts
             && let (Some(name), Some(tag)) = (name.strip_prefix('_'), tag.strip_prefix('_'))
         {
-            return self.service(name, if tag == "tcp" { "" } else { tag }, datacenter).await;
+            return self
+                .service(name, if tag == "tcp" { "" } else { tag }, datacenter)
+                .await;
         }
-        let (name, tags) = parts.split_last().map_or(("", parts), |(name, tags)| (name.as_str(), tags));
+        let (name, tags) = parts
+            .split_last()
+            .map_or(("", parts), |(name, tags)| (name.as_str(), tags));
         self.service(name, &tags.join("."), datacenter).await
     }
 
     fn address(&self, label: &str) -> Reply {
-        let Some(address) = records::parse_address_label(label) else { return Reply::no_such_name() };
-        let own = if address.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+        if !matches!(label.len() / 2, 4 | 16) {
+            return Reply::default();
+        }
+        let Some(address) = records::parse_address_label(label) else {
+            return Reply::no_such_name();
+        };
+        let own = if address.is_ipv4() {
+            RecordType::A
+        } else {
+            RecordType::AAAA
+        };
         let record = records::address_record(own, self.query.name.clone(), address);
-        Reply { answers: record.into_iter().collect(), ..Reply::default() }
+        Reply {
+            answers: record.into_iter().collect(),
+            ..Reply::default()
+        }
     }
 
     async fn node(&self, node: &str, datacenter: &str) -> Reply {
-        if !matches!(self.kind(), RecordType::ANY | RecordType::A | RecordType::AAAA | RecordType::TXT) {
+        if !matches!(
+            self.kind(),
+            RecordType::ANY | RecordType::A | RecordType::AAAA | RecordType::TXT
+        ) {
             return Reply::default();
         }
         let route = match self.agent.route(datacenter).await {
             Ok(route) => route,
             Err(error) => return Reply::failed(&error),
         };
-        let found = route.datacenter.read(|store| store.node_services(node).1.map(|(node, _)| node));
-        let Some(found) = found else { return Reply::no_such_name() };
+        let found = route
+            .datacenter
+            .read(|store| store.node_services(node).1.map(|(node, _)| node));
+        let Some(found) = found else {
+            return Reply::no_such_name();
+        };
         let mut reply = Reply::default();
         if self.kind() != RecordType::TXT {
             reply.answers = self.records_of_node(&found).await;
@@ -170,7 +238,9 @@ impl Asked<'_> {
     async fn records_of_node(&self, node: &Node) -> Vec<Record> {
         let name = self.query.name.clone();
         match node.address.parse::<IpAddr>() {
-            Ok(address) => records::address_record(self.kind(), name, address).into_iter().collect(),
+            Ok(address) => records::address_record(self.kind(), name, address)
+                .into_iter()
+                .collect(),
             Err(_) => {
                 let target = records::name(&node.address);
                 let mut found = vec![records::cname_record(name, target.clone())];
@@ -180,10 +250,21 @@ impl Asked<'_> {
         }
     }
 
-    async fn lookup(&self, name: &str, tag: &str, datacenter: &str) -> Result<Vec<CheckServiceNode>, RpcError> {
+    async fn lookup(
+        &self,
+        name: &str,
+        tag: &str,
+        datacenter: &str,
+    ) -> Result<Vec<CheckServiceNode>, RpcError> {
         let route = self.agent.route(datacenter).await?;
-        let tags: Vec<String> = if tag.is_empty() { Vec::new() } else { vec![tag.into()] };
-        let mut found = route.datacenter.read(|store| store.check_service_nodes(name, &tags).1);
+        let tags: Vec<String> = if tag.is_empty() {
+            Vec::new()
+        } else {
+            vec![tag.into()]
+        };
+        let mut found = route
+            .datacenter
+            .read(|store| store.check_service_nodes(name, &tags).1);
         found.retain(|entry| entry.checks.iter().all(|check| check.status != CRITICAL));
         for last in (1..found.len()).rev() {
             found.swap(last, self.agent.datacenter.dice(last as u64 + 1) as usize);
@@ -201,7 +282,8 @@ impl Asked<'_> {
         if self.kind() == RecordType::SRV {
             self.add_srv_records(&mut reply, &found, datacenter).await;
         } else {
-            self.add_address_records(&mut reply, &found, datacenter).await;
+            self.add_address_records(&mut reply, &found, datacenter)
+                .await;
         }
         let trimmed = trim::trim(&mut reply, self.query, self.network, self.edns_size);
         reply.truncated = trimmed && self.agent.world.dns_truncation;
@@ -211,7 +293,12 @@ impl Asked<'_> {
         reply
     }
 
-    async fn add_srv_records(&self, reply: &mut Reply, found: &[CheckServiceNode], datacenter: &str) {
+    async fn add_srv_records(
+        &self,
+        reply: &mut Reply,
+        found: &[CheckServiceNode],
+        datacenter: &str,
+    ) {
         let mut handled = HashSet::new();
         for entry in found {
             let service = &entry.service;
@@ -221,16 +308,26 @@ impl Asked<'_> {
             let (answers, extras) = self.records_of(entry, datacenter).await;
             reply.answers.extend(answers);
             reply.additionals.extend(extras);
-            reply.additionals.extend(records::meta_records(&records::node_name(&entry.node.node, datacenter), &entry.node));
+            reply.additionals.extend(records::meta_records(
+                &records::node_name(&entry.node.node, datacenter),
+                &entry.node,
+            ));
         }
     }
 
-    async fn add_address_records(&self, reply: &mut Reply, found: &[CheckServiceNode], datacenter: &str) {
+    async fn add_address_records(
+        &self,
+        reply: &mut Reply,
+        found: &[CheckServiceNode],
+        datacenter: &str,
+    ) {
         let mut handled: Vec<Record> = Vec::new();
         let mut alias = Vec::new();
         for entry in found {
             let (answers, _) = self.records_of(entry, datacenter).await;
-            let Some(first) = answers.first() else { continue };
+            let Some(first) = answers.first() else {
+                continue;
+            };
             if handled.contains(first) {
                 continue;
             }
@@ -247,18 +344,31 @@ impl Asked<'_> {
     }
 
     /// Answers and extras of one instance.
-    async fn records_of(&self, entry: &CheckServiceNode, datacenter: &str) -> (Vec<Record>, Vec<Record>) {
+    async fn records_of(
+        &self,
+        entry: &CheckServiceNode,
+        datacenter: &str,
+    ) -> (Vec<Record>, Vec<Record>) {
         let (node, service) = (&entry.node, &entry.service);
-        let lan = |family: &str| service.tagged_addresses.get(family).map(|known: &ServiceAddress| known.address.clone());
+        let lan = |family: &str| {
+            service
+                .tagged_addresses
+                .get(family)
+                .map(|known: &ServiceAddress| known.address.clone())
+        };
         let of_family = match self.kind() {
             RecordType::A => lan("lan_ipv4"),
             RecordType::AAAA => lan("lan_ipv6"),
             _ => None,
         };
-        let address = of_family.filter(|known| !known.is_empty()).unwrap_or_else(|| service.address.clone());
+        let address = of_family
+            .filter(|known| !known.is_empty())
+            .unwrap_or_else(|| service.address.clone());
         let node_address = node.address.parse::<IpAddr>();
         match (address.as_str(), address.parse::<IpAddr>(), node_address) {
-            ("", _, Ok(at)) => self.pointing_at(entry, records::node_name(&node.node, datacenter), at),
+            ("", _, Ok(at)) => {
+                self.pointing_at(entry, records::node_name(&node.node, datacenter), at)
+            }
             ("", _, Err(_)) if node.address.is_empty() => (Vec::new(), Vec::new()),
             ("", _, Err(_)) => self.aliasing(entry, &node.address).await,
             (_, Ok(at), _) => self.pointing_at(entry, records::address_name(at, datacenter), at),
@@ -269,10 +379,20 @@ impl Asked<'_> {
         }
     }
 
-    fn pointing_at(&self, entry: &CheckServiceNode, target: Name, at: IpAddr) -> (Vec<Record>, Vec<Record>) {
+    fn pointing_at(
+        &self,
+        entry: &CheckServiceNode,
+        target: Name,
+        at: IpAddr,
+    ) -> (Vec<Record>, Vec<Record>) {
         let own = self.query.name.clone();
         if self.kind() != RecordType::SRV {
-            return (records::address_record(self.kind(), own, at).into_iter().collect(), Vec::new());
+            return (
+                records::address_record(self.kind(), own, at)
+                    .into_iter()
+                    .collect(),
+                Vec::new(),
+            );
         }
         let extra = records::address_record(RecordType::SRV, target.clone(), at);
         let answer = records::srv_record(own, records::weight(entry), entry.service.port, target);
@@ -288,20 +408,37 @@ impl Asked<'_> {
         }
         let own = self.query.name.clone();
         if self.kind() == RecordType::SRV {
-            return (vec![records::srv_record(own, records::weight(entry), entry.service.port, target)], more);
+            return (
+                vec![records::srv_record(
+                    own,
+                    records::weight(entry),
+                    entry.service.port,
+                    target,
+                )],
+                more,
+            );
         }
         more.insert(0, records::cname_record(own, target));
         (more, Vec::new())
     }
 
     /// Records behind a name under `consul.`; others need a recursor, which the sandbox has not.
-    fn resolve_alias(&self, target: Name) -> Pin<Box<dyn Future<Output = Vec<Record>> + Send + '_>> {
+    fn resolve_alias(
+        &self,
+        target: Name,
+    ) -> Pin<Box<dyn Future<Output = Vec<Record>> + Send + '_>> {
         Box::pin(async move {
             if self.depth == 0 || !records::is_ours(&target) {
                 return Vec::new();
             }
             let query = Query::query(target, RecordType::ANY);
-            let inner = Asked { query: &query, network: Network::Udp, edns_size: None, depth: self.depth - 1, ..*self };
+            let inner = Asked {
+                query: &query,
+                network: Network::Udp,
+                edns_size: None,
+                depth: self.depth - 1,
+                ..*self
+            };
             inner.dispatch().await.answers
         })
     }

@@ -29,10 +29,19 @@ pub(super) async fn serve_udp(agent: AgentRef, socket: UdpSocket) {
     let socket = Arc::new(socket);
     let mut buffer = vec![0; 65535];
     loop {
-        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else { continue };
-        let (agent, socket, question) = (agent.clone(), Arc::clone(&socket), buffer[..length].to_vec());
+        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let (agent, socket, question) = (
+            agent.clone(),
+            Arc::clone(&socket),
+            buffer[..length].to_vec(),
+        );
         let stop = agent.world.stop.clone();
-        agent.world.tasks.clone().spawn(async move { stop.run_until_cancelled(answer_udp(agent, socket, question, peer)).await });
+        agent.world.tasks.clone().spawn(async move {
+            stop.run_until_cancelled(answer_udp(agent, socket, question, peer))
+                .await
+        });
     }
 }
 
@@ -47,22 +56,34 @@ async fn answer_udp(agent: AgentRef, socket: Arc<UdpSocket>, question: Vec<u8>, 
 /// Answers on TCP until the task is dropped.
 pub(super) async fn serve_tcp(agent: AgentRef, listener: TcpListener) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let stop = agent.world.stop.clone();
         let conversation = converse(agent.clone(), stream);
-        agent.world.tasks.clone().spawn(async move { stop.run_until_cancelled(conversation).await });
+        agent
+            .world
+            .tasks
+            .clone()
+            .spawn(async move { stop.run_until_cancelled(conversation).await });
     }
 }
 
 async fn converse(agent: AgentRef, mut stream: TcpStream) {
     loop {
-        let Ok(Ok(length)) = timeout(IDLE, stream.read_u16()).await else { return };
+        let Ok(Ok(length)) = timeout(IDLE, stream.read_u16()).await else {
+            return;
+        };
         let mut question = vec![0; usize::from(length)];
         if stream.read_exact(&mut question).await.is_err() {
             return;
         }
-        let Some(reply) = respond(&agent, &question, Network::Tcp).await else { return };
-        let Ok(length) = u16::try_from(reply.len()) else { return };
+        let Some(reply) = respond(&agent, &question, Network::Tcp).await else {
+            return;
+        };
+        let Ok(length) = u16::try_from(reply.len()) else {
+            return;
+        };
         let mut framed = length.to_be_bytes().to_vec();
         framed.extend(reply);
         if stream.write_all(&framed).await.is_err() {

@@ -14,20 +14,34 @@ const UDP_ANSWERS: usize = 3;
 const MAX_TCP: usize = 65523;
 
 /// Cuts `reply` to what the network and the asker's EDNS size carry; true when something was left out.
-pub(super) fn trim(reply: &mut Reply, query: &Query, network: Network, edns_size: Option<u16>) -> bool {
+pub(super) fn trim(
+    reply: &mut Reply,
+    query: &Query,
+    network: Network,
+    edns_size: Option<u16>,
+) -> bool {
     let before = reply.answers.len();
     let extras = first_by_name(&reply.additionals);
     match network {
         Network::Udp => trim_udp(reply, query, edns_size, &extras),
         Network::Tcp => {
-            reply.answers.truncate(if reply.answers.iter().any(is_srv) { 1024 } else { 4096 });
+            reply.answers.truncate(if reply.answers.iter().any(is_srv) {
+                1024
+            } else {
+                4096
+            });
             shrink(reply, query, MAX_TCP, MAX_TCP, true, &extras);
         }
     }
     reply.answers.len() < before
 }
 
-fn trim_udp(reply: &mut Reply, query: &Query, edns_size: Option<u16>, extras: &HashMap<String, Record>) {
+fn trim_udp(
+    reply: &mut Reply,
+    query: &Query,
+    edns_size: Option<u16>,
+    extras: &HashMap<String, Record>,
+) {
     let max = edns_size.map_or(MAX_UDP, usize::from).max(MAX_UDP);
     let mut compress = true;
     if max == MAX_UDP && reply.answers.len() > UDP_ANSWERS {
@@ -38,7 +52,14 @@ fn trim_udp(reply: &mut Reply, query: &Query, edns_size: Option<u16>, extras: &H
     shrink(reply, query, max - 7, max, compress, extras);
 }
 
-fn shrink(reply: &mut Reply, query: &Query, limit: usize, max: usize, compress: bool, extras: &HashMap<String, Record>) {
+fn shrink(
+    reply: &mut Reply,
+    query: &Query,
+    limit: usize,
+    max: usize,
+    compress: bool,
+    extras: &HashMap<String, Record>,
+) {
     while reply.answers.len() > 1 {
         let length = estimate(reply, query, compress);
         if length <= limit {
@@ -53,11 +74,20 @@ fn shrink(reply: &mut Reply, query: &Query, limit: usize, max: usize, compress: 
     }
 }
 
-fn binary_cut(reply: &Reply, query: &Query, max: usize, compress: bool, extras: &HashMap<String, Record>) -> usize {
+fn binary_cut(
+    reply: &Reply,
+    query: &Query,
+    max: usize,
+    compress: bool,
+    extras: &HashMap<String, Record>,
+) -> usize {
     let (mut start, mut end) = (0, reply.answers.len() + 1);
     while end - start > 1 {
         let median = start + (end - start) / 2;
-        let mut cut = Reply { answers: reply.answers[..median].to_vec(), ..Reply::default() };
+        let mut cut = Reply {
+            answers: reply.answers[..median].to_vec(),
+            ..Reply::default()
+        };
         cut.additionals.clone_from(&reply.additionals);
         sync_extras(&mut cut, extras);
         let length = estimate(&cut, query, compress);
@@ -83,7 +113,9 @@ fn folded(name: &Name) -> String {
 fn first_by_name(records: &[Record]) -> HashMap<String, Record> {
     let mut first = HashMap::new();
     for record in records {
-        first.entry(folded(&record.name)).or_insert_with(|| record.clone());
+        first
+            .entry(folded(&record.name))
+            .or_insert_with(|| record.clone());
     }
     first
 }
@@ -96,12 +128,18 @@ fn sync_extras(reply: &mut Reply, extras: &HashMap<String, Record>) {
     reply.additionals.clear();
     let mut seen = HashSet::new();
     for answer in &reply.answers {
-        let RData::SRV(srv) = &answer.data else { continue };
+        let RData::SRV(srv) = &answer.data else {
+            continue;
+        };
         let mut target = folded(&srv.target);
         while seen.insert(target.clone()) {
-            let Some(extra) = extras.get(&target) else { break };
+            let Some(extra) = extras.get(&target) else {
+                break;
+            };
             reply.additionals.push(extra.clone());
-            let RData::CNAME(alias) = &extra.data else { break };
+            let RData::CNAME(alias) = &extra.data else {
+                break;
+            };
             target = folded(&alias.0);
         }
     }
@@ -111,7 +149,12 @@ fn sync_extras(reply: &mut Reply, extras: &HashMap<String, Record>) {
 fn estimate(reply: &Reply, query: &Query, compress: bool) -> usize {
     let mut known = compress.then(HashSet::new);
     let mut length = 12 + name_length(&query.name, 12, &mut known, true) + 4;
-    for record in reply.answers.iter().chain(&reply.authorities).chain(&reply.additionals) {
+    for record in reply
+        .answers
+        .iter()
+        .chain(&reply.authorities)
+        .chain(&reply.additionals)
+    {
         length += name_length(&record.name, length, &mut known, true) + 10;
         length += match &record.data {
             RData::A(_) => 4,
@@ -125,7 +168,12 @@ fn estimate(reply: &Reply, query: &Query, compress: bool) -> usize {
     length
 }
 
-fn name_length(name: &Name, at: usize, known: &mut Option<HashSet<String>>, may_point: bool) -> usize {
+fn name_length(
+    name: &Name,
+    at: usize,
+    known: &mut Option<HashSet<String>>,
+    may_point: bool,
+) -> usize {
     let text = name.to_ascii();
     let whole = if text == "." { 1 } else { text.len() + 1 };
     let Some(known) = known else { return whole };

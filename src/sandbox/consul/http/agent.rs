@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::agent::Refusal;
-use super::super::check_types::{CHECK_DEFINITION, CheckType, SERVICE_DEFINITION, ServiceDefinition};
+use super::super::check_types::{
+    CHECK_DEFINITION, CheckType, SERVICE_DEFINITION, ServiceDefinition,
+};
 use super::super::go::Shape;
 use super::super::records::{NodeService, Weights, is_valid_status};
 use super::super::world::{Agent, Link};
@@ -32,8 +34,13 @@ pub(super) fn about(call: &Call) -> Answer {
         let local = call.agent.local();
         (local.services.len(), local.checks.len())
     };
-    let coordinates = agent.datacenter.read(|store| store.coordinates().1.to_vec());
-    let coordinate = coordinates.into_iter().find(|(node, _)| *node == agent.node).map(|(_, found)| found);
+    let coordinates = agent
+        .datacenter
+        .read(|store| store.coordinates().1.to_vec());
+    let coordinate = coordinates
+        .into_iter()
+        .find(|(node, _)| *node == agent.node)
+        .map(|(_, found)| found);
     Ok(reply::json(&json!({
         "Config": {
             "Datacenter": agent.datacenter.name(), "NodeName": agent.node, "NodeID": agent.id,
@@ -67,7 +74,12 @@ fn member(agent: &Agent, link: Link) -> Value {
         ("vsn_min", "2"),
     ]);
     if agent.server {
-        tags.extend([("ft_fs", "1"), ("port", "8300"), ("raft_vsn", "3"), ("wan_join_port", "8302")]);
+        tags.extend([
+            ("ft_fs", "1"),
+            ("port", "8300"),
+            ("raft_vsn", "3"),
+            ("wan_join_port", "8302"),
+        ]);
     }
     json!({
         "Name": agent.node, "Addr": agent.address.to_string(), "Port": 8301, "Tags": tags,
@@ -85,21 +97,33 @@ pub(super) fn members(call: &Call) -> Answer {
         true => own.server && other.server,
         false => other.datacenter.name() == own.datacenter.name(),
     };
-    let members: Vec<Value> =
-        world.agents.iter().filter(shown).map(|other| member(other, world.link(&own.node, &other.node))).map(|mut member| {
-            if let (true, Some(name), Some(dc)) = (wan, member["Name"].as_str(), member["Tags"]["dc"].as_str()) {
+    let members: Vec<Value> = world
+        .agents
+        .iter()
+        .filter(shown)
+        .map(|other| member(other, world.link(&own.node, &other.node)))
+        .map(|mut member| {
+            if let (true, Some(name), Some(dc)) =
+                (wan, member["Name"].as_str(), member["Tags"]["dc"].as_str())
+            {
                 member["Name"] = Value::from(format!("{name}.{dc}"));
                 member["Port"] = Value::from(8302);
             }
             member
-        }).collect();
+        })
+        .collect();
     Ok(reply::json(&members))
 }
 
 fn agent_service(service: &NodeService) -> Value {
     let mut out = serde_json::to_value(service).unwrap_or_default();
     if let Value::Object(fields) = &mut out {
-        fields.retain(|name, _| !matches!(name.as_str(), "Proxy" | "Connect" | "CreateIndex" | "ModifyIndex"));
+        fields.retain(|name, _| {
+            !matches!(
+                name.as_str(),
+                "Proxy" | "Connect" | "CreateIndex" | "ModifyIndex"
+            )
+        });
     }
     let weights = service.weights.unwrap_or(Weights::ONE);
     out["Tags"] = json!(service.tags.as_deref().unwrap_or_default());
@@ -115,15 +139,28 @@ fn agent_service(service: &NodeService) -> Value {
 pub(super) fn services(call: &Call) -> Answer {
     query::no_filter(call)?;
     let local = call.agent.local();
-    let all: BTreeMap<&String, Value> = local.services.iter().map(|(id, held)| (id, agent_service(&held.service))).collect();
+    let all: BTreeMap<&String, Value> = local
+        .services
+        .iter()
+        .map(|(id, held)| (id, agent_service(&held.service)))
+        .collect();
     Ok(reply::json(&all))
 }
 
 /// `/v1/agent/service/:id`
 pub(super) fn service(call: &Call) -> Answer {
     let id = &call.tail;
-    let Some(mut found) = call.agent.local().services.get(id).map(|held| agent_service(&held.service)) else {
-        return Err(refuse(StatusCode::NOT_FOUND, format!("unknown service ID: {id}")));
+    let Some(mut found) = call
+        .agent
+        .local()
+        .services
+        .get(id)
+        .map(|held| agent_service(&held.service))
+    else {
+        return Err(refuse(
+            StatusCode::NOT_FOUND,
+            format!("unknown service ID: {id}"),
+        ));
     };
     let hash = content_hash(&found);
     found["ContentHash"] = Value::from(hash.clone());
@@ -137,21 +174,29 @@ pub(super) fn service(call: &Call) -> Answer {
 /// FNV-1a: equal content, equal hash; no client may expect more.
 fn content_hash(value: &Value) -> String {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:x}", value.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, fold))
+    format!(
+        "{:x}",
+        value.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, fold)
+    )
 }
 
 /// `/v1/agent/checks`
 pub(super) fn checks(call: &Call) -> Answer {
     query::no_filter(call)?;
     let local = call.agent.local();
-    let all: BTreeMap<&String, _> = local.checks.iter().map(|(id, held)| (id, &held.check)).collect();
+    let all: BTreeMap<&String, _> = local
+        .checks
+        .iter()
+        .map(|(id, held)| (id, &held.check))
+        .collect();
     Ok(reply::json(&all))
 }
 
 /// `PUT /v1/agent/service/register`
 pub(super) fn register_service(call: &Call) -> Answer {
     let definition: ServiceDefinition = call.decode(&SERVICE_DEFINITION)?;
-    let replace = call.has("replace-existing-checks") && matches!(call.get("replace-existing-checks"), "" | "true");
+    let replace = call.has("replace-existing-checks")
+        && matches!(call.get("replace-existing-checks"), "" | "true");
     done(call.agent.register_service(&definition, replace))
 }
 
@@ -167,7 +212,10 @@ pub(super) fn service_maintenance(call: &Call) -> Answer {
         return Err(refuse(StatusCode::BAD_REQUEST, "Missing service ID"));
     }
     let enable = enable(call)?;
-    done(call.agent.service_maintenance(&call.tail, enable, call.get("reason")))
+    done(
+        call.agent
+            .service_maintenance(&call.tail, enable, call.get("reason")),
+    )
 }
 
 /// `PUT /v1/agent/maintenance`
@@ -182,12 +230,20 @@ fn enable(call: &Call) -> Result<bool, Box<Response>> {
         return Err(refuse(StatusCode::BAD_REQUEST, "Missing value for enable"));
     }
     let raw = call.get("enable");
-    parse_bool(raw).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, format!("Invalid value for enable: {raw:?}")))
+    parse_bool(raw).ok_or_else(|| {
+        refuse(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid value for enable: {raw:?}"),
+        )
+    })
 }
 
 /// `PUT /v1/agent/check/pass|warn|fail/:id`
 pub(super) fn set_ttl(call: &Call, status: &str) -> Answer {
-    done(call.agent.update_ttl_check(&call.tail, status, call.get("note")))
+    done(
+        call.agent
+            .update_ttl_check(&call.tail, status, call.get("note")),
+    )
 }
 
 #[derive(Default, Deserialize)]
@@ -199,10 +255,19 @@ struct CheckUpdate {
 
 /// `PUT /v1/agent/check/update/:id`
 pub(super) fn update_ttl(call: &Call) -> Answer {
-    static SHAPE: Shape = Shape::Fields(&[("Status", "Status", Shape::Text), ("Output", "Output", Shape::Text)]);
+    static SHAPE: Shape = Shape::Fields(&[
+        ("Status", "Status", Shape::Text),
+        ("Output", "Output", Shape::Text),
+    ]);
     let update: CheckUpdate = call.decode(&SHAPE)?;
     if !is_valid_status(&update.status) {
-        return Err(refuse(StatusCode::BAD_REQUEST, format!("Invalid check status: '{}'", update.status)));
+        return Err(refuse(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid check status: '{}'", update.status),
+        ));
     }
-    done(call.agent.update_ttl_check(&call.tail, &update.status, &update.output))
+    done(
+        call.agent
+            .update_ttl_check(&call.tail, &update.status, &update.output),
+    )
 }

@@ -25,9 +25,21 @@ pub(super) struct Call {
 
 impl Call {
     /// `None` when the query string cannot be read.
-    pub fn new(agent: AgentRef, method: Method, uri: &Uri, tail: String, body: Bytes) -> Option<Self> {
+    pub fn new(
+        agent: AgentRef,
+        method: Method,
+        uri: &Uri,
+        tail: String,
+        body: Bytes,
+    ) -> Option<Self> {
         let AxumQuery(query) = AxumQuery::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
-        Some(Self { agent, method, tail, body, query })
+        Some(Self {
+            agent,
+            method,
+            tail,
+            body,
+            query,
+        })
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -36,16 +48,27 @@ impl Call {
 
     /// The first value of a parameter; empty when it is missing.
     pub fn get(&self, name: &str) -> &str {
-        self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     pub fn all(&self, name: &str) -> Vec<String> {
-        self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+        self.query
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// All parameters sorted by name, as Go writes them.
     pub fn encoded_query(&self) -> String {
-        let mut pairs: Vec<String> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut pairs: Vec<String> = self
+            .query
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         pairs.sort();
         pairs.join("&")
     }
@@ -62,12 +85,24 @@ impl Call {
     pub fn decode<T: DeserializeOwned>(&self, shape: &Shape) -> Result<T, Box<Response>> {
         let read = decode_body(&self.body, shape)
             .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
-        read.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("Request decode failed: {error}")))
+        read.map_err(|error| {
+            refuse(
+                StatusCode::BAD_REQUEST,
+                format!("Request decode failed: {error}"),
+            )
+        })
     }
 
     /// The body when it can be empty, else `default`.
-    pub fn decode_or<T: DeserializeOwned + Default>(&self, shape: &Shape) -> Result<T, Box<Response>> {
-        if self.body.is_empty() { Ok(T::default()) } else { self.decode(shape) }
+    pub fn decode_or<T: DeserializeOwned + Default>(
+        &self,
+        shape: &Shape,
+    ) -> Result<T, Box<Response>> {
+        if self.body.is_empty() {
+            Ok(T::default())
+        } else {
+            self.decode(shape)
+        }
     }
 
     /// Go's reading of a whole number, with its sentence as a 500.
@@ -101,7 +136,9 @@ pub(super) fn percent_decode(path: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let hex = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        let byte = hex.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let byte = hex
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         out.push(byte.unwrap_or(bytes[at]));
         at += if byte.is_some() { 3 } else { 1 };
     }

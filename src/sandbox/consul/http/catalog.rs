@@ -25,7 +25,11 @@ static DEFINITION: Shape = Shape::Fields(&[
     ("Interval", "Interval", Shape::Span),
     ("OutputMaxSize", "OutputMaxSize", Shape::Int),
     ("Timeout", "Timeout", Shape::Span),
-    ("DeregisterCriticalServiceAfter", "DeregisterCriticalServiceAfter", Shape::Span),
+    (
+        "DeregisterCriticalServiceAfter",
+        "DeregisterCriticalServiceAfter",
+        Shape::Span,
+    ),
     ("ScriptArgs", "ScriptArgs", Shape::Texts),
     ("DockerContainerID", "DockerContainerID", Shape::Text),
     ("Shell", "Shell", Shape::Text),
@@ -36,7 +40,11 @@ static DEFINITION: Shape = Shape::Fields(&[
     ("TTL", "TTL", Shape::Span),
     ("IntervalDuration", "IntervalDuration", Shape::Any),
     ("TimeoutDuration", "TimeoutDuration", Shape::Any),
-    ("DeregisterCriticalServiceAfterDuration", "DeregisterCriticalServiceAfterDuration", Shape::Any),
+    (
+        "DeregisterCriticalServiceAfterDuration",
+        "DeregisterCriticalServiceAfterDuration",
+        Shape::Any,
+    ),
 ]);
 
 static HEALTH_CHECK: Shape = Shape::Fields(&[
@@ -60,7 +68,11 @@ static REGISTER: Shape = Shape::Fields(&[
     ("ID", "ID", Shape::Text),
     ("Node", "Node", Shape::Text),
     ("Address", "Address", Shape::Text),
-    ("TaggedAddresses", "TaggedAddresses", Shape::MapOf(&Shape::Text)),
+    (
+        "TaggedAddresses",
+        "TaggedAddresses",
+        Shape::MapOf(&Shape::Text),
+    ),
     ("NodeMeta", "NodeMeta", Shape::MapOf(&Shape::Text)),
     ("Service", "Service", Shape::Same(&NODE_SERVICE)),
     ("Check", "Check", Shape::Same(&HEALTH_CHECK)),
@@ -100,14 +112,20 @@ impl Register {
         if self.node.is_empty() {
             return Err("Must provide node".into());
         }
-        if !self.id.is_empty() && (self.id.len() != 36 || uuid::Uuid::try_parse(&self.id).is_err()) {
+        if !self.id.is_empty() && (self.id.len() != 36 || uuid::Uuid::try_parse(&self.id).is_err())
+        {
             return Err("Bad node ID: uuid string is wrong length".into());
         }
         if self.address.is_empty() && !self.skip_node_update {
             return Err("Must provide address if SkipNodeUpdate is not set".into());
         }
         let service = self.service.map(checked_service).transpose()?;
-        let checks = self.checks.into_iter().chain(self.check).map(|check| complete_check(check, &self.node)).collect();
+        let checks = self
+            .checks
+            .into_iter()
+            .chain(self.check)
+            .map(|check| complete_check(check, &self.node))
+            .collect();
         let node = Node {
             id: self.id,
             node: self.node.clone(),
@@ -117,7 +135,12 @@ impl Register {
             meta: self.node_meta,
             ..Node::default()
         };
-        Ok(Registration { node, service, checks, skip_node_update: self.skip_node_update })
+        Ok(Registration {
+            node,
+            service,
+            checks,
+            skip_node_update: self.skip_node_update,
+        })
     }
 }
 
@@ -128,7 +151,11 @@ fn checked_service(mut service: NodeService) -> Result<NodeService, String> {
     if !service.id.is_empty() && service.service.is_empty() {
         return Err("Must provide service name with ID".into());
     }
-    if service.address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+    if service
+        .address
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.is_unspecified())
+    {
         return Err("Invalid service address".into());
     }
     Ok(service)
@@ -142,8 +169,17 @@ fn complete_check(mut check: HealthCheck, node: &str) -> HealthCheck {
         check.check_id.clone_from(&check.name);
     }
     if check.kind.is_empty() {
-        let has = |name: &str| check.definition.get(name).is_some_and(|value| value.as_str() != Some(""));
-        let every = check.definition.get("Interval").and_then(Value::as_i64).is_some_and(|nanos| nanos > 0);
+        let has = |name: &str| {
+            check
+                .definition
+                .get(name)
+                .is_some_and(|value| value.as_str() != Some(""))
+        };
+        let every = check
+            .definition
+            .get("Interval")
+            .and_then(Value::as_i64)
+            .is_some_and(|nanos| nanos > 0);
         check.kind = match () {
             () if has("HTTP") && every => "http",
             () if has("TTL") => "ttl",
@@ -163,11 +199,19 @@ fn complete_check(mut check: HealthCheck, node: &str) -> HealthCheck {
 /// `PUT /v1/catalog/register`
 pub(super) async fn register(call: &Call) -> Answer {
     let request: Register = call.decode(&REGISTER)?;
-    let datacenter = if request.datacenter.is_empty() { call.agent.datacenter.name().into() } else { request.datacenter.clone() };
+    let datacenter = if request.datacenter.is_empty() {
+        call.agent.datacenter.name().into()
+    } else {
+        request.datacenter.clone()
+    };
     let fail = |error| Box::new(reply::failed(&error));
     let route = call.agent.route(&datacenter).await.map_err(fail)?;
-    let registration = request.into_registration(datacenter).map_err(|text| fail(route.error(text)))?;
-    let done = route.datacenter.write(|store, now| store.register(registration, now));
+    let registration = request
+        .into_registration(datacenter)
+        .map_err(|text| fail(route.error(text)))?;
+    let done = route
+        .datacenter
+        .write(|store, now| store.register(registration, now));
     done.map_err(|error| fail(route.error(error)))?;
     Ok(reply::json(&true))
 }
@@ -186,12 +230,22 @@ struct Deregister {
 /// `PUT /v1/catalog/deregister`
 pub(super) async fn deregister(call: &Call) -> Answer {
     let request: Deregister = call.decode(&DEREGISTER)?;
-    let datacenter = if request.datacenter.is_empty() { call.agent.datacenter.name() } else { &request.datacenter };
-    let route = call.agent.route(datacenter).await.map_err(|error| Box::new(reply::failed(&error)))?;
+    let datacenter = if request.datacenter.is_empty() {
+        call.agent.datacenter.name()
+    } else {
+        &request.datacenter
+    };
+    let route = call
+        .agent
+        .route(datacenter)
+        .await
+        .map_err(|error| Box::new(reply::failed(&error)))?;
     if request.node.is_empty() {
         return Ok(reply::failed(&route.error("Must provide node")));
     }
-    route.datacenter.write(|store, now| store.deregister(&request.node, &request.service_id, &request.check_id, now));
+    route.datacenter.write(|store, now| {
+        store.deregister(&request.node, &request.service_id, &request.check_id, now)
+    });
     Ok(reply::json(&true))
 }
 
@@ -199,12 +253,20 @@ pub(super) async fn deregister(call: &Call) -> Answer {
 pub(super) async fn datacenters(call: &Call) -> Answer {
     query::options(call)?;
     let (agent, world) = (&call.agent, &call.agent.world);
-    agent.route(agent.datacenter.name()).await.map_err(|error| Box::new(reply::failed(&error)))?;
+    agent
+        .route(agent.datacenter.name())
+        .await
+        .map_err(|error| Box::new(reply::failed(&error)))?;
     let own = agent.datacenter.name();
     let mut names: Vec<&String> = world.datacenters.keys().collect();
-    let near = world.leader(own).map(|leader| leader.node.clone()).unwrap_or_default();
+    let near = world
+        .leader(own)
+        .map(|leader| leader.node.clone())
+        .unwrap_or_default();
     names.sort_by_key(|name| {
-        let link = world.leader(name).map_or(Link::Down, |leader| world.link(&near, &leader.node));
+        let link = world
+            .leader(name)
+            .map_or(Link::Down, |leader| world.link(&near, &leader.node));
         (name.as_str() != own, link, (*name).clone())
     });
     Ok(reply::json(&names))
@@ -221,7 +283,9 @@ pub(super) fn meta_filter(call: &Call) -> Vec<(String, String)> {
 
 /// True when a node's metadata has all of the pairs.
 pub(super) fn satisfies(node: &Node, wanted: &[(String, String)]) -> bool {
-    wanted.iter().all(|(key, value)| node.meta.as_ref().and_then(|meta| meta.get(key)) == Some(value))
+    wanted
+        .iter()
+        .all(|(key, value)| node.meta.as_ref().and_then(|meta| meta.get(key)) == Some(value))
 }
 
 /// `/v1/catalog/nodes`
@@ -247,7 +311,7 @@ fn service_node(found: &CheckServiceNode) -> Value {
         "TaggedAddresses": node.tagged_addresses, "NodeMeta": node.meta, "ServiceKind": service.kind,
         "ServiceID": service.id, "ServiceName": service.service, "ServiceTags": service.tags.as_deref().unwrap_or_default(),
         "ServiceAddress": service.address, "ServiceWeights": service.weights.unwrap_or(Weights::ONE),
-        "ServiceMeta": service.meta, "ServicePort": service.port, "ServiceEnableTagOverride": service.enable_tag_override,
+        "ServiceMeta": service.meta.clone().unwrap_or_default(), "ServicePort": service.port, "ServiceEnableTagOverride": service.enable_tag_override,
         "ServiceProxy": service.proxy, "ServiceConnect": service.connect,
         "CreateIndex": service.create_index, "ModifyIndex": service.modify_index,
     });
@@ -265,7 +329,11 @@ pub(super) async fn service(call: &Call) -> Answer {
     let (tags, wanted) = (call.all("tag"), meta_filter(call));
     query::discovery(call, |store| {
         let (index, found) = store.catalog_service_nodes(&call.tail, &tags);
-        let shown: Vec<Value> = found.iter().filter(|found| satisfies(&found.node, &wanted)).map(service_node).collect();
+        let shown: Vec<Value> = found
+            .iter()
+            .filter(|found| satisfies(&found.node, &wanted))
+            .map(service_node)
+            .collect();
         Ok((index, shown))
     })
     .await

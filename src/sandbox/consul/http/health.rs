@@ -19,7 +19,10 @@ pub(super) async fn service(call: &Call) -> Answer {
     };
     query::options(call)?;
     let Some(passing) = passing else {
-        return Err(refuse(StatusCode::BAD_REQUEST, "Invalid value for ?passing"));
+        return Err(refuse(
+            StatusCode::BAD_REQUEST,
+            "Invalid value for ?passing",
+        ));
     };
     query::discovery(call, |store| {
         let (index, mut found) = store.check_service_nodes(&call.tail, &tags);

@@ -30,7 +30,11 @@ fn failed(error: RpcError) -> Box<Response> {
 }
 
 fn meta(index: u64) -> QueryMeta {
-    QueryMeta { index, known_leader: true, consistency: None }
+    QueryMeta {
+        index,
+        known_leader: true,
+        consistency: None,
+    }
 }
 
 fn not_found(index: u64) -> Response {
@@ -52,10 +56,13 @@ async fn get(call: &Call, options: Options) -> Answer {
     })
     .await
     .map_err(failed)?;
-    let Some(first) = found.first() else { return Ok(not_found(index)) };
+    let Some(first) = found.first() else {
+        return Ok(not_found(index));
+    };
     if call.has("raw") && !recurse {
         let mut raw = Response::new(Body::from(first.value.clone()));
-        raw.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        raw.headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         return Ok(reply::with_meta(raw, meta(index)));
     }
     let shown: Vec<Value> = found.iter().map(|entry| entry.to_json(false)).collect();
@@ -63,7 +70,11 @@ async fn get(call: &Call, options: Options) -> Answer {
 }
 
 async fn keys(call: &Call, options: Options) -> Answer {
-    let separator = if call.has("separator") { call.get("separator") } else { call.get("seperator") };
+    let separator = if call.has("separator") {
+        call.get("separator")
+    } else {
+        call.get("seperator")
+    };
     let look = |store: &super::super::state::Store| Ok(store.kv_keys(&call.tail, separator));
     let (index, keys) = query::ask(call, options, look).await.map_err(failed)?;
     // The root is never missing.
@@ -82,7 +93,10 @@ fn need_key(call: &Call) -> Result<(), Box<Response>> {
 
 fn at_most_one(call: &Call, flags: &[&str]) -> Result<(), Box<Response>> {
     if flags.iter().filter(|flag| call.has(flag)).count() > 1 {
-        return Err(refuse(StatusCode::BAD_REQUEST, format!("Conflicting flags: {}", call.encoded_query())));
+        return Err(refuse(
+            StatusCode::BAD_REQUEST,
+            format!("Conflicting flags: {}", call.encoded_query()),
+        ));
     }
     Ok(())
 }
@@ -90,7 +104,10 @@ fn at_most_one(call: &Call, flags: &[&str]) -> Result<(), Box<Response>> {
 async fn put(call: &Call) -> Answer {
     need_key(call)?;
     at_most_one(call, &["cas", "acquire", "release"])?;
-    let mut entry = DirEntry { key: call.tail.clone(), ..DirEntry::default() };
+    let mut entry = DirEntry {
+        key: call.tail.clone(),
+        ..DirEntry::default()
+    };
     let mut op = KvOp::Set;
     if call.has("flags") {
         entry.flags = call.number("flags")?;
@@ -118,7 +135,10 @@ async fn put(call: &Call) -> Answer {
 
 async fn delete(call: &Call) -> Answer {
     at_most_one(call, &["recurse", "cas"])?;
-    let mut entry = DirEntry { key: call.tail.clone(), ..DirEntry::default() };
+    let mut entry = DirEntry {
+        key: call.tail.clone(),
+        ..DirEntry::default()
+    };
     let mut op = KvOp::Delete;
     if call.has("recurse") {
         op = KvOp::DeleteTree;
@@ -134,7 +154,9 @@ async fn delete(call: &Call) -> Answer {
 
 async fn apply(call: &Call, op: KvOp, entry: DirEntry) -> Answer {
     let route = call.agent.route(call.datacenter()).await.map_err(failed)?;
-    let done = route.datacenter.write(|store, now| store.apply_kv(op, entry, now));
+    let done = route
+        .datacenter
+        .write(|store, now| store.apply_kv(op, entry, now));
     let done = done.map_err(|error| failed(route.error(error)))?;
     Ok(reply::json(&done))
 }

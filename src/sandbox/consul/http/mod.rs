@@ -76,10 +76,22 @@ const ROUTES: &[(&str, &[Method], Endpoint)] = &[
     ("/v1/agent/maintenance", PUT, Endpoint::AgentMaintenance),
     ("/v1/agent/service/", GET, Endpoint::AgentService),
     ("/v1/agent/service/register", PUT, Endpoint::RegisterService),
-    ("/v1/agent/service/deregister/", PUT, Endpoint::DeregisterService),
-    ("/v1/agent/service/maintenance/", PUT, Endpoint::ServiceMaintenance),
+    (
+        "/v1/agent/service/deregister/",
+        PUT,
+        Endpoint::DeregisterService,
+    ),
+    (
+        "/v1/agent/service/maintenance/",
+        PUT,
+        Endpoint::ServiceMaintenance,
+    ),
     ("/v1/agent/check/register", PUT, Endpoint::RegisterCheck),
-    ("/v1/agent/check/deregister/", PUT, Endpoint::DeregisterCheck),
+    (
+        "/v1/agent/check/deregister/",
+        PUT,
+        Endpoint::DeregisterCheck,
+    ),
     ("/v1/agent/check/pass/", PUT, Endpoint::CheckPass),
     ("/v1/agent/check/warn/", PUT, Endpoint::CheckWarn),
     ("/v1/agent/check/fail/", PUT, Endpoint::CheckFail),
@@ -95,7 +107,11 @@ const ROUTES: &[(&str, &[Method], Endpoint)] = &[
     ("/v1/health/node/", GET, Endpoint::HealthNode),
     ("/v1/health/checks/", GET, Endpoint::HealthChecks),
     ("/v1/health/state/", GET, Endpoint::HealthState),
-    ("/v1/kv/", &[Method::GET, Method::PUT, Method::DELETE], Endpoint::Kv),
+    (
+        "/v1/kv/",
+        &[Method::GET, Method::PUT, Method::DELETE],
+        Endpoint::Kv,
+    ),
     ("/v1/session/create", PUT, Endpoint::SessionCreate),
     ("/v1/session/destroy/", PUT, Endpoint::SessionDestroy),
     ("/v1/session/renew/", PUT, Endpoint::SessionRenew),
@@ -106,7 +122,11 @@ const ROUTES: &[(&str, &[Method], Endpoint)] = &[
     ("/v1/status/leader", GET, Endpoint::StatusLeader),
     ("/v1/status/peers", GET, Endpoint::StatusPeers),
     ("/v1/coordinate/nodes", GET, Endpoint::CoordinateNodes),
-    ("/v1/coordinate/datacenters", GET, Endpoint::CoordinateDatacenters),
+    (
+        "/v1/coordinate/datacenters",
+        GET,
+        Endpoint::CoordinateDatacenters,
+    ),
 ];
 
 /// The API of one agent.
@@ -120,8 +140,12 @@ async fn serve(State(agent): State<AgentRef>, request: Request) -> Response {
     if path == "/" {
         return reply::text(StatusCode::OK, "Consul Agent");
     }
-    let matches = |pattern: &str| pattern == path || (pattern.ends_with('/') && path.starts_with(pattern));
-    let best = ROUTES.iter().filter(|(pattern, _, _)| matches(pattern)).max_by_key(|(pattern, _, _)| pattern.len());
+    let matches =
+        |pattern: &str| pattern == path || (pattern.ends_with('/') && path.starts_with(pattern));
+    let best = ROUTES
+        .iter()
+        .filter(|(pattern, _, _)| matches(pattern))
+        .max_by_key(|(pattern, _, _)| pattern.len());
     let Some((pattern, methods, endpoint)) = best else {
         return reply::text(StatusCode::NOT_FOUND, "");
     };
@@ -136,7 +160,9 @@ async fn serve(State(agent): State<AgentRef>, request: Request) -> Response {
     let Some(call) = Call::new(agent, parts.method, &parts.uri, tail, body) else {
         return reply::text(StatusCode::INTERNAL_SERVER_ERROR, "");
     };
-    dispatch(*endpoint, call).await.unwrap_or_else(|refused| *refused)
+    dispatch(*endpoint, call)
+        .await
+        .unwrap_or_else(|refused| *refused)
 }
 
 async fn dispatch(endpoint: Endpoint, call: Call) -> call::Answer {

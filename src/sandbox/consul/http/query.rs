@@ -58,13 +58,21 @@ pub(super) fn options(call: &Call) -> Result<Options, Box<Response>> {
             Err(_) => return bad("Invalid index".into()),
         },
     };
-    let wait = if wait.is_zero() { DEFAULT_WAIT } else { wait.min(MAX_WAIT) };
+    let wait = if wait.is_zero() {
+        DEFAULT_WAIT
+    } else {
+        wait.min(MAX_WAIT)
+    };
     let consistency = match (stale, consistent) {
         (true, _) => "stale",
         (_, true) => "consistent",
         _ => "leader",
     };
-    Ok(Options { min_index, wait, consistency })
+    Ok(Options {
+        min_index,
+        wait,
+        consistency,
+    })
 }
 
 /// `?filter=` is not known to the sandbox: a clear refusal instead of unfiltered data.
@@ -85,24 +93,30 @@ pub(super) async fn ask<T>(
     let route = call.agent.route(call.datacenter()).await?;
     let mut changes = route.datacenter.changes();
     let deadline = deadline(&call.agent, options.wait);
+    let mut over = false;
     loop {
+        // While a cut is not yet noticed, nothing comes back.
+        call.agent.settled(&route).await?;
         changes.borrow_and_update();
-        let (index, found) = route.datacenter.read(&look).map_err(|text| route.error(text))?;
+        let look_once = route.datacenter.read(&look);
+        let (index, found) = look_once.map_err(|text| route.error(text))?;
         let index = index.max(1);
-        if options.min_index == 0 || index > options.min_index {
+        if options.min_index == 0 || index > options.min_index || over {
             return Ok((index, found));
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return Ok((index, found)) },
-            () = sleep_until(deadline) => return Ok((index, found)),
-            () = call.agent.world.stop.cancelled() => return Ok((index, found)),
+            changed = changes.changed() => over = changed.is_err(),
+            () = sleep_until(deadline) => over = true,
+            () = call.agent.world.stop.cancelled() => over = true,
             () = call.agent.lost(&route) => return Err(RpcError::no_servers()),
         }
     }
 }
 
 fn deadline(agent: &AgentRef, wait: Duration) -> Instant {
-    let jitter = agent.datacenter.dice((wait / JITTER_FRACTION).as_nanos() as u64);
+    let jitter = agent
+        .datacenter
+        .dice((wait / JITTER_FRACTION).as_nanos() as u64);
     Instant::now() + wait + Duration::from_nanos(jitter)
 }
 
@@ -112,11 +126,16 @@ pub(super) async fn discovery<T: Serialize>(
     look: impl Fn(&Store) -> Result<(u64, T), String>,
 ) -> Result<Response, Box<Response>> {
     let options = options(call)?;
-    no_filter(call).map_err(|refused| Box::new(reply::with_meta(*refused, QueryMeta::default())))?;
+    no_filter(call)
+        .map_err(|refused| Box::new(reply::with_meta(*refused, QueryMeta::default())))?;
     Ok(match ask(call, options, look).await {
         Err(error) => reply::with_meta(reply::failed(&error), QueryMeta::default()),
         Ok((index, found)) => {
-            let meta = QueryMeta { index, known_leader: true, consistency: Some(options.consistency) };
+            let meta = QueryMeta {
+                index,
+                known_leader: true,
+                consistency: Some(options.consistency),
+            };
             reply::with_meta(reply::json(&found), meta)
         }
     })

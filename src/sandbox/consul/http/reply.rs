@@ -22,7 +22,10 @@ pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     if !text.is_empty() {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         *response.body_mut() = Body::from(text);
     }
     response
@@ -43,7 +46,10 @@ pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response 
         Ok(body) => {
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = status;
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
             response
         }
     }
@@ -57,9 +63,14 @@ pub(super) fn failed(error: &RpcError) -> Response {
 pub(super) fn not_this_method(method: &Method, allowed: &[Method]) -> Response {
     let mut response = match *method == Method::OPTIONS {
         true => empty(),
-        false => text(StatusCode::METHOD_NOT_ALLOWED, format!("method {method} not allowed")),
+        false => text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("method {method} not allowed"),
+        ),
     };
-    let names: Vec<&str> = std::iter::once("OPTIONS").chain(allowed.iter().map(Method::as_str)).collect();
+    let names: Vec<&str> = std::iter::once("OPTIONS")
+        .chain(allowed.iter().map(Method::as_str))
+        .collect();
     if let Ok(names) = HeaderValue::from_str(&names.join(",")) {
         response.headers_mut().insert(header::ALLOW, names);
     }
@@ -69,12 +80,24 @@ pub(super) fn not_this_method(method: &Method, allowed: &[Method]) -> Response {
 /// Adds the headers of a query.
 pub(super) fn with_meta(mut response: Response, meta: QueryMeta) -> Response {
     let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static("x-consul-index"), HeaderValue::from(meta.index.max(1)));
-    headers.insert(HeaderName::from_static("x-consul-lastcontact"), HeaderValue::from(0));
+    headers.insert(
+        HeaderName::from_static("x-consul-index"),
+        HeaderValue::from(meta.index.max(1)),
+    );
+    headers.insert(
+        HeaderName::from_static("x-consul-lastcontact"),
+        HeaderValue::from(0),
+    );
     let known = if meta.known_leader { "true" } else { "false" };
-    headers.insert(HeaderName::from_static("x-consul-knownleader"), HeaderValue::from_static(known));
+    headers.insert(
+        HeaderName::from_static("x-consul-knownleader"),
+        HeaderValue::from_static(known),
+    );
     if let Some(consistency) = meta.consistency {
-        headers.insert(HeaderName::from_static("x-consul-effective-consistency"), HeaderValue::from_static(consistency));
+        headers.insert(
+            HeaderName::from_static("x-consul-effective-consistency"),
+            HeaderValue::from_static(consistency),
+        );
     }
     response
 }

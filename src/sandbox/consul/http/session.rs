@@ -33,8 +33,17 @@ static SHAPE: Shape = Shape::Fields(&[
 /// The session a request asks for, with Consul's defaults.
 fn wanted(call: &Call) -> Result<Session, Box<axum::response::Response>> {
     let fields: Value = call.decode_or(&SHAPE)?;
-    let mut session: Session = serde_json::from_value(if fields.is_null() { json!({}) } else { fields.clone() })
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("Request decode failed: {error}")))?;
+    let mut session: Session = serde_json::from_value(if fields.is_null() {
+        json!({})
+    } else {
+        fields.clone()
+    })
+    .map_err(|error| {
+        refuse(
+            StatusCode::BAD_REQUEST,
+            format!("Request decode failed: {error}"),
+        )
+    })?;
     if session.node.is_empty() {
         session.node.clone_from(&call.agent.node);
     }
@@ -74,9 +83,9 @@ fn problem(session: &Session) -> Option<String> {
     }
     match go::parse_duration(&session.ttl) {
         Err(error) => Some(format!("Session TTL '{}' invalid: {error}", session.ttl)),
-        Ok(nanos) if nanos != 0 && !(TTL_MIN..=TTL_MAX).contains(&nanos) => {
-            Some(format!("Invalid Session TTL '{nanos}', must be between [10s=24h0m0s]"))
-        }
+        Ok(nanos) if nanos != 0 && !(TTL_MIN..=TTL_MAX).contains(&nanos) => Some(format!(
+            "Invalid Session TTL '{nanos}', must be between [10s=24h0m0s]"
+        )),
         Ok(_) => None,
     }
 }
@@ -84,7 +93,11 @@ fn problem(session: &Session) -> Option<String> {
 /// `PUT /v1/session/create`
 pub(super) async fn create(call: &Call) -> Answer {
     let mut session = wanted(call)?;
-    let route = call.agent.route(call.datacenter()).await.map_err(|error| Box::new(reply::failed(&error)))?;
+    let route = call
+        .agent
+        .route(call.datacenter())
+        .await
+        .map_err(|error| Box::new(reply::failed(&error)))?;
     if let Some(text) = problem(&session) {
         return Ok(reply::failed(&route.error(text)));
     }
@@ -107,8 +120,15 @@ fn need_id(call: &Call) -> Result<(), Box<axum::response::Response>> {
 /// `PUT /v1/session/destroy/:id`
 pub(super) async fn destroy(call: &Call) -> Answer {
     need_id(call)?;
-    let route = call.agent.route(call.datacenter()).await.map_err(|error| Box::new(reply::failed(&error)))?;
-    match route.datacenter.write(|store, now| store.destroy_session(&call.tail, now)) {
+    let route = call
+        .agent
+        .route(call.datacenter())
+        .await
+        .map_err(|error| Box::new(reply::failed(&error)))?;
+    match route
+        .datacenter
+        .write(|store, now| store.destroy_session(&call.tail, now))
+    {
         Ok(()) => Ok(reply::json(&true)),
         Err(error) => Ok(reply::failed(&route.error(error))),
     }
@@ -118,10 +138,17 @@ pub(super) async fn destroy(call: &Call) -> Answer {
 pub(super) async fn renew(call: &Call) -> Answer {
     query::options(call)?;
     need_id(call)?;
-    let route = call.agent.route(call.datacenter()).await.map_err(|error| Box::new(reply::failed(&error)))?;
+    let route = call
+        .agent
+        .route(call.datacenter())
+        .await
+        .map_err(|error| Box::new(reply::failed(&error)))?;
     Ok(match route.datacenter.renew_session(&call.tail) {
         Ok(Some(session)) => reply::json(&[session]),
-        Ok(None) => reply::text(StatusCode::NOT_FOUND, format!("Session id '{}' not found", call.tail)),
+        Ok(None) => reply::text(
+            StatusCode::NOT_FOUND,
+            format!("Session id '{}' not found", call.tail),
+        ),
         Err(error) => reply::failed(&route.error(error)),
     })
 }
@@ -130,7 +157,14 @@ async fn show(call: &Call, look: impl Fn(&Store) -> Result<(u64, Vec<Session>), 
     let options = query::options(call)?;
     Ok(match query::ask(call, options, look).await {
         Err(error) => reply::with_meta(reply::failed(&error), QueryMeta::default()),
-        Ok((index, found)) => reply::with_meta(reply::json(&found), QueryMeta { index, known_leader: true, consistency: None }),
+        Ok((index, found)) => reply::with_meta(
+            reply::json(&found),
+            QueryMeta {
+                index,
+                known_leader: true,
+                consistency: None,
+            },
+        ),
     })
 }
 
@@ -138,7 +172,9 @@ async fn show(call: &Call, look: impl Fn(&Store) -> Result<(u64, Vec<Session>), 
 pub(super) async fn info(call: &Call) -> Answer {
     need_id(call)?;
     show(call, |store| {
-        let found = store.session(&call.tail).map_err(|error| error.to_string())?;
+        let found = store
+            .session(&call.tail)
+            .map_err(|error| error.to_string())?;
         Ok((store.sessions().0, found.cloned().into_iter().collect()))
     })
     .await

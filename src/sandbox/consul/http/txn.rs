@@ -51,11 +51,20 @@ struct OpFields {
 }
 
 fn operations(call: &Call) -> Result<Vec<TxnOp>, Box<Response>> {
-    let bad = |error: String| refuse(StatusCode::BAD_REQUEST, format!("Failed to parse body: {error}"));
+    let bad = |error: String| {
+        refuse(
+            StatusCode::BAD_REQUEST,
+            format!("Failed to parse body: {error}"),
+        )
+    };
     let read = decode_body(&call.body, &OPS).map_err(bad)?;
-    let fields: Vec<OpFields> = serde_json::from_value(read).map_err(|error| bad(error.to_string()))?;
+    let fields: Vec<OpFields> =
+        serde_json::from_value(read).map_err(|error| bad(error.to_string()))?;
     if fields.len() > MAX_OPS {
-        let text = format!("Transaction contains too many operations ({} > {MAX_OPS})", fields.len());
+        let text = format!(
+            "Transaction contains too many operations ({} > {MAX_OPS})",
+            fields.len()
+        );
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let mut ops = Vec::new();
@@ -66,12 +75,26 @@ fn operations(call: &Call) -> Result<Vec<TxnOp>, Box<Response>> {
         };
         let value = base64::decode(&kv.value).map_err(bad)?;
         if value.len() > MAX_VALUE {
-            let text = format!("Value for key {:?} is too large ({} > {MAX_VALUE} bytes)", kv.key, value.len());
+            let text = format!(
+                "Value for key {:?} is too large ({} > {MAX_VALUE} bytes)",
+                kv.key,
+                value.len()
+            );
             return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, text));
         }
         let (flags, session, modify_index) = (kv.flags, kv.session, kv.index);
-        let entry = DirEntry { key: kv.key, value, flags, session, modify_index, ..DirEntry::default() };
-        ops.push(TxnOp { verb: kv.verb, entry });
+        let entry = DirEntry {
+            key: kv.key,
+            value,
+            flags,
+            session,
+            modify_index,
+            ..DirEntry::default()
+        };
+        ops.push(TxnOp {
+            verb: kv.verb,
+            entry,
+        });
     }
     Ok(ops)
 }
@@ -82,8 +105,14 @@ pub(super) async fn serve(call: &Call) -> Answer {
     if read_only {
         query::options(call)?;
     }
-    let route = call.agent.route(call.datacenter()).await.map_err(|error| Box::new(reply::failed(&error)))?;
-    let outcome = route.datacenter.write(|store, now| store.transaction(&ops, now));
+    let route = call
+        .agent
+        .route(call.datacenter())
+        .await
+        .map_err(|error| Box::new(reply::failed(&error)))?;
+    let outcome = route
+        .datacenter
+        .write(|store, now| store.transaction(&ops, now));
     let (status, results, errors) = match outcome {
         Ok(results) => (StatusCode::OK, Value::from(results), Value::Null),
         Err(errors) => (StatusCode::CONFLICT, Value::Null, Value::from(errors)),
@@ -101,7 +130,14 @@ pub(super) async fn serve(call: &Call) -> Answer {
     }
     let mut response = reply::json_with(status, &out);
     if read_only {
-        response = reply::with_meta(response, reply::QueryMeta { index: 0, known_leader: true, consistency: None });
+        response = reply::with_meta(
+            response,
+            reply::QueryMeta {
+                index: 0,
+                known_leader: true,
+                consistency: None,
+            },
+        );
         response.headers_mut().remove("x-consul-index");
     }
     Ok(response)
