@@ -30,8 +30,11 @@ fn cases() -> Vec<(&'static str, Case)> {
 async fn the_embedded_consul_answers_like_a_real_one() {
     let embedded = rig::embedded().await;
     let Some(real) = rig::real().await else {
+        for (_, case) in cases() {
+            case(&mut Script::new(&embedded)).await;
+        }
         println!(
-            "SKIPPED: no real consul 1.8.7 on PATH, and tests/setup has not been run: nothing to compare with"
+            "SKIPPED the comparison: no consul 1.8.7 on PATH nor unpacked by tests/setup; the embedded one ran alone"
         );
         return;
     };
