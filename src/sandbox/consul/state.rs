@@ -230,58 +230,48 @@ mod tests {
         }
     }
 
+    fn session(store: &mut Store, number: u128) -> String {
+        let id = uuid::Uuid::from_u128(number).to_string();
+        let (node, behavior) = ("n".into(), "release".into());
+        store
+            .create_session(Session {
+                id: id.clone(),
+                node,
+                behavior,
+                ..Session::default()
+            })
+            .unwrap();
+        id
+    }
+
+    fn lock(session: &str) -> DirEntry {
+        DirEntry {
+            session: session.into(),
+            ..entry("lock")
+        }
+    }
+
     #[test]
     fn a_fence_lets_only_the_holder_of_the_lock_write() {
         let (mut store, now) = (Store::new(), Instant::now());
         store
             .register(registration("web", 1, PASSING), now)
             .unwrap();
-        let [one, two] = [1, 2].map(|at| uuid::Uuid::from_u128(at).to_string());
-        for id in [&one, &two] {
-            let session = Session {
-                id: id.clone(),
-                node: "n".into(),
-                behavior: "release".into(),
-                ..Session::default()
-            };
-            store.create_session(session).unwrap();
-        }
-        assert_eq!(
-            store.apply_kv(
-                KvOp::Lock,
-                DirEntry {
-                    session: one.clone(),
-                    ..entry("lock")
-                },
-                now
-            ),
-            Ok(true)
-        );
-        assert_eq!(
-            store.apply_kv(
-                KvOp::Lock,
-                DirEntry {
-                    session: two.clone(),
-                    ..entry("lock")
-                },
-                now
-            ),
-            Ok(false)
-        );
+        let (one, two) = (session(&mut store, 1), session(&mut store, 2));
+        assert_eq!(store.apply_kv(KvOp::Lock, lock(&one), now), Ok(true));
+        assert_eq!(store.apply_kv(KvOp::Lock, lock(&two), now), Ok(false));
         let fenced = |session: &str| {
+            let value = session.as_bytes().to_vec();
             let check = TxnOp {
                 verb: "check-session".into(),
-                entry: DirEntry {
-                    session: session.into(),
-                    ..entry("lock")
-                },
+                entry: lock(session),
             };
             [
                 check,
                 TxnOp {
                     verb: "set".into(),
                     entry: DirEntry {
-                        value: session.into(),
+                        value,
                         ..entry("target")
                     },
                 },
@@ -289,10 +279,8 @@ mod tests {
         };
         assert!(store.transaction(&fenced(&two), now).is_err());
         assert!(store.transaction(&fenced(&one), now).is_ok());
-        assert_eq!(
-            store.kv_get("target").1.map(|entry| entry.value.clone()),
-            Some(one.into_bytes())
-        );
+        let written = store.kv_get("target").1.map(|entry| entry.value.clone());
+        assert_eq!(written, Some(one.into_bytes()));
     }
 
     #[test]
@@ -301,32 +289,14 @@ mod tests {
         store
             .register(registration("web", 1, PASSING), now)
             .unwrap();
-        let id = uuid::Uuid::from_u128(1).to_string();
-        let session = Session {
-            id: id.clone(),
-            node: "n".into(),
-            behavior: "release".into(),
-            ..Session::default()
-        };
-        store.create_session(session).unwrap();
-        store
-            .apply_kv(
-                KvOp::Lock,
-                DirEntry {
-                    session: id,
-                    ..entry("lock")
-                },
-                now,
-            )
-            .unwrap();
+        let id = session(&mut store, 1);
+        store.apply_kv(KvOp::Lock, lock(&id), now).unwrap();
         store.deregister("n", "", "", now);
         assert!(store.sessions().1.is_empty());
-        assert_eq!(
-            store
-                .kv_get("lock")
-                .1
-                .map(|entry| (entry.session.as_str(), entry.lock_index)),
-            Some(("", 1))
-        );
+        let left = store
+            .kv_get("lock")
+            .1
+            .map(|entry| (entry.session.as_str(), entry.lock_index));
+        assert_eq!(left, Some(("", 1)));
     }
 }
