@@ -12,6 +12,7 @@ use crate::target::Target;
 
 pub fn all() -> Vec<(&'static str, Case)> {
     let mut all = services();
+    all.extend(refusals());
     all.extend(maintenance());
     all.extend(ttl_checks());
     all.extend(probes());
@@ -66,6 +67,11 @@ fn services() -> Vec<(&'static str, Case)> {
             s.note(format!("the same again moves nothing: {}", before == after));
             s.do_put("a", "/v1/agent/service/deregister/change", "").await;
         }
+    }
+}
+
+fn refusals() -> Vec<(&'static str, Case)> {
+    cases! {
         "definitions that cannot be are refused in the same words" => |s| {
             for body in [
                 "", "{}", r#"{"Name":"w","Nope":1}"#, r#"{"Name":"w","Port":"1"}"#, r#"{"Name":"w","Address":"0.0.0.0"}"#,

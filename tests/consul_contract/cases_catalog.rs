@@ -10,6 +10,8 @@ const EXTERNAL: &str = r#"{"Node":"outside","Address":"10.9.9.9","NodeMeta":{"ex
 pub fn all() -> Vec<(&'static str, Case)> {
     let mut all = writes();
     all.extend(reads());
+    all.extend(filters());
+    all.extend(watchers());
     all
 }
 
@@ -92,6 +94,11 @@ fn reads() -> Vec<(&'static str, Case)> {
             s.get("b", "/v1/health/service/consul?dc=nowhere").await;
             s.put("a", "/v1/health/service/consul", "").await;
         }
+    }
+}
+
+fn filters() -> Vec<(&'static str, Case)> {
+    cases! {
         "consistency modes are named" => |s| {
             for mode in ["stale", "consistent", "cached"] {
                 let reply = s.look("a", &format!("/v1/catalog/services?{mode}")).await;
@@ -114,6 +121,11 @@ fn reads() -> Vec<(&'static str, Case)> {
                 s.do_put("a", &format!("/v1/agent/service/deregister/{id}"), "").await;
             }
         }
+    }
+}
+
+fn watchers() -> Vec<(&'static str, Case)> {
+    cases! {
         "a watcher of a service is woken by that service alone" => |s| {
             s.do_put("a", "/v1/agent/service/register", r#"{"Name":"seen","Check":{"TTL":"60s","Status":"passing"}}"#).await;
             s.do_put("a", "/v1/agent/service/register", r#"{"Name":"noise"}"#).await;
@@ -138,8 +150,10 @@ fn reads() -> Vec<(&'static str, Case)> {
             s.do_put("a", "/v1/agent/service/deregister/coming", "").await;
         }
         "coordinates have their form" => |s| {
-            let found = s.look("a", "/v1/coordinate/datacenters").await.json;
-            for datacenter in found.as_array().into_iter().flatten() {
+            let mut found = s.look("a", "/v1/coordinate/datacenters").await.json;
+            let all = found.as_array_mut().expect("a list");
+            all.sort_by_key(|datacenter| datacenter["Datacenter"].to_string());
+            for datacenter in all.iter() {
                 let first = &datacenter["Coordinates"][0];
                 let dimensions = first["Coord"]["Vec"].as_array().map_or(0, Vec::len);
                 s.note(format!("{} {} {} {} {dimensions} {}", datacenter["Datacenter"], datacenter["AreaID"], first["Node"], first["Segment"], first["Coord"]["Height"].is_number()));

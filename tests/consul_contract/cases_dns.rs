@@ -10,6 +10,7 @@ use crate::script::{Case, Script};
 
 pub fn all() -> Vec<(&'static str, Case)> {
     let mut all = services();
+    all.extend(oddities());
     all.extend(names());
     all
 }
@@ -83,6 +84,11 @@ fn services() -> Vec<(&'static str, Case)> {
             }
             deregister(s, "dnsd", 40).await;
         }
+    }
+}
+
+fn oddities() -> Vec<(&'static str, Case)> {
+    cases! {
         "many answers come in changing order" => |s| {
             register(s, "dnse", 8).await;
             let mut firsts = BTreeSet::new();

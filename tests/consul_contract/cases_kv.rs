@@ -11,6 +11,8 @@ const UNKNOWN: &str = "adf4238a-882b-9ddc-4a9d-5b6758e4159e";
 
 pub fn all() -> Vec<(&'static str, Case)> {
     let mut all = plain();
+    all.extend(refusals());
+    all.extend(indices());
     all.extend(locks());
     all.extend(transactions());
     all
@@ -68,6 +70,11 @@ fn plain() -> Vec<(&'static str, Case)> {
             s.note(format!("same index: {}", first == second));
             s.delete("a", "/v1/kv/same/k").await;
         }
+    }
+}
+
+fn refusals() -> Vec<(&'static str, Case)> {
+    cases! {
         "requests that make no sense are refused in the same words" => |s| {
             s.put("a", "/v1/kv/", "x").await;
             s.get("a", "/v1/kv/").await;
@@ -82,6 +89,11 @@ fn plain() -> Vec<(&'static str, Case)> {
             s.ask(Method::POST, "a", "/v1/kv/bad", "x").await;
             s.ask(Method::OPTIONS, "a", "/v1/kv/bad", "").await;
         }
+    }
+}
+
+fn indices() -> Vec<(&'static str, Case)> {
+    cases! {
         "a blocking query wakes on its key, and else waits its time" => |s| {
             s.do_put("a", "/v1/kv/block/k", "1").await;
             let index = s.look("a", "/v1/kv/block/k").await.index;

@@ -7,6 +7,13 @@ use crate::rig::until;
 use crate::script::Case;
 
 pub fn all() -> Vec<(&'static str, Case)> {
+    let mut all = lives();
+    all.extend(refusals());
+    all.extend(ends());
+    all
+}
+
+fn lives() -> Vec<(&'static str, Case)> {
     cases! {
         "a session is made, shown, renewed and destroyed" => |s| {
             let id = s.session("a", "one", r#"{"Name":"lead","TTL":"15s","LockDelay":"5s","Behavior":"delete"}"#).await;
@@ -33,6 +40,11 @@ pub fn all() -> Vec<(&'static str, Case)> {
                 s.put("a", &format!("/v1/session/destroy/{id}"), "").await;
             }
         }
+    }
+}
+
+fn refusals() -> Vec<(&'static str, Case)> {
+    cases! {
         "sessions that cannot be are refused in the same words" => |s| {
             for body in [
                 r#"{"TTL":"5s"}"#, r#"{"TTL":"25h"}"#, r#"{"TTL":"xx"}"#, r#"{"Behavior":"x"}"#, r#"{"Node":"nowhere"}"#,
@@ -56,6 +68,11 @@ pub fn all() -> Vec<(&'static str, Case)> {
             s.put("a", &format!("/v1/session/destroy/{id}?dc=provider"), "").await;
             s.get("p", &format!("/v1/session/info/{id}")).await;
         }
+    }
+}
+
+fn ends() -> Vec<(&'static str, Case)> {
+    cases! {
         "a critical check ends the session that watches it" => |s| {
             s.do_put("a", "/v1/agent/check/register", r#"{"ID":"watched","Name":"watched","TTL":"60s","Status":"passing"}"#).await;
             let id = s.session("a", "one", r#"{"NodeChecks":["watched"]}"#).await;

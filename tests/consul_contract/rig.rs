@@ -1,14 +1,15 @@
 //! Two estates of the same form: agents `a` (server, datacenter edge), `b` (its client), `p` (server, datacenter provider).
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use foreshadow::sandbox::consul::{AgentConfig, ConsulEstate, EstateConfig, Handle, Timing};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 const AGENTS: [(&str, &str, bool); 3] = [
     ("a", "edge", true),
@@ -68,6 +69,13 @@ impl Rig {
                     process.kill().expect("a can be killed");
                 }
             }
+        }
+    }
+
+    /// Cuts an agent of the embedded estate off, or lets it back.
+    pub fn set_cut(&self, agent: &str, cut: bool) {
+        if let Engine::Embedded(handle) = &self.engine {
+            handle.set_cut(agent, cut).expect("the agent is there");
         }
     }
 
@@ -157,6 +165,8 @@ pub async fn embedded() -> Rig {
     };
     let timing = Timing {
         failure_detection: Duration::from_millis(500),
+        check_reap: Duration::from_millis(200),
+        deregister_min: Duration::from_millis(500),
         ..Timing::default()
     };
     let agents = AGENTS.iter().enumerate().map(agent).collect();
@@ -212,55 +222,59 @@ fn command(program: &PathBuf) -> Command {
     Command::new(program)
 }
 
+fn arguments(at: usize, address: impl Fn(usize) -> IpAddr, data: &Path) -> Vec<String> {
+    let (node, datacenter, server) = AGENTS[at];
+    let mut arguments: Vec<String> = [
+        "agent",
+        "-node",
+        node,
+        "-datacenter",
+        datacenter,
+        "-retry-interval",
+        "1s",
+        "-hcl",
+        FAST_GOSSIP,
+    ]
+    .map(Into::into)
+    .to_vec();
+    arguments.push(format!("-bind={}", address(at)));
+    arguments.push(format!("-client={}", address(at)));
+    if server {
+        arguments.push("-dev".into());
+    } else {
+        arguments.push(format!("-data-dir={}", data.join(node).display()));
+        arguments.push(format!("-retry-join={}", address(0)));
+    }
+    if node == "p" {
+        arguments.push(format!("-retry-join-wan={}", address(0)));
+    }
+    arguments
+}
+
 /// `None` where there is no real Consul.
 pub async fn real() -> Option<Rig> {
     let program = find_real()?;
     let (octet, claimed) = claim();
     let address = |at: usize| IpAddr::from(Ipv4Addr::new(127, 0, octet, 1 + at as u8));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut processes = Vec::new();
-    for (at, (node, datacenter, server)) in AGENTS.iter().enumerate() {
-        let log =
-            std::fs::File::create(folder.path().join(format!("{node}.log"))).expect("a log file");
+    let (mut agents, mut processes) = (Vec::new(), Vec::new());
+    for (at, (node, _, _)) in AGENTS.iter().enumerate() {
+        let log = File::create(folder.path().join(format!("{node}.log"))).expect("a log file");
         let mut command = command(&program);
-        command.arg("agent").args([
-            "-node",
-            node,
-            "-datacenter",
-            datacenter,
-            "-retry-interval",
-            "1s",
-            "-hcl",
-            FAST_GOSSIP,
-        ]);
         command
-            .arg(format!("-bind={}", address(at)))
-            .arg(format!("-client={}", address(at)));
-        if *server {
-            command.arg("-dev");
-        } else {
-            command
-                .arg("-data-dir")
-                .arg(folder.path().join(node))
-                .arg(format!("-retry-join={}", address(0)));
-        }
-        if *node == "p" {
-            command.arg(format!("-retry-join-wan={}", address(0)));
-        }
+            .args(arguments(at, address, folder.path()))
+            .stdin(Stdio::null());
         command
             .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .stdin(Stdio::null());
+            .stderr(log);
         processes.push((*node, command.spawn().expect("the real consul starts")));
-    }
-    let agents = AGENTS.iter().enumerate().map(|(at, (node, _, _))| {
-        (
+        agents.push((
             *node,
             SocketAddr::new(address(at), 8500),
             SocketAddr::new(address(at), 8600),
-        )
-    });
-    let (agents, processes) = (agents.collect(), Mutex::new(Processes(processes)));
+        ));
+    }
+    let processes = Mutex::new(Processes(processes));
     let rig = Rig {
         client: client(),
         agents,
@@ -270,14 +284,8 @@ pub async fn real() -> Option<Rig> {
             _claim: claimed,
         },
     };
-    let settled = async {
-        while !rig.is_settled().await {
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(START_LIMIT, settled)
-        .await
-        .expect("the real estate is settled within a minute");
+    let settled = until(START_LIMIT, || rig.is_settled()).await;
+    assert!(settled, "the real estate is settled within {START_LIMIT:?}");
     Some(rig)
 }
 

@@ -120,9 +120,8 @@ impl<'r> Script<'r> {
             .iter()
             .any(|(name, value)| name == "content-type" && value == "application/json")
         {
-            true => {
-                serde_json::to_string_pretty(&normal(reply.json.clone())).expect("JSON is JSON")
-            }
+            true => serde_json::to_string_pretty(&normal(in_order(path, reply.json.clone())))
+                .expect("JSON is JSON"),
             false => reply.text.clone(),
         };
         let headers: Vec<String> = headers
@@ -215,6 +214,21 @@ fn without_index(name: &str, value: &str) -> String {
     }
 }
 
+/// Tags by service come in the order of a Go map, which is none.
+fn in_order(path: &str, mut value: Value) -> Value {
+    if path.starts_with("/v1/catalog/services") {
+        for tags in value
+            .as_object_mut()
+            .into_iter()
+            .flat_map(|map| map.values_mut())
+            .filter_map(Value::as_array_mut)
+        {
+            tags.sort_by_key(ToString::to_string);
+        }
+    }
+    value
+}
+
 /// JSON without what differs by nature: indices become their relation, node IDs a word.
 fn normal(value: Value) -> Value {
     match value {
@@ -223,7 +237,10 @@ fn normal(value: Value) -> Value {
                 map.get("CreateIndex").and_then(Value::as_u64),
                 map.get("ModifyIndex").and_then(Value::as_u64),
             );
+            // Whether a node was first written by its agent or by gossip is a race in a real Consul.
+            let is_node = map.contains_key("Datacenter") && !map.contains_key("ServiceID");
             let relation = match indices {
+                _ if is_node => "<index>",
                 (Some(created), Some(modified)) if created == modified => "as created",
                 (Some(_), Some(_)) => "modified since",
                 _ => "",

@@ -309,7 +309,8 @@ impl Handle {
         self.world.agents.iter().map(of).collect()
     }
 
-    /// Cuts an agent off from all others, or lets it back. A client agent then has no servers; a server stays with its own clients' errors.
+    /// Cuts an agent off from all others, or lets it back. A client agent then has no servers; a cut server
+    /// still answers at its own address. Both are noticed after [`Timing`]'s delays, on the runtime that this is called in.
     ///
     /// # Errors
     /// An agent that is not there.

@@ -157,7 +157,10 @@ impl Store {
         if self.kv.len() == before {
             return;
         }
-        if !prefix.is_empty() {
+        if prefix.is_empty() {
+            // Older tombstones would take a tree's index back; without any, the table's counts.
+            self.tombstones.clear();
+        } else {
             self.tombstones.insert(prefix.into(), index);
             self.tables.tombstones = index;
         }

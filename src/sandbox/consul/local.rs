@@ -159,8 +159,10 @@ impl Agent {
         }
         let service = (alive && self.server).then(consul_service);
         let checks = vec![HealthCheck::serf(&self.node, alive)];
+        // Gossip knows no more of a node than this; the agent itself adds the rest.
         let node = Node {
-            id: self.id.clone(),
+            tagged_addresses: None,
+            meta: None,
             ..self.as_node()
         };
         let registration = Registration {

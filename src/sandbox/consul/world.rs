@@ -246,7 +246,7 @@ impl AgentRef {
     }
 
     /// Waits until every hop is up, or one is known to be down.
-    async fn settled(&self, route: &Route) -> Result<(), RpcError> {
+    pub(super) async fn settled(&self, route: &Route) -> Result<(), RpcError> {
         let mut links = self.world.links.subscribe();
         loop {
             links.borrow_and_update();

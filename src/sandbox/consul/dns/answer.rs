@@ -188,6 +188,9 @@ impl Asked<'_> {
     }
 
     fn address(&self, label: &str) -> Reply {
+        if !matches!(label.len() / 2, 4 | 16) {
+            return Reply::default();
+        }
         let Some(address) = records::parse_address_label(label) else {
             return Reply::no_such_name();
         };

@@ -16,7 +16,7 @@ const TTL: u32 = 0;
 /// True for names under `consul.`
 pub(super) fn is_ours(name: &Name) -> bool {
     name.iter()
-        .last()
+        .next_back()
         .is_some_and(|label| label.eq_ignore_ascii_case(DOMAIN.as_bytes()))
 }
 

@@ -311,7 +311,7 @@ fn service_node(found: &CheckServiceNode) -> Value {
         "TaggedAddresses": node.tagged_addresses, "NodeMeta": node.meta, "ServiceKind": service.kind,
         "ServiceID": service.id, "ServiceName": service.service, "ServiceTags": service.tags.as_deref().unwrap_or_default(),
         "ServiceAddress": service.address, "ServiceWeights": service.weights.unwrap_or(Weights::ONE),
-        "ServiceMeta": service.meta, "ServicePort": service.port, "ServiceEnableTagOverride": service.enable_tag_override,
+        "ServiceMeta": service.meta.clone().unwrap_or_default(), "ServicePort": service.port, "ServiceEnableTagOverride": service.enable_tag_override,
         "ServiceProxy": service.proxy, "ServiceConnect": service.connect,
         "CreateIndex": service.create_index, "ModifyIndex": service.modify_index,
     });

@@ -93,20 +93,21 @@ pub(super) async fn ask<T>(
     let route = call.agent.route(call.datacenter()).await?;
     let mut changes = route.datacenter.changes();
     let deadline = deadline(&call.agent, options.wait);
+    let mut over = false;
     loop {
+        // While a cut is not yet noticed, nothing comes back.
+        call.agent.settled(&route).await?;
         changes.borrow_and_update();
-        let (index, found) = route
-            .datacenter
-            .read(&look)
-            .map_err(|text| route.error(text))?;
+        let look_once = route.datacenter.read(&look);
+        let (index, found) = look_once.map_err(|text| route.error(text))?;
         let index = index.max(1);
-        if options.min_index == 0 || index > options.min_index {
+        if options.min_index == 0 || index > options.min_index || over {
             return Ok((index, found));
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return Ok((index, found)) },
-            () = sleep_until(deadline) => return Ok((index, found)),
-            () = call.agent.world.stop.cancelled() => return Ok((index, found)),
+            changed = changes.changed() => over = changed.is_err(),
+            () = sleep_until(deadline) => over = true,
+            () = call.agent.world.stop.cancelled() => over = true,
             () = call.agent.lost(&route) => return Err(RpcError::no_servers()),
         }
     }
