@@ -24,7 +24,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let rest = Rect { y, height: area.bottom().saturating_sub(y), ..area };
     let shown = rows::portions(state);
     let each = if area.width >= 150 { 1 } else { 2 };
-    let gap = u16::from(each == 2 && usize::from(rest.height) > shown.len() * 3 + 10);
+    let gap = u16::from(usize::from(rest.height) > shown.len() * usize::from(each + 1) + 10);
     let wanted = (shown.len() as u16).saturating_mul(each + gap).saturating_add(1);
     let (list, below) = match rest.height.saturating_sub(wanted) {
         spare if spare >= 4 => (wanted, spare),
@@ -225,7 +225,9 @@ fn sentence(state: &State, pen: &mut Pen, mut x: u16, y: u16, right: u16, p: &Po
         x = pen.text(x, y, right.saturating_sub(x), " needs you ", style) + 1;
     }
     let tone = if p.health == Health::Good { tone } else { Tone::Plain };
-    pen.line(x, y, right.saturating_sub(x), &[piece(p.sentence.as_str(), tone)]);
+    let stuck = state.view.steps.iter().find(|s| s.portion.as_ref() == Some(&p.id) && s.state.starts_with("stuck"));
+    let stuck = stuck.map_or(String::new(), |s| format!("; {} is {}", s.verb, s.state));
+    pen.line(x, y, right.saturating_sub(x), &[piece(p.sentence.as_str(), tone), piece(stuck, Tone::Warn)]);
 }
 
 fn standbys(p: &PortionView) -> Vec<Piece<'static>> {
