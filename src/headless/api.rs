@@ -22,7 +22,8 @@ const LARGEST: usize = 16 * 1024;
 /// A view older than so many cycles is not ready.
 const CYCLES: i64 = 3;
 
-const PATHS: &str = "GET /v1/view, GET /v1/plan, GET /v1/portions/{id}, POST /v1/command, GET /live, GET /ready";
+const PATHS: &str =
+    "GET /v1/view, GET /v1/plan, GET /v1/portions/{id}, POST /v1/command, GET /live, GET /ready";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -67,7 +68,11 @@ pub async fn bind(at: SocketAddr) -> Result<TcpListener, ApiError> {
 ///
 /// # Errors
 /// `Serve` when the listener fails.
-pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) -> Result<(), ApiError> {
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    cancel: CancellationToken,
+) -> Result<(), ApiError> {
     axum::serve(listener, router(api))
         .with_graceful_shutdown(cancel.cancelled_owned())
         .await
@@ -82,9 +87,17 @@ pub fn router(api: Api) -> Router {
         .route("/v1/command", post(command))
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
-        .fallback(|| async { told(StatusCode::NOT_FOUND, format!("no such path; there are {PATHS}")) })
+        .fallback(|| async {
+            told(
+                StatusCode::NOT_FOUND,
+                format!("no such path; there are {PATHS}"),
+            )
+        })
         .method_not_allowed_fallback(|| async {
-            told(StatusCode::METHOD_NOT_ALLOWED, format!("not with this method; there are {PATHS}"))
+            told(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("not with this method; there are {PATHS}"),
+            )
         })
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(api)
@@ -122,7 +135,9 @@ impl Api {
         let Some(token) = &self.act_token else {
             return Some("commands are refused: this foreshadow was started without an act token");
         };
-        let given = headers.get(header::AUTHORIZATION).and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
         match given {
             None => Some("commands need the act token, as `Authorization: Bearer TOKEN`"),
             Some(given) if !same(given, token.expose_secret().as_bytes()) => {
@@ -135,7 +150,10 @@ impl Api {
 
 /// Compares in a time that depends on lengths alone; an empty token fits nothing.
 fn same(given: &[u8], wanted: &[u8]) -> bool {
-    let differs = given.iter().zip(wanted).fold(0, |d, (a, b)| d | std::hint::black_box(a ^ b));
+    let differs = given
+        .iter()
+        .zip(wanted)
+        .fold(0, |d, (a, b)| d | std::hint::black_box(a ^ b));
     differs == 0 && given.len() == wanted.len() && !wanted.is_empty()
 }
 
@@ -161,9 +179,21 @@ async fn portion(State(api): State<Api>, Path(id): Path<String>) -> Response {
     if let Some(portion) = view.portions.iter().find(|p| p.id.as_str() == id) {
         return Json(portion).into_response();
     }
-    let known: Vec<&str> = view.portions.iter().take(20).map(|p| p.id.as_str()).collect();
-    let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
-    told(StatusCode::NOT_FOUND, format!("no portion is called `{id}`; known are {known}"))
+    let known: Vec<&str> = view
+        .portions
+        .iter()
+        .take(20)
+        .map(|p| p.id.as_str())
+        .collect();
+    let known = if known.is_empty() {
+        "none yet".into()
+    } else {
+        known.join(", ")
+    };
+    told(
+        StatusCode::NOT_FOUND,
+        format!("no portion is called `{id}`; known are {known}"),
+    )
 }
 
 async fn ready(State(api): State<Api>) -> Response {
@@ -181,16 +211,24 @@ async fn command(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Res
         Ok(command) => command,
         Err(e) => {
             let like = r#"{"command":"hold","on":true}, {"command":"abort"}, {"command":"switch","portion":"web","to":"provider-a"}"#;
-            return told(StatusCode::BAD_REQUEST, format!("this is no command: {e}; commands look like {like}"));
+            return told(
+                StatusCode::BAD_REQUEST,
+                format!("this is no command: {e}; commands look like {like}"),
+            );
         }
     };
     match api.commands.try_send(command) {
-        Ok(()) => told(StatusCode::ACCEPTED, "accepted: planner and guard decide in the next cycle; see /v1/plan"),
-        Err(mpsc::error::TrySendError::Full(_)) => {
-            told(StatusCode::SERVICE_UNAVAILABLE, "the engine has commands waiting; try again in a moment")
-        }
-        Err(mpsc::error::TrySendError::Closed(_)) => {
-            told(StatusCode::SERVICE_UNAVAILABLE, "the engine has stopped; nothing will be done")
-        }
+        Ok(()) => told(
+            StatusCode::ACCEPTED,
+            "accepted: planner and guard decide in the next cycle; see /v1/plan",
+        ),
+        Err(mpsc::error::TrySendError::Full(_)) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the engine has commands waiting; try again in a moment",
+        ),
+        Err(mpsc::error::TrySendError::Closed(_)) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the engine has stopped; nothing will be done",
+        ),
     }
 }

@@ -57,7 +57,10 @@ fn lines_that_were_missed_are_admitted() {
     let mut follower = Follower::default();
     follower.fresh(&view(1..=2));
     let events = follower.fresh(&view(6..=6));
-    assert_eq!(texts(&events)[0], "3 lines were missed: they came faster than they were read");
+    assert_eq!(
+        texts(&events)[0],
+        "3 lines were missed: they came faster than they were read"
+    );
     assert_eq!(texts(&events)[1], "line 6");
 }
 
@@ -73,7 +76,9 @@ async fn the_stream_ends_with_the_engine_and_the_summary_is_the_last_line() {
     let (send, receive) = watch::channel(Arc::new(view(1..=2)));
     drop(send);
     let mut out = Vec::new();
-    stream(receive, &mut out, CancellationToken::new()).await.unwrap();
+    stream(receive, &mut out, CancellationToken::new())
+        .await
+        .unwrap();
     write_summary(&mut out, serde_json::json!({"requests": 9})).unwrap();
     let text = String::from_utf8(out).unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -111,7 +116,13 @@ async fn served(token: Option<&str>, now: i64) -> Served {
 }
 
 /// Status and body.
-async fn ask(served: &Served, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+async fn ask(
+    served: &Served,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (u16, String) {
     let auth = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{auth}Content-Length: {}\r\n\r\n{body}",
@@ -141,7 +152,10 @@ async fn readers_get_the_view_and_the_plan() {
 async fn what_is_not_there_is_answered_with_what_is() {
     let served = served(None, 1_000_500).await;
     let (status, body) = ask(&served, "GET", "/v1/portions/wbe", None, "").await;
-    assert_eq!((status, body.as_str()), (404, "no portion is called `wbe`; known are none yet\n"));
+    assert_eq!(
+        (status, body.as_str()),
+        (404, "no portion is called `wbe`; known are none yet\n")
+    );
     let (status, body) = ask(&served, "GET", "/v2", None, "").await;
     assert_eq!(status, 404);
     assert!(body.contains("GET /v1/view"), "{body}");
@@ -150,29 +164,63 @@ async fn what_is_not_there_is_answered_with_what_is() {
 
 #[tokio::test]
 async fn a_view_older_than_three_cycles_is_not_ready_yet_alive() {
-    assert_eq!(ask(&served(None, 1_003_000).await, "GET", "/ready", None, "").await.0, 200);
+    assert_eq!(
+        ask(&served(None, 1_003_000).await, "GET", "/ready", None, "")
+            .await
+            .0,
+        200
+    );
     let old = served(None, 1_003_001).await;
     let (status, body) = ask(&old, "GET", "/ready", None, "").await;
     assert_eq!(status, 503);
-    assert!(body.starts_with("not ready: the view is 3.0 s old"), "{body}");
-    assert_eq!(ask(&old, "GET", "/live", None, "").await, (200, "live\n".into()));
+    assert!(
+        body.starts_with("not ready: the view is 3.0 s old"),
+        "{body}"
+    );
+    assert_eq!(
+        ask(&old, "GET", "/live", None, "").await,
+        (200, "live\n".into())
+    );
 }
 
 #[tokio::test]
 async fn only_the_act_token_commands() {
     let abort = r#"{"command":"abort"}"#;
     let closed = served(None, 0).await;
-    assert_eq!(ask(&closed, "POST", "/v1/command", Some(""), abort).await.0, 403);
+    assert_eq!(
+        ask(&closed, "POST", "/v1/command", Some(""), abort).await.0,
+        403
+    );
     let mut open = served(Some("sesame"), 0).await;
-    for wrong in [None, Some(""), Some("sesam"), Some("sesame2"), Some("Sesame")] {
-        assert_eq!(ask(&open, "POST", "/v1/command", wrong, abort).await.0, 403, "{wrong:?}");
+    for wrong in [
+        None,
+        Some(""),
+        Some("sesam"),
+        Some("sesame2"),
+        Some("Sesame"),
+    ] {
+        assert_eq!(
+            ask(&open, "POST", "/v1/command", wrong, abort).await.0,
+            403,
+            "{wrong:?}"
+        );
     }
     assert!(open.asked.try_recv().is_err());
     let (status, body) = ask(&open, "POST", "/v1/command", Some("sesame"), "{}").await;
     assert_eq!(status, 400);
     assert!(body.contains(r#"{"command":"abort"}"#), "{body}");
-    assert_eq!(ask(&open, "POST", "/v1/command", Some("sesame"), abort).await.0, 202);
-    assert_eq!(ask(&open, "POST", "/v1/command", Some("sesame"), abort).await.0, 503);
+    assert_eq!(
+        ask(&open, "POST", "/v1/command", Some("sesame"), abort)
+            .await
+            .0,
+        202
+    );
+    assert_eq!(
+        ask(&open, "POST", "/v1/command", Some("sesame"), abort)
+            .await
+            .0,
+        503
+    );
     assert_eq!(open.asked.try_recv(), Ok(Command::Abort));
     drop(open.cancel);
 }

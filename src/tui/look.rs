@@ -138,7 +138,10 @@ impl Look {
 
     /// The state of a shadow.
     pub fn shadow(self, shadow: &ShadowView) -> (&'static str, Tone) {
-        let failed = shadow.verdict.as_ref().is_some_and(|v| v.starts_with("fail"));
+        let failed = shadow
+            .verdict
+            .as_ref()
+            .is_some_and(|v| v.starts_with("fail"));
         match shadow.state.as_str() {
             "measuring" => (self.pick("◐", "%"), Tone::Moving),
             "starting" => (self.pick("◌", "-"), Tone::Watch),

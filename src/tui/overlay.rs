@@ -146,7 +146,9 @@ fn palette(
                 }
                 Some(Found::Key(b)) => act(state, b.act, effects),
                 Some(Found::Portion(id)) => open_portion(state, id.clone()),
-                None => state.notice = Some(format!("nothing is called `{text}`; ? lists the words")),
+                None => {
+                    state.notice = Some(format!("nothing is called `{text}`; ? lists the words"))
+                }
             }
             return;
         }
@@ -163,16 +165,19 @@ fn palette(
 
 fn pick(key: KeyEvent, title: String, options: Vec<(String, Command)>, at: usize) -> Overlay {
     let at = match key.code {
-        KeyCode::Char('j') | KeyCode::Down | KeyCode::Tab => (at + 1).min(options.len().saturating_sub(1)),
+        KeyCode::Char('j') | KeyCode::Down | KeyCode::Tab => {
+            (at + 1).min(options.len().saturating_sub(1))
+        }
         KeyCode::Char('k') | KeyCode::Up | KeyCode::BackTab => at.saturating_sub(1),
         KeyCode::Esc | KeyCode::Char('q') => return Overlay::None,
         KeyCode::Enter => {
-            return options.into_iter().nth(at).map_or(Overlay::None, |(_, command)| {
-                Overlay::Confirm {
+            return options
+                .into_iter()
+                .nth(at)
+                .map_or(Overlay::None, |(_, command)| Overlay::Confirm {
                     command,
                     yes: false,
-                }
-            });
+                });
         }
         _ => at,
     };
@@ -187,7 +192,10 @@ fn confirm(
     effects: &mut Vec<Effect>,
 ) -> Overlay {
     match key.code {
-        KeyCode::Char('h') | KeyCode::Left => Overlay::Confirm { command, yes: false },
+        KeyCode::Char('h') | KeyCode::Left => Overlay::Confirm {
+            command,
+            yes: false,
+        },
         KeyCode::Char('l') | KeyCode::Right => Overlay::Confirm { command, yes: true },
         KeyCode::Tab | KeyCode::BackTab => Overlay::Confirm { command, yes: !yes },
         KeyCode::Esc | KeyCode::Char('n' | 'q') => Overlay::None,

@@ -7,7 +7,10 @@ use crate::model::{PortionId, Site};
 /// Identities of the rows of the screen that is shown, filtered, in order.
 pub fn rows(state: &State) -> Vec<String> {
     match state.screen() {
-        Screen::Overview => portions(state).into_iter().map(|p| p.id.0.clone()).collect(),
+        Screen::Overview => portions(state)
+            .into_iter()
+            .map(|p| p.id.0.clone())
+            .collect(),
         Screen::Portion => state.shown_portion().map_or_else(Vec::new, |p| {
             p.instances.iter().map(|i| i.alloc.0.clone()).collect()
         }),
@@ -92,7 +95,11 @@ pub fn log(state: &State) -> Vec<&LogLine> {
         let cause = l.cause.map(|c| format!("{c:?}")).unwrap_or_default();
         format!("{:?} {cause} {portion} {}", l.kind, l.text)
     };
-    state.log.iter().filter(|l| state.passes(&text(l))).collect()
+    state
+        .log
+        .iter()
+        .filter(|l| state.passes(&text(l)))
+        .collect()
 }
 
 /// The portion that the row under the cursor is about, on any screen.

@@ -92,7 +92,11 @@ async fn turn(
 }
 
 /// What a tick brings: a new view, a second more of silence, or nothing.
-fn next(views: &mut watch::Receiver<Arc<View>>, quiet: &mut Span, alive: &mut bool) -> Option<Event> {
+fn next(
+    views: &mut watch::Receiver<Arc<View>>,
+    quiet: &mut Span,
+    alive: &mut bool,
+) -> Option<Event> {
     if *alive {
         match views.has_changed() {
             Ok(true) => {
@@ -138,7 +142,12 @@ impl Restore {
         }));
         terminal::enable_raw_mode().map_err(told("read keys one by one"))?;
         let guard = Restore;
-        execute!(io::stdout(), terminal::EnterAlternateScreen, EnableBracketedPaste, crossterm::cursor::Hide)?;
+        execute!(
+            io::stdout(),
+            terminal::EnterAlternateScreen,
+            EnableBracketedPaste,
+            crossterm::cursor::Hide
+        )?;
         Ok(guard)
     }
 }
@@ -152,7 +161,13 @@ impl Drop for Restore {
 /// Best effort: on the way out there is nobody left to tell.
 fn put_back() {
     let mut out = io::stdout();
-    let _ = execute!(out, EndSynchronizedUpdate, DisableBracketedPaste, terminal::LeaveAlternateScreen, crossterm::cursor::Show);
+    let _ = execute!(
+        out,
+        EndSynchronizedUpdate,
+        DisableBracketedPaste,
+        terminal::LeaveAlternateScreen,
+        crossterm::cursor::Show
+    );
     let _ = terminal::disable_raw_mode();
     let _ = out.flush();
 }

@@ -10,7 +10,8 @@ pub const NOW: Moment = Moment(1_780_000_000_000 - 1_780_000_000_000 % 86_400_00
 fn load(s: i64, scale: f64) -> f64 {
     let s = s - (scale as i64 * 7) % 13;
     let surge = |at: f64, wide: f64| 1.0 / (1.0 + (-(s as f64 - at) / wide).exp());
-    let day = 0.3 + 0.12 * (s as f64 / 23.0).sin() + 0.55 * surge(-14.0, 6.0) - 0.4 * surge(24.0, 4.0);
+    let day =
+        0.3 + 0.12 * (s as f64 / 23.0).sin() + 0.55 * surge(-14.0, 6.0) - 0.4 * surge(24.0, 4.0);
     let noise = ((s * 7919).rem_euclid(13) as f64 - 6.0) / 6.0;
     (scale * day + noise * scale * 0.025).max(0.0)
 }
@@ -19,7 +20,11 @@ fn past(scale: f64, late_from: i64) -> Vec<PastPoint> {
     let point = |s: i64| {
         let rate = load(s, scale);
         let mid = load(s - 1, scale) * if s.rem_euclid(40) < 6 { 0.86 } else { 1.01 };
-        let late = if s >= late_from { 260.0 + 18.0 * (s - late_from) as f64 } else { 0.0 };
+        let late = if s >= late_from {
+            260.0 + 18.0 * (s - late_from) as f64
+        } else {
+            0.0
+        };
         PastPoint {
             at: NOW + Span::secs(s),
             rate,
@@ -37,16 +42,35 @@ fn band(scale: f64) -> Vec<BandPoint> {
             let mid = load(s, scale);
             let spread = 0.08 + s as f64 * 0.006;
             let (low, high) = (mid * (1.0 - spread), mid * (1.0 + spread));
-            BandPoint { at: NOW + Span::secs(s), low, mid, high }
+            BandPoint {
+                at: NOW + Span::secs(s),
+                low,
+                mid,
+                high,
+            }
         })
         .collect()
 }
 
-fn instance(name: &str, n: usize, node: &str, role: &str, desired: u32, observed: Option<u32>) -> InstanceView {
+fn instance(
+    name: &str,
+    n: usize,
+    node: &str,
+    role: &str,
+    desired: u32,
+    observed: Option<u32>,
+) -> InstanceView {
     let site = node.rsplit_once('-').map_or(node, |(s, _)| s);
-    let job = if role == "standby" { format!("shop-{name}-standby-{site}") } else { "shop".into() };
+    let job = if role == "standby" {
+        format!("shop-{name}-standby-{site}")
+    } else {
+        "shop".into()
+    };
     InstanceView {
-        alloc: AllocId::new(format!("{:08x}-8c1d-4b5e-9f00-{n:012x}", 0x3f2a_91c4_u32.wrapping_mul(n as u32 * 2 + 1) ^ name.len() as u32)),
+        alloc: AllocId::new(format!(
+            "{:08x}-8c1d-4b5e-9f00-{n:012x}",
+            0x3f2a_91c4_u32.wrapping_mul(n as u32 * 2 + 1) ^ name.len() as u32
+        )),
         job: JobId::new(job),
         node: node.into(),
         site: site.into(),
@@ -79,7 +103,11 @@ fn profile(portion: &str, site: &str, knee: f64) -> Profile {
             portion: portion.into(),
             release: "r-7c19".into(),
             site: site.into(),
-            class: if site.starts_with("edge") { "edge-small".into() } else { "cloud-m".into() },
+            class: if site.starts_with("edge") {
+                "edge-small".into()
+            } else {
+                "cloud-m".into()
+            },
         },
         knee: Rps(knee),
         knee_spread: Rps(knee * 0.06),
@@ -115,8 +143,13 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
         front: Some(ServiceName::new(format!("shop-{}", told.id))),
         health: told.health,
         sentence: told.sentence.into(),
-        not_shadowable: (told.id == "ledger").then(|| "it writes to host volume ledger, which only edge-a-3 has".into()),
-        slo: Slo { quantile: 0.95, latency: Millis(400.0), success: 0.99 },
+        not_shadowable: (told.id == "ledger")
+            .then(|| "it writes to host volume ledger, which only edge-a-3 has".into()),
+        slo: Slo {
+            quantile: 0.95,
+            latency: Millis(400.0),
+            success: 0.99,
+        },
         traffic: (told.health != Health::Unknown).then_some(Traffic {
             rate: Rps(rate),
             success: told.success,
@@ -135,16 +168,35 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
         profiles: if told.id == "ledger" {
             vec![]
         } else {
-            vec![profile(told.id, "edge-a", 46.0), profile(told.id, "provider-a", 71.0)]
+            vec![
+                profile(told.id, "edge-a", 46.0),
+                profile(told.id, "provider-a", 71.0),
+            ]
         },
     }
 }
 
 fn portions() -> Vec<PortionView> {
-    let told = |id, health, sentence, scale, p99, success, needs| Told { id, health, sentence, scale, p99, success, needs };
+    let told = |id, health, sentence, scale, p99, success, needs| Told {
+        id,
+        health,
+        sentence,
+        scale,
+        p99,
+        success,
+        needs,
+    };
     vec![
         portion(
-            &told("web", Health::Breach, "98.1% answered, p95 428 ms (limit 400 ms): traffic is being moved", 80.0, 612.0, 0.981, &["cart", "search"]),
+            &told(
+                "web",
+                Health::Breach,
+                "98.1% answered, p95 428 ms (limit 400 ms): traffic is being moved",
+                80.0,
+                612.0,
+                0.981,
+                &["cart", "search"],
+            ),
             vec![
                 instance("web", 1, "edge-a-1", "primary", 4_000, Some(4_000)),
                 instance("web", 2, "edge-b-1", "primary", 0, Some(2_500)),
@@ -152,7 +204,15 @@ fn portions() -> Vec<PortionView> {
             ],
         ),
         portion(
-            &told("cart", Health::Moving, "1 of 3 steps: edge-b is lost, its share goes to provider-a", 52.0, 231.0, 0.9962, &["pricing", "ledger"]),
+            &told(
+                "cart",
+                Health::Moving,
+                "1 of 3 steps: edge-b is lost, its share goes to provider-a",
+                52.0,
+                231.0,
+                0.9962,
+                &["pricing", "ledger"],
+            ),
             vec![
                 instance("cart", 4, "edge-a-2", "primary", 7_500, Some(7_500)),
                 instance("cart", 5, "edge-b-2", "primary", 0, Some(0)),
@@ -160,7 +220,15 @@ fn portions() -> Vec<PortionView> {
             ],
         ),
         portion(
-            &told("pricing", Health::Watch, "1 standbys stand ready, up to 66.3 rps foreseen", 60.0, 88.0, 0.9999, &[]),
+            &told(
+                "pricing",
+                Health::Watch,
+                "1 standbys stand ready, up to 66.3 rps foreseen",
+                60.0,
+                88.0,
+                0.9999,
+                &[],
+            ),
             vec![
                 instance("pricing", 7, "edge-a-1", "primary", 10_000, Some(10_000)),
                 instance("pricing", 8, "provider-b-1", "standby", 0, Some(0)),
@@ -168,17 +236,37 @@ fn portions() -> Vec<PortionView> {
         ),
         portion(
             &told("search", Health::Good, "p99 104 ms", 24.0, 104.0, 1.0, &[]),
-            vec![instance("search", 9, "edge-a-2", "primary", 10_000, Some(10_000))],
+            vec![instance(
+                "search",
+                9,
+                "edge-a-2",
+                "primary",
+                10_000,
+                Some(10_000),
+            )],
         ),
         portion(
-            &told("ledger", Health::Unknown, "traffic is not seen", 12.0, 0.0, 1.0, &[]),
+            &told(
+                "ledger",
+                Health::Unknown,
+                "traffic is not seen",
+                12.0,
+                0.0,
+                1.0,
+                &[],
+            ),
             vec![instance("ledger", 10, "edge-a-3", "primary", 10_000, None)],
         ),
     ]
 }
 
 fn room(cpu: f64, memory: f64) -> Resources {
-    Resources { cpu: Mhz(cpu), memory: MiB(memory), disk: MiB(20_000.0), network: Mbps(1_000.0) }
+    Resources {
+        cpu: Mhz(cpu),
+        memory: MiB(memory),
+        disk: MiB(20_000.0),
+        network: Mbps(1_000.0),
+    }
 }
 
 const SITES: [(&str, &str, bool, f64, f64); 4] = [
@@ -213,11 +301,15 @@ fn nodes(portions: &[PortionView]) -> Vec<NodeView> {
     for (site, kind, reachable, hazard, reserved) in SITES {
         for n in 1..=3 {
             let name = format!("{site}-{n}");
-            let here = portions.iter().flat_map(|p| p.instances.iter().map(move |i| (p, i)));
-            let lives = here.filter(|(_, i)| i.node == name).map(|(p, i)| match i.role.as_str() {
-                "standby" => format!("{} (standby)", p.id),
-                _ => p.id.to_string(),
-            });
+            let here = portions
+                .iter()
+                .flat_map(|p| p.instances.iter().map(move |i| (p, i)));
+            let lives = here
+                .filter(|(_, i)| i.node == name)
+                .map(|(p, i)| match i.role.as_str() {
+                    "standby" => format!("{} (standby)", p.id),
+                    _ => p.id.to_string(),
+                });
             let size = if kind == "edge" { 2_000.0 } else { 4_000.0 };
             let part = reserved * (1.4 - 0.3 * f64::from(n));
             all.push(NodeView {
@@ -225,8 +317,16 @@ fn nodes(portions: &[PortionView]) -> Vec<NodeView> {
                 portions: lives.collect(),
                 name,
                 site: site.into(),
-                class: if kind == "edge" { "edge-small".into() } else { "cloud-m".into() },
-                status: if reachable { NodeStatus::Ready } else { NodeStatus::Down },
+                class: if kind == "edge" {
+                    "edge-small".into()
+                } else {
+                    "cloud-m".into()
+                },
+                status: if reachable {
+                    NodeStatus::Ready
+                } else {
+                    NodeStatus::Down
+                },
                 eligible: !(site == "provider-b" && n == 3),
                 capacity: room(size, size),
                 reserved: room(size * part, size * part * 0.7),
@@ -239,42 +339,87 @@ fn nodes(portions: &[PortionView]) -> Vec<NodeView> {
 }
 
 fn links() -> Vec<Link> {
-    let rtts = [("edge-a", "edge-b", 8.0), ("edge-a", "provider-a", 21.0), ("edge-a", "provider-b", 34.0), ("edge-b", "provider-a", 23.0), ("edge-b", "provider-b", 29.0), ("provider-a", "provider-b", 4.2)];
+    let rtts = [
+        ("edge-a", "edge-b", 8.0),
+        ("edge-a", "provider-a", 21.0),
+        ("edge-a", "provider-b", 34.0),
+        ("edge-b", "provider-a", 23.0),
+        ("edge-b", "provider-b", 29.0),
+        ("provider-a", "provider-b", 4.2),
+    ];
     rtts.into_iter()
-        .map(|(from, to, rtt)| Link { from: from.into(), to: to.into(), rtt: Millis(rtt) })
+        .map(|(from, to, rtt)| Link {
+            from: from.into(),
+            to: to.into(),
+            rtt: Millis(rtt),
+        })
         .collect()
 }
 
 fn shadows() -> Vec<ShadowView> {
-    let of = |id: &str, portion: &str, site: &str, state: &str, ago: i64, verdict: Option<&str>| ShadowView {
-        id: id.into(),
-        portion: portion.into(),
-        site: site.into(),
-        class: if site.starts_with("edge") { "edge-small".into() } else { "cloud-m".into() },
-        state: state.into(),
-        since: NOW - Span::secs(ago),
-        verdict: verdict.map(String::from),
+    let of = |id: &str, portion: &str, site: &str, state: &str, ago: i64, verdict: Option<&str>| {
+        ShadowView {
+            id: id.into(),
+            portion: portion.into(),
+            site: site.into(),
+            class: if site.starts_with("edge") {
+                "edge-small".into()
+            } else {
+                "cloud-m".into()
+            },
+            state: state.into(),
+            since: NOW - Span::secs(ago),
+            verdict: verdict.map(String::from),
+        }
     };
     vec![
-        of("sh-0007", "web", "provider-a", "done", 52, Some("pass: p95 182 ms ≤ 400 ms up to 71 rps (3 runs)")),
+        of(
+            "sh-0007",
+            "web",
+            "provider-a",
+            "done",
+            52,
+            Some("pass: p95 182 ms ≤ 400 ms up to 71 rps (3 runs)"),
+        ),
         of("sh-0009", "search", "provider-b", "measuring", 4, None),
         of("sh-0010", "cart", "provider-b", "starting", 1, None),
-        of("sh-0008", "pricing", "edge-b", "done", 31, Some("fail: p95 512 ms > 400 ms at 30 rps")),
-        of("sh-0006", "cart", "provider-a", "done", 70, Some("pass: p95 143 ms ≤ 400 ms up to 64 rps (3 runs)")),
+        of(
+            "sh-0008",
+            "pricing",
+            "edge-b",
+            "done",
+            31,
+            Some("fail: p95 512 ms > 400 ms at 30 rps"),
+        ),
+        of(
+            "sh-0006",
+            "cart",
+            "provider-a",
+            "done",
+            70,
+            Some("pass: p95 143 ms ≤ 400 ms up to 64 rps (3 runs)"),
+        ),
     ]
 }
 
 fn candidates() -> Vec<CandidateView> {
-    let of = |portion: &str, site: &str, use_probability, unknown, cost, value, due: Option<i64>| CandidateView {
-        portion: portion.into(),
-        site: site.into(),
-        class: if site.starts_with("edge") { "edge-small".into() } else { "cloud-m".into() },
-        use_probability,
-        unknown,
-        cost,
-        value,
-        due_in: due.map(Span::secs),
-    };
+    let of =
+        |portion: &str, site: &str, use_probability, unknown, cost, value, due: Option<i64>| {
+            CandidateView {
+                portion: portion.into(),
+                site: site.into(),
+                class: if site.starts_with("edge") {
+                    "edge-small".into()
+                } else {
+                    "cloud-m".into()
+                },
+                use_probability,
+                unknown,
+                cost,
+                value,
+                due_in: due.map(Span::secs),
+            }
+        };
     vec![
         of("web", "provider-b", 0.31, 0.92, 0.004, 0.281, Some(18)),
         of("search", "provider-a", 0.18, 1.0, 0.003, 0.177, None),
@@ -293,33 +438,152 @@ fn steps() -> Vec<StepView> {
         state: state.into(),
     };
     vec![
-        of("p812-1", "set shares", "web", Cause::Reactive, "held: one service in a planned move at once", "edge-b is critical: 60% to provider-a, whose standby passes its check"),
-        of("p812-2", "set shares", "cart", Cause::Reactive, "under way", "edge-b is lost: 25% to provider-a, ready at its warm size"),
-        of("p812-3", "scale", "web", Cause::Predicted, "under way", "up to 91 rps foreseen in 18 s > 46 rps within the SLO: burst to 2"),
-        of("p811-4", "measure shadow", "search", Cause::Learning, "under way", "18% chance of use at provider-b, nothing known there yet"),
-        of("p810-1", "place standby", "pricing", Cause::Predicted, "verified", "up to 66.3 rps foreseen > 60 rps within the SLO, 31% that edge-b fails"),
-        of("p809-2", "release standby", "search", Cause::Upkeep, "verified", "peak has passed 8 s ago"),
-        of("p808-1", "start shadow", "cart", Cause::Learning, "stuck: no node of class cloud-m has 500 MHz free", "4% chance of use, 66% unknown"),
+        of(
+            "p812-1",
+            "set shares",
+            "web",
+            Cause::Reactive,
+            "held: one service in a planned move at once",
+            "edge-b is critical: 60% to provider-a, whose standby passes its check",
+        ),
+        of(
+            "p812-2",
+            "set shares",
+            "cart",
+            Cause::Reactive,
+            "under way",
+            "edge-b is lost: 25% to provider-a, ready at its warm size",
+        ),
+        of(
+            "p812-3",
+            "scale",
+            "web",
+            Cause::Predicted,
+            "under way",
+            "up to 91 rps foreseen in 18 s > 46 rps within the SLO: burst to 2",
+        ),
+        of(
+            "p811-4",
+            "measure shadow",
+            "search",
+            Cause::Learning,
+            "under way",
+            "18% chance of use at provider-b, nothing known there yet",
+        ),
+        of(
+            "p810-1",
+            "place standby",
+            "pricing",
+            Cause::Predicted,
+            "verified",
+            "up to 66.3 rps foreseen > 60 rps within the SLO, 31% that edge-b fails",
+        ),
+        of(
+            "p809-2",
+            "release standby",
+            "search",
+            Cause::Upkeep,
+            "verified",
+            "peak has passed 8 s ago",
+        ),
+        of(
+            "p808-1",
+            "start shadow",
+            "cart",
+            Cause::Learning,
+            "stuck: no node of class cloud-m has 500 MHz free",
+            "4% chance of use, 66% unknown",
+        ),
     ]
 }
 
 fn log() -> Vec<LogLine> {
     use LogKind::*;
     let told: [(LogKind, Option<Cause>, Option<&str>, &str); 14] = [
-        (Portion, None, Some("web"), "web (release r-7c19): can be shadowed, calls cart, search"),
-        (Portion, None, Some("ledger"), "ledger (release r-7c19): cannot be shadowed: it writes to host volume ledger"),
-        (Shadow, Some(Cause::Learning), Some("web"), "shadow sh-0007 of web starts at provider-a on cloud-m"),
-        (Verdict, None, Some("web"), "pass: p95 182 ms ≤ 400 ms up to 71 rps (3 runs)"),
-        (Forecast, None, Some("web"), "up to 91 rps in 18 s (90%), 46 rps within the SLO now"),
-        (Plan, Some(Cause::Predicted), Some("web"), "place standby of web at provider-a: 91 rps foreseen > 46 rps"),
-        (Effect, Some(Cause::Predicted), Some("web"), "standby of web registered at provider-a-1"),
-        (Verification, Some(Cause::Predicted), Some("web"), "standby of web passes its check 740 ms after register"),
-        (Lesson, None, Some("pricing"), "pricing: 4 of the last 5 forecasts too low; band widened to 1.3"),
-        (Fault, None, None, "site edge-b is lost: none of its nodes is heard"),
-        (Effect, Some(Cause::Reactive), Some("web"), "edge-a switched shop-web away from site edge-b in 212 ms: it was prepared"),
-        (Effect, Some(Cause::Reactive), Some("cart"), "cart: 25% to provider-a"),
-        (Held, Some(Cause::Reactive), Some("web"), "hold 60%: one service in a planned move at once"),
-        (Notice, None, None, "leader renewed its lease under epoch 17"),
+        (
+            Portion,
+            None,
+            Some("web"),
+            "web (release r-7c19): can be shadowed, calls cart, search",
+        ),
+        (
+            Portion,
+            None,
+            Some("ledger"),
+            "ledger (release r-7c19): cannot be shadowed: it writes to host volume ledger",
+        ),
+        (
+            Shadow,
+            Some(Cause::Learning),
+            Some("web"),
+            "shadow sh-0007 of web starts at provider-a on cloud-m",
+        ),
+        (
+            Verdict,
+            None,
+            Some("web"),
+            "pass: p95 182 ms ≤ 400 ms up to 71 rps (3 runs)",
+        ),
+        (
+            Forecast,
+            None,
+            Some("web"),
+            "up to 91 rps in 18 s (90%), 46 rps within the SLO now",
+        ),
+        (
+            Plan,
+            Some(Cause::Predicted),
+            Some("web"),
+            "place standby of web at provider-a: 91 rps foreseen > 46 rps",
+        ),
+        (
+            Effect,
+            Some(Cause::Predicted),
+            Some("web"),
+            "standby of web registered at provider-a-1",
+        ),
+        (
+            Verification,
+            Some(Cause::Predicted),
+            Some("web"),
+            "standby of web passes its check 740 ms after register",
+        ),
+        (
+            Lesson,
+            None,
+            Some("pricing"),
+            "pricing: 4 of the last 5 forecasts too low; band widened to 1.3",
+        ),
+        (
+            Fault,
+            None,
+            None,
+            "site edge-b is lost: none of its nodes is heard",
+        ),
+        (
+            Effect,
+            Some(Cause::Reactive),
+            Some("web"),
+            "edge-a switched shop-web away from site edge-b in 212 ms: it was prepared",
+        ),
+        (
+            Effect,
+            Some(Cause::Reactive),
+            Some("cart"),
+            "cart: 25% to provider-a",
+        ),
+        (
+            Held,
+            Some(Cause::Reactive),
+            Some("web"),
+            "hold 60%: one service in a planned move at once",
+        ),
+        (
+            Notice,
+            None,
+            None,
+            "leader renewed its lease under epoch 17",
+        ),
     ];
     let lines = told.into_iter().enumerate();
     lines
@@ -348,7 +612,10 @@ fn hazard(site: &str, within: f64, why: &str) -> Hazard {
 /// The shop estate, 6 s after edge-b was cut off.
 pub fn shop() -> View {
     let portions = portions();
-    let waiting = |what: &str, why: &str| Waiting { what: what.into(), why: why.into() };
+    let waiting = |what: &str, why: &str| Waiting {
+        what: what.into(),
+        why: why.into(),
+    };
     View {
         at: NOW,
         cycle: 812,
@@ -362,16 +629,40 @@ pub fn shop() -> View {
         candidates: candidates(),
         steps: steps(),
         waiting: vec![
-            waiting("switch web back to edge-b", "edge-b is not reachable; all must be well for 8 s"),
-            waiting("shadow of web at provider-b", "2 of 2 shadows run; due in 18 s"),
-            waiting("anything for ledger", "its traffic is not seen; unknown only holds"),
+            waiting(
+                "switch web back to edge-b",
+                "edge-b is not reachable; all must be well for 8 s",
+            ),
+            waiting(
+                "shadow of web at provider-b",
+                "2 of 2 shadows run; due in 18 s",
+            ),
+            waiting(
+                "anything for ledger",
+                "its traffic is not seen; unknown only holds",
+            ),
         ],
         hazards: vec![
-            hazard("edge-b", 0.31, "2 failures in the last 6 h, 9 min to repair"),
+            hazard(
+                "edge-b",
+                0.31,
+                "2 failures in the last 6 h, 9 min to repair",
+            ),
             hazard("edge-a", 0.04, "no failure in 12 days; the edge's own rate"),
         ],
         log: log(),
-        tally: Tally { portions: 5, shadows: 10, measurements: 27, profiles: 8, forecasts: 812, preallocations: 4, switchovers: 2, failbacks: 0, lessons: 6, held: 3 },
+        tally: Tally {
+            portions: 5,
+            shadows: 10,
+            measurements: 27,
+            profiles: 8,
+            forecasts: 812,
+            preallocations: 4,
+            switchovers: 2,
+            failbacks: 0,
+            lessons: 6,
+            held: 3,
+        },
         coverage_80: Some(0.81),
         reaction_ms: vec![212.0, 240.0],
         portions,
@@ -411,15 +702,25 @@ pub fn crowd(rows: usize) -> View {
         };
         (0..rows).map(of).collect()
     }
-    view.portions = many(&view.portions, rows, |p, k| p.id = PortionId::new(format!("{}-{k:04}", p.id)));
-    view.sites = many(&view.sites, rows, |s, k| s.site = Site::new(format!("{}-{k:04}", s.site)));
+    view.portions = many(&view.portions, rows, |p, k| {
+        p.id = PortionId::new(format!("{}-{k:04}", p.id))
+    });
+    view.sites = many(&view.sites, rows, |s, k| {
+        s.site = Site::new(format!("{}-{k:04}", s.site))
+    });
     view.nodes = many(&view.nodes, rows, |n, k| {
         n.id = NodeId::new(format!("n-{k:04}"));
         n.name = format!("{}-{k:04}", n.name);
     });
-    view.shadows = many(&view.shadows, rows, |s, k| s.id = ShadowId::new(format!("sh-{k:04}")));
-    view.candidates = many(&view.candidates, rows, |c, k| c.portion = PortionId::new(format!("{}-{k:04}", c.portion)));
-    view.steps = many(&view.steps, rows, |s, k| s.id = StepId::new(format!("p-{k:04}")));
+    view.shadows = many(&view.shadows, rows, |s, k| {
+        s.id = ShadowId::new(format!("sh-{k:04}"))
+    });
+    view.candidates = many(&view.candidates, rows, |c, k| {
+        c.portion = PortionId::new(format!("{}-{k:04}", c.portion))
+    });
+    view.steps = many(&view.steps, rows, |s, k| {
+        s.id = StepId::new(format!("p-{k:04}"))
+    });
     view.waiting = many(&view.waiting, rows, |_, _| {});
     view.blind = vec!["traffic: not read".into(); rows];
     view.log = many(&view.log, rows, |l, k| l.seq = k as u64 + 1);

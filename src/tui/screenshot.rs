@@ -32,13 +32,17 @@ impl std::str::FromStr for Format {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScreenshotError {
-    #[error("there is no screen `{0}`; it is one of overview, portion, sites, nodes, shadows, plan, log, help")]
+    #[error(
+        "there is no screen `{0}`; it is one of overview, portion, sites, nodes, shadows, plan, log, help"
+    )]
     Screen(String),
     #[error("there is no picture format `{0}`; it is one of txt, svg")]
     Format(String),
     #[error("a picture of {0}x{1} cannot be drawn; from 40x10 to 400x200 can")]
     Size(u16, u16),
-    #[error("png is not drawn here; take --format svg and convert it, e.g. `resvg picture.svg picture.png`")]
+    #[error(
+        "png is not drawn here; take --format svg and convert it, e.g. `resvg picture.svg picture.png`"
+    )]
     Png,
 }
 
@@ -67,7 +71,12 @@ pub fn screenshot(
 ///
 /// # Errors
 /// An unknown screen, or a size out of bounds.
-pub fn draw(view: &View, screen: &str, size: (u16, u16), options: Options) -> Result<Buffer, ScreenshotError> {
+pub fn draw(
+    view: &View,
+    screen: &str,
+    size: (u16, u16),
+    options: Options,
+) -> Result<Buffer, ScreenshotError> {
     let shown = Screen::named(screen).ok_or_else(|| ScreenshotError::Screen(screen.to_string()))?;
     let (least, most) = SIZES;
     if size.0 < least.0 || size.1 < least.1 || size.0 > most.0 || size.1 > most.1 {

@@ -15,8 +15,8 @@ const FONT: &str = "ui-monospace,'JetBrains Mono','DejaVu Sans Mono',Menlo,Conso
 
 /// The sixteen colours of the dark theme.
 const PALETTE: [&str; 16] = [
-    "#1b212b", "#e0616b", "#8cc570", "#e0b568", "#5c9df0", "#c07be0", "#56b6c2", "#c5ccd8", "#6b7588",
-    "#ff7b85", "#a5e087", "#ffd07f", "#82b8ff", "#d79bf5", "#7fd8e0", "#ffffff",
+    "#1b212b", "#e0616b", "#8cc570", "#e0b568", "#5c9df0", "#c07be0", "#56b6c2", "#c5ccd8",
+    "#6b7588", "#ff7b85", "#a5e087", "#ffd07f", "#82b8ff", "#d79bf5", "#7fd8e0", "#ffffff",
 ];
 
 fn named(color: Color, default: &str) -> String {
@@ -74,7 +74,10 @@ fn colours(cell: &Cell) -> (String, String) {
 /// The whole buffer as one SVG document.
 pub fn render(buffer: &Buffer) -> String {
     let area = buffer.area;
-    let (wide, high) = (f64::from(area.width) * W + 2.0 * PAD, f64::from(area.height) * H + 2.0 * PAD);
+    let (wide, high) = (
+        f64::from(area.width) * W + 2.0 * PAD,
+        f64::from(area.height) * H + 2.0 * PAD,
+    );
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
@@ -103,7 +106,10 @@ fn top(y: u16) -> f64 {
 }
 
 fn rect(out: &mut String, (x, y): (f64, f64), (w, h): (f64, f64), fill: &str) {
-    let _ = writeln!(out, r#"<rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" fill="{fill}"/>"#);
+    let _ = writeln!(
+        out,
+        r#"<rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" fill="{fill}"/>"#
+    );
 }
 
 fn backgrounds(out: &mut String, buffer: &Buffer, y: u16) {
@@ -115,7 +121,12 @@ fn backgrounds(out: &mut String, buffer: &Buffer, y: u16) {
             x += 1;
         }
         if bg != GROUND {
-            rect(out, (left(from), top(y)), (f64::from(x - from) * W, H + 0.3), &bg);
+            rect(
+                out,
+                (left(from), top(y)),
+                (f64::from(x - from) * W, H + 0.3),
+                &bg,
+            );
         }
     }
 }
@@ -149,7 +160,12 @@ fn shapes(out: &mut String, buffer: &Buffer, y: u16) {
             None => {}
             Some(Shape::Block(part)) => rect(out, (l, t + H * (1.0 - part)), (W, H * part), &fg),
             Some(Shape::Shade(alpha)) => {
-                let _ = writeln!(out, r#"<rect x="{l:.1}" y="{:.1}" width="{W}" height="{:.1}" fill="{fg}" fill-opacity="{alpha}"/>"#, t + 3.0, H - 6.0);
+                let _ = writeln!(
+                    out,
+                    r#"<rect x="{l:.1}" y="{:.1}" width="{W}" height="{:.1}" fill="{fg}" fill-opacity="{alpha}"/>"#,
+                    t + 3.0,
+                    H - 6.0
+                );
             }
             Some(Shape::Braille(bits)) => braille(out, (l, t), bits, &fg),
         }
@@ -158,8 +174,14 @@ fn shapes(out: &mut String, buffer: &Buffer, y: u16) {
 
 fn braille(out: &mut String, (l, t): (f64, f64), bits: u32, fill: &str) {
     const DOTS: [(u32, f64, f64); 8] = [
-        (0x01, 0.0, 0.0), (0x02, 0.0, 1.0), (0x04, 0.0, 2.0), (0x40, 0.0, 3.0),
-        (0x08, 1.0, 0.0), (0x10, 1.0, 1.0), (0x20, 1.0, 2.0), (0x80, 1.0, 3.0),
+        (0x01, 0.0, 0.0),
+        (0x02, 0.0, 1.0),
+        (0x04, 0.0, 2.0),
+        (0x40, 0.0, 3.0),
+        (0x08, 1.0, 0.0),
+        (0x10, 1.0, 1.0),
+        (0x20, 1.0, 2.0),
+        (0x80, 1.0, 3.0),
     ];
     let mut path = String::new();
     for (bit, x, y) in DOTS {
@@ -168,7 +190,10 @@ fn braille(out: &mut String, (l, t): (f64, f64), bits: u32, fill: &str) {
             let _ = write!(path, "M{x:.1} {y:.1}h.01");
         }
     }
-    let _ = writeln!(out, r#"<path d="{path}" stroke="{fill}" stroke-width="3" stroke-linecap="round"/>"#);
+    let _ = writeln!(
+        out,
+        r#"<path d="{path}" stroke="{fill}" stroke-width="3" stroke-linecap="round"/>"#
+    );
 }
 
 fn runs(out: &mut String, buffer: &Buffer, y: u16) {
@@ -183,14 +208,22 @@ fn runs(out: &mut String, buffer: &Buffer, y: u16) {
         }
         let from = x;
         let mut text = String::new();
-        while x < buffer.area.width && letter(cell(buffer, x, y)) && same(first, cell(buffer, x, y)) {
+        while x < buffer.area.width && letter(cell(buffer, x, y)) && same(first, cell(buffer, x, y))
+        {
             text.push_str(&escape(cell(buffer, x, y).symbol()));
             x += 1;
         }
-        let weight = if first.modifier.contains(Modifier::BOLD) { r#" font-weight="bold""# } else { "" };
+        let weight = if first.modifier.contains(Modifier::BOLD) {
+            r#" font-weight="bold""#
+        } else {
+            ""
+        };
         let (fg, _) = colours(first);
         let (l, base, length) = (left(from), top(y) + H * 0.74, f64::from(x - from) * W);
-        let _ = writeln!(out, r#"<text x="{l:.1}" y="{base:.1}" textLength="{length:.1}" fill="{fg}"{weight}>{text}</text>"#);
+        let _ = writeln!(
+            out,
+            r#"<text x="{l:.1}" y="{base:.1}" textLength="{length:.1}" fill="{fg}"{weight}>{text}</text>"#
+        );
     }
 }
 

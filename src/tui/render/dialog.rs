@@ -49,13 +49,30 @@ fn window_in(pen: &mut Pen, body: Rect, wide: u16, high: u16, title: &str) -> Re
         ["┏", "┓", "┗", "┛", "━", "┃"]
     };
     let line = h.repeat(usize::from(wide.saturating_sub(2)));
-    pen.tone(area.x, area.y, wide, &format!("{tl}{line}{tr}"), Tone::Accent);
-    pen.tone(area.x, area.bottom() - 1, wide, &format!("{bl}{line}{br}"), Tone::Accent);
+    pen.tone(
+        area.x,
+        area.y,
+        wide,
+        &format!("{tl}{line}{tr}"),
+        Tone::Accent,
+    );
+    pen.tone(
+        area.x,
+        area.bottom() - 1,
+        wide,
+        &format!("{bl}{line}{br}"),
+        Tone::Accent,
+    );
     for y in area.y + 1..area.bottom() - 1 {
         pen.tone(area.x, y, 1, v, Tone::Accent);
         pen.tone(area.right() - 1, y, 1, v, Tone::Accent);
     }
-    pen.line(area.x + 2, area.y, wide.saturating_sub(4), &[piece(format!(" {title} "), Tone::Strong)]);
+    pen.line(
+        area.x + 2,
+        area.y,
+        wide.saturating_sub(4),
+        &[piece(format!(" {title} "), Tone::Strong)],
+    );
     Rect {
         x: area.x + 2,
         y: area.y + 1,
@@ -68,22 +85,40 @@ fn palette(state: &State, pen: &mut Pen, body: Rect, text: &str, at: usize) {
     let offers = overlay::offers(state, text);
     let inner = window_in(pen, body, 64, 14, "Run");
     let caret = pen.look.pick("▏", "|");
-    pen.line(inner.x, inner.y, inner.width, &[
-        piece(":", Tone::Accent),
-        piece(text, Tone::Strong),
-        piece(caret, Tone::Accent),
-    ]);
+    pen.line(
+        inner.x,
+        inner.y,
+        inner.width,
+        &[
+            piece(":", Tone::Accent),
+            piece(text, Tone::Strong),
+            piece(caret, Tone::Accent),
+        ],
+    );
     if offers.is_empty() && inner.height > 1 {
-        pen.tone(inner.x, inner.y + 1, inner.width, "nothing is called that", Tone::Dim);
+        pen.tone(
+            inner.x,
+            inner.y + 1,
+            inner.width,
+            "nothing is called that",
+            Tone::Dim,
+        );
     }
     let fits = usize::from(inner.height.saturating_sub(1));
     let from = window(at, offers.len(), fits);
     for (k, found) in offers.iter().enumerate().skip(from).take(fits) {
-        let row = Rect { y: inner.y + 1 + (k - from) as u16, height: 1, ..inner };
+        let row = Rect {
+            y: inner.y + 1 + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
         let pieces = match found {
             Found::Key(b) => [
                 piece(format!("{:<10} ", b.word), Tone::Strong),
-                piece(format!("{:<9}", ascii_keys(pen.look.ascii, b.shown)), Tone::Accent),
+                piece(
+                    format!("{:<9}", ascii_keys(pen.look.ascii, b.shown)),
+                    Tone::Accent,
+                ),
                 piece(b.help, Tone::Dim),
             ],
             Found::Portion(id) => [
@@ -105,8 +140,18 @@ fn pick(pen: &mut Pen, body: Rect, title: &str, options: &[(String, Command)], a
     let fits = usize::from(inner.height);
     let from = window(at, options.len(), fits);
     for (k, (text, _)) in options.iter().enumerate().skip(from).take(fits) {
-        let row = Rect { y: inner.y + (k - from) as u16, height: 1, ..inner };
-        pen.tone(row.x + 2, row.y, row.width.saturating_sub(2), text, Tone::Plain);
+        let row = Rect {
+            y: inner.y + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
+        pen.tone(
+            row.x + 2,
+            row.y,
+            row.width.saturating_sub(2),
+            text,
+            Tone::Plain,
+        );
         if k == at {
             pen.cursor(row);
         }
@@ -119,7 +164,13 @@ fn confirm(pen: &mut Pen, body: Rect, command: &Command, yes: bool) {
     let lines = wrap(&text, wide.saturating_sub(4));
     let inner = window_in(pen, body, wide, lines.len() as u16 + 5, &title);
     for (k, line) in lines.iter().enumerate() {
-        pen.tone(inner.x, inner.y + 1 + k as u16, inner.width, line, Tone::Plain);
+        pen.tone(
+            inner.x,
+            inner.y + 1 + k as u16,
+            inner.width,
+            line,
+            Tone::Plain,
+        );
     }
     let y = inner.bottom().saturating_sub(1);
     let x = button(pen, inner.x, y, "cancel", !yes);

@@ -19,10 +19,23 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) -> Rect {
     if let Some(text) = warning(state) {
         let style = pen.look.badge(Tone::Warn);
         let x = pen.text(area.x + 1, top, area.width, " ! ", style);
-        pen.line(x + 1, top, area.right().saturating_sub(x + 1), &[piece(text, Tone::Warn)]);
+        pen.line(
+            x + 1,
+            top,
+            area.right().saturating_sub(x + 1),
+            &[piece(text, Tone::Warn)],
+        );
         top += 1;
     }
-    crumbs(state, pen, Rect { y: top, height: 1, ..area });
+    crumbs(
+        state,
+        pen,
+        Rect {
+            y: top,
+            height: 1,
+            ..area
+        },
+    );
     top += if area.height >= 20 { 2 } else { 1 };
     footer(state, pen, area);
     Rect {
@@ -51,8 +64,16 @@ fn banner(state: &State, pen: &mut Pen, area: Rect) {
         Mode::Act => (look.pick("●", "o"), "acts", Tone::Good),
         Mode::Observe => (look.pick("○", "-"), "observes only", Tone::Watch),
     };
-    let keys = if state.options.allow_act { "keys may act" } else { "read-only" };
-    let tone_keys = if state.options.allow_act { Tone::Warn } else { Tone::Dim };
+    let keys = if state.options.allow_act {
+        "keys may act"
+    } else {
+        "read-only"
+    };
+    let tone_keys = if state.options.allow_act {
+        Tone::Warn
+    } else {
+        Tone::Dim
+    };
     let dot = look.pick(" · ", " | ");
     let mut left = vec![
         piece(format!("{glyph} {word}"), tone),
@@ -124,7 +145,10 @@ fn crumbs(state: &State, pen: &mut Pen, area: Rect) {
             pieces.push(piece(arrow.clone(), Tone::Dim));
         }
         let last = k + 1 == state.trail.len();
-        pieces.push(piece(place.crumb(), if last { Tone::Strong } else { Tone::Dim }));
+        pieces.push(piece(
+            place.crumb(),
+            if last { Tone::Strong } else { Tone::Dim },
+        ));
     }
     let filter = match &state.overlay {
         Overlay::Filter { text } => Some(format!("/{text}{}", pen.look.pick("▏", "|"))),
@@ -159,8 +183,16 @@ fn footer(state: &State, pen: &mut Pen, area: Rect) {
     let mut x = area.x + 1;
     for act in acts {
         let binding = keys::of(act);
-        let shown = if act == Act::Right { "h l" } else { binding.shown };
-        let word = if act == Act::Right { "beside" } else { binding.word };
+        let shown = if act == Act::Right {
+            "h l"
+        } else {
+            binding.shown
+        };
+        let word = if act == Act::Right {
+            "beside"
+        } else {
+            binding.word
+        };
         let shown = ascii_keys(pen.look.ascii, shown);
         let need = super::pen::width(&shown) + super::pen::width(word) + 3;
         if x + need > area.right() {
@@ -177,7 +209,7 @@ pub fn ascii_keys(ascii: bool, shown: &str) -> String {
         return shown.to_string();
     }
     let words = [("↓", "Down"), ("↑", "Up"), ("←", "Left"), ("→", "Right")];
-    words
-        .iter()
-        .fold(shown.to_string(), |text, (sign, word)| text.replace(sign, word))
+    words.iter().fold(shown.to_string(), |text, (sign, word)| {
+        text.replace(sign, word)
+    })
 }

@@ -16,7 +16,14 @@ pub fn scroll(state: &State) -> usize {
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     let side = area.width >= 112;
-    let keys = if side { Rect { width: area.width - 42, ..area } } else { area };
+    let keys = if side {
+        Rect {
+            width: area.width - 42,
+            ..area
+        }
+    } else {
+        area
+    };
     let signs = signs(pen);
     let inner = pen.section(keys, "Keys", "j and k scroll");
     let shown = usize::from(inner.height);
@@ -31,24 +38,49 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
                 let tone = if closed { Tone::Dim } else { Tone::Plain };
                 let note = if closed { " (needs --allow-act)" } else { "" };
                 let keys = ascii_keys(pen.look.ascii, b.shown);
-                pen.line(inner.x + 1, y, inner.width.saturating_sub(1), &[
-                    piece(format!("{keys:<9}"), Tone::Accent),
-                    piece(format!("{:<10} ", b.word), Tone::Strong),
-                    piece(format!("{}{note}", b.help), tone),
-                ]);
+                pen.line(
+                    inner.x + 1,
+                    y,
+                    inner.width.saturating_sub(1),
+                    &[
+                        piece(format!("{keys:<9}"), Tone::Accent),
+                        piece(format!("{:<10} ", b.word), Tone::Strong),
+                        piece(format!("{}{note}", b.help), tone),
+                    ],
+                );
             }
             None => {
                 if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
-                    sign_line(pen, Rect { x: inner.x + 1, y, ..inner }, sign);
+                    sign_line(
+                        pen,
+                        Rect {
+                            x: inner.x + 1,
+                            y,
+                            ..inner
+                        },
+                        sign,
+                    );
                 }
             }
         }
     }
     if side {
-        let right = Rect { x: keys.right() + 2, width: 40, ..area };
+        let right = Rect {
+            x: keys.right() + 2,
+            width: 40,
+            ..area
+        };
         let inner = pen.section(right, "Signs", "");
         for (k, sign) in signs.iter().take(usize::from(inner.height)).enumerate() {
-            sign_line(pen, Rect { x: inner.x + 1, y: inner.y + k as u16, ..inner }, sign);
+            sign_line(
+                pen,
+                Rect {
+                    x: inner.x + 1,
+                    y: inner.y + k as u16,
+                    ..inner
+                },
+                sign,
+            );
         }
     }
 }
@@ -61,10 +93,15 @@ struct Sign {
 }
 
 fn sign_line(pen: &mut Pen, row: Rect, sign: &Sign) {
-    pen.line(row.x, row.y, row.width.saturating_sub(1), &[
-        piece(format!("{} {:<10}", sign.glyph, sign.word), sign.tone),
-        piece(sign.means, Tone::Plain),
-    ]);
+    pen.line(
+        row.x,
+        row.y,
+        row.width.saturating_sub(1),
+        &[
+            piece(format!("{} {:<10}", sign.glyph, sign.word), sign.tone),
+            piece(sign.means, Tone::Plain),
+        ],
+    );
 }
 
 fn signs(pen: &Pen) -> Vec<Sign> {
@@ -83,11 +120,21 @@ fn signs(pen: &Pen) -> Vec<Sign> {
     ];
     let health = healths.into_iter().map(|(h, means)| {
         let (glyph, word, tone) = pen.look.health(h);
-        Sign { glyph, word, means, tone }
+        Sign {
+            glyph,
+            word,
+            means,
+            tone,
+        }
     });
     let cause = causes.into_iter().map(|(c, means)| {
         let (glyph, word, tone) = pen.look.cause(c);
-        Sign { glyph, word, means, tone }
+        Sign {
+            glyph,
+            word,
+            means,
+            tone,
+        }
     });
     let (used, idle, free) = pen.look.bar();
     let bars = [
@@ -95,6 +142,11 @@ fn signs(pen: &Pen) -> Vec<Sign> {
         (idle, "reserved", "in Nomad's books, idle", Tone::Foreseen),
         (free, "free", "nobody has asked for it", Tone::Dim),
     ];
-    let bars = bars.map(|(glyph, word, means, tone)| Sign { glyph, word, means, tone });
+    let bars = bars.map(|(glyph, word, means, tone)| Sign {
+        glyph,
+        word,
+        means,
+        tone,
+    });
     health.chain(cause).chain(bars).collect()
 }

@@ -10,7 +10,11 @@ use ratatui::layout::Rect;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let lines = rows::log(state);
-    let badge = if state.follow { "following" } else { "paused: f follows" };
+    let badge = if state.follow {
+        "following"
+    } else {
+        "paused: f follows"
+    };
     let of = if lines.len() == state.log.len() {
         format!("{} lines", lines.len())
     } else {
@@ -35,7 +39,11 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         window(at, lines.len(), fits)
     };
     for (k, line) in lines.iter().enumerate().skip(from).take(fits) {
-        let row = Rect { y: inner.y + (k - from) as u16, height: 1, ..inner };
+        let row = Rect {
+            y: inner.y + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
         draw_line(pen, row, line);
         if k == at {
             pen.cursor(row);
@@ -70,7 +78,10 @@ fn draw_line(pen: &mut Pen, row: Rect, l: &LogLine) {
     }
     if row.width >= 76 {
         let portion = l.portion.as_ref().map_or("", PortionId::as_str);
-        pieces.push(piece(format!("{:<10} ", fit(pen.look, portion, 10)), Tone::Strong));
+        pieces.push(piece(
+            format!("{:<10} ", fit(pen.look, portion, 10)),
+            Tone::Strong,
+        ));
     }
     pieces.push(piece(l.text.as_str(), Tone::Plain));
     pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &pieces);

@@ -10,7 +10,10 @@ use ratatui::layout::Rect;
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let nodes = rows::nodes(state);
     let (used, idle, free) = pen.look.bar();
-    let note = format!("{} nodes; {used} used {idle} reserved {free} free", nodes.len());
+    let note = format!(
+        "{} nodes; {used} used {idle} reserved {free} free",
+        nodes.len()
+    );
     let inner = pen.section(area, "Nodes", &note);
     if nodes.is_empty() {
         let text = if state.view.nodes.is_empty() {
@@ -21,14 +24,22 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         pen.tone(inner.x + 2, inner.y, inner.width, text, Tone::Dim);
         return;
     }
-    let cells = if inner.width >= 150 { 24 } else { inner.width.saturating_sub(62).clamp(6, 14) };
+    let cells = if inner.width >= 150 {
+        24
+    } else {
+        inner.width.saturating_sub(62).clamp(6, 14)
+    };
     header(pen, inner, cells);
     let ids: Vec<String> = nodes.iter().map(|n| n.id.0.clone()).collect();
     let at = state.cursor_in(&ids);
     let fits = usize::from(inner.height.saturating_sub(1));
     let from = window(at, nodes.len(), fits);
     for (k, n) in nodes.iter().enumerate().skip(from).take(fits) {
-        let row = Rect { y: inner.y + 1 + (k - from) as u16, height: 1, ..inner };
+        let row = Rect {
+            y: inner.y + 1 + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
         draw_row(pen, row, n, cells);
         if k == at {
             pen.cursor(row);
@@ -43,11 +54,33 @@ fn wide(area: Rect) -> bool {
 fn header(pen: &mut Pen, area: Rect, cells: u16) {
     let c = usize::from(cells);
     let text = if wide(area) {
-        format!("{:<15}{:<12}{:<11}{:<w$} {:<w$} {:>7}  lives here", "node", "class", "state", "cpu", "memory", "hazard", w = c + 7)
+        format!(
+            "{:<15}{:<12}{:<11}{:<w$} {:<w$} {:>7}  lives here",
+            "node",
+            "class",
+            "state",
+            "cpu",
+            "memory",
+            "hazard",
+            w = c + 7
+        )
     } else {
-        format!("{:<15}{:<11}{:<w$} {:>7}  lives here", "node", "state", "cpu", "hazard", w = c)
+        format!(
+            "{:<15}{:<11}{:<w$} {:>7}  lives here",
+            "node",
+            "state",
+            "cpu",
+            "hazard",
+            w = c
+        )
     };
-    pen.tone(area.x + 2, area.y, area.width.saturating_sub(2), &text, Tone::Dim);
+    pen.tone(
+        area.x + 2,
+        area.y,
+        area.width.saturating_sub(2),
+        &text,
+        Tone::Dim,
+    );
 }
 
 fn draw_row(pen: &mut Pen, row: Rect, n: &NodeView, cells: u16) {
@@ -68,21 +101,42 @@ fn draw_row(pen: &mut Pen, row: Rect, n: &NodeView, cells: u16) {
     x += 11;
     let part = |a: f64, b: f64| a / b.max(1.0);
     let c = &n.capacity;
-    pen.bar(x, row.y, cells, part(n.used.cpu.0, c.cpu.0), part(n.reserved.cpu.0, c.cpu.0));
+    pen.bar(
+        x,
+        row.y,
+        cells,
+        part(n.used.cpu.0, c.cpu.0),
+        part(n.reserved.cpu.0, c.cpu.0),
+    );
     x += cells;
     if wide(row) {
         let free = (c.cpu.0 - n.reserved.cpu.0).max(0.0);
         pen.tone(x, row.y, 7, &format!(" {:>5} ", brief(free)), Tone::Dim);
         x += 8;
-        pen.bar(x, row.y, cells, part(n.used.memory.0, c.memory.0), part(n.reserved.memory.0, c.memory.0));
+        pen.bar(
+            x,
+            row.y,
+            cells,
+            part(n.used.memory.0, c.memory.0),
+            part(n.reserved.memory.0, c.memory.0),
+        );
         x += cells;
         let free = (c.memory.0 - n.reserved.memory.0).max(0.0);
         pen.tone(x, row.y, 7, &format!(" {:>5} ", brief(free)), Tone::Dim);
         x += 7;
     }
-    let hazard = if n.hazard.0 >= 0.1 { Tone::Warn } else { Tone::Dim };
+    let hazard = if n.hazard.0 >= 0.1 {
+        Tone::Warn
+    } else {
+        Tone::Dim
+    };
     pen.right(x + 8, row.y, &[piece(percent(n.hazard.0), hazard)]);
     x += 10;
     let lives = n.portions.join(pen.look.pick(" · ", ", "));
-    pen.line(x, row.y, row.right().saturating_sub(x), &[piece(lives, Tone::Plain)]);
+    pen.line(
+        x,
+        row.y,
+        row.right().saturating_sub(x),
+        &[piece(lives, Tone::Plain)],
+    );
 }

@@ -20,7 +20,9 @@ pub fn piece<'a>(text: impl Into<std::borrow::Cow<'a, str>>, tone: Tone) -> Piec
 }
 
 pub fn width(text: &str) -> u16 {
-    ratatui::text::Span::raw(text).width().min(usize::from(u16::MAX)) as u16
+    ratatui::text::Span::raw(text)
+        .width()
+        .min(usize::from(u16::MAX)) as u16
 }
 
 /// The text cut to `wide` columns, with an ellipsis where something is missing.
@@ -112,9 +114,12 @@ impl Pen<'_> {
         }
         let rule = self.look.pick("─", "-").repeat(usize::from(area.width));
         self.tone(area.x, area.y, area.width, &rule, Tone::Dim);
-        let x = self.line(area.x + 1, area.y, area.width.saturating_sub(2), &[
-            piece(format!(" {title} "), Tone::Strong),
-        ]);
+        let x = self.line(
+            area.x + 1,
+            area.y,
+            area.width.saturating_sub(2),
+            &[piece(format!(" {title} "), Tone::Strong)],
+        );
         let room = area.right().saturating_sub(x + 2);
         if !note.is_empty() && room > 6 {
             let text = format!("{} ", fit(self.look, note, room.saturating_sub(3)));
@@ -133,20 +138,44 @@ impl Pen<'_> {
         self.paint(row, style);
         let mark = self.look.style(Tone::Accent).patch(style);
         let y = row.y;
-        self.text(row.x, y, 1, ">", mark.add_modifier(ratatui::style::Modifier::BOLD));
+        self.text(
+            row.x,
+            y,
+            1,
+            ">",
+            mark.add_modifier(ratatui::style::Modifier::BOLD),
+        );
     }
 
     /// Used, reserved but idle, and free as three different fills.
     pub fn bar(&mut self, x: u16, y: u16, wide: u16, used: f64, reserved: f64) {
         let (full, idle, free) = self.look.bar();
-        let used = if used.is_finite() { used.clamp(0.0, 1.0) } else { 0.0 };
-        let reserved = if reserved.is_finite() { reserved.clamp(0.0, 1.0) } else { 0.0 };
+        let used = if used.is_finite() {
+            used.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        let reserved = if reserved.is_finite() {
+            reserved.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         let cells = f64::from(wide);
         let a = (used * cells).round() as u16;
         let b = (reserved.max(used) * cells).round() as u16;
-        let hot = if reserved > 0.9 { Tone::Warn } else { Tone::Good };
+        let hot = if reserved > 0.9 {
+            Tone::Warn
+        } else {
+            Tone::Good
+        };
         self.tone(x, y, a, &full.repeat(usize::from(a)), hot);
-        self.tone(x + a, y, b - a, &idle.repeat(usize::from(b - a)), Tone::Foreseen);
+        self.tone(
+            x + a,
+            y,
+            b - a,
+            &idle.repeat(usize::from(b - a)),
+            Tone::Foreseen,
+        );
         let rest = wide - b;
         self.tone(x + b, y, rest, &free.repeat(usize::from(rest)), Tone::Dim);
     }

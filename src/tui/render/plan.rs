@@ -13,21 +13,37 @@ pub fn brief_step(pen: &mut Pen, row: Rect, s: &StepView) {
     let (glyph, word, tone) = pen.look.cause(s.cause);
     let (mark, mark_tone) = pen.look.step(&s.state);
     let portion = s.portion.as_ref().map_or("", PortionId::as_str);
-    pen.line(row.x + 1, row.y, row.width.saturating_sub(1), &[
-        piece(format!("{mark} "), mark_tone),
-        piece(format!("{glyph} {word:<10}"), tone),
-        piece(format!("{} {portion}", s.verb), Tone::Strong),
-        piece(format!("  {}", s.why), Tone::Dim),
-    ]);
+    pen.line(
+        row.x + 1,
+        row.y,
+        row.width.saturating_sub(1),
+        &[
+            piece(format!("{mark} "), mark_tone),
+            piece(format!("{glyph} {word:<10}"), tone),
+            piece(format!("{} {portion}", s.verb), Tone::Strong),
+            piece(format!("  {}", s.why), Tone::Dim),
+        ],
+    );
 }
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let waiting = &state.view.waiting;
-    let want = if waiting.is_empty() { 2 } else { waiting.len() as u16 + 1 };
+    let want = if waiting.is_empty() {
+        2
+    } else {
+        waiting.len() as u16 + 1
+    };
     let below = want.min(area.height / 3).max(2);
     let (upper, lower) = (
-        Rect { height: area.height - below, ..area },
-        Rect { y: area.bottom() - below, height: below, ..area },
+        Rect {
+            height: area.height - below,
+            ..area
+        },
+        Rect {
+            y: area.bottom() - below,
+            height: below,
+            ..area
+        },
     );
     let steps = rows::steps(state);
     let note = format!("{} steps; Enter opens the portion", steps.len());
@@ -35,14 +51,25 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     list(state, pen, inner, &steps);
     let inner = pen.section(lower, "Waiting", "what is not done, and why");
     if waiting.is_empty() {
-        pen.tone(inner.x + 2, inner.y, inner.width, "nothing waits", Tone::Dim);
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "nothing waits",
+            Tone::Dim,
+        );
     }
     for (k, w) in waiting.iter().take(usize::from(inner.height)).enumerate() {
-        pen.line(inner.x + 2, inner.y + k as u16, inner.width.saturating_sub(2), &[
-            piece(format!("{} ", pen.look.pick("‖", "|")), Tone::Warn),
-            piece(w.what.as_str(), Tone::Strong),
-            piece(format!("  {}", w.why), Tone::Plain),
-        ]);
+        pen.line(
+            inner.x + 2,
+            inner.y + k as u16,
+            inner.width.saturating_sub(2),
+            &[
+                piece(format!("{} ", pen.look.pick("‖", "|")), Tone::Warn),
+                piece(w.what.as_str(), Tone::Strong),
+                piece(format!("  {}", w.why), Tone::Plain),
+            ],
+        );
     }
 }
 
@@ -56,12 +83,19 @@ fn list(state: &State, pen: &mut Pen, area: Rect, steps: &[&StepView]) {
     let at = state.cursor_in(&ids);
     let each = if area.width < 110 { 2 } else { 1 };
     let detail = if each == 1 { 3.min(area.height / 4) } else { 0 };
-    let body = Rect { height: area.height - detail, ..area };
+    let body = Rect {
+        height: area.height - detail,
+        ..area
+    };
     let fits = (usize::from(body.height) / each).max(1);
     let from = window(at, steps.len(), fits);
     for (k, s) in steps.iter().enumerate().skip(from).take(fits) {
         let y = body.y + ((k - from) * each) as u16;
-        let row = Rect { y, height: (each as u16).min(body.bottom() - y), ..body };
+        let row = Rect {
+            y,
+            height: (each as u16).min(body.bottom() - y),
+            ..body
+        };
         draw_step(pen, row, s);
         if k == at {
             pen.cursor(row);
@@ -82,7 +116,11 @@ fn draw_step(pen: &mut Pen, row: Rect, s: &StepView) {
     let (mark, mark_tone) = pen.look.step(&s.state);
     let portion = s.portion.as_ref().map_or("-", PortionId::as_str);
     let tight = row.width < 110;
-    let wide = if tight { row.width.saturating_sub(50) } else { 28 };
+    let wide = if tight {
+        row.width.saturating_sub(50)
+    } else {
+        28
+    };
     let state = fit(pen.look, &s.state, wide.max(10));
     let name = fit(pen.look, portion, 14);
     let lead = [
@@ -95,10 +133,21 @@ fn draw_step(pen: &mut Pen, row: Rect, s: &StepView) {
     let (x, y) = if tight {
         (row.x + 4, row.y + 1)
     } else {
-        (x.max(row.x + 2 + 12 + 16 + 15 + width("verified") + 4) + 2, row.y)
+        (
+            x.max(row.x + 2 + 12 + 16 + 15 + width("verified") + 4) + 2,
+            row.y,
+        )
     };
     if y < row.bottom() {
         let room = row.right().saturating_sub(x);
-        pen.line(x, y, room, &[piece(s.why.as_str(), if tight { Tone::Dim } else { Tone::Plain })]);
+        pen.line(
+            x,
+            y,
+            room,
+            &[piece(
+                s.why.as_str(),
+                if tight { Tone::Dim } else { Tone::Plain },
+            )],
+        );
     }
 }

@@ -83,7 +83,9 @@ impl Plot {
         for (x, label) in &self.marks {
             let middle = field.x + self.column(*x, field.width);
             let wide = width(label);
-            let at = middle.saturating_sub(wide / 2).clamp(area.x, (area.right() - 1).max(area.x));
+            let at = middle
+                .saturating_sub(wide / 2)
+                .clamp(area.x, (area.right() - 1).max(area.x));
             let at = at.min(area.right().saturating_sub(wide));
             if at >= free {
                 free = pen.tone(at, y, wide, label, Tone::Dim) + 1;
@@ -148,7 +150,9 @@ impl Plot {
 
     fn row(&self, value: f64, height: u16) -> u16 {
         let t = (value / self.top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-        (t * f64::from(height) - 0.5).round().clamp(0.0, f64::from(height - 1)) as u16
+        (t * f64::from(height) - 0.5)
+            .round()
+            .clamp(0.0, f64::from(height - 1)) as u16
     }
 
     fn draw_line(&self, pen: &mut Pen, field: Rect, line: &Line) {
@@ -158,7 +162,10 @@ impl Plot {
         let place = |(x, y): (f64, f64)| {
             let px = (x - self.x.0) / span * (wide - 1) as f64;
             let py = (1.0 - y / self.top.max(f64::MIN_POSITIVE)) * (high - 1) as f64;
-            (px.clamp(0.0, (wide - 1) as f64), py.clamp(0.0, (high - 1) as f64))
+            (
+                px.clamp(0.0, (wide - 1) as f64),
+                py.clamp(0.0, (high - 1) as f64),
+            )
         };
         let mut put = |x: f64, y: f64| {
             let (x, y) = (x.round() as usize, y.round() as usize);

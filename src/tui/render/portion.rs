@@ -18,39 +18,114 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         return;
     };
     let used = head(pen, area, p);
-    let rest = Rect { y: area.y + used, height: area.height - used, ..area };
+    let rest = Rect {
+        y: area.y + used,
+        height: area.height - used,
+        ..area
+    };
     if rest.width >= 100 && rest.height >= 22 {
         let top = rest.height * 9 / 20;
-        rate(pen, Rect { height: top, ..rest }, p);
-        let below = Rect { y: rest.y + top, height: rest.height - top, ..rest };
+        rate(
+            pen,
+            Rect {
+                height: top,
+                ..rest
+            },
+            p,
+        );
+        let below = Rect {
+            y: rest.y + top,
+            height: rest.height - top,
+            ..rest
+        };
         let wide = below.width * 11 / 20;
-        let left = Rect { width: wide, ..below };
-        let right = Rect { x: below.x + wide + 2, width: below.width - wide - 2, ..below };
+        let left = Rect {
+            width: wide,
+            ..below
+        };
+        let right = Rect {
+            x: below.x + wide + 2,
+            width: below.width - wide - 2,
+            ..below
+        };
         let low = (left.height / 3).max(4);
-        instances(state, pen, Rect { height: left.height - low, ..left }, p);
-        shadows(state, pen, Rect { y: left.bottom() - low, height: low, ..left }, p);
+        instances(
+            state,
+            pen,
+            Rect {
+                height: left.height - low,
+                ..left
+            },
+            p,
+        );
+        shadows(
+            state,
+            pen,
+            Rect {
+                y: left.bottom() - low,
+                height: low,
+                ..left
+            },
+            p,
+        );
         let half = right.height / 2;
-        latency(pen, Rect { height: half, ..right }, p);
-        profile(pen, Rect { y: right.y + half, height: right.height - half, ..right }, p);
+        latency(
+            pen,
+            Rect {
+                height: half,
+                ..right
+            },
+            p,
+        );
+        profile(
+            pen,
+            Rect {
+                y: right.y + half,
+                height: right.height - half,
+                ..right
+            },
+            p,
+        );
     } else {
         let top = (rest.height * 3 / 5).max(4).min(rest.height);
-        rate(pen, Rect { height: top, ..rest }, p);
-        let below = Rect { y: rest.y + top, height: rest.height - top, ..rest };
+        rate(
+            pen,
+            Rect {
+                height: top,
+                ..rest
+            },
+            p,
+        );
+        let below = Rect {
+            y: rest.y + top,
+            height: rest.height - top,
+            ..rest
+        };
         instances(state, pen, below, p);
     }
 }
 
 fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
     let (glyph, word, tone) = pen.look.health(p.health);
-    pen.line(area.x, area.y, area.width, &[
-        piece(format!("{glyph} {word}  "), tone),
-        piece(p.sentence.as_str(), Tone::Plain),
-    ]);
+    pen.line(
+        area.x,
+        area.y,
+        area.width,
+        &[
+            piece(format!("{glyph} {word}  "), tone),
+            piece(p.sentence.as_str(), Tone::Plain),
+        ],
+    );
     let dot = pen.look.pick(" · ", " | ");
     let below = pen.look.pick("≤", "<=");
     let needs: Vec<&str> = p.depends_on.iter().map(|d| d.as_str()).collect();
     let mut facts = vec![piece(
-        format!("SLO p{:.0} {below} {}, {} answered", p.slo.quantile * 100.0, p.slo.latency, percent(p.slo.success)),
+        format!(
+            "SLO p{:.0} {below} {}, {} answered",
+            p.slo.quantile * 100.0,
+            p.slo.latency,
+            percent(p.slo.success)
+        ),
         Tone::Dim,
     )];
     let mut add = |text: String| facts.push(piece(format!("{dot}{text}"), Tone::Dim));
@@ -89,16 +164,31 @@ fn seen(p: &PortionView, now: Moment) -> impl Iterator<Item = &crate::engine::vi
 
 fn ago(seconds: f64) -> String {
     let sign = if seconds < 0.0 { "-" } else { "+" };
-    format!("{sign}{}", short(crate::model::Span((seconds * 1000.0) as i64)))
+    format!(
+        "{sign}{}",
+        short(crate::model::Span((seconds * 1000.0) as i64))
+    )
 }
 
 fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
-    let covered = p.coverage_80.map_or(String::new(), |c| format!("{} within the band, ", percent(c)));
+    let covered = p.coverage_80.map_or(String::new(), |c| {
+        format!("{} within the band, ", percent(c))
+    });
     let note = format!("{covered}{}: {}", p.model, p.because);
-    let note = if p.model.is_empty() { "no forecast yet".to_string() } else { note };
+    let note = if p.model.is_empty() {
+        "no forecast yet".to_string()
+    } else {
+        note
+    };
     let inner = pen.section(area, "Requests a second", &note);
     let Some(now) = now_of(p) else {
-        pen.tone(inner.x + 2, inner.y, inner.width, "no traffic has been seen yet", Tone::Dim);
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "no traffic has been seen yet",
+            Tone::Dim,
+        );
         return;
     };
     let past: Vec<_> = seen(p, now).collect();
@@ -132,8 +222,16 @@ fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
         top,
         band,
         lines: vec![
-            Line { points: mid, tone: Tone::Watch, dotted: true },
-            Line { points: actual, tone: Tone::Strong, dotted: false },
+            Line {
+                points: mid,
+                tone: Tone::Watch,
+                dotted: true,
+            },
+            Line {
+                points: actual,
+                tone: Tone::Strong,
+                dotted: false,
+            },
         ],
         rules: rules.into_iter().collect(),
         now: Some(0.0),
@@ -148,13 +246,22 @@ fn legend(pen: &mut Pen, area: Rect) {
         return;
     }
     let y = area.bottom() - 1;
-    let (line, dots, fill) = if pen.look.ascii { ("*", ".", ":") } else { ("━", "┈", "▒") };
+    let (line, dots, fill) = if pen.look.ascii {
+        ("*", ".", ":")
+    } else {
+        ("━", "┈", "▒")
+    };
     let x = area.x + area.width / 5;
-    pen.line(x, y, area.width / 3, &[
-        piece(format!("{line} actual  "), Tone::Strong),
-        piece(format!("{dots} foreseen  "), Tone::Watch),
-        piece(format!("{fill} 10 to 90 of 100"), Tone::Foreseen),
-    ]);
+    pen.line(
+        x,
+        y,
+        area.width / 3,
+        &[
+            piece(format!("{line} actual  "), Tone::Strong),
+            piece(format!("{dots} foreseen  "), Tone::Watch),
+            piece(format!("{fill} 10 to 90 of 100"), Tone::Foreseen),
+        ],
+    );
 }
 
 fn latency(pen: &mut Pen, area: Rect, p: &PortionView) {
@@ -164,12 +271,20 @@ fn latency(pen: &mut Pen, area: Rect, p: &PortionView) {
         return;
     };
     let points: Vec<(f64, f64)> = seen(p, now).map(|q| (secs(q.at, now), q.p99)).collect();
-    let highest = points.iter().map(|q| q.1).filter(|v| v.is_finite()).fold(0.0, f64::max);
+    let highest = points
+        .iter()
+        .map(|q| q.1)
+        .filter(|v| v.is_finite())
+        .fold(0.0, f64::max);
     let start = points.first().map_or(-1.0, |q| q.0.min(-1.0));
     Plot {
         x: (start, 0.0),
         top: highest.max(p.slo.latency.0) * 1.15,
-        lines: vec![Line { points, tone: Tone::Strong, dotted: false }],
+        lines: vec![Line {
+            points,
+            tone: Tone::Strong,
+            dotted: false,
+        }],
         rules: vec![Rule {
             y: p.slo.latency.0,
             label: format!("limit {} at p{:.0}", p.slo.latency, p.slo.quantile * 100.0),
@@ -192,24 +307,49 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
         pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
         return;
     };
-    let note = format!("{}, {} runs; {} profiles", place_of(best), best.runs, p.profiles.len());
+    let note = format!(
+        "{}, {} runs; {} profiles",
+        place_of(best),
+        best.runs,
+        p.profiles.len()
+    );
     let inner = pen.section(area, "Profile: ms against rps", &note);
     let points: Vec<(f64, f64)> = best.curve.iter().map(|c| (c.rate.0, c.at_slo.0)).collect();
-    let right = points.iter().map(|q| q.0).fold(best.knee.0, f64::max).max(1.0);
-    let highest = points.iter().map(|q| q.1).filter(|v| v.is_finite()).fold(0.0, f64::max);
+    let right = points
+        .iter()
+        .map(|q| q.0)
+        .fold(best.knee.0, f64::max)
+        .max(1.0);
+    let highest = points
+        .iter()
+        .map(|q| q.1)
+        .filter(|v| v.is_finite())
+        .fold(0.0, f64::max);
     let knee = format!("knee {} ±{}", brief(best.knee.0), brief(best.knee_spread.0));
-    let knee = if pen.look.ascii { knee.replace('±', "+-") } else { knee };
+    let knee = if pen.look.ascii {
+        knee.replace('±', "+-")
+    } else {
+        knee
+    };
     Plot {
         x: (0.0, right * 1.05),
         top: highest.clamp(p.slo.latency.0, p.slo.latency.0 * 3.0) * 1.15,
-        lines: vec![Line { points, tone: Tone::Accent, dotted: false }],
+        lines: vec![Line {
+            points,
+            tone: Tone::Accent,
+            dotted: false,
+        }],
         rules: vec![Rule {
             y: p.slo.latency.0,
             label: format!("limit {}", p.slo.latency),
             tone: Tone::Bad,
         }],
         now: Some(best.knee.0),
-        marks: vec![(best.knee.0, knee), (0.0, "0".into()), (right * 1.05, format!("{} rps", brief(right)))],
+        marks: vec![
+            (best.knee.0, knee),
+            (0.0, "0".into()),
+            (right * 1.05, format!("{} rps", brief(right))),
+        ],
         ..Plot::default()
     }
     .draw(pen, inner);
@@ -222,7 +362,13 @@ fn place_of(p: &Profile) -> String {
 fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     let inner = pen.section(area, "Instances", "share asked for, and seen in DNS");
     if p.instances.is_empty() {
-        pen.tone(inner.x + 2, inner.y, inner.width, "none is seen now", Tone::Dim);
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "none is seen now",
+            Tone::Dim,
+        );
         return;
     }
     let ids: Vec<String> = p.instances.iter().map(|i| i.alloc.0.clone()).collect();
@@ -230,7 +376,11 @@ fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     let fits = usize::from(inner.height);
     let from = super::pen::window(at, ids.len(), fits);
     for (k, i) in p.instances.iter().enumerate().skip(from).take(fits) {
-        let row = Rect { y: inner.y + (k - from) as u16, height: 1, ..inner };
+        let row = Rect {
+            y: inner.y + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
         instance(pen, row, i);
         if k == at {
             pen.cursor(row);
@@ -249,7 +399,14 @@ fn instance(pen: &mut Pen, row: Rect, i: &InstanceView) {
     let short: String = i.alloc.as_str().chars().take(8).collect();
     let mut lead = vec![
         piece(format!("{glyph} {word:<10}"), tone),
-        piece(format!("{:<8} ", i.role), if i.role == "standby" { Tone::Watch } else { Tone::Plain }),
+        piece(
+            format!("{:<8} ", i.role),
+            if i.role == "standby" {
+                Tone::Watch
+            } else {
+                Tone::Plain
+            },
+        ),
         piece(format!("{node:<14} "), Tone::Strong),
     ];
     if row.width >= 74 {
@@ -263,10 +420,17 @@ fn instance(pen: &mut Pen, row: Rect, i: &InstanceView) {
     }
     let differs = i.observed.is_some_and(|o| o.0.abs_diff(i.desired.0) > 500);
     let seen = i.observed.map_or("?".to_string(), |o| o.to_string());
-    pen.right(row.right(), row.y, &[
-        piece(i.desired.to_string(), Tone::Strong),
-        piece(format!(" seen {seen}"), if differs { Tone::Warn } else { Tone::Dim }),
-    ]);
+    pen.right(
+        row.right(),
+        row.y,
+        &[
+            piece(i.desired.to_string(), Tone::Strong),
+            piece(
+                format!(" seen {seen}"),
+                if differs { Tone::Warn } else { Tone::Dim },
+            ),
+        ],
+    );
 }
 
 /// The share asked for as a bar, and where the one seen stands.
@@ -284,7 +448,12 @@ fn share_bar(pen: &mut Pen, x: u16, y: u16, cells: u16, i: &InstanceView) {
 
 fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     let inner = pen.section(area, "Shadows", "5 shows all, with what is worth one");
-    let mut own: Vec<_> = state.view.shadows.iter().filter(|s| s.portion == p.id).collect();
+    let mut own: Vec<_> = state
+        .view
+        .shadows
+        .iter()
+        .filter(|s| s.portion == p.id)
+        .collect();
     own.sort_by_key(|s| (s.state == "done", std::cmp::Reverse(s.since)));
     if own.is_empty() {
         let text = match &p.not_shadowable {
@@ -295,10 +464,18 @@ fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     }
     for (k, s) in own.iter().take(usize::from(inner.height)).enumerate() {
         let (glyph, tone) = pen.look.shadow(s);
-        pen.line(inner.x + 2, inner.y + k as u16, inner.width.saturating_sub(2), &[
-            piece(format!("{glyph} {:<10}", s.state), tone),
-            piece(format!("{} on {}", s.site, s.class), Tone::Strong),
-            piece(format!("  {}", s.verdict.as_deref().unwrap_or("no verdict yet")), Tone::Dim),
-        ]);
+        pen.line(
+            inner.x + 2,
+            inner.y + k as u16,
+            inner.width.saturating_sub(2),
+            &[
+                piece(format!("{glyph} {:<10}", s.state), tone),
+                piece(format!("{} on {}", s.site, s.class), Tone::Strong),
+                piece(
+                    format!("  {}", s.verdict.as_deref().unwrap_or("no verdict yet")),
+                    Tone::Dim,
+                ),
+            ],
+        );
     }
 }

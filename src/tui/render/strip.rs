@@ -35,7 +35,11 @@ pub fn draw(pen: &mut Pen, area: Rect, tally: &Tally) {
         pen.tone(middle(&number), area.y, cell, &number, tone);
         let tone = if count > 0 { Tone::Accent } else { Tone::Dim };
         pen.tone(middle(word), area.y + 1, cell, word, tone);
-        let arrow = if k == 7 { pen.look.pick("↺", "@") } else { pen.look.pick("▸", ">") };
+        let arrow = if k == 7 {
+            pen.look.pick("↺", "@")
+        } else {
+            pen.look.pick("▸", ">")
+        };
         pen.tone(x + cell - 1, area.y, 1, arrow, Tone::Dim);
     }
 }
