@@ -1,6 +1,6 @@
 //! How things look: every state is glyph + word + colour, so that none of the three is needed alone.
 
-use crate::engine::view::{Health, LogKind};
+use crate::engine::view::{Health, LogKind, ShadowView};
 use crate::model::{Cause, NodeStatus};
 use ratatui::style::{Color, Modifier, Style};
 
@@ -137,11 +137,16 @@ impl Look {
     }
 
     /// The state of a shadow.
-    pub fn shadow(self, state: &str) -> (&'static str, Tone) {
-        match state {
+    pub fn shadow(self, shadow: &ShadowView) -> (&'static str, Tone) {
+        let failed = shadow
+            .verdict
+            .as_ref()
+            .is_some_and(|v| v.starts_with("fail"));
+        match shadow.state.as_str() {
             "measuring" => (self.pick("◐", "%"), Tone::Moving),
             "starting" => (self.pick("◌", "-"), Tone::Watch),
             "stopping" => (self.pick("◌", "-"), Tone::Warn),
+            _ if failed => (self.pick("✗", "X"), Tone::Bad),
             _ => (self.pick("✓", "v"), Tone::Good),
         }
     }

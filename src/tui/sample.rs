@@ -8,9 +8,12 @@ pub const NOW: Moment = Moment(1_780_000_000_000 - 1_780_000_000_000 % 86_400_00
 
 /// A day's load at second `s` from now (a season is 144 s), with some noise that is always the same.
 fn load(s: i64, scale: f64) -> f64 {
-    let day = ((s as f64 + 60.0) / 144.0 * std::f64::consts::TAU).sin();
+    let s = s - (scale as i64 * 7) % 13;
+    let surge = |at: f64, wide: f64| 1.0 / (1.0 + (-(s as f64 - at) / wide).exp());
+    let day =
+        0.3 + 0.12 * (s as f64 / 23.0).sin() + 0.55 * surge(-14.0, 6.0) - 0.4 * surge(24.0, 4.0);
     let noise = ((s * 7919).rem_euclid(13) as f64 - 6.0) / 6.0;
-    (scale * (0.62 + 0.34 * day) + noise * scale * 0.025).max(0.0)
+    (scale * day + noise * scale * 0.025).max(0.0)
 }
 
 fn past(scale: f64, late_from: i64) -> Vec<PastPoint> {
@@ -595,6 +598,17 @@ fn log() -> Vec<LogLine> {
         .collect()
 }
 
+fn hazard(site: &str, within: f64, why: &str) -> Hazard {
+    Hazard {
+        domain: Domain::Site(site.into()),
+        name: site.into(),
+        per_hour: within * 4.0,
+        within: Probability(within),
+        repair: Span::secs(540),
+        why: why.into(),
+    }
+}
+
 /// The shop estate, 6 s after edge-b was cut off.
 pub fn shop() -> View {
     let portions = portions();
@@ -627,6 +641,14 @@ pub fn shop() -> View {
                 "anything for ledger",
                 "its traffic is not seen; unknown only holds",
             ),
+        ],
+        hazards: vec![
+            hazard(
+                "edge-b",
+                0.31,
+                "2 failures in the last 6 h, 9 min to repair",
+            ),
+            hazard("edge-a", 0.04, "no failure in 12 days; the edge's own rate"),
         ],
         log: log(),
         tally: Tally {

@@ -56,7 +56,10 @@ pub fn screenshot(
     size: (u16, u16),
     format: Format,
 ) -> Result<Vec<u8>, ScreenshotError> {
-    let buffer = draw(view, screen, size, Options::default())?;
+    let mut options = Options::default();
+    // Text has no background to show a band by; without colour it is drawn in glyphs.
+    options.look.color = format != Format::Txt;
+    let buffer = draw(view, screen, size, options)?;
     match format {
         Format::Txt => Ok(text(&buffer).into_bytes()),
         Format::Svg => Ok(svg::render(&buffer).into_bytes()),

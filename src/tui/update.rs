@@ -62,6 +62,11 @@ pub fn update(mut state: State, event: Event) -> (State, Vec<Effect>) {
 
 /// Takes in what came; false when nothing shown has changed.
 fn take_view(state: &mut State, view: Arc<View>) -> bool {
+    let newest = view.log.last().map(|l| l.seq);
+    if newest < state.log.back().map(|l| l.seq) && newest.is_some() {
+        // Another engine: its log begins anew.
+        state.log.clear();
+    }
     let last = state.log.back().map(|l| l.seq);
     let fresh = view.log.iter().filter(|l| last.is_none_or(|n| l.seq > n));
     state.log.extend(fresh.cloned());

@@ -101,13 +101,18 @@ fn tabs(state: &State, pen: &mut Pen, area: Rect) {
         } else {
             screen.title()
         };
-        let text = format!(" {} {title} ", screen.number());
+        let text = if tight && area.width < 76 {
+            format!(" {} {title}", screen.number())
+        } else {
+            format!(" {} {title} ", screen.number())
+        };
         let room = area.right().saturating_sub(x);
         if screen == state.screen() {
             let style = pen.look.badge(Tone::Plain);
             x = pen.text(x, y, room, &text, style);
             // Without reverse video (a plain text copy), the tab still shows.
-            pen.text(x - 1, y, 1, pen.look.pick("◂", "<"), style);
+            let mark = if text.ends_with(' ') { x - 1 } else { x };
+            x = pen.text(mark, y, 1, pen.look.pick("◂", "<"), style);
         } else {
             x = pen.tone(x, y, room, &text, Tone::Dim);
         }

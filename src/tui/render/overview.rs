@@ -44,7 +44,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     };
     let shown = rows::portions(state);
     let each = if area.width >= 150 { 1 } else { 2 };
-    let gap = u16::from(each == 2 && usize::from(rest.height) > shown.len() * 3 + 10);
+    let gap = u16::from(usize::from(rest.height) > shown.len() * usize::from(each + 1) + 10);
     let wanted = (shown.len() as u16)
         .saturating_mul(each + gap)
         .saturating_add(1);
@@ -352,11 +352,17 @@ fn sentence(
     } else {
         Tone::Plain
     };
+    let stuck = state
+        .view
+        .steps
+        .iter()
+        .find(|s| s.portion.as_ref() == Some(&p.id) && s.state.starts_with("stuck"));
+    let stuck = stuck.map_or(String::new(), |s| format!("; {} is {}", s.verb, s.state));
     pen.line(
         x,
         y,
         right.saturating_sub(x),
-        &[piece(p.sentence.as_str(), tone)],
+        &[piece(p.sentence.as_str(), tone), piece(stuck, Tone::Warn)],
     );
 }
 

@@ -122,8 +122,8 @@ impl Pen<'_> {
         );
         let room = area.right().saturating_sub(x + 2);
         if !note.is_empty() && room > 6 {
-            let text = format!("{} ", fit(self.look, note, room.saturating_sub(1)));
-            self.tone(x, area.y, room, &text, Tone::Dim);
+            let text = format!("{} ", fit(self.look, note, room.saturating_sub(3)));
+            self.tone(x + 1, area.y, room, &format!(" {text}"), Tone::Dim);
         }
         Rect {
             y: area.y + 1,

@@ -409,7 +409,7 @@ fn instance(pen: &mut Pen, row: Rect, i: &InstanceView) {
         ),
         piece(format!("{node:<14} "), Tone::Strong),
     ];
-    if row.width >= 62 {
+    if row.width >= 74 {
         lead.push(piece(format!("{short} "), Tone::Dim));
     }
     let x = pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &lead);
@@ -463,7 +463,7 @@ fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
         pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
     }
     for (k, s) in own.iter().take(usize::from(inner.height)).enumerate() {
-        let (glyph, tone) = pen.look.shadow(&s.state);
+        let (glyph, tone) = pen.look.shadow(s);
         pen.line(
             inner.x + 2,
             inner.y + k as u16,

@@ -57,7 +57,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
 }
 
 fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
-    let (glyph, tone) = pen.look.shadow(&s.state);
+    let (glyph, tone) = pen.look.shadow(s);
     let portion = fit(pen.look, s.portion.as_str(), 11);
     let mut pieces = vec![
         piece(format!("{glyph} {:<10}", s.state), tone),

@@ -59,6 +59,58 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         }
         links(state, pen, (l, r), (row, &left, &right), &sites);
     }
+    let used = (rows_all - from).min(fits.max(1)) as u16 * (high + 1);
+    if area.height >= used + 4 {
+        hazards(
+            state,
+            pen,
+            Rect {
+                y: area.y + used,
+                height: area.height - used,
+                ..area
+            },
+        );
+    }
+}
+
+/// What is most likely to fail within the horizon, and why that is thought.
+fn hazards(state: &State, pen: &mut Pen, area: Rect) {
+    let mut all: Vec<&crate::model::Hazard> = state.view.hazards.iter().collect();
+    all.sort_by(|a, b| b.within.0.total_cmp(&a.within.0));
+    let inner = pen.section(area, "Hazards", "most likely first, within the horizon");
+    if all.is_empty() {
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "none is foreseen",
+            Tone::Dim,
+        );
+    }
+    for (k, h) in all.into_iter().take(usize::from(inner.height)).enumerate() {
+        let tone = if h.within.0 >= 0.1 {
+            Tone::Warn
+        } else {
+            Tone::Plain
+        };
+        let kind = match h.domain {
+            crate::model::Domain::Node(_) => "node",
+            crate::model::Domain::Site(_) => "site",
+        };
+        pen.line(
+            inner.x + 2,
+            inner.y + k as u16,
+            inner.width.saturating_sub(2),
+            &[
+                piece(format!("{:>6}  ", percent(h.within.0)), tone),
+                piece(
+                    format!("{:<20}", fit(pen.look, &format!("{kind} {}", h.name), 19)),
+                    Tone::Strong,
+                ),
+                piece(h.why.as_str(), Tone::Plain),
+            ],
+        );
+    }
 }
 
 fn legend(pen: &mut Pen, area: Rect) -> Rect {
@@ -242,13 +294,17 @@ fn room_line(
     let y = area.y + row;
     pen.tone(area.x, y, 8, name, Tone::Dim);
     let free = (all - reserved).max(0.0);
-    let text = format!(
-        " {} / {} / {} {unit}",
-        brief(used),
-        brief(reserved),
-        brief(free)
-    );
-    let tail = width(&text).max(24);
+    let text = if area.width >= 44 {
+        format!(
+            " {} / {} / {} {unit}",
+            brief(used),
+            brief(reserved),
+            brief(free)
+        )
+    } else {
+        format!(" {} {unit} free", brief(free))
+    };
+    let tail = width(&text).max(if area.width >= 44 { 24 } else { 15 });
     let cells = area.width.saturating_sub(8 + tail);
     pen.bar(
         area.x + 8,

@@ -14,7 +14,7 @@ fn steps(tally: &Tally) -> [(u64, &'static str, &'static str); 8] {
         (tally.shadows, "shadows", "shadows"),
         (tally.measurements, "measured", "measured"),
         (tally.profiles, "profiles", "profiles"),
-        (tally.forecasts, "forecasts", "forecasts"),
+        (tally.forecasts, "forecasts", "forecast"),
         (tally.preallocations, "pre-allocated", "prealloc"),
         (tally.switchovers, "switched", "switched"),
         (tally.lessons, "learned", "learned"),
@@ -27,11 +27,7 @@ pub fn draw(pen: &mut Pen, area: Rect, tally: &Tally) {
     }
     let cell = area.width / 8;
     for (k, (count, long, brief_word)) in steps(tally).into_iter().enumerate() {
-        let word = if width(long) + 2 <= cell {
-            long
-        } else {
-            brief_word
-        };
+        let word = if width(long) < cell { long } else { brief_word };
         let x = area.x + k as u16 * cell;
         let number = number(count);
         let tone = if count > 0 { Tone::Strong } else { Tone::Dim };
