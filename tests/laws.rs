@@ -229,18 +229,31 @@ fn law_09_a_planned_step_moves_no_more_than_its_cap() {
     state.workloads[0].policy.risk_tolerance = 0.0;
     state.workloads[0].policy.ramp.steps = vec![Share::ALL];
     let (_, steps, view) = turn(state, &world);
+    let written = writes(&steps);
+    assert_eq!(written.len(), 1, "{:?}", view.steps);
+    let moved = written[0].share_of(&alloc_id(2));
     assert!(
-        writes(&steps).is_empty(),
-        "half of the traffic at once, though the cap is a quarter"
+        moved > Share::NONE && moved <= Share(2_500),
+        "{moved} at once, though the cap is a quarter"
     );
-    assert!(held(&view, 9), "{:?}", view.steps);
 }
 
 #[test]
 fn law_09_only_one_service_is_in_a_planned_move_at_once() {
-    let world = rush(with_standby(world()), 50.0);
-    let (mut state, steps, _) = turn(state(), &world);
-    assert!(!writes(&steps).is_empty());
+    // One primary has everything, so that sharing it out again is a move that nothing forces.
+    let mut world = with_standby(world());
+    let front = world
+        .fronts
+        .get_mut(&ServiceName::from("shop-web"))
+        .expect("front");
+    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
+        t.instances[0].share = Share::ALL;
+        t.instances[1].share = Share::NONE;
+    }
+    let mut state = state();
+    state.beliefs.profiles = profiles(60.0);
+    let (mut state, steps, _) = turn(state, &world);
+    assert_eq!(writes(&steps).len(), 1);
     let book = &mut state.workloads[0].book;
     book.inflight.clear();
     let mut other = book
@@ -255,7 +268,7 @@ fn law_09_only_one_service_is_in_a_planned_move_at_once() {
     let (_, steps, view) = turn(state, &at(world, NOW + Span::secs(5)));
     for target in writes(&steps) {
         assert_eq!(
-            target.share_of(&alloc_id(3)),
+            target.share_of(&alloc_id(2)),
             Share::NONE,
             "contingencies may be renewed, shares may not move"
         );

@@ -110,7 +110,6 @@ fn shares(
     good: bool,
 ) {
     let service = &target.service;
-    let ramp = workload.policy.ramp.steps.len();
     let Some(mv) = workload.book.moves.get_mut(service) else {
         if good && outcome.step.cause == Cause::Reactive && !planned {
             state.tally.switchovers += 1;
@@ -122,13 +121,16 @@ fn shares(
         workload.book.moves.remove(service);
         return;
     }
-    let stepped = planned || mv.cause == Cause::Reactive;
+    // A renewal of contingencies in the midst of a move is no step of it.
+    let stepped = planned || outcome.step.cause == Cause::Reactive;
     if !stepped {
         return;
     }
     mv.done += 1;
     mv.verified = Some(outcome.at);
+    let ramp = mv.steps.len();
     if mv.done >= ramp {
+        workload.book.retreats.remove(service);
         let took = outcome.at.since(mv.since).0;
         let (kind, cause, reason) = (mv.kind, mv.cause, mv.why.clone());
         workload.book.moves.remove(service);

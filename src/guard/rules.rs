@@ -91,9 +91,17 @@ fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
             denied(target, facts)?;
             traffic::check(target, before.as_ref(), *planned, facts)
         }
-        Action::ReleaseStandby { job, .. } => released(job, facts),
-        Action::StartShadow { job, .. } => isolated(job),
-        _ => Ok(()),
+        Action::ReleaseStandby { job, .. } => {
+            ours(job)?;
+            released(job, facts)
+        }
+        Action::StopShadow { job, .. } | Action::Reap { job } => ours(job),
+        Action::PlaceStandby { job, .. } => ours(&job.id()),
+        Action::StartShadow { job, .. } => {
+            ours(&job.id())?;
+            isolated(job)
+        }
+        Action::MeasureShadow { .. } | Action::Scale { .. } => Ok(()),
     }
 }
 
@@ -146,6 +154,15 @@ fn denied(target: &Target, facts: &Facts) -> Result<(), Held> {
         ));
     }
     Ok(())
+}
+
+/// Jobs are registered and removed under our own names alone: a wrong plan cannot replace or end a workload's own job.
+fn ours(job: &JobId) -> Result<(), Held> {
+    if job.as_str().starts_with("foreshadow-") {
+        return Ok(());
+    }
+    let why = format!("{job} is not a job of foreshadow's own");
+    Err(Held::by(Law::BlastRadius, why))
 }
 
 /// The old side stays: a standby that still carries a share in any target is not released.

@@ -35,7 +35,7 @@ pub(super) fn check(
     ready(target, before, facts)?;
     if planned {
         planned_move(target, before, facts)?;
-        enough(target, facts)?;
+        enough(target, before, facts)?;
     }
     Ok(())
 }
@@ -92,7 +92,20 @@ fn ready(target: &Target, before: Option<&Target>, facts: &Facts) -> Result<(), 
 }
 
 fn planned_move(target: &Target, before: Option<&Target>, facts: &Facts) -> Result<(), Held> {
-    if let Some(other) = facts.moving.filter(|m| *m != &target.service) {
+    let under_way = |s: &Step| match &s.action {
+        Action::SetTarget {
+            target,
+            planned: true,
+            ..
+        } => Some(target.service.clone()),
+        _ => None,
+    };
+    let other = facts.inflight.values().find_map(under_way);
+    if let Some(other) = other
+        .as_ref()
+        .or(facts.moving)
+        .filter(|m| *m != &target.service)
+    {
         return Err(Held::by(
             Law::BlastRadius,
             format!("{other} is being moved; one service at once"),
@@ -120,9 +133,10 @@ fn planned_move(target: &Target, before: Option<&Target>, facts: &Facts) -> Resu
     Ok(())
 }
 
-/// Capacity before weight, in numbers: demand × share within what the instance carries. What was never measured in this
+/// Capacity before weight, in numbers: demand × share within what each instance on the receiving side carries (a side that
+/// is relieved may be over its limit: that is why it is relieved). What was never measured in this
 /// release is evidence of nothing, so a planned move does not build on it.
-fn enough(target: &Target, facts: &Facts) -> Result<(), Held> {
+fn enough(target: &Target, before: Option<&Target>, facts: &Facts) -> Result<(), Held> {
     let Some(portion) = facts.policy.by_front(&target.service) else {
         return Err(Held::by(
             Law::Policy,
@@ -140,7 +154,8 @@ fn enough(target: &Target, facts: &Facts) -> Result<(), Held> {
             format!("traffic of {} cannot be read", portion.id),
         ));
     };
-    for instance in target.instances.iter().filter(|i| i.share > Share::NONE) {
+    let receives = |i: &&Instance| i.share > before.map_or(Share::NONE, |b| b.share_of(&i.alloc));
+    for instance in target.instances.iter().filter(receives) {
         let Some(carries) = facts.capacity.get(&instance.alloc) else {
             return Err(Held::by(
                 Law::EvidencePerRelease,

@@ -26,11 +26,25 @@ pub struct Move {
     pub why: String,
     pub from: BTreeMap<AllocId, Share>,
     pub to: BTreeMap<AllocId, Share>,
+    /// How much of the way is gone after each step: the policy's ramp, made finer where a step would exceed the cap.
+    pub steps: Vec<Share>,
     /// Steps of the ramp done and verified.
     pub done: usize,
     pub since: Moment,
     /// When the last step was verified.
     pub verified: Option<Moment>,
+}
+
+/// An instance that fell while it carried traffic: it is trusted again only after it has been well for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fall {
+    pub times: u32,
+    pub well_since: Option<Moment>,
+}
+
+/// `settle`, doubled with each time after the first, so that what flaps moves traffic less and less often.
+pub fn patience(settle: Span, times: u32) -> Span {
+    settle.times(1 << times.saturating_sub(1).min(5))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +83,10 @@ pub struct Book {
     /// When a (portion, site, class) was last shadowed, and how often it failed since the last success.
     pub shadowed: BTreeMap<String, (Moment, u32)>,
     pub moves: BTreeMap<ServiceName, Move>,
+    /// Planned moves that had to retreat: when, and how often in a row.
+    pub retreats: BTreeMap<ServiceName, (Moment, u32)>,
+    /// Instances that fell while they carried traffic.
+    pub falls: BTreeMap<AllocId, Fall>,
     /// When a standby was last needed, by its job.
     pub needed: BTreeMap<JobId, Moment>,
     /// Since when each portion's primaries suffice and traffic is well.

@@ -39,13 +39,15 @@ pub fn shadow(
     let mut job = copy(live, portion, node, &format!("foreshadow-shadow-{id}"))?;
     let root = object(&mut job.0)?;
     root.insert("Priority".into(), json!(SHADOW_PRIORITY));
-    let meta = json!({
-        META_SHADOW: "true",
-        META_RELEASE: release(live, &portion.groups).as_str(),
-        "foreshadow_portion": portion.id.as_str(),
-        "foreshadow_deadline": deadline.0.to_string(),
-    });
-    root.insert("Meta".into(), meta);
+    mark(
+        root,
+        [
+            (META_SHADOW, "true".to_string()),
+            (META_RELEASE, release(live, &portion.groups).to_string()),
+            ("foreshadow_portion", portion.id.to_string()),
+            ("foreshadow_deadline", deadline.0.to_string()),
+        ],
+    );
     each_group(&mut job, |group| {
         group.insert("Count".into(), json!(1));
         group.insert("RestartPolicy".into(), json!({"Attempts": 0, "Interval": 5_000_000_000u64, "Delay": 1_000_000_000u64, "Mode": "fail"}));
@@ -73,11 +75,13 @@ pub fn standby(
 ) -> Result<JobSpec, String> {
     let id = format!("foreshadow-standby-{}-{}-{serial}", portion.id, node.name);
     let mut job = copy(live, portion, node, &id)?;
-    let meta = json!({
-        META_STANDBY: portion.id.as_str(),
-        META_RELEASE: release(live, &portion.groups).as_str(),
-    });
-    object(&mut job.0)?.insert("Meta".into(), meta);
+    mark(
+        object(&mut job.0)?,
+        [
+            (META_STANDBY, portion.id.to_string()),
+            (META_RELEASE, release(live, &portion.groups).to_string()),
+        ],
+    );
     each_group(&mut job, |group| {
         group.insert("Count".into(), json!(1));
         rename_services(group, "standby");
@@ -88,6 +92,25 @@ pub fn standby(
 fn object(v: &mut Value) -> Result<&mut Map<String, Value>, String> {
     v.as_object_mut()
         .ok_or_else(|| "the live job is not a JSON object as Nomad gives it".to_string())
+}
+
+/// Our marks beside the job's own meta, which its tasks may read as `NOMAD_META_…`.
+fn mark<const N: usize>(root: &mut Map<String, Value>, marks: [(&str, String); N]) {
+    let meta = root.entry("Meta").or_insert_with(|| json!({}));
+    if !meta.is_object() {
+        *meta = json!({});
+    }
+    for (key, value) in marks {
+        meta[key] = json!(value);
+    }
+}
+
+/// One copy is bound to one node: what spreads several of them over hosts has no meaning, what asks for a kind of host has.
+fn unspread(constraints: &mut Vec<Value>) {
+    constraints.retain(|c| {
+        let operand = c.get("Operand").and_then(Value::as_str);
+        !matches!(operand, Some("distinct_hosts" | "distinct_property"))
+    });
 }
 
 /// What both have in common: only the portion's groups, bound to the node, without what belongs to the live job alone.
@@ -125,9 +148,11 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
         "Spreads",
         "Update",
         "Affinities",
-        "Constraints",
     ] {
         root.remove(own);
+    }
+    if let Some(list) = root.get_mut("Constraints").and_then(Value::as_array_mut) {
+        unspread(list);
     }
     root.insert("ID".into(), json!(id));
     root.insert("Name".into(), json!(id));
@@ -142,7 +167,7 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
             json!({"LTarget": "${node.unique.name}", "RTarget": node.name, "Operand": "="});
         match group.get_mut("Constraints").and_then(Value::as_array_mut) {
             Some(list) => {
-                list.retain(|c| c.get("Operand").and_then(Value::as_str) != Some("distinct_hosts"));
+                unspread(list);
                 list.push(constraint);
             }
             None => {

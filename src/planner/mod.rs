@@ -12,6 +12,7 @@ pub mod shadows;
 pub mod shares;
 mod standbys;
 mod traffic;
+mod trust;
 
 pub use book::{Book, ShadowState};
 pub use instances::{Copies, Role};
@@ -35,11 +36,9 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
         })
         .collect();
     let mut draft = Draft::default();
-    if scene.world.allocs.fresh(scene.now, FRESH).is_none() {
-        draft.wait(
-            "everything",
-            "allocations cannot be read: unknown may only hold",
-        );
+    if let Some(what) = blind(scene) {
+        let why = format!("{what} cannot be read: unknown may only hold");
+        draft.wait("everything", why);
     } else {
         for portion in &scene.policy.portions {
             if let Some(set) = copies.get(&portion.id) {
@@ -58,4 +57,18 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
         waiting: draft.waiting,
     };
     (plan, copies)
+}
+
+/// What must be known before anything at all can be planned.
+fn blind(scene: &Scene) -> Option<&'static str> {
+    let world = scene.world;
+    if world.allocs.fresh(scene.now, FRESH).is_none() {
+        Some("allocations")
+    } else if world.nodes.fresh(scene.now, FRESH).is_none() {
+        Some("nodes")
+    } else if world.jobs.fresh(scene.now, FRESH).is_none() {
+        Some("jobs")
+    } else {
+        None
+    }
 }

@@ -4,7 +4,7 @@ use super::derive;
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Portion {
@@ -40,7 +40,8 @@ pub fn portions(job: &JobSpec, policy: Option<&Policy>) -> Vec<Portion> {
             sets.push((PortionId::new(name.as_str()), vec![name], None));
         }
     }
-    fuse(job, &mut sets);
+    let mut into = BTreeMap::new();
+    fuse(job, &mut sets, &mut into);
     let services: Vec<(PortionId, BTreeSet<String>)> = sets
         .iter()
         .map(|(id, groups, _)| (id.clone(), provided(job, policy, id, groups)))
@@ -54,7 +55,13 @@ pub fn portions(job: &JobSpec, policy: Option<&Policy>) -> Vec<Portion> {
                     .iter()
                     .map(|g| job.needs(g))
                     .fold(Resources::default(), Resources::plus),
-                depends_on: depends(job, &groups, declared, &id, &services),
+                depends_on: depends(job, &groups, declared, &id, &services)
+                    .into_iter()
+                    .map(|on| into.get(&on).cloned().unwrap_or(on))
+                    .filter(|on| on != &id)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
                 not_shadowable: obstacle(job, &groups, declared),
                 job: job.id(),
                 id,
@@ -69,15 +76,23 @@ fn text<'a>(v: &'a Value, key: &str) -> &'a str {
     v.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
-/// Groups that write to the same host volume cannot part.
-fn fuse(job: &JobSpec, sets: &mut Vec<(PortionId, Vec<Group>, Option<String>)>) {
+/// Groups that write to the same host volume cannot part. `into` says where a portion that is no more went.
+fn fuse(
+    job: &JobSpec,
+    sets: &mut Vec<(PortionId, Vec<Group>, Option<String>)>,
+    into: &mut BTreeMap<PortionId, PortionId>,
+) {
     let mut i = 0;
     while i < sets.len() {
         let mine = writable(job, &sets[i].1);
         let other = (i + 1..sets.len()).find(|j| !mine.is_disjoint(&writable(job, &sets[*j].1)));
         match other {
             Some(j) => {
-                let (_, groups, _) = sets.remove(j);
+                let (gone, groups, _) = sets.remove(j);
+                into.values_mut()
+                    .filter(|to| **to == gone)
+                    .for_each(|to| *to = sets[i].0.clone());
+                into.insert(gone, sets[i].0.clone());
                 let shared: Vec<String> = mine
                     .intersection(&writable(job, &groups))
                     .cloned()

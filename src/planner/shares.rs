@@ -79,6 +79,22 @@ pub fn distance(a: &BTreeMap<AllocId, Share>, b: &BTreeMap<AllocId, Share>) -> S
     Share(moved)
 }
 
+/// The policy's ramp, with steps between where one would move more than the cap.
+pub fn fine(ramp: &[Share], way: Share, cap: Share, instances: usize) -> Vec<Share> {
+    // Largest remainders may move each instance by one basis point more.
+    let cap = cap.0.saturating_sub(instances as u32).max(1);
+    let mut steps = Vec::new();
+    let mut before = 0;
+    for share in ramp.iter().map(|s| s.0) {
+        let gap = share.saturating_sub(before);
+        let n = (u64::from(gap) * u64::from(way.0)).div_ceil(u64::from(cap) * 10_000) as u32;
+        steps.extend((1..n).map(|i| Share(before + gap * i / n)));
+        steps.push(Share(share));
+        before = share;
+    }
+    steps
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,8 @@ const MOST: usize = 3;
 /// What a portion needs, and why.
 struct Need {
     count: usize,
+    /// How many of them what is wrong *now* asks for: the budget does not bind those.
+    urgent: usize,
     cause: Cause,
     why: String,
     /// The failure domain it must stand outside of.
@@ -26,8 +28,8 @@ struct Need {
 
 /// Drafts placements and releases for all portions of the workload.
 pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>, out: &mut Draft) {
-    let (Some(jobs), Some(_)) = (scene.world.jobs.value(), scene.world.nodes.value()) else {
-        return out.wait("standbys", "nodes or jobs cannot be read");
+    let Some(jobs) = scene.world.jobs.value() else {
+        return out.wait("standbys", "jobs cannot be read");
     };
     let ours: BTreeMap<&PortionId, Vec<JobId>> = scene
         .portions
@@ -35,15 +37,19 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         .map(|p| (&p.id, standby_jobs(jobs, &p.id)))
         .collect();
     let mut running: usize = ours.values().map(Vec::len).sum();
-    running += placing(book);
+    running += placing(book, jobs, None);
     let mut asks = Vec::new();
     for portion in &scene.policy.portions {
-        let (Some(jobs), Some(set)) = (ours.get(&portion.id), copies.get(&portion.id)) else {
+        let (Some(mine), Some(set)) = (ours.get(&portion.id), copies.get(&portion.id)) else {
             continue;
         };
-        let need = need(scene, portion, set, jobs.len());
-        let have = jobs.len() + placing_for(book, &portion.id);
-        release(scene, book, portion, set, jobs, need.count, out);
+        // What died with its node does not stand for anything; it is kept last, should the node come back.
+        let (alive, dead): (Vec<JobId>, Vec<JobId>) =
+            mine.iter().cloned().partition(|j| stands(scene, j));
+        let need = need(scene, portion, set, alive.len());
+        let have = alive.len() + placing(book, jobs, Some(&portion.id));
+        let mine: Vec<JobId> = alive.into_iter().chain(dead).collect();
+        release(scene, book, portion, set, &mine, need.count, out);
         if !portion.standby || need.count <= have {
             continue;
         }
@@ -57,21 +63,23 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             continue;
         }
         let room = scene.policy.budget.max_standbys.saturating_sub(running);
-        let k = (need.count - have).min(room);
+        let spent = book.spent.standby.0 >= scene.policy.budget.standby.0;
+        let affordable = if spent { need.urgent } else { need.count };
+        if affordable <= have {
+            let spent = format!(
+                "budget: {} of {} spent",
+                book.spent.standby, scene.policy.budget.standby
+            );
+            out.wait(format!("standby of {}", portion.id), spent);
+            continue;
+        }
+        let k = (affordable - have).min(room);
         if k == 0 {
             let most = scene.policy.budget.max_standbys;
             out.wait(
                 format!("standby of {}", portion.id),
                 format!("budget: {running} of {most} standbys run"),
             );
-            continue;
-        }
-        if need.cause == Cause::Predicted && book.spent.standby.0 >= scene.policy.budget.standby.0 {
-            let spent = format!(
-                "budget: {} of {} spent",
-                book.spent.standby, scene.policy.budget.standby
-            );
-            out.wait(format!("standby of {}", portion.id), spent);
             continue;
         }
         running += k;
@@ -89,18 +97,28 @@ fn standby_jobs(jobs: &BTreeMap<JobId, JobSpec>, portion: &PortionId) -> Vec<Job
         .collect()
 }
 
-fn placing(book: &Book) -> usize {
-    book.inflight
-        .values()
-        .filter(|s| matches!(s.action, Action::PlaceStandby { .. }))
-        .count()
+/// Placements under way that Nomad does not show yet, of one portion or of all.
+fn placing(book: &Book, jobs: &BTreeMap<JobId, JobSpec>, of: Option<&PortionId>) -> usize {
+    let counts = |s: &&Step| match &s.action {
+        Action::PlaceStandby { portion, job, .. } => {
+            of.is_none_or(|id| id == portion) && !jobs.contains_key(&job.id())
+        }
+        _ => false,
+    };
+    book.inflight.values().filter(counts).count()
 }
 
-fn placing_for(book: &Book, portion: &PortionId) -> usize {
-    book.inflight
-        .values()
-        .filter(|s| matches!(&s.action, Action::PlaceStandby { portion: p, .. } if p == portion))
-        .count()
+/// Whether the job has an allocation on a live node, or none yet.
+fn stands(scene: &Scene, job: &JobId) -> bool {
+    let ready = |n: &NodeId| {
+        scene
+            .world
+            .node(n)
+            .is_some_and(|n| n.status == NodeStatus::Ready)
+    };
+    let mut allocs = scene.world.allocs.value().into_iter().flatten();
+    let mut of_job = allocs.by_ref().filter(|a| &a.job == job).peekable();
+    of_job.peek().is_none() || of_job.any(|a| a.holds() && ready(&a.node))
 }
 
 /// The most that any one reason asks for: demand, a probable failure, or what is missing now.
@@ -121,14 +139,20 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
         .unwrap_or_default();
     let mut need = Need {
         count: 0,
+        urgent: 0,
         cause: Cause::Upkeep,
         why: String::new(),
         avoid: None,
     };
     let mut raise = |count: usize, cause: Cause, why: String, avoid: Option<Site>| {
-        if count.min(MOST) > need.count {
+        let count = count.min(MOST);
+        if cause == Cause::Reactive {
+            need.urgent = need.urgent.max(count);
+        }
+        if count > need.count {
             need = Need {
-                count: count.min(MOST),
+                count,
+                urgent: need.urgent,
                 cause,
                 why,
                 avoid,
@@ -246,8 +270,10 @@ fn release(
             .any(|c| &c.job == job && c.share > Share::NONE)
     };
     let surging = book.surging.contains_key(&portion.id);
+    // No data never shrinks: without a reading of demand nobody can say that it is not needed.
+    let unread = portion.front.is_some() && scene.rate(&portion.id).is_none();
     for (i, job) in jobs.iter().enumerate() {
-        if i < needed || serving(job) || surging {
+        if i < needed || serving(job) || surging || unread {
             book.needed.insert(job.clone(), scene.now);
             continue;
         }
@@ -274,7 +300,10 @@ fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: 
     let needs = scene
         .world
         .job(&portion.job)
-        .map(|j| j.needs(&portion.groups[0]))
+        .map(|job| {
+            let needs = portion.groups.iter().map(|g| job.needs(g));
+            needs.fold(Resources::default(), Resources::plus)
+        })
         .unwrap_or_default();
     let home = need
         .avoid

@@ -1,10 +1,11 @@
 //! Which shares a service should have, and the next legal step towards them.
 
-use super::book::{Book, Move, MoveKind};
+use super::book::{Book, Move, MoveKind, patience};
 use super::contingency::contingencies;
 use super::instances::{Copies, Copy, Role};
 use super::scene::{Draft, FRESH, Scene};
-use super::shares::{between, distance, split};
+use super::shares::{between, distance, fine, split};
+use super::trust::steady;
 use crate::model::*;
 use std::collections::BTreeMap;
 
@@ -42,6 +43,7 @@ pub fn plan(
         return out.wait(what, "the last write is not verified yet");
     }
     let current = target.as_ref().map(Target::shares).unwrap_or_default();
+    let copies = &steady(scene, book, copies, &current);
     surge(scene, book, portion, copies);
     let ideal = ideal(book, portion, copies);
     if ideal.is_empty() && !current.is_empty() {
@@ -89,9 +91,14 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
     match why {
         Some(why) => {
             book.calm.remove(&portion.id);
-            book.surging.entry(portion.id.clone()).or_insert(why);
+            let worse = why.0 == Cause::Reactive && !settling(scene, book, portion);
+            let known = book.surging.get(&portion.id).map(|(cause, _)| *cause);
+            if known.is_none() || (known == Some(Cause::Predicted) && worse) {
+                book.surging.insert(portion.id.clone(), why);
+            }
         }
-        None if over(later, 0.9) || short_of => {
+        // Without a reading of demand nobody can say that all is calm.
+        None if over(later, 0.9) || short_of || now.is_none() => {
             book.calm.remove(&portion.id);
         }
         None => {
@@ -101,6 +108,21 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
             }
         }
     }
+}
+
+/// Whether the portion's own planned move, or the retreat from it, may be what hurts: then nothing is concluded yet.
+fn settling(scene: &Scene, book: &Book, portion: &PortionPolicy) -> bool {
+    portion.front.as_ref().is_some_and(|service| {
+        book.moves.get(service).is_some_and(|m| m.done > 0)
+            || retreated(scene, book, service).is_some()
+    })
+}
+
+/// How much longer no planned move of the service is tried again after a retreat.
+fn retreated(scene: &Scene, book: &Book, service: &ServiceName) -> Option<Span> {
+    let (at, times) = book.retreats.get(service)?;
+    let left = patience(scene.policy.ramp.settle, *times).0 - scene.now.since(*at).0;
+    (left > 0).then_some(Span(left))
 }
 
 /// How many soaks ahead a surge must begin: every portion's ramp, one after the other.
@@ -191,25 +213,29 @@ fn ramp(
 ) -> Option<(Shares, Cause, String, bool)> {
     let service = portion.front.as_ref()?;
     let what = format!("move of {service}");
-    if let Some(other) = book
-        .moves
-        .iter()
-        .find(|(s, m)| *s != service && m.done > 0)
-        .map(|(s, _)| s.clone())
-    {
-        out.wait(what, format!("{other} is being moved; one service at once"));
-        return None;
-    }
+    let lost = |shares: &Shares| {
+        let mut ids = shares.iter().filter(|(_, s)| **s > Share::NONE);
+        ids.any(|(id, _)| !up(copies, id))
+    };
     let changed = book
         .moves
         .get(service)
-        .is_none_or(|m| distance(&m.to, ideal) > Share(500));
+        .is_none_or(|m| distance(&m.to, ideal) > Share(500) || lost(&m.to) || lost(&m.from));
     if changed {
         let begun = begin(scene, book, portion, copies, current, ideal);
         book.moves.insert(service.clone(), begun);
     }
     let mv = book.moves.get(service)?;
     let urgent = mv.cause == Cause::Reactive;
+    if let Some(other) = other_move(book, service).filter(|_| !urgent) {
+        out.wait(what, format!("{other} is being moved; one service at once"));
+        return None;
+    }
+    if let Some(left) = retreated(scene, book, service).filter(|_| !urgent) {
+        let why = format!("it had to retreat; tried again in {} ms", left.0);
+        out.wait(what, why);
+        return None;
+    }
     if let Some(at) = mv.verified {
         let soaked = scene.now.since(at);
         if soaked < scene.policy.ramp.soak {
@@ -220,7 +246,7 @@ fn ramp(
             return None;
         }
         if let Some(breach) = scene.breach(portion).filter(|_| !urgent && mv.done > 0) {
-            return Some(retreat(scene, book, service, current, breach));
+            return Some(retreat(scene, book, service, ideal, copies, breach));
         }
         let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
         if !urgent && seen < scene.policy.ramp.min_samples {
@@ -236,16 +262,17 @@ fn ramp(
         out.wait(what, "quiet hours");
         return None;
     }
-    let steps = &scene.policy.ramp.steps;
-    let share = steps.get(mv.done).copied().unwrap_or(Share::ALL);
+    let share = mv.steps.get(mv.done).copied().unwrap_or(Share::ALL);
     let next = between(&mv.from, &mv.to, share);
-    let why = format!(
-        "{}: step {} of {} ({share})",
-        mv.why,
-        mv.done + 1,
-        steps.len()
-    );
+    let (step, steps) = (mv.done + 1, mv.steps.len());
+    let why = format!("{}: step {step} of {steps} ({share})", mv.why);
     Some((next, mv.cause, why, !urgent))
+}
+
+/// Another service whose ramp has begun.
+fn other_move(book: &Book, service: &ServiceName) -> Option<ServiceName> {
+    let begun = |(s, m): &(&ServiceName, &Move)| *s != service && m.done > 0;
+    book.moves.iter().find(begun).map(|(s, _)| s.clone())
 }
 
 fn begin(
@@ -278,8 +305,19 @@ fn begin(
         let why = "a primary is ready again; shares follow capacity".to_string();
         (MoveKind::Failback, Cause::Upkeep, why)
     };
+    let ramp = &scene.policy.ramp.steps;
+    let steps = match cause {
+        Cause::Reactive => ramp.clone(),
+        _ => fine(
+            ramp,
+            distance(current, ideal),
+            scene.appetite.max_step,
+            copies.all.len(),
+        ),
+    };
     Move {
         kind,
+        steps,
         cause,
         why,
         from: current.clone(),
@@ -295,14 +333,21 @@ fn retreat(
     scene: &Scene,
     book: &mut Book,
     service: &ServiceName,
-    current: &Shares,
+    ideal: &Shares,
+    copies: &Copies,
     breach: String,
 ) -> (Shares, Cause, String, bool) {
     let back = book
         .moves
         .remove(service)
-        .map_or(current.clone(), |m| m.from);
-    book.written.insert(service.clone(), scene.now);
+        .map(|m| m.from)
+        .filter(|from| {
+            from.iter()
+                .all(|(id, s)| *s == Share::NONE || up(copies, id))
+        })
+        .unwrap_or_else(|| ideal.clone());
+    let entry = book.retreats.entry(service.clone()).or_default();
+    *entry = (scene.now, entry.1 + 1);
     let why = format!("retreat: {breach} during the move");
     (back, Cause::Reactive, why, false)
 }

@@ -1,0 +1,10 @@
+//! The planner and its guard: what they find, derive and plan, as tables, properties and a simulated run without IO.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod derive;
+mod estate;
+mod partition;
+mod run;
+mod safety;
+mod worlds;
