@@ -195,7 +195,9 @@ impl Plan<'_> {
             group,
             ask: &ask,
             penalty: &penalty,
-            only: place.only.as_deref(), slot: place.slot };
+            only: place.only.as_deref(),
+            slot: place.slot,
+        };
         self.escaped |= feasible::escapes_classes(job, group);
         let (found, mut metrics) = select(&self.proposed, &wish, rng);
         metrics.nanos = now() - started;

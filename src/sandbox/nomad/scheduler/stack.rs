@@ -5,9 +5,9 @@ use super::super::state::State;
 use super::super::state::alloc::{Alloc, Ask, Port};
 use super::super::state::node::{Node, fnv};
 use super::feasible;
-use rand::{Rng, SeedableRng};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,7 +119,13 @@ pub struct Wish<'a> {
 impl Wish<'_> {
     /// Dice of its own, so that who wins a tie does not depend on what else has been rolled.
     fn dice(&self, seed: u64) -> StdRng {
-        let what = format!("{seed}|{}|{}|{}|{}", text(self.job, "ID"), text(self.group, "Name"), int(self.job, "Version"), self.slot);
+        let what = format!(
+            "{seed}|{}|{}|{}|{}",
+            text(self.job, "ID"),
+            text(self.group, "Name"),
+            int(self.job, "Version"),
+            self.slot
+        );
         StdRng::seed_from_u64(fnv(what.as_bytes()))
     }
 }
