@@ -193,7 +193,7 @@ impl State {
         job["SubmitTime"] = now().into();
         record.versions.insert(0, job);
         record.versions.truncate(VERSIONS);
-        record.summary_index = index;
+        self.touch_summary(&id);
         self.touch_job(&id, event);
     }
 

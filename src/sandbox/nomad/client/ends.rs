@@ -110,6 +110,7 @@ fn restart_later(state: &mut State, id: &str, task: &str, wait: i64, reason: &st
     };
     view.state = "pending";
     view.restarts += 1;
+    let attempt = view.restarts;
     view.last_restart = now();
     let display = format!("Task restarting in {}", duration(wait));
     let details = json!({"restart_reason": reason, "start_delay": wait.to_string()});
@@ -122,13 +123,14 @@ fn restart_later(state: &mut State, id: &str, task: &str, wait: i64, reason: &st
         Wake::RestartTask {
             alloc: id.into(),
             task: task.into(),
+            attempt,
         },
     );
     sync(state, id);
 }
 
-/// The restart delay is over.
-pub fn restart(state: &mut State, id: &str, task: &str) {
+/// The delay before that restart is over.
+pub fn restart(state: &mut State, id: &str, task: &str, attempt: i64) {
     let Some(alloc) = state.allocs.get(id) else {
         return;
     };
@@ -137,7 +139,7 @@ pub fn restart(state: &mut State, id: &str, task: &str) {
         .view
         .tasks
         .get(task)
-        .is_some_and(|t| t.state == "pending");
+        .is_some_and(|t| t.state == "pending" && t.restarts == attempt);
     if powered && waiting && !alloc.view.killing {
         start(state, id, task);
     }

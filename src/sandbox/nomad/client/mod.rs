@@ -305,6 +305,21 @@ fn started(state: &mut State, id: &str, task: &str, pid: u32) {
 }
 
 fn exited(state: &mut State, id: &str, task: &str, code: i32, signal: i32) {
+    let Some(alloc) = state.allocs.get(id) else {
+        return;
+    };
+    let ran = alloc
+        .view
+        .tasks
+        .get(task)
+        .is_some_and(|t| t.state == "running");
+    // One that is already known to have gone down with its node is not told twice.
+    if ran || alloc.view.killing {
+        terminated(state, id, task, code, signal);
+    }
+}
+
+fn terminated(state: &mut State, id: &str, task: &str, code: i32, signal: i32) {
     let details =
         json!({"exit_code": code.to_string(), "oom_killed": "false", "signal": signal.to_string()});
     let display = if signal == 0 {
@@ -395,6 +410,6 @@ pub fn rise(state: &mut State, node: &str) {
         if let Some(alloc) = state.allocs.get_mut(&id) {
             alloc.view.killing = alloc.server_terminal();
         }
-        exited(state, &id, &task, 137, 9);
+        terminated(state, &id, &task, 137, 9);
     }
 }

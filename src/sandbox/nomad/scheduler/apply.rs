@@ -136,9 +136,7 @@ impl State {
         let job_id = eval.job_id;
         self.touch_eval(id, "EvaluationUpdated");
         self.update_job_status(&job_id, "EvaluationUpdated");
-        if let Some(record) = self.jobs.get_mut(&job_id) {
-            record.summary_index = self.index;
-        }
+        self.touch_summary(&job_id);
     }
 
     /// Keep what could not be placed for later; the evaluation itself if it was blocked before.

@@ -1,8 +1,6 @@
 //! What a real Nomad 1.0.18 answered to 66 requests, asked again of the sandbox's Nomad.
 
-mod fake_nomad;
-
-use fake_nomad::{Answer, Estate, recordings};
+use crate::fake::{Answer, Estate, recordings};
 use foreshadow::sandbox::nomad::NodeConfig;
 use futures::StreamExt;
 use serde_json::{Map, Value};

@@ -1,8 +1,6 @@
 //! How the sandbox's Nomad behaves when jobs, tasks and nodes come and go.
 
-mod fake_nomad;
-
-use fake_nomad::{Estate, hcl};
+use crate::fake::{Estate, hcl};
 use foreshadow::sandbox::nomad::{EstateConfig, HostVolume, NodeConfig};
 use futures::StreamExt;
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! An estate whose tasks are only pretended.
-#![allow(dead_code, clippy::disallowed_methods)] // shared by tests that use different parts; a test's server owns its clock
 
 use async_trait::async_trait;
 use foreshadow::sandbox::nomad::{
