@@ -56,8 +56,8 @@ fn group(old: &Value, new: &Value) -> Value {
         let hidden: &[&str] = if name == "Update" { &["Stagger"] } else { &[] };
         objects.extend(object(&old[name], &new[name], name, hidden));
     }
-    objects.extend(by_position(old, new, "Networks", |o, n| network(o, n)));
-    objects.extend(by_name(old, new, "Services", |o, n| service(o, n)));
+    objects.extend(by_position(old, new, "Networks", network));
+    objects.extend(by_name(old, new, "Services", service));
     let volumes: BTreeSet<&String> = entries(old, "Volumes")
         .chain(entries(new, "Volumes"))
         .map(|(k, _)| k)
@@ -101,7 +101,7 @@ fn task(old: &Value, new: &Value) -> Value {
         "LogConfig",
         &[],
     ));
-    objects.extend(by_name(old, new, "Services", |o, n| service(o, n)));
+    objects.extend(by_name(old, new, "Services", service));
     objects.extend(by_position(old, new, "Templates", |o, n| {
         object(o, n, "Template", &[])
     }));

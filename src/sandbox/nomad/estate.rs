@@ -119,7 +119,11 @@ impl Core {
             } => client::health_known(s, &alloc, &deployment, passing),
             Wake::DeploymentDue(id) => s.deployment_due(&id),
             Wake::ProgressDue(id) => s.progress_due(&id),
-            Wake::RestartTask { alloc, task } => client::restart(s, &alloc, &task),
+            Wake::RestartTask {
+                alloc,
+                task,
+                attempt,
+            } => client::restart(s, &alloc, &task, attempt),
             Wake::FollowUp(id) => s.follow_up_due(&id),
             Wake::DrainDeadline { node, started } => s.drain_deadline(&node, started),
         });

@@ -43,6 +43,62 @@ fn job_of(body: &Value) -> Answer {
     }
 }
 
+/// What a scaling request asks for.
+struct Scaling {
+    group: String,
+    count: Option<i64>,
+    error: bool,
+}
+
+impl Scaling {
+    fn of(body: &Value) -> Result<Scaling, Refusal> {
+        let group = body
+            .get("Target")
+            .map_or("", |t| text(t, "Group"))
+            .to_string();
+        let count = body
+            .get("Count")
+            .filter(|c| !c.is_null())
+            .map(|_| int(body, "Count"));
+        let error = flag(body, "Error");
+        let why = match count {
+            _ if group.is_empty() => "missing task group name for scaling action",
+            Some(_) if error => "scaling action should not contain count if error is true",
+            Some(c) if c < 0 => "scaling action count can't be negative",
+            _ => {
+                return Ok(Scaling {
+                    group,
+                    count,
+                    error,
+                });
+            }
+        };
+        Err(Refusal::new(400, why))
+    }
+}
+
+/// A count must keep to the bounds of the group's `scaling` stanza.
+fn within_bounds(group: &Value, count: i64) -> Result<(), Refusal> {
+    let Some(policy) = group.get("Scaling").filter(|s| s.is_object()) else {
+        return Ok(());
+    };
+    let (min, max) = (
+        int(policy, "Min"),
+        policy
+            .get("Max")
+            .and_then(Value::as_i64)
+            .unwrap_or(i64::MAX),
+    );
+    let why = if count < min {
+        format!("group count was less than scaling policy minimum: {count} < {min}")
+    } else if count > max {
+        format!("group count was greater than scaling policy maximum: {count} > {max}")
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(400, why))
+}
+
 /// What must not count as a change of a job.
 fn spec(job: &Value) -> Value {
     let mut spec = job.clone();
@@ -94,7 +150,7 @@ impl State {
                 format!("Enforcing job modify index {wanted}: job does not exist")
             }
             Some(_) if wanted == 0 => {
-                format!("Enforcing job modify index 0: job already exists")
+                "Enforcing job modify index 0: job already exists".to_string()
             }
             Some(has) if has != wanted => format!(
                 "Enforcing job modify index {wanted}: job exists with conflicting job modify index: {has}"
@@ -113,19 +169,18 @@ impl State {
         eval
     }
 
-    /// Store a version of a job at `index`; one that changes nothing keeps its version.
+    /// Store a version of a job at `index`; one that changes nothing is not stored.
     fn upsert_job(&mut self, mut job: Value, index: u64, event: &str) {
         let id = text(&job, "ID").to_string();
         let record = self.jobs.entry(id.clone()).or_default();
-        let old = record
-            .versions
-            .first()
-            .filter(|_| !record.versions.is_empty());
-        let changed = old.is_none_or(|old| spec(old) != spec(&job));
+        let old = record.versions.first();
+        if old.is_some_and(|old| spec(old) == spec(&job)) {
+            return;
+        }
         let (created, version, status) = match old {
             Some(old) => (
                 old["CreateIndex"].clone(),
-                int(old, "Version") + i64::from(changed),
+                int(old, "Version") + 1,
                 text(old, "Status"),
             ),
             None => (index.into(), 0, "pending"),
@@ -134,20 +189,11 @@ impl State {
         job["CreateIndex"] = created;
         job["Version"] = version.into();
         job["Status"] = status.into();
-        job["ModifyIndex"] = index.into();
-        job["JobModifyIndex"] = if changed {
-            index.into()
-        } else {
-            old.map_or(index.into(), |o| o["JobModifyIndex"].clone())
-        };
+        job["JobModifyIndex"] = index.into();
         job["SubmitTime"] = now().into();
-        if changed {
-            record.versions.insert(0, job);
-            record.versions.truncate(VERSIONS);
-        } else {
-            record.versions[0] = job;
-        }
-        record.summary_index = index;
+        record.versions.insert(0, job);
+        record.versions.truncate(VERSIONS);
+        self.touch_summary(&id);
         self.touch_job(&id, event);
     }
 
@@ -186,53 +232,38 @@ impl State {
 
     /// `POST /v1/job/:id/scale`
     pub fn scale(&mut self, id: &str, body: &Value) -> Answer {
-        let group = body
-            .get("Target")
-            .map_or("", |t| text(t, "Group"))
-            .to_string();
-        if group.is_empty() {
-            return Err(Refusal::new(
-                400,
-                "missing task group name for scaling action",
-            ));
-        }
-        let message = text(body, "Message");
-        let error = flag(body, "Error");
-        let count = body
-            .get("Count")
-            .filter(|c| !c.is_null())
-            .map(|_| int(body, "Count"));
-        if error && count.is_some() {
-            return Err(Refusal::new(
-                400,
-                "scaling action should not contain count if error is true",
-            ));
-        }
-        if count.is_some_and(|c| c < 0) {
-            return Err(Refusal::new(400, "scaling action count can't be negative"));
-        }
+        let wish = Scaling::of(body)?;
         let Some(job) = self.job(id).cloned() else {
             return Err(Refusal::new(404, format!("job {id:?} not found")));
         };
         let found = list(&job, "TaskGroups")
             .iter()
-            .find(|g| text(g, "Name") == group);
-        let Some(before) = found.map(|g| int(g, "Count")) else {
-            return Err(Refusal::new(
-                400,
-                format!("task group {group:?} specified for scaling does not exist in job"),
-            ));
+            .find(|g| text(g, "Name") == wish.group);
+        let Some(group) = found else {
+            let why = format!(
+                "task group {:?} specified for scaling does not exist in job",
+                wish.group
+            );
+            return Err(Refusal::new(400, why));
         };
+        let before = int(group, "Count");
         let mut eval = (String::new(), 0);
-        if let Some(count) = count {
-            eval = self.scale_to(id, job, &group, count)?;
+        if let Some(count) = wish.count {
+            within_bounds(group, count)?;
+            self.may_scale(&job, body)?;
+            eval = self.scale_to(id, job, &wish.group, count);
         }
         let index = self.next_index();
-        let event = json!({"Count": count, "CreateIndex": index, "Error": error, "EvalID": eval.0, "Message": message,
-            "Meta": body.get("Meta").cloned().unwrap_or(Value::Null), "PreviousCount": before, "Time": now()});
+        let event = json!({"Count": wish.count, "CreateIndex": index, "Error": wish.error, "EvalID": eval.0,
+            "Message": text(body, "Message"), "Meta": body.get("Meta").cloned().unwrap_or(Value::Null), "PreviousCount": before,
+            "Time": now()});
         self.tables.scaling = index;
         let record = self.jobs.entry(id.to_string()).or_default();
-        record.scaling.entry(group).or_default().insert(0, event);
+        record
+            .scaling
+            .entry(wish.group)
+            .or_default()
+            .insert(0, event);
         let modify_index = record
             .versions
             .first()
@@ -243,43 +274,46 @@ impl State {
         )
     }
 
-    fn scale_to(
-        &mut self,
-        id: &str,
-        mut job: Value,
-        group: &str,
-        count: i64,
-    ) -> Result<(String, u64), Refusal> {
-        if self.deployment_of(id).is_some_and(|d| d.running()) && !flag(&job, "Stop") {
+    fn may_scale(&self, job: &Value, body: &Value) -> Result<(), Refusal> {
+        let created = int(job, "CreateIndex") as u64;
+        let busy = self
+            .deployment_of(text(job, "ID"))
+            .is_some_and(|d| d.running() && d.job_create_index == created);
+        if busy {
             return Err(Refusal::new(
                 400,
                 "job scaling blocked due to active deployment",
             ));
         }
+        let (wanted, has) = (int(body, "JobModifyIndex"), int(job, "JobModifyIndex"));
+        if wanted > 0 && wanted != has {
+            let why = format!(
+                "Enforcing job modify index {wanted}: job exists with conflicting job modify index: {has}"
+            );
+            return Err(Refusal::new(500, why));
+        }
+        Ok(())
+    }
+
+    fn scale_to(&mut self, id: &str, mut job: Value, group: &str, count: i64) -> (String, u64) {
         let stable = flag(&job, "Stable");
+        let older = job.clone();
         set_count(&mut job, group, count);
-        // Nomad 1.0.18 writes the count into the version before as well.
-        if let Some(current) = self
-            .jobs
-            .get_mut(id)
-            .and_then(|r| r.versions.first_mut())
-            .filter(|c| spec(c) != spec(&job))
-        {
-            let older = current.clone();
+        if spec(&older) != spec(&job) {
             let index = self.next_index();
             self.upsert_job(job, index, "JobRegistered");
             self.keep_stable(id, stable);
+            // Nomad 1.0.18 writes the count into the version before as well.
             if let Some(before) = self.jobs.get_mut(id).and_then(|r| r.versions.get_mut(1)) {
-                *before = older;
                 set_count(before, group, count);
             }
         }
         let current = self.job(id).cloned().unwrap_or(Value::Null);
         let index = self.next_index();
-        Ok((
+        (
             self.job_eval(id, &current, "job-scaling", "EvaluationUpdated"),
             index,
-        ))
+        )
     }
 
     /// `POST /v1/job/:id/evaluate`

@@ -25,16 +25,28 @@ impl State {
             self.after(grace, wake);
             return;
         }
-        self.back(id, "Node reregistered by heartbeat");
-    }
-
-    /// The client reaches the server again.
-    fn back(&mut self, id: &str, message: &str) {
         if self.nodes.get(id).is_some_and(|n| n.status == "down") {
-            self.set_status(id, "ready", message);
+            self.set_status(id, "ready", "Node reregistered by heartbeat");
         }
         client::reconnect(self, id);
         self.unblock();
+    }
+
+    /// A client that was gone registers its node anew before it reports it ready.
+    fn re_register(&mut self, id: &str) {
+        let index = self.next_index();
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.status = "initializing";
+            node.status_at = now() / SECOND;
+            node.note(index, now(), "Cluster", "Node re-registered");
+        }
+        self.touch_node(id, "NodeRegistration");
+        self.next_index();
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.status = "ready";
+        }
+        self.touch_node(id, "NodeStreamEvent");
+        self.node_evals(id);
     }
 
     /// The node dies with all its tasks (the runtime kills them), or comes back empty.
@@ -50,7 +62,11 @@ impl State {
         let was_beating = std::mem::replace(&mut node.beating, true);
         node.beat += u64::from(!was_beating);
         client::rise(self, id);
-        self.back(id, "Node re-registered");
+        if self.nodes.get(id).is_some_and(|n| n.status == "down") {
+            self.re_register(id);
+        }
+        client::reconnect(self, id);
+        self.unblock();
     }
 
     /// The grace after a missed heartbeat is over.

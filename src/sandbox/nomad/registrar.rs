@@ -90,10 +90,13 @@ impl Registrar for HttpRegistrar {
         let Ok(checks) = answer.json::<BTreeMap<String, Value>>().await else {
             return false;
         };
-        let ours = checks
-            .values()
-            .filter(|c| ids.iter().any(|id| c["ServiceID"] == id.as_str()));
-        ours.fold(true, |all, check| all && check["Status"] == "passing")
+        ids.iter().all(|id| {
+            let mut own = checks
+                .values()
+                .filter(|c| c["ServiceID"] == id.as_str())
+                .peekable();
+            own.peek().is_some() && own.all(|c| c["Status"] == "passing")
+        })
     }
 }
 

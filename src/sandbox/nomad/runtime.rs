@@ -119,7 +119,7 @@ pub struct ServiceReg {
 pub trait Registrar: Send + Sync {
     async fn register(&self, node: &str, services: Vec<ServiceReg>);
     async fn deregister(&self, node: &str, ids: Vec<String>);
-    /// Whether all checks of these services pass, as the node's agent sees it now.
+    /// Whether every one of these services has checks and all of them pass, as the node's agent sees it now.
     async fn passing(&self, _node: &str, _ids: &[String]) -> bool {
         true
     }

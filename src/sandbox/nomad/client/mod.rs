@@ -1,13 +1,17 @@
 //! The node's side: takes allocations on, starts, restarts and ends their tasks, and tells the server when it can reach it.
 
+mod ends;
 mod environment;
 mod services;
+
+use ends::ended;
+pub use ends::restart;
 
 use super::json::*;
 use super::runtime::TaskEvent;
 use super::state::alloc::{Alloc, task_event};
 use super::state::{Effect, State, Wake, now, span};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The node's client asks for its allocations: starts what is new, ends what shall end.
 pub fn pull(state: &mut State, node: &str) {
@@ -199,17 +203,17 @@ fn await_health(state: &mut State, id: &str) {
 
 /// `min_healthy_time` has passed: healthy if its tasks run and, where the job wants it, its checks pass.
 pub fn health_due(state: &mut State, id: &str, deployment: &str) {
-    let Some(alloc) = state
-        .allocs
-        .get(id)
-        .filter(|a| a.deployment == deployment && all_running(a) && a.view.health.is_none())
-    else {
+    let waits =
+        |a: &&Alloc| a.deployment == deployment && all_running(a) && a.view.health.is_none();
+    let Some(alloc) = state.allocs.get(id).filter(waits) else {
         return;
     };
-    let checked = text(&alloc.group_json()["Update"], "HealthCheck") == "checks"
-        && !alloc.view.registered.is_empty();
-    if checked {
-        let ids = alloc.view.registered.iter().cloned().collect();
+    let by_checks = text(&alloc.group_json()["Update"], "HealthCheck") == "checks";
+    let checked = services::of(state, id)
+        .into_iter()
+        .filter(|s| !s.checks.is_empty());
+    let ids: Vec<String> = checked.map(|s| s.id).collect();
+    if by_checks && !ids.is_empty() {
         let node = alloc.node_name.clone();
         state.effects.push(Effect::AskHealth {
             node,
@@ -301,6 +305,21 @@ fn started(state: &mut State, id: &str, task: &str, pid: u32) {
 }
 
 fn exited(state: &mut State, id: &str, task: &str, code: i32, signal: i32) {
+    let Some(alloc) = state.allocs.get(id) else {
+        return;
+    };
+    let ran = alloc
+        .view
+        .tasks
+        .get(task)
+        .is_some_and(|t| t.state == "running");
+    // One that is already known to have gone down with its node is not told twice.
+    if ran || alloc.view.killing {
+        terminated(state, id, task, code, signal);
+    }
+}
+
+fn terminated(state: &mut State, id: &str, task: &str, code: i32, signal: i32) {
     let details =
         json!({"exit_code": code.to_string(), "oom_killed": "false", "signal": signal.to_string()});
     let display = if signal == 0 {
@@ -316,152 +335,6 @@ fn exited(state: &mut State, id: &str, task: &str, code: i32, signal: i32) {
         json!({"ExitCode": code, "Signal": signal}),
     );
     ended(state, id, task, event, code == 0 && signal == 0);
-}
-
-/// A task is not running any more: done, killed, to be restarted, or failed.
-fn ended(state: &mut State, id: &str, task: &str, event: Value, well: bool) {
-    let powered = state
-        .allocs
-        .get(id)
-        .and_then(|a| state.nodes.get(&a.node_id))
-        .is_some_and(|n| n.powered);
-    let Some(alloc) = state.allocs.get_mut(id) else {
-        return;
-    };
-    let killing = alloc.view.killing;
-    let batch = text(&alloc.job, "Type") == "batch";
-    let policy = task_policy(alloc, task);
-    alloc.view.pids.remove(task);
-    if !powered {
-        return; // Nobody is there to see it; the client finds out when its node is back.
-    }
-    let Some(view) = alloc.view.tasks.get_mut(task).filter(|t| t.state != "dead") else {
-        return;
-    };
-    view.events.push(event);
-    if killing {
-        view.events.push(task_event(
-            "Killed",
-            now(),
-            "Task successfully killed",
-            json!({}),
-            json!({}),
-        ));
-        die(state, id, task, false);
-    } else if batch && well {
-        die(state, id, task, false);
-    } else {
-        restart_or_fail(state, id, task, &policy);
-    }
-}
-
-fn task_policy(alloc: &Alloc, task: &str) -> Value {
-    let task = list(alloc.group_json(), "Tasks")
-        .iter()
-        .find(|t| text(t, "Name") == task);
-    task.and_then(|t| t.get("RestartPolicy").cloned())
-        .unwrap_or(Value::Null)
-}
-
-fn restart_or_fail(state: &mut State, id: &str, task: &str, policy: &Value) {
-    let Some(alloc) = state.allocs.get_mut(id) else {
-        return;
-    };
-    let (attempts, interval, delay) = (
-        int(policy, "Attempts"),
-        int(policy, "Interval"),
-        int(policy, "Delay"),
-    );
-    let tries = alloc.view.restarts.entry(task.into()).or_default();
-    tries.retain(|at| now() - at < interval);
-    let used = tries.len() as i64;
-    let Some(view) = alloc.view.tasks.get_mut(task) else {
-        return;
-    };
-    let (wait, reason) = match text(policy, "Mode") {
-        _ if used < attempts => (delay, "Restart within policy"),
-        "delay" => (interval, "Exceeded allowed attempts, applying a delay"),
-        _ => {
-            let reason = if attempts == 0 {
-                "Policy allows no restarts".to_string()
-            } else {
-                format!(
-                    "Exceeded allowed attempts {attempts} in interval {} and mode is \"fail\"",
-                    duration(interval)
-                )
-            };
-            let details = json!({"restart_reason": reason, "fails_task": "true"});
-            view.events.push(task_event(
-                "Not Restarting",
-                now(),
-                &reason,
-                details,
-                json!({"FailsTask": true, "RestartReason": reason}),
-            ));
-            die(state, id, task, true);
-            return;
-        }
-    };
-    tries.push(now());
-    view.state = "pending";
-    view.restarts += 1;
-    view.last_restart = now();
-    let display = format!("Task restarting in {}", duration(wait));
-    let details = json!({"restart_reason": reason, "start_delay": wait.to_string()});
-    view.events.push(task_event(
-        "Restarting",
-        now(),
-        &display,
-        details,
-        json!({"RestartReason": reason, "StartDelay": wait}),
-    ));
-    deregister(state, id);
-    state.after(
-        span(wait),
-        Wake::RestartTask {
-            alloc: id.into(),
-            task: task.into(),
-        },
-    );
-    sync(state, id);
-}
-
-/// The restart delay is over.
-pub fn restart(state: &mut State, id: &str, task: &str) {
-    let Some(alloc) = state.allocs.get(id) else {
-        return;
-    };
-    let powered = state.nodes.get(&alloc.node_id).is_some_and(|n| n.powered);
-    let waiting = alloc
-        .view
-        .tasks
-        .get(task)
-        .is_some_and(|t| t.state == "pending");
-    if powered && waiting && !alloc.view.killing {
-        start(state, id, task);
-    }
-}
-
-fn die(state: &mut State, id: &str, task: &str, failed: bool) {
-    let Some(alloc) = state.allocs.get_mut(id) else {
-        return;
-    };
-    if let Some(view) = alloc.view.tasks.get_mut(task) {
-        view.state = "dead";
-        view.failed = failed;
-        view.finished = now();
-    }
-    let all_dead = alloc.view.tasks.values().all(|t| t.state == "dead");
-    alloc.view.finished = all_dead;
-    if failed && alloc.view.health.is_none() {
-        alloc.view.health = Some((false, now()));
-    }
-    if all_dead {
-        deregister(state, id);
-    } else if failed {
-        kill(state, id); // Its siblings go with it.
-    }
-    sync(state, id);
 }
 
 /// Tell the server what the client sees of an allocation, if it can be told.
@@ -537,6 +410,6 @@ pub fn rise(state: &mut State, node: &str) {
         if let Some(alloc) = state.allocs.get_mut(&id) {
             alloc.view.killing = alloc.server_terminal();
         }
-        exited(state, &id, &task, 137, 9);
+        terminated(state, &id, &task, 137, 9);
     }
 }

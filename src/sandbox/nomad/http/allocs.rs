@@ -164,7 +164,7 @@ pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         let node = r.query.get("node_id").unwrap_or("");
         return r.core.read(|s| match s.nodes.get(node) {
             Some(n) if n.beating => Ok(Reply::json(host_stats(r, s, n))),
-            Some(_) => Err(Refusal::new(500, "No path to node")),
+            Some(_) => Err(Refusal::new(404, "No path to node")),
             None => Err(Refusal::new(404, format!("Unknown node {node:?}"))),
         });
     }
@@ -181,9 +181,9 @@ pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         let unknown = || Refusal::new(404, format!("Unknown allocation {id:?}"));
         let alloc = s.allocs.get(id).ok_or_else(unknown)?;
         if !s.nodes.get(&alloc.node_id).is_some_and(|n| n.beating) {
-            return Err(Refusal::new(500, "No path to node"));
+            return Err(Refusal::new(404, "No path to node"));
         }
-        if alloc.view.finished {
+        if !alloc.view.received {
             return Err(unknown());
         }
         Ok(Reply::json(alloc_stats(

@@ -25,7 +25,7 @@ pub async fn collection(r: &Request<'_>) -> Result<Reply, Refusal> {
             .filter(|(id, _)| ours && r.query.matches_prefix(id))
             .map(|(id, j)| stub(s, id, j))
             .collect();
-        Reply::read(s.tables.jobs.max(1), rows.into())
+        Reply::read(s.tables.jobs.max(s.tables.summaries).max(1), rows.into())
     })
     .await
 }
@@ -169,12 +169,10 @@ fn look(r: &Request<'_>, s: &State, id: &str, verb: &str) -> Reply {
             |j| versions(r, s, j),
         ),
         "scale" => scale_status(s, id).map_or_else(missing, |v| {
-            let job = int(
-                record.map_or(&Value::Null, JobRecord::current),
-                "ModifyIndex",
-            ) as u64;
-            let allocs = s.allocs_of(id).map(|a| a.modify_index).max().unwrap_or(0);
-            Reply::read(job.max(allocs), v)
+            let job = record.map_or(0, |j| {
+                (int(j.current(), "ModifyIndex") as u64).max(j.summary_index)
+            });
+            Reply::read(job.max(s.tables.scaling), v)
         }),
         _ => record.map_or_else(missing, |j| {
             Reply::read(int(j.current(), "ModifyIndex") as u64, j.current().clone())

@@ -21,92 +21,82 @@ pub fn answer(r: &Request<'_>) -> Reply {
 }
 
 fn in_memory(s: &State) -> Value {
-    let mut gauges = Vec::new();
-    let mut gauge = |name: &str, labels: &[(&str, &str)], value: f64| {
-        let mut all = json!({"host": "sandbox"});
-        labels.iter().for_each(|(k, v)| all[*k] = (*v).into());
-        gauges.push(json!({"Labels": all, "Name": name, "Value": value}));
-    };
-    let blocked = s.evals.values().filter(|e| e.status == "blocked").count() as f64;
-    let waiting = s.queue.len() as f64;
-    let index = s.index as f64;
-    for (name, value) in [
-        ("nomad.nomad.blocked_evals.total_blocked", blocked),
-        (
-            "nomad.nomad.blocked_evals.total_escaped",
-            s.evals
-                .values()
-                .filter(|e| e.status == "blocked" && e.escaped)
-                .count() as f64,
-        ),
-        ("nomad.nomad.blocked_evals.total_quota_limit", 0.0),
-        ("nomad.nomad.broker._core.ready", 0.0),
-        ("nomad.nomad.broker._core.unacked", 0.0),
-        ("nomad.nomad.broker.service.ready", waiting),
-        ("nomad.nomad.broker.service.unacked", 0.0),
-        ("nomad.nomad.broker.total_blocked", 0.0),
-        ("nomad.nomad.broker.total_ready", waiting),
-        ("nomad.nomad.broker.total_unacked", 0.0),
-        (
-            "nomad.nomad.broker.total_waiting",
-            s.evals
-                .values()
-                .filter(|e| e.status == "pending" && e.wait_until > now())
-                .count() as f64,
-        ),
-        (
-            "nomad.nomad.heartbeat.active",
-            s.nodes.values().filter(|n| n.status != "down").count() as f64,
-        ),
-        ("nomad.nomad.plan.queue_depth", 0.0),
-        ("nomad.nomad.vault.distributed_tokens_revoking", 0.0),
-        ("nomad.nomad.vault.token_ttl", 0.0),
-        ("nomad.raft.appliedIndex", index),
-        ("nomad.raft.commitNumLogs", 1.0),
-        ("nomad.raft.lastIndex", index),
-        ("nomad.raft.leader.dispatchNumLogs", 1.0),
-        ("nomad.state.snapshotIndex", index),
-    ] {
-        gauge(name, &[], value);
-    }
-    for status in ["dead", "pending", "running"] {
-        let count = s
-            .jobs
-            .values()
-            .filter(|j| text(j.current(), "Status") == status)
-            .count();
-        gauge(
-            &format!("nomad.nomad.job_status.{status}"),
-            &[],
-            count as f64,
-        );
-    }
+    let host = || json!({"host": "sandbox"});
+    let mut gauges: Vec<Value> = (server_gauges(s).into_iter())
+        .map(|(name, value)| json!({"Labels": host(), "Name": name, "Value": value}))
+        .collect();
     for id in s.jobs.keys() {
         for (group, counts) in entries(&summary(s, id), "Summary") {
             for state in [
                 "Complete", "Failed", "Lost", "Queued", "Running", "Starting",
             ] {
-                let labels = [
-                    ("job", id.as_str()),
-                    ("namespace", "default"),
-                    ("task_group", group.as_str()),
-                ];
-                gauge(
-                    &format!("nomad.nomad.job_summary.{}", state.to_lowercase()),
-                    &labels,
-                    int(counts, state) as f64,
+                let labels = json!({"host": "sandbox", "job": id, "namespace": "default", "task_group": group});
+                let name = format!("nomad.nomad.job_summary.{}", state.to_lowercase());
+                gauges.push(
+                    json!({"Labels": labels, "Name": name, "Value": int(counts, state) as f64}),
                 );
             }
         }
     }
     let timestamp = jiff::Timestamp::from_second(now() / SECOND)
         .map(|t| t.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string());
-    let sample = |name: &str, count: f64| {
-        json!({"Count": count as i64, "Labels": {"host": "sandbox"}, "Max": 1.0, "Mean": 1.0, "Min": 1.0, "Name": name, "Rate": count / 10.0,
-            "Stddev": 0.0, "Sum": count})
+    let sample = |name: &str, count: u64| {
+        json!({"Count": count, "Labels": host(), "Max": 1.0, "Mean": 1.0, "Min": 1.0, "Name": name, "Rate": count as f64 / 10.0,
+            "Stddev": 0.0, "Sum": count as f64})
     };
-    json!({"Counters": [sample("nomad.raft.apply", index)], "Gauges": gauges, "Points": [], "Samples": [sample("nomad.raft.commitTime", index)],
-        "Timestamp": timestamp.unwrap_or_default()})
+    json!({"Counters": [sample("nomad.raft.apply", s.index)], "Gauges": gauges, "Points": [],
+        "Samples": [sample("nomad.raft.commitTime", s.index)], "Timestamp": timestamp.unwrap_or_default()})
+}
+
+fn server_gauges(s: &State) -> Vec<(String, f64)> {
+    let blocked = || s.evals.values().filter(|e| e.status == "blocked");
+    let delayed = s
+        .evals
+        .values()
+        .filter(|e| e.status == "pending" && e.wait_until > now());
+    let (waiting, index) = (s.queue.len() as f64, s.index as f64);
+    let mut gauges: Vec<(String, f64)> = [
+        (
+            "nomad.blocked_evals.total_blocked",
+            blocked().count() as f64,
+        ),
+        (
+            "nomad.blocked_evals.total_escaped",
+            blocked().filter(|e| e.escaped).count() as f64,
+        ),
+        ("nomad.blocked_evals.total_quota_limit", 0.0),
+        ("nomad.broker._core.ready", 0.0),
+        ("nomad.broker._core.unacked", 0.0),
+        ("nomad.broker.service.ready", waiting),
+        ("nomad.broker.service.unacked", 0.0),
+        ("nomad.broker.total_blocked", 0.0),
+        ("nomad.broker.total_ready", waiting),
+        ("nomad.broker.total_unacked", 0.0),
+        ("nomad.broker.total_waiting", delayed.count() as f64),
+        (
+            "nomad.heartbeat.active",
+            s.nodes.values().filter(|n| n.status != "down").count() as f64,
+        ),
+        ("nomad.plan.queue_depth", 0.0),
+        ("nomad.vault.distributed_tokens_revoking", 0.0),
+        ("nomad.vault.token_ttl", 0.0),
+        ("raft.appliedIndex", index),
+        ("raft.commitNumLogs", 1.0),
+        ("raft.lastIndex", index),
+        ("raft.leader.dispatchNumLogs", 1.0),
+        ("state.snapshotIndex", index),
+    ]
+    .map(|(name, value)| (format!("nomad.{name}"), value))
+    .into();
+    for status in ["dead", "pending", "running"] {
+        let count = s
+            .jobs
+            .values()
+            .filter(|j| text(j.current(), "Status") == status)
+            .count();
+        gauges.push((format!("nomad.nomad.job_status.{status}"), count as f64));
+    }
+    gauges
 }
 
 /// What the clients of all nodes would tell; `?node_id=` asks for one of them.

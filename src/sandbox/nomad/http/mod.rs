@@ -92,6 +92,7 @@ async fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
             r.core.write(super::state::State::collect_garbage);
             Ok(Reply::empty())
         }
+        ("acl", _) => Err(Refusal::new(400, "ACL support disabled")),
         ("metrics", "") => Ok(metrics::answer(r)),
         ("nodes", "") => nodes::list(r).await,
         ("node", rest) => nodes::route(r, rest).await,

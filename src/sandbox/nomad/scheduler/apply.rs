@@ -87,12 +87,20 @@ impl State {
 
     /// Process all evaluations that wait.
     pub fn process_evals(&mut self) {
-        while let Some(id) = self.queue.pop_front() {
+        while let Some(id) = self.next_eval() {
             if self.evals.get(&id).is_some_and(|e| e.status == "pending") {
                 self.process(&id);
             }
         }
         self.drain_step();
+    }
+
+    /// The first of those with the highest priority.
+    fn next_eval(&mut self) -> Option<String> {
+        let priority = |id: &String| self.evals.get(id).map_or(0, |e| e.priority);
+        let highest = self.queue.iter().map(priority).max()?;
+        let at = self.queue.iter().position(|id| priority(id) == highest)?;
+        self.queue.remove(at)
     }
 
     fn process(&mut self, id: &str) {
@@ -128,9 +136,7 @@ impl State {
         let job_id = eval.job_id;
         self.touch_eval(id, "EvaluationUpdated");
         self.update_job_status(&job_id, "EvaluationUpdated");
-        if let Some(record) = self.jobs.get_mut(&job_id) {
-            record.summary_index = self.index;
-        }
+        self.touch_summary(&job_id);
     }
 
     /// Keep what could not be placed for later; the evaluation itself if it was blocked before.

@@ -75,7 +75,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns whether nothing is left to do for the group's deployment.
-    fn group(&mut self, job: &Arc<Value>, group: &'_ Value, rng: &mut StdRng) -> bool {
+    fn group(&mut self, job: &Arc<Value>, group: &Value, rng: &mut StdRng) -> bool {
         let name = text(group, "Name").to_string();
         self.queued.entry(name.clone()).or_insert(0);
         let mut sorted = self.sort(job, group);
@@ -95,8 +95,34 @@ impl<'a> Plan<'a> {
         self.found_deployment(job, group, changing, int(group, "Count"));
         self.updates.insert(name, updates);
         self.in_place.extend(in_place);
-        let mut slots = FreeSlots::new(&sorted, count);
-        for old in destructive.iter().take(room) {
+        self.place_all(
+            job,
+            group,
+            &sorted,
+            (&destructive[..room], missing, count),
+            rng,
+        );
+        let waiting = !sorted.later.is_empty();
+        self.later.extend(
+            sorted
+                .later
+                .into_iter()
+                .map(|(at, alloc)| (at, vec![alloc])),
+        );
+        missing == 0 && !changing && updates.migrate == 0 && !waiting
+    }
+
+    /// Successors first, then what is missing of `count`.
+    fn place_all(
+        &mut self,
+        job: &Arc<Value>,
+        group: &Value,
+        sorted: &Sorted<'a>,
+        room: (&[&Alloc], usize, usize),
+        rng: &mut StdRng,
+    ) {
+        let (destructive, missing, count) = room;
+        for old in destructive {
             self.swap(
                 job,
                 group,
@@ -109,8 +135,8 @@ impl<'a> Plan<'a> {
         for old in &sorted.migrate {
             self.swap(job, group, old, "alloc is being migrated", None, rng);
         }
-        let mut left = missing;
-        for (old, delay) in sorted.replace.iter().take(missing) {
+        let replace = &sorted.replace[..missing.min(sorted.replace.len())];
+        for (old, delay) in replace {
             self.swap(
                 job,
                 group,
@@ -119,26 +145,16 @@ impl<'a> Plan<'a> {
                 Some(*delay),
                 rng,
             );
-            left -= 1;
         }
-        for _ in 0..left {
-            let in_deployment = self.deploys(group);
-            self.place(
-                job,
-                group,
-                Place {
-                    slot: slots.take(),
-                    in_deployment,
-                    ..Place::default()
-                },
-                rng,
-            );
+        let mut slots = FreeSlots::new(sorted, count);
+        for _ in replace.len()..missing {
+            let place = Place {
+                slot: slots.take(),
+                in_deployment: self.deploys(group),
+                ..Place::default()
+            };
+            self.place(job, group, place, rng);
         }
-        let waiting = !sorted.later.is_empty();
-        for (at, alloc) in sorted.later {
-            self.later.push((at, vec![alloc]));
-        }
-        missing == 0 && !changing && updates.migrate == 0 && !waiting
     }
 
     fn sort(&mut self, job: &Arc<Value>, group: &Value) -> Sorted<'a> {

@@ -72,9 +72,9 @@ impl Plan<'_> {
                 self.place(job, group, place(Some(alloc.id.clone())), rng);
             }
             None if wanted && node.ready() => {
-                if self.place(job, group, place(None), rng) || self.failed.contains_key(name) {
-                    self.updates.entry(name.into()).or_default().place += 1;
-                }
+                let asked =
+                    self.place(job, group, place(None), rng) || self.failed.contains_key(name);
+                self.updates.entry(name.into()).or_default().place += i64::from(asked);
             }
             None => {}
         }

@@ -105,6 +105,7 @@ pub enum Wake {
     RestartTask {
         alloc: String,
         task: String,
+        attempt: i64,
     },
     FollowUp(String),
     DrainDeadline {
@@ -122,6 +123,7 @@ pub struct Tables {
     pub allocs: u64,
     pub deployments: u64,
     pub scaling: u64,
+    pub summaries: u64,
 }
 
 pub struct State {
@@ -265,10 +267,16 @@ impl State {
             alloc.job_id.clone(),
         );
         self.tables.allocs = index;
-        if let Some(record) = self.jobs.get_mut(&job) {
-            record.summary_index = index;
-        }
+        self.touch_summary(&job);
         self.tell("Allocation", kind, id, keys, payload);
+    }
+
+    /// The counts of a job's allocations may have changed at the current index.
+    pub fn touch_summary(&mut self, job: &str) {
+        if let Some(record) = self.jobs.get_mut(job) {
+            record.summary_index = self.index;
+            self.tables.summaries = self.index;
+        }
     }
 
     /// The deployment has changed at the current index.

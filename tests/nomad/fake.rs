@@ -1,15 +1,14 @@
 //! An estate whose tasks are only pretended.
-#![allow(dead_code, clippy::disallowed_methods)] // shared by tests that use different parts; a test's server owns its clock
 
 use async_trait::async_trait;
 use foreshadow::sandbox::nomad::{
     EstateConfig, Handle, NodeConfig, NomadEstate, Registrar, Runtime, ServiceReg, TaskEvent,
     TaskStart, TaskUsage,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Starts every task at once, and ends it when told.
 pub struct FakeRuntime {
@@ -36,6 +35,10 @@ impl FakeRuntime {
 
     fn say(&self, event: TaskEvent) {
         self.sender.send(event).expect("the estate listens");
+    }
+
+    pub fn runs(&self, alloc: &str) -> bool {
+        self.running.lock().expect("lock").contains_key(alloc)
     }
 
     /// Kill every task on a node, as a power cut does.
@@ -115,23 +118,38 @@ impl Runtime for FakeRuntime {
     }
 }
 
-/// Remembers what is registered now.
+type Registered = BTreeMap<String, (String, ServiceReg)>;
+
+/// Remembers what is registered now: ID → (node, service).
 #[derive(Default)]
-pub struct FakeConsul(pub Mutex<BTreeMap<String, (String, ServiceReg)>>);
+pub struct FakeConsul(watch::Sender<Registered>);
+
+impl FakeConsul {
+    /// What is registered, once it is as wanted.
+    pub async fn until(&self, wanted: impl Fn(&Registered) -> bool) -> Registered {
+        let mut changes = self.0.subscribe();
+        changes
+            .wait_for(|all| wanted(all))
+            .await
+            .expect("alive")
+            .clone()
+    }
+}
 
 #[async_trait]
 impl Registrar for FakeConsul {
     async fn register(&self, node: &str, services: Vec<ServiceReg>) {
-        let mut all = self.0.lock().expect("lock");
-        all.extend(
-            services
-                .into_iter()
-                .map(|s| (s.id.clone(), (node.to_string(), s))),
-        );
+        self.0.send_modify(|all| {
+            all.extend(
+                services
+                    .into_iter()
+                    .map(|s| (s.id.clone(), (node.to_string(), s))),
+            )
+        });
     }
     async fn deregister(&self, _node: &str, ids: Vec<String>) {
-        let mut all = self.0.lock().expect("lock");
-        ids.iter().for_each(|id| drop(all.remove(id)));
+        self.0
+            .send_modify(|all| ids.iter().for_each(|id| drop(all.remove(id))));
     }
 }
 
@@ -211,6 +229,17 @@ impl Estate {
         answer.json()
     }
 
+    /// Register a job file.
+    pub async fn run(&self, hcl: &str) -> Value {
+        let job = self
+            .post(
+                "/v1/jobs/parse",
+                json!({"JobHCL": hcl, "Canonicalize": true}),
+            )
+            .await;
+        self.post("/v1/jobs", json!({"Job": job})).await
+    }
+
     /// Follow a read by blocking queries until it is as wanted.
     pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut index = 0;
@@ -249,6 +278,53 @@ impl Estate {
             .await;
         live(&all)
     }
+}
+
+/// A job file with one group, `extra` in the group and `task_extra` in its task.
+pub fn hcl(name: &str, count: u32, head: &str, extra: &str, command: &str) -> String {
+    format!(
+        r#"job "{name}" {{
+  datacenters = ["edge-a", "edge-b"]
+  {head}
+  update {{
+    max_parallel     = 5
+    min_healthy_time = "1ms"
+  }}
+  group "web" {{
+    count = {count}
+    {extra}
+    network {{
+      port "http" {{}}
+    }}
+    service {{
+      name = "{name}-origin"
+      port = "http"
+      tags = ["site-${{node.datacenter}}"]
+      check {{
+        type     = "http"
+        path     = "/health"
+        interval = "1s"
+        timeout  = "1s"
+      }}
+    }}
+    task "serve" {{
+      driver = "raw_exec"
+      config {{
+        command = "{command}"
+        args    = ["--listen", "${{NOMAD_ADDR_http}}"]
+      }}
+      env {{
+        SITE = "${{node.datacenter}}"
+      }}
+      resources {{
+        cpu    = 500
+        memory = 64
+      }}
+    }}
+  }}
+}}
+"#
+    )
 }
 
 /// The recordings that come with the project's briefing, if this machine has them.
