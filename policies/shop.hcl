@@ -51,14 +51,23 @@ workload "shop" {
   portion "cart" {
     front      = "shop-cart"
     depends_on = ["pricing", "ledger"]
+    metrics {
+      failed = "code=5*"
+    }
   }
 
   portion "pricing" {
     front = "shop-pricing"
+    metrics {
+      failed = "code=5*"
+    }
   }
 
   portion "search" {
     front = "shop-search"
+    metrics {
+      failed = "code=5*"
+    }
   }
 
   # It writes to a host volume: it stays where its data is.

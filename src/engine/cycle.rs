@@ -48,11 +48,9 @@ fn foresee(state: &mut State, world: &World, now: Moment) {
         if now.since(state.outlook.at) < policy.step && !state.outlook.demand.is_empty() {
             continue;
         }
-        let mut outlook = forecast::outlook(&state.history, world, policy, &state.beliefs, now);
-        for (id, path) in std::mem::take(&mut state.outlook.demand) {
-            outlook.demand.entry(id).or_insert(path);
-        }
-        state.outlook = outlook;
+        let (history, beliefs) = (&state.history, &state.beliefs);
+        (state.outlook, state.fits) =
+            forecast::outlook(history, world, policy, beliefs, &state.fits, now);
         state.tally.forecasts += 1;
     }
     notice::promise(state, now);
@@ -74,6 +72,7 @@ fn plan(
         portions: &workload.portions,
         beliefs: &state.beliefs,
         appetite: risk::appetite(workload.policy.risk_tolerance, workload.policy.season),
+        highest: highest(&state.history),
         forecasting: state.forecasting,
         plan: id,
         parent: workload.plan.as_ref().map(|p| p.id.clone()),
@@ -84,17 +83,20 @@ fn plan(
     planner::plan(&scene, &mut workload.book)
 }
 
+/// The highest demand each portion ever had.
+pub(super) fn highest(history: &History) -> BTreeMap<PortionId, Rps> {
+    let peak = |s: &Series| {
+        s.values
+            .iter()
+            .copied()
+            .filter(|v| v.is_finite())
+            .fold(0.0, f64::max)
+    };
+    let demand = history.demand.iter();
+    demand.map(|(id, s)| (id.clone(), Rps(peak(s)))).collect()
+}
+
 fn announce(state: &mut State, plan: &Plan, now: Moment) {
-    for step in &plan.steps {
-        let text = format!("{}: {}", step.action.verb(), step.why);
-        state.say(
-            now,
-            LogKind::Plan,
-            Some(step.cause),
-            step.portion.as_ref(),
-            text,
-        );
-    }
     for waiting in &plan.waiting {
         // Countdowns differ each time; what is said once is the matter, not the number.
         let matter: String = waiting
@@ -146,6 +148,9 @@ fn clear(
         };
         match guard::clear(step, &facts) {
             Ok(step) => {
+                let text = format!("{}: {}", step.action.verb(), step.why);
+                let portion = step.portion.clone();
+                state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
                 workload
                     .book
                     .inflight

@@ -407,6 +407,7 @@ fn candidates(
                 portions: &w.portions,
                 beliefs: &state.beliefs,
                 appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
+                highest: BTreeMap::new(),
                 forecasting: state.forecasting,
                 plan: PlanId::new(""),
                 parent: None,

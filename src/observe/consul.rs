@@ -90,16 +90,18 @@ async fn entries(
 
 /// An entry of ours; others behind the same name are none of our business.
 fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
+    let own = || {
+        e.checks
+            .iter()
+            .filter(|c| !c.is_maintenance() && !c.service_id.is_empty())
+    };
     Some(FrontEntry {
         instance: AllocId::new(e.service.meta.get(META_ALLOC)?.as_str()),
         address: e.address().to_string(),
         port: e.service.port,
         weight: u32::from(e.service.weights.passing),
-        passing: e
-            .checks
-            .iter()
-            .filter(|c| !c.is_maintenance() && !c.service_id.is_empty())
-            .all(|c| c.status == "passing"),
+        passing: own().all(|c| c.status == "passing"),
+        checked: own().all(|c| c.status == "passing" || !c.output.is_empty()),
         maintenance: e.in_maintenance(),
         agent_alive: e.agent_alive().unwrap_or(false),
     })

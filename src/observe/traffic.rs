@@ -118,7 +118,11 @@ fn metrics(sources: &Sources, wish: &Wish) -> Option<Arc<Metrics>> {
         labels: labels.clone(),
     };
     let mut errors = with(&wish.metrics.requests);
-    errors.labels.extend(label(&wish.metrics.failed));
+    // Without a word on failures none are counted: a label that no series carries.
+    let never = || Some(LabelMatch::Is("foreshadow".into(), "never".into()));
+    errors
+        .labels
+        .extend(label(&wish.metrics.failed).or_else(never));
     let wanted = Wanted {
         requests: with(&wish.metrics.requests),
         errors,

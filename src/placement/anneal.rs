@@ -1,6 +1,6 @@
 //! The search: argmin's simulated annealing sets the temperature, and each of its iterations is a batch of in-place moves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use argmin::core::{CostFunction, Error, Executor, IterState};
 use argmin::solver::simulatedannealing::{Anneal, SATempFunc, SimulatedAnnealing};
@@ -17,13 +17,16 @@ use super::walk::Walk;
 const CHAINS: usize = 4;
 /// Temperatures of one cooling.
 const STAIRS: u64 = 500;
+/// With at most so many standbys, several short coolings find the optimum more surely than a long one.
+const FEW_STANDBYS: usize = 64;
+const COOLINGS_OF_FEW: u64 = 4;
 /// Moves between two looks at `stop` and at the time.
 const STRIDE: u64 = 256;
 /// Moves of the first cooling when nobody says how long the search may take; each later one has twice as many.
 const FIRST_COOLING: u64 = 200_000;
 /// The first temperature as a part of the typical worsening, and the last one as a part of the first.
-const HOT: f64 = 0.5;
-const COLD: f64 = 0.01;
+const HOT: f64 = 1.0;
+const COLD: f64 = 0.005;
 /// The first temperature with a warm start, as a part of the typical worsening: what runs well is not melted down.
 const WARM: f64 = 0.01;
 
@@ -55,27 +58,22 @@ impl Search<'_> {
     /// The candidate of each slot in the best assignment of all chains; ties go to the first chain.
     pub(crate) fn run(&self) -> Vec<u32> {
         let start = greedy::start(self.problem, self.cost, self.warm);
-        let Ok(pool) = rayon::ThreadPoolBuilder::new()
+        let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
-            .build()
-        else {
-            return self.chain(0, start).1;
+            .build();
+        let chains = match (self.budget, &pool) {
+            (Budget::Moves(_), _) => CHAINS,
+            (_, Ok(pool)) => pool.current_num_threads(),
+            (_, Err(_)) => 1,
         };
-        let chains = match self.budget {
-            Budget::Moves(_) => CHAINS,
-            _ => pool.current_num_threads(),
+        let chain = |number| self.chain(number, start.clone());
+        // Where no thread can be had, the same chains run one after the other.
+        let found: Vec<(i64, Vec<u32>)> = match pool {
+            Ok(pool) => pool.install(|| (0..chains).into_par_iter().map(chain).collect()),
+            Err(_) => (0..chains).map(chain).collect(),
         };
-        let found: Vec<(i64, Vec<u32>)> = pool.install(|| {
-            (0..chains)
-                .into_par_iter()
-                .map(|c| self.chain(c, start.clone()))
-                .collect()
-        });
-        found
-            .into_iter()
-            .min_by_key(|(total, _)| *total)
-            .map(|(_, slots)| slots)
-            .unwrap_or_default()
+        let best = found.into_iter().min_by_key(|(total, _)| *total);
+        best.map(|(_, slots)| slots).unwrap_or_default()
     }
 
     fn chain(&self, number: usize, start: State) -> (i64, Vec<u32>) {
@@ -83,6 +81,8 @@ impl Search<'_> {
         (0..number).for_each(|_| rng.jump());
         let walk = RefCell::new(Walk::new(start, rng));
         let typical = walk.borrow_mut().typical_change();
+        let few = self.problem.wanted() <= FEW_STANDBYS;
+        let coolings = if few { COOLINGS_OF_FEW } else { 1 };
         match self.budget {
             _ if self.problem.wanted() == 0 => {}
             Budget::UntilStopped => {
@@ -93,8 +93,23 @@ impl Search<'_> {
                     moves *= 2;
                 }
             }
-            Budget::Moves(moves) => self.cool(&walk, typical, Pace::Moves(moves.div_ceil(STAIRS))),
-            Budget::Spent(spent) => self.cool(&walk, typical, Pace::Spent(spent)),
+            Budget::Moves(moves) => (0..coolings).for_each(|_| {
+                let each = moves.div_ceil(STAIRS * coolings);
+                self.cool(&walk, typical, Pace::Moves(each));
+            }),
+            Budget::Spent(spent) => (0..coolings).for_each(|cooling| {
+                let stairs = coolings * STAIRS;
+                let climbed = Cell::new(cooling * STAIRS);
+                self.cool(
+                    &walk,
+                    typical,
+                    Pace::Spent {
+                        spent,
+                        stairs,
+                        climbed,
+                    },
+                );
+            }),
         }
         let mut walk = walk.into_inner();
         (walk.best_total(), walk.best().to_vec())
@@ -105,12 +120,10 @@ impl Search<'_> {
     fn cool(&self, walk: &RefCell<Walk>, typical: f64, pace: Pace) {
         let hot = if self.warm.is_some() { WARM } else { HOT } * typical;
         let factor = COLD.powf(1.0 / STAIRS as f64);
-        let stair = RefCell::new(0);
         let first = walk.borrow().best_total();
         let batches = Batches {
             walk,
             pace,
-            stair,
             stop: self.stop,
         };
         let Ok(solver) =
@@ -132,7 +145,33 @@ impl Search<'_> {
 /// When a batch ends.
 enum Pace<'a> {
     Moves(u64),
-    Spent(&'a (dyn Fn() -> f64 + Sync)),
+    /// When its part of `stairs` equal parts of the budget is spent.
+    Spent {
+        spent: &'a (dyn Fn() -> f64 + Sync),
+        stairs: u64,
+        climbed: Cell<u64>,
+    },
+}
+
+impl Pace<'_> {
+    /// Moves until the next look; 0 ends the batch, of which `made` are made.
+    fn stride(&self, made: u64) -> u64 {
+        match self {
+            Pace::Moves(moves) => STRIDE.min(moves - made),
+            Pace::Spent {
+                spent,
+                stairs,
+                climbed,
+            } => {
+                let next = climbed.get() + 1;
+                if spent() * (*stairs as f64) < next as f64 {
+                    return STRIDE;
+                }
+                climbed.set(next);
+                0
+            }
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +184,6 @@ struct Stopped;
 struct Batches<'a, 'p> {
     walk: &'a RefCell<Walk<'p>>,
     pace: Pace<'a>,
-    stair: RefCell<u64>,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -165,15 +203,9 @@ impl Anneal for Batches<'_, '_> {
 
     fn anneal(&self, _param: &i64, temperature: f64) -> Result<i64, Error> {
         let mut walk = self.walk.borrow_mut();
-        let mut stair = self.stair.borrow_mut();
-        *stair += 1;
         let mut made = 0;
         loop {
-            let stride = match self.pace {
-                Pace::Moves(moves) => STRIDE.min(moves - made),
-                Pace::Spent(spent) if spent() * STAIRS as f64 >= *stair as f64 => 0,
-                Pace::Spent(_) => STRIDE,
-            };
+            let stride = self.pace.stride(made);
             if stride == 0 {
                 break;
             }

@@ -130,7 +130,7 @@ fn costs(problem: &Problem, options: &Options) -> Vec<i64> {
     for (portion, stands) in warm.iter().enumerate().take(problem.portions()) {
         for candidate in problem.candidates(portion) {
             if !stands.contains(&(problem.candidate_node[candidate] as usize)) {
-                cost[candidate] += options.move_cost;
+                cost[candidate] += options.move_cost.clamp(0, problem::MAX_COST);
             }
         }
     }

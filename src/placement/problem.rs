@@ -9,7 +9,7 @@ pub const FORMAT: &str = "foreshadow-placement/1";
 /// Largest capacity, so that a node's load plus one standby never overflows 32 bits.
 const MAX_AMOUNT: i64 = 1 << 29;
 /// Largest single cost, so that ten million standbys stay far below 64 bits.
-const MAX_COST: i64 = 1 << 36;
+pub(crate) const MAX_COST: i64 = 1 << 36;
 /// Most standbys one portion may want.
 const MAX_STANDBYS: i64 = 64;
 

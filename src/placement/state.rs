@@ -173,11 +173,9 @@ impl<'p> State<'p> {
         let load = &mut self.loads[node];
         let surge =
             &mut self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
-        for r in 0..surge.len() {
-            load.base[r] += self.problem.reserve[portion][r];
-            surge[r] += self.problem.surge[portion][r];
-            load.worst[r] = load.worst[r].max(surge[r]);
-        }
+        add(&mut load.base, &self.problem.reserve[portion]);
+        add(surge, &self.problem.surge[portion]);
+        raise(&mut load.worst, surge);
     }
 
     /// Takes a slot off its node; returns the candidate it had.
@@ -215,25 +213,33 @@ impl<'p> State<'p> {
         let row = &mut self.surge[node * domains..(node + 1) * domains];
         let surge = &mut row[self.problem.home[portion] as usize];
         let load = &mut self.loads[node];
-        let mut was_worst = false;
-        for r in 0..surge.len() {
-            load.base[r] -= self.problem.reserve[portion][r];
-            was_worst |= self.problem.surge[portion][r] > 0 && surge[r] == load.worst[r];
-            surge[r] -= self.problem.surge[portion][r];
-        }
+        let gone = &self.problem.surge[portion];
+        let was_worst = (0..gone.len()).any(|r| gone[r] > 0 && surge[r] == load.worst[r]);
+        subtract(&mut load.base, &self.problem.reserve[portion]);
+        subtract(surge, gone);
         if was_worst {
             load.worst = Amounts::default();
-            for surge in row.iter() {
-                for r in 0..surge.len() {
-                    load.worst[r] = load.worst[r].max(surge[r]);
-                }
-            }
+            row.iter().for_each(|surge| raise(&mut load.worst, surge));
         }
     }
 
     fn domain_of(&self, candidate: usize) -> u32 {
         self.problem.node_domain[self.problem.candidate_node[candidate] as usize]
     }
+}
+
+fn add(to: &mut Amounts, what: &Amounts) {
+    to.iter_mut().zip(what).for_each(|(a, b)| *a += b);
+}
+
+fn subtract(from: &mut Amounts, what: &Amounts) {
+    from.iter_mut().zip(what).for_each(|(a, b)| *a -= b);
+}
+
+fn raise(to: &mut Amounts, least: &Amounts) {
+    to.iter_mut()
+        .zip(least)
+        .for_each(|(a, b)| *a = (*a).max(*b));
 }
 
 /// Node indices of each portion's standbys, ascending, out of the candidates of its slots.

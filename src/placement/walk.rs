@@ -10,7 +10,7 @@ use super::state::{NOWHERE, State};
 const EMPTY: u32 = 8;
 const REPLACE: u32 = 4;
 const OPEN: u32 = 4;
-const DROP: u32 = 2;
+const DROP: u32 = 4;
 /// Places tried for a standby that was pushed out.
 const EJECTION_TRIES: usize = 6;
 /// Beyond this many temperatures a worsening is never accepted (exp(-16) is one in nine million).
@@ -74,13 +74,14 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// A temperature at which a fair part of the worsening relocations would be accepted: the median of their changes.
+    /// A temperature at which a fair part of the relocations would be accepted: the median size of their changes, for
+    /// better or worse, since where everything is stuck only the better ones show what is at stake.
     pub(crate) fn typical_change(&mut self) -> f64 {
         let mut changes: Vec<i64> = (0..1024)
             .filter_map(|_| {
                 let slot = self.any_slot()?;
                 let candidate = self.any_candidate(slot)?;
-                Some(self.state.delta(slot, candidate)).filter(|&delta| delta > 0)
+                Some(self.state.delta(slot, candidate).abs()).filter(|&change| change > 0)
             })
             .collect();
         changes.sort_unstable();
@@ -202,7 +203,8 @@ impl<'p> Walk<'p> {
         self.settle(before, patience);
     }
 
-    /// Moves everything off a node to the cheapest places on other open nodes, and if asked on one closed node too.
+    /// Moves everything off a node to the cheapest places on other open nodes, and if asked on one closed node too; what
+    /// finds none goes without, if the whole is still worth it.
     fn empty_node(&mut self, temperature: f64, open_another: bool) {
         let Some(slot) = self.any_slot() else { return };
         let Some(node) = self.state.node_of(slot) else {
@@ -224,23 +226,30 @@ impl<'p> Walk<'p> {
         crowd.extend_from_slice(self.state.members(node));
         for &slot in &crowd {
             let slot = slot as usize;
-            let row = self
-                .problem()
-                .candidates(self.problem().slot_portion[slot] as usize);
-            let place = row.into_iter().find(|&place| {
-                let there = self.problem().candidate_node[place] as usize;
-                there != node
-                    && (Some(there) == another || !self.state.members(there).is_empty())
-                    && self.state.may_put(slot, place)
-            });
-            let Some(place) = place else { break };
-            self.shift(slot, place);
+            self.take(slot);
+            if let Some(place) = self.cheapest_refuge(slot, node, another) {
+                self.put(slot, place);
+            }
             if self.state.total() > most {
                 break;
             }
         }
         self.crowd = crowd;
         self.settle(before, patience);
+    }
+
+    /// The cheapest place for an unplaced slot on an open node (or on `another`) that is not the one left; none if going
+    /// without costs less.
+    fn cheapest_refuge(&self, slot: usize, left: usize, another: Option<usize>) -> Option<usize> {
+        let problem = self.problem();
+        let mut row = problem.candidates(problem.slot_portion[slot] as usize);
+        let place = row.find(|&place| {
+            let there = problem.candidate_node[place] as usize;
+            there != left
+                && (Some(there) == another || !self.state.members(there).is_empty())
+                && self.state.may_put(slot, place)
+        });
+        place.filter(|&place| self.state.cost(place) <= self.state.standing_cost(slot))
     }
 
     /// A closed node on which the slot might stand.

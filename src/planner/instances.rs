@@ -3,6 +3,9 @@
 use crate::model::*;
 use std::collections::BTreeMap;
 
+/// An allocation may take so long to pass its first check.
+const YOUNG: Span = Span::secs(20);
+
 /// Meta key on jobs of ours: the portion that a standby stands for.
 pub const META_STANDBY: &str = "foreshadow_standby";
 /// Meta key that marks a shadow.
@@ -30,8 +33,10 @@ pub struct Copy {
     pub port: u16,
     /// Its check passes at every gateway that can be heard.
     pub ready: bool,
-    /// Some gateway that can be heard has an entry for it.
+    /// Some gateway that can be heard has an entry for it, whose check has run.
     pub registered: bool,
+    /// Placed a moment ago.
+    pub young: bool,
     /// Share in the target in force.
     pub share: Share,
     /// Requests a second within the SLO, if known.
@@ -52,6 +57,14 @@ impl Copies {
     }
     pub fn ready(&self, role: Role) -> impl Iterator<Item = &Copy> {
         self.of(role).filter(|c| c.ready && c.alive)
+    }
+    /// Primaries that run and are not known to fail: what has only just been placed or registered says nothing yet.
+    pub fn standing(&self) -> usize {
+        self.of(Role::Primary)
+            .filter(|c| {
+                c.alive && (c.ready || !c.registered || (c.young && c.share == Share::NONE))
+            })
+            .count()
     }
     pub fn get(&self, alloc: &AllocId) -> Option<&Copy> {
         self.all.iter().find(|c| &c.alloc == alloc)
@@ -134,6 +147,7 @@ pub fn copies(
             port: *port,
             ready: ready && alloc.status == AllocStatus::Running,
             registered,
+            young: world.at.since(alloc.created) < YOUNG,
             share: target.map_or(Share::NONE, |t| t.share_of(&alloc.id)),
             alive: node.status == NodeStatus::Ready,
         });
@@ -167,7 +181,7 @@ fn seen(front: &Front, alloc: &AllocId, now: Moment, limit: Span) -> (bool, bool
             .iter()
             .find(|e| &e.instance == alloc && e.agent_alive)
         {
-            registered = true;
+            registered |= e.checked;
             passing &= e.passing;
         }
     }

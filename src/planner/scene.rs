@@ -3,6 +3,7 @@
 use super::partition::Portion;
 use super::risk::Appetite;
 use crate::model::*;
+use std::collections::BTreeMap;
 
 /// Readings older than this are not acted upon.
 pub const FRESH: Span = Span::secs(15);
@@ -16,6 +17,8 @@ pub struct Scene<'a> {
     pub portions: &'a [Portion],
     pub beliefs: &'a Beliefs,
     pub appetite: Appetite,
+    /// The highest demand each portion ever had.
+    pub highest: BTreeMap<PortionId, Rps>,
     /// Off: only the reactive loop runs.
     pub forecasting: bool,
     pub plan: PlanId,

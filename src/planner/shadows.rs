@@ -304,21 +304,25 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
     out.step(scene, Some(&portion.id), Cause::Learning, action, why);
 }
 
-/// Loads around what one primary may have to carry: from half to twice its part of the highest demand in sight.
+/// Loads around what one primary may have to carry: from half to twice its part of the highest demand seen or in sight.
 fn loads(scene: &Scene, portion: &PortionPolicy) -> Vec<Rps> {
     let wanted = scene
         .world
         .job(&portion.job)
         .map_or(1, |j| j.count(&portion.groups[0]).max(1));
-    let peak = scene
+    let foreseen = scene
         .outlook
         .demand
         .get(&portion.id)
-        .and_then(|p| p.points.iter().map(|p| p.at_level(0.9)).reduce(Rps::max))
-        .or_else(|| scene.rate(&portion.id))
+        .and_then(|p| p.points.iter().map(|p| p.at_level(0.9)).reduce(Rps::max));
+    let seen = scene.highest.get(&portion.id).copied();
+    let peak = [foreseen, seen, scene.rate(&portion.id)]
+        .into_iter()
+        .flatten()
+        .reduce(Rps::max)
         .unwrap_or(Rps(10.0));
     let each = (peak.0 / wanted as f64).max(4.0);
-    [0.5, 0.75, 1.0, 1.4, 2.0]
+    [0.5, 0.9, 1.3, 2.0]
         .iter()
         .map(|f| Rps((each * f).round()))
         .collect()

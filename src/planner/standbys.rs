@@ -183,8 +183,8 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
         Cause::Predicted
     };
     raise(missing, cause, why, None);
-    if primaries.len() < wanted {
-        let lost = wanted - primaries.len();
+    let lost = wanted.saturating_sub(copies.standing());
+    if lost > 0 {
         raise(
             lost,
             Cause::Reactive,

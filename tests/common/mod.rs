@@ -167,6 +167,7 @@ pub fn entry(n: u8, passing: bool) -> FrontEntry {
         port: 20_000 + u16::from(n),
         weight: 50,
         passing,
+        checked: true,
         maintenance: false,
         agent_alive: true,
     }

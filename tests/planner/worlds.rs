@@ -323,6 +323,7 @@ impl Spec {
             portions: &portions,
             beliefs: &beliefs,
             appetite: risk::appetite(tolerance, policy.season),
+            highest: Default::default(),
             forecasting: true,
             plan: "p".into(),
             parent: None,

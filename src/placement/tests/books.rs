@@ -54,7 +54,7 @@ proptest! {
                 prop_assert_eq!(state.fits(candidate), state.shortfall(candidate).iter().all(|s| *s == 0));
             }
         }
-        let best = standbys(&problem, &walk.best().to_vec());
+        let best = standbys(&problem, walk.best());
         prop_assert_eq!(check(&problem, &best).map(|score| score.objective), Ok(walk.best_total()));
         prop_assert!(walk.best_total() <= walk.state().total());
         walk.return_to_best();

@@ -1,0 +1,98 @@
+//! What can break: the handle by which a scenario, a test or an operator breaks the sandbox's world and mends it.
+
+use super::links::{LinkError, Links};
+use super::runtime::{ProcessRuntime, RuntimeError};
+use crate::model::{Domain, Site};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// One thing that happens to the estate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// By node name.
+    KillNode(String),
+    ReviveNode(String),
+    CutSite(Site),
+    HealSite(Site),
+}
+
+impl Fault {
+    /// What it happens to.
+    pub fn domain(&self) -> Domain {
+        match self {
+            Fault::KillNode(node) | Fault::ReviveNode(node) => Domain::Node(node.as_str().into()),
+            Fault::CutSite(site) | Fault::HealSite(site) => Domain::Site(site.clone()),
+        }
+    }
+
+    /// Whether something breaks, and is not mended.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Fault::KillNode(_) | Fault::CutSite(_))
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::KillNode(node) => write!(f, "node {node} dies"),
+            Fault::ReviveNode(node) => write!(f, "node {node} comes back"),
+            Fault::CutSite(site) => write!(f, "site {site} is cut off"),
+            Fault::HealSite(site) => write!(f, "site {site} is reachable again"),
+        }
+    }
+}
+
+/// The links and the processes. Nomad's heartbeats and Consul's gossip learn of a fault by what stops coming, or from whoever wires them to it.
+#[derive(Clone)]
+pub struct Physical {
+    pub links: Arc<Links>,
+    pub runtime: Arc<ProcessRuntime>,
+}
+
+impl Physical {
+    /// Make it happen. Doing a thing twice is doing it once.
+    ///
+    /// # Errors
+    /// When the estate has no such site or node.
+    pub fn apply(&self, fault: &Fault) -> Result<(), RuntimeError> {
+        match fault {
+            Fault::KillNode(node) => self.kill_node(node),
+            Fault::ReviveNode(node) => self.revive_node(node),
+            Fault::CutSite(site) => Ok(self.cut(site)?),
+            Fault::HealSite(site) => Ok(self.heal(site)?),
+        }
+    }
+
+    /// See [`Links::cut`].
+    ///
+    /// # Errors
+    /// When the estate has no such site.
+    pub fn cut(&self, site: &Site) -> Result<(), LinkError> {
+        self.links.cut(site)
+    }
+
+    /// See [`Links::heal`].
+    ///
+    /// # Errors
+    /// When the estate has no such site.
+    pub fn heal(&self, site: &Site) -> Result<(), LinkError> {
+        self.links.heal(site)
+    }
+
+    /// See [`ProcessRuntime::kill_node`].
+    ///
+    /// # Errors
+    /// When the estate has no such node.
+    pub fn kill_node(&self, node: &str) -> Result<(), RuntimeError> {
+        self.runtime.kill_node(node)
+    }
+
+    /// See [`ProcessRuntime::revive_node`].
+    ///
+    /// # Errors
+    /// When the estate has no such node.
+    pub fn revive_node(&self, node: &str) -> Result<(), RuntimeError> {
+        self.runtime.revive_node(node)
+    }
+}
