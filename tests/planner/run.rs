@@ -155,6 +155,9 @@ impl Cluster {
                         port: i.port,
                         weight: 1,
                         passing: passing(&i.alloc),
+                        checked: up
+                            .get(&i.alloc)
+                            .is_some_and(|since| *since <= turn || *since == i64::MAX),
                         maintenance: i.share == Share::NONE,
                         agent_alive: true,
                     })

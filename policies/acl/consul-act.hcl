@@ -1,0 +1,38 @@
+# Consul: what acting needs beside consul-watch.hcl. One service rule for each `front` of your policies: these are the shop's.
+# `consul acl policy create -name foreshadow-act -rules @policies/acl/consul-act.hcl`
+
+service "shop-web" {
+  policy = "write"
+}
+
+service "shop-cart" {
+  policy = "write"
+}
+
+service "shop-pricing" {
+  policy = "write"
+}
+
+service "shop-search" {
+  policy = "write"
+}
+
+service "shop-ledger" {
+  policy = "write"
+}
+
+# Targets, the leader's lock, and what gateways applied.
+key_prefix "foreshadow/" {
+  policy = "write"
+}
+
+# The operator's stop is the operators': foreshadow's own token cannot clear it.
+# (`foreshadow hold` is run with a token that may.)
+key "foreshadow/hold" {
+  policy = "read"
+}
+
+# The session of the lock. Narrow it to the gateways' own nodes where you like.
+session_prefix "" {
+  policy = "write"
+}
