@@ -14,6 +14,8 @@ use crate::load::players::{
 };
 use crate::load::trace::{Compression, Rate, TraceError, parse_events, parse_series};
 use crate::model::{Availability, Moment, NodeId, Site, Span};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ pub const SECONDS_PER_HOUR: f64 = 6.0;
 const FIRST_ENTRY: Duration = Duration::from_secs(30);
 /// From the start of an estate to the first moment of its played day: all is up by then.
 const LEAD: Span = Span::secs(3);
+/// Seconds over which a scheduler counts requests to tell a rate.
+const COUNTED_OVER: f64 = 3.0;
 /// The shop's builtin trace and the failures of its past.
 const TRACE: &str = include_str!("../../assets/traces/shop.csv");
 const EVENTS: &str = include_str!("../../assets/traces/shop-events.csv");
@@ -173,7 +177,7 @@ impl World {
             api: block.api(),
             source: block.gateway(1).into(),
             begins,
-            history: time.history(&series),
+            history: as_measured(time.history(&series), options.seed),
             failures: time.past_events(&events),
             players: PlayersConfig {
                 service: options.entry.clone(),
@@ -331,6 +335,26 @@ impl World {
             None => {}
         }
     }
+}
+
+/// The past as a scheduler would have measured it: requests counted over a few seconds, and so with a count's noise.
+fn as_measured(history: Vec<(Moment, f64)>, seed: u64) -> Vec<(Moment, f64)> {
+    let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut counted = |rate: f64| {
+        // A Poisson process: exponential gaps until the window is full.
+        let (mut at, mut requests) = (0.0, 0u32);
+        loop {
+            at -= (1.0 - dice.random::<f64>()).ln() / rate.max(1e-9);
+            if at > COUNTED_OVER {
+                return f64::from(requests) / COUNTED_OVER;
+            }
+            requests += 1;
+        }
+    };
+    history
+        .into_iter()
+        .map(|(at, rate)| (at, counted(rate)))
+        .collect()
 }
 
 fn millis(span: Span) -> Duration {
