@@ -104,10 +104,13 @@ impl Nic {
         self.outer
     }
 
-    /// Returns when the port has come to this state, or can no longer come to it.
-    pub async fn reached(&self, state: PortState) {
-        // An error means that the port's task has ended: it is closed.
-        let _ = self.state.clone().wait_for(|s| *s == state).await;
+    /// Ends when the port has come to this state, or can no longer come to it.
+    pub fn reached(&self, wanted: PortState) -> impl Future<Output = ()> + use<> {
+        let mut state = self.state.clone();
+        async move {
+            // An error means that the port's task has ended: it is closed.
+            let _ = state.wait_for(|s| *s == wanted).await;
+        }
     }
 }
 
