@@ -1,1 +1,90 @@
 //! Chooses a face, loads files, starts the engine, drains; no logic.
+
+mod args;
+mod files;
+mod loop_;
+mod offline;
+mod sandbox;
+
+pub use args::Cli;
+
+use args::Command;
+use std::process::ExitCode;
+
+/// Exit codes that scripts stand on (`foreshadow help` lists them).
+pub mod exit {
+    pub const FAILED: u8 = 1;
+    pub const CHANGES: u8 = 2;
+    pub const USAGE: u8 = 64;
+    pub const UNREACHABLE: u8 = 69;
+}
+
+/// An error that has reached the edge, and the code the process ends with.
+#[derive(Debug)]
+pub struct Exit {
+    pub code: u8,
+    pub message: String,
+}
+
+impl Exit {
+    pub fn usage(e: impl std::fmt::Display) -> Exit {
+        Exit {
+            code: exit::USAGE,
+            message: e.to_string(),
+        }
+    }
+    /// The whole chain of causes, printed once.
+    pub fn failed(e: &dyn std::error::Error) -> Exit {
+        Exit {
+            code: exit::FAILED,
+            message: chain(e),
+        }
+    }
+    pub fn unreachable(e: &dyn std::error::Error) -> Exit {
+        Exit {
+            code: exit::UNREACHABLE,
+            message: chain(e),
+        }
+    }
+}
+
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Runs the command line to its end.
+pub fn main(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(exit) => {
+            eprintln!("foreshadow: {}", exit.message);
+            ExitCode::from(exit.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
+    match cli.command {
+        Command::Sandbox(args) => sandbox::sandbox(args),
+        Command::Run(args) => loop_::run(args),
+        Command::Plan(args) => loop_::plan(args),
+        Command::Hold(args) => loop_::hold(args),
+        Command::Doctor(args) => loop_::doctor(args),
+        Command::Partition(args) => files::partition(args),
+        Command::Validate(args) => files::validate(args),
+        Command::Place(args) => offline::place(args),
+        Command::Forecast(args) => offline::forecast(args),
+        Command::Screenshot(args) => sandbox::screenshot(args),
+        Command::Completions(args) => offline::completions(args),
+        Command::Man => offline::man(),
+        Command::ShopService(args) => sandbox::shop(args),
+        Command::TaskExec(args) => sandbox::task_exec(args),
+    }
+}

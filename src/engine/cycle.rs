@@ -48,11 +48,9 @@ fn foresee(state: &mut State, world: &World, now: Moment) {
         if now.since(state.outlook.at) < policy.step && !state.outlook.demand.is_empty() {
             continue;
         }
-        let mut outlook = forecast::outlook(&state.history, world, policy, &state.beliefs, now);
-        for (id, path) in std::mem::take(&mut state.outlook.demand) {
-            outlook.demand.entry(id).or_insert(path);
-        }
-        state.outlook = outlook;
+        let (history, beliefs) = (&state.history, &state.beliefs);
+        (state.outlook, state.fits) =
+            forecast::outlook(history, world, policy, beliefs, &state.fits, now);
         state.tally.forecasts += 1;
     }
     notice::promise(state, now);
@@ -79,21 +77,12 @@ fn plan(
         parent: workload.plan.as_ref().map(|p| p.id.clone()),
         epoch: state.epoch.unwrap_or_default(),
         seed,
+        inflight: workload.book.inflight.values().cloned().collect(),
     };
     planner::plan(&scene, &mut workload.book)
 }
 
 fn announce(state: &mut State, plan: &Plan, now: Moment) {
-    for step in &plan.steps {
-        let text = format!("{}: {}", step.action.verb(), step.why);
-        state.say(
-            now,
-            LogKind::Plan,
-            Some(step.cause),
-            step.portion.as_ref(),
-            text,
-        );
-    }
     for waiting in &plan.waiting {
         // Countdowns differ each time; what is said once is the matter, not the number.
         let matter: String = waiting
@@ -145,6 +134,9 @@ fn clear(
         };
         match guard::clear(step, &facts) {
             Ok(step) => {
+                let text = format!("{}: {}", step.action.verb(), step.why);
+                let portion = step.portion.clone();
+                state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
                 workload
                     .book
                     .inflight

@@ -412,6 +412,7 @@ fn candidates(
                 parent: None,
                 epoch: Epoch(0),
                 seed: 0,
+                inflight: Vec::new(),
             };
             shadows::candidates(&scene, &w.book, copies)
         })

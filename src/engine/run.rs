@@ -29,6 +29,8 @@ pub struct Shell {
     pub hold: Box<dyn Fn(bool) -> Later<'static, Result<(), String>> + Send + Sync>,
     pub every: Span,
     pub seed: u64,
+    /// The other end of `wake`: it stays open as long as the shell.
+    pub waker: mpsc::Sender<()>,
 }
 
 /// Turns until cancelled; then lets running steps come to their end. Weights stay as they are.

@@ -1,6 +1,7 @@
 //! What the engine carries from cycle to cycle: data only.
 
 use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
+use crate::forecast::Fits;
 use crate::model::*;
 use crate::planner::{Book, Portion};
 use std::collections::{BTreeMap, VecDeque};
@@ -36,6 +37,8 @@ pub struct State {
     pub history: History,
     pub beliefs: Beliefs,
     pub outlook: Outlook,
+    /// What forecasts have learnt of each series; losing it costs time, nothing else.
+    pub fits: Fits,
     pub epoch: Option<Epoch>,
     pub cycle: u64,
     pub seq: u64,

@@ -1,9 +1,25 @@
 //! What will demand and disruption be? Pure functions from history to an outlook; no IO, no clock, no dice of its own.
 
-use crate::model::*;
-pub fn outlook(_: &History, _: &World, _: &Policy, _: &Beliefs, now: Moment) -> Outlook {
-    Outlook {
-        at: now,
-        ..Default::default()
-    }
-}
+pub mod backtest;
+pub mod bands;
+mod combine;
+pub mod demand;
+mod direct;
+pub mod hazard;
+mod optimise;
+mod outlook;
+pub mod scenarios;
+pub mod season;
+pub mod series;
+#[cfg(test)]
+mod simulated;
+pub mod smoothing;
+
+#[cfg(test)]
+mod tests;
+
+pub use backtest::{Scores, backtest};
+pub use demand::{Fit, Forecast, forecast};
+pub use outlook::{Fits, outlook};
+pub use scenarios::{Scenario, Scenarios, scenarios};
+pub use series::{Samples, SeriesError, regular};

@@ -1,1 +1,10 @@
 //! The same View without a screen: NDJSON, a small HTTP API and exit codes; it holds no state of its own.
+
+mod api;
+mod ndjson;
+
+pub use api::{Api, ApiError, bind, router, serve};
+pub use ndjson::{Follower, rfc3339, stream, write_event, write_summary};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,22 @@
 //! The open-loop load generator and the clients that honour SRV weights; it drives load and measures, it does not judge.
+#![allow(clippy::disallowed_methods)] // this room sends at given moments and measures latencies: it needs a clock and may sleep
+
+#[cfg(test)]
+mod dns_stub;
+mod exposition;
+pub mod http;
+pub mod open_loop;
+pub mod players;
+pub mod schedule;
+pub mod shop;
+pub mod srv;
+pub mod srv_client;
+pub mod sweep;
+pub mod trace;
+
+pub use http::{Fault, HttpClient, Reply};
+pub use open_loop::{LoadReport, Record, drive, measure};
+pub use schedule::{Pacing, Schedule};
+pub use srv_client::{SrvClient, SrvConfig};
+pub use sweep::{Slo, SweepPoint, SweepReport, SweepSpec, sweep};
+pub use trace::{Rate, TraceError};

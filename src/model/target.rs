@@ -104,3 +104,24 @@ fn weight_at(share: Share, top: u32, scale: u32) -> f64 {
         .round()
         .max(1.0)
 }
+
+/// Keys in Consul's KV.
+pub mod keys {
+    use super::{GatewayId, ServiceName};
+
+    /// Everything of ours.
+    pub const ROOT: &str = "foreshadow/";
+    /// The operator's stop.
+    pub const HOLD: &str = "foreshadow/hold";
+    /// The leader's lock.
+    pub const LEADER: &str = "foreshadow/leader";
+    pub const TARGETS: &str = "foreshadow/target/";
+    pub const APPLIED: &str = "foreshadow/applied/";
+
+    pub fn target(service: &ServiceName) -> String {
+        format!("{TARGETS}{service}")
+    }
+    pub fn applied(gateway: &GatewayId, service: &ServiceName) -> String {
+        format!("{APPLIED}{gateway}/{service}")
+    }
+}

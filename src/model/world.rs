@@ -132,6 +132,8 @@ pub struct FrontEntry {
     pub weight: u32,
     /// The entry's own check passes (whether or not it is in maintenance).
     pub passing: bool,
+    /// Its check has run at least once: one that has not says nothing.
+    pub checked: bool,
     pub maintenance: bool,
     /// The agent itself is alive in its datacenter's eyes.
     pub agent_alive: bool,

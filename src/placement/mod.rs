@@ -1,1 +1,164 @@
 //! Which standby copies go where, at what cost, and how far from the bound? Pure; it knows no cluster, only an instance of the problem.
+
+mod anneal;
+mod bound;
+mod explain;
+mod greedy;
+mod problem;
+mod referee;
+mod state;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use serde::Serialize;
+
+pub use bound::lower_bound;
+pub use explain::{Candidate, alternatives, explain};
+pub use problem::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, Problem, ProblemError};
+pub use referee::{Score, Violation, check};
+
+use anneal::{Budget, Search};
+
+/// Rounds of the bound when nobody says otherwise: within about 1 % of where it converges.
+pub const BOUND_ROUNDS: u64 = 2_000;
+
+/// How to search.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Moves of each of the chains; the same seed then gives the same answer with any number of threads. Without it the
+    /// search follows `spent`, and without that goes on until `stop`.
+    pub iterations: Option<u64>,
+    /// The part of the time budget that is spent, 0 to 1: lets one cooling fill the time exactly. The caller has the clock.
+    pub spent: Option<&'a (dyn Fn() -> f64 + Sync)>,
+    pub seed: u64,
+    /// Threads to use; 0 for one a core.
+    pub threads: usize,
+    /// The running placement: nodes of each portion.
+    pub warm: Option<&'a [Vec<usize>]>,
+    /// What it costs the search to put a standby where `warm` has none of its portion, in the instance's cost units. It is
+    /// not part of the reported objective.
+    pub move_cost: i64,
+    /// Ascent steps of the lower bound.
+    pub bound_rounds: u64,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            iterations: None,
+            spent: None,
+            seed: 0,
+            threads: 0,
+            warm: None,
+            move_cost: 0,
+            bound_rounds: BOUND_ROUNDS,
+        }
+    }
+}
+
+/// A placement, and how good it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// It keeps every rule by the referee's count (standbys may still be missing, see `unplaced`).
+    pub feasible: bool,
+    /// By the instance's objective, without move costs.
+    pub objective: i64,
+    /// No placement costs less than this.
+    pub bound: i64,
+    /// How far the objective may be above the best one, in percent of the bound; never understated.
+    pub gap_pct: f64,
+    /// Node indices of each portion's standbys, ascending.
+    pub standbys: Vec<Vec<usize>>,
+    /// Standbys missing over all portions.
+    pub unplaced: usize,
+    /// For each portion with a missing standby (by index), what binds and what would free it.
+    pub why_unplaced: Vec<(usize, String)>,
+}
+
+/// Searches within `stop`, then proves a lower bound with `options.bound_rounds` steps that `stop` does not cut short.
+/// Callers with a deadline for the bound too call [`search`] and [`prove`].
+///
+/// `stop` is asked every few hundred moves and must stay cheap.
+pub fn solve(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + Sync)) -> Answer {
+    let mut answer = search(problem, options, stop);
+    prove(problem, &mut answer, options.bound_rounds, &|| false);
+    answer
+}
+
+/// Searches only; the answer's bound is the trivial 0.
+pub fn search(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + Sync)) -> Answer {
+    let budget = match (options.iterations, options.spent) {
+        (Some(moves), _) => Budget::Moves(moves),
+        (None, Some(spent)) => Budget::Spent(spent),
+        (None, None) => Budget::UntilStopped,
+    };
+    let cost = costs(problem, options);
+    let search = Search {
+        problem,
+        cost: &cost,
+        warm: options.warm,
+        seed: options.seed,
+        threads: options.threads,
+        budget,
+        stop,
+    };
+    let slots = search.run();
+    let standbys = state::standbys(problem, &slots);
+    let why_unplaced = explain::unplaced(problem, &cost, &slots);
+    answer(problem, standbys, why_unplaced)
+}
+
+/// Raises the answer's bound by at most `rounds` steps, until `stop`.
+pub fn prove(
+    problem: &Problem,
+    answer: &mut Answer,
+    rounds: u64,
+    stop: &(dyn Fn() -> bool + Sync),
+) {
+    let bound = lower_bound(problem, answer.objective, rounds, stop);
+    answer.bound = answer.bound.max(bound);
+    answer.gap_pct = gap_pct(answer.objective, answer.bound);
+}
+
+/// What each candidate costs the search: moves away from the warm start cost extra.
+fn costs(problem: &Problem, options: &Options) -> Vec<i64> {
+    let mut cost = problem.candidate_cost.clone();
+    let Some(warm) = options.warm else {
+        return cost;
+    };
+    for (portion, stands) in warm.iter().enumerate().take(problem.portions()) {
+        for candidate in problem.candidates(portion) {
+            if !stands.contains(&(problem.candidate_node[candidate] as usize)) {
+                cost[candidate] += options.move_cost.clamp(0, problem::MAX_COST);
+            }
+        }
+    }
+    cost
+}
+
+fn answer(
+    problem: &Problem,
+    standbys: Vec<Vec<usize>>,
+    why_unplaced: Vec<(usize, String)>,
+) -> Answer {
+    let score = check(problem, &standbys);
+    let feasible = score.is_ok();
+    let (objective, unplaced) = score.map_or((0, 0), |score| (score.objective, score.unplaced));
+    let gap_pct = gap_pct(objective, 0);
+    Answer {
+        feasible,
+        objective,
+        bound: 0,
+        gap_pct,
+        standbys,
+        unplaced,
+        why_unplaced,
+    }
+}
+
+/// In percent of the bound, rounded up in the fourth decimal; infinity cannot be written as JSON, so a zero bound counts as 1.
+fn gap_pct(objective: i64, bound: i64) -> f64 {
+    let excess = (objective - bound).max(0) as f64;
+    (excess / bound.max(1) as f64 * 1e6).ceil() / 1e4
+}

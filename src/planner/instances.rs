@@ -30,7 +30,7 @@ pub struct Copy {
     pub port: u16,
     /// Its check passes at every gateway that can be heard.
     pub ready: bool,
-    /// Some gateway that can be heard has an entry for it.
+    /// Some gateway that can be heard has an entry for it, whose check has run.
     pub registered: bool,
     /// Share in the target in force.
     pub share: Share,
@@ -52,6 +52,12 @@ impl Copies {
     }
     pub fn ready(&self, role: Role) -> impl Iterator<Item = &Copy> {
         self.of(role).filter(|c| c.ready && c.alive)
+    }
+    /// Primaries that run and are not known to fail: an entry that was only just registered says nothing yet.
+    pub fn standing(&self) -> usize {
+        self.of(Role::Primary)
+            .filter(|c| c.alive && (c.ready || !c.registered))
+            .count()
     }
     pub fn get(&self, alloc: &AllocId) -> Option<&Copy> {
         self.all.iter().find(|c| &c.alloc == alloc)
@@ -167,7 +173,7 @@ fn seen(front: &Front, alloc: &AllocId, now: Moment, limit: Span) -> (bool, bool
             .iter()
             .find(|e| &e.instance == alloc && e.agent_alive)
         {
-            registered = true;
+            registered |= e.checked;
             passing &= e.passing;
         }
     }

@@ -22,6 +22,8 @@ pub struct Scene<'a> {
     pub parent: Option<PlanId>,
     pub epoch: Epoch,
     pub seed: u64,
+    /// Steps accepted earlier that have no outcome yet: what they ask for is spoken for.
+    pub inflight: Vec<Step>,
 }
 
 impl Scene<'_> {
@@ -46,6 +48,12 @@ impl Scene<'_> {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         }
+    }
+    pub fn release(&self, portion: &PortionId) -> Release {
+        self.portions
+            .iter()
+            .find(|p| &p.id == portion)
+            .map_or_else(|| Release::new(""), |p| p.release.clone())
     }
     /// What breaks the SLO now, in one sentence with number and limit.
     pub fn breach(&self, portion: &PortionPolicy) -> Option<String> {

@@ -318,7 +318,7 @@ fn loads(scene: &Scene, portion: &PortionPolicy) -> Vec<Rps> {
         .or_else(|| scene.rate(&portion.id))
         .unwrap_or(Rps(10.0));
     let each = (peak.0 / wanted as f64).max(4.0);
-    [0.5, 0.75, 1.0, 1.4, 2.0]
+    [0.5, 0.9, 1.3, 2.0]
         .iter()
         .map(|f| Rps((each * f).round()))
         .collect()

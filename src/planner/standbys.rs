@@ -159,8 +159,8 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
         Cause::Predicted
     };
     raise(missing, cause, why, None);
-    if primaries.len() < wanted {
-        let lost = wanted - primaries.len();
+    let lost = wanted.saturating_sub(copies.standing());
+    if lost > 0 {
         raise(
             lost,
             Cause::Reactive,
@@ -283,6 +283,7 @@ fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: 
     let taken: BTreeSet<NodeId> = copies.all.iter().map(|c| c.node.clone()).collect();
     Ask {
         portion: portion.id.clone(),
+        release: scene.release(&portion.id),
         k,
         needs,
         home,
@@ -297,7 +298,7 @@ fn place(scene: &Scene, book: &mut Book, asks: Vec<(Ask, Need)>, out: &mut Draft
     let answers = places::choose(scene, &asks);
     for ((ask, need), answer) in asks.iter().zip(&needs).zip(answers) {
         let what = format!("standby of {}", ask.portion);
-        for why in answer.missing {
+        if let Some(why) = answer.missing {
             out.wait(&what, why);
         }
         for node in answer.nodes {

@@ -64,12 +64,12 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
     let soon = scene.demand(&portion.id, lead);
     let later = scene.demand(&portion.id, lead.times(2));
     let now = scene.rate(&portion.id);
-    let short_of = primaries.len() < wanted;
+    let short_of = copies.standing() < wanted;
     let over = |demand: Option<Rps>, limit: f64| match (demand, carries) {
         (Some(d), Some(c)) => d.0 > c * limit,
         _ => false,
     };
-    let why = if primaries.is_empty() && wanted > 0 {
+    let why = if copies.standing() == 0 && wanted > 0 {
         Some((Cause::Reactive, "no primary is ready".to_string()))
     } else if let Some(breach) = scene.breach(portion) {
         Some((Cause::Reactive, breach))

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // the sandbox is the outside world: it owns a clock and may sleep
 
 pub mod block;
+pub mod consul;
 pub mod estate;
 pub mod fault;
 pub mod links;
@@ -9,3 +10,4 @@ pub mod nomad;
 pub mod real_consul;
 pub mod runtime;
 pub mod scenario;
+pub mod world;

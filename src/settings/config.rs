@@ -12,9 +12,7 @@ pub struct GatewayConfig {
     pub site: Site,
     /// Its Consul agent; `None` is the one of `CONSUL_HTTP_ADDR`.
     pub consul: Option<String>,
-    pub dns: Option<String>,
-    /// Consul datacenter of its clients.
-    pub datacenter: Option<String>,
+    pub dns: Option<std::net::SocketAddr>,
     /// This process applies targets to that agent itself.
     pub local: bool,
 }
@@ -121,8 +119,7 @@ fn gateway(g: &Section) -> Result<GatewayConfig, Error> {
             .map(Site::new)
             .ok_or_else(|| g.missing("site", "the Nomad datacenter in which the gateway stands"))?,
         consul: g.string("consul")?,
-        dns: g.string("dns")?,
-        datacenter: g.string("datacenter")?,
+        dns: parsed(g, "dns", "an address such as \"127.0.0.1:8600\"")?,
         local: g.boolean("local")?.unwrap_or(true),
     };
     g.finish()?;

@@ -1,1 +1,21 @@
 //! The operator's terminal: state, a pure update, one key table, one file a panel; it sees Views and sends Commands, nothing else.
+
+pub mod keys;
+pub mod look;
+pub mod overlay;
+pub mod render;
+pub mod rows;
+mod run;
+mod screenshot;
+pub mod state;
+mod svg;
+pub mod update;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use run::run;
+pub use screenshot::{Format, ScreenshotError, draw, screenshot, text};
+pub use state::Options;

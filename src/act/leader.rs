@@ -1,0 +1,134 @@
+//! The leader's lock: a Consul session that holds one key. Efficiency comes from it, safety from the epoch it gives.
+
+use crate::clients::consul::{Consul, SessionSpec};
+use crate::clients::http::{HttpError, Wait};
+use crate::guard::Lease;
+use crate::model::*;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The shortest that Consul takes. It is a lower bound: Consul may notice a death only after twice as long.
+const TTL: Duration = Duration::from_secs(10);
+/// A session is renewed this often.
+const RENEW: Duration = Duration::from_secs(3);
+/// The lease ends before Consul could give the lock away.
+const LEASE: Span = Span::secs(8);
+
+/// Leadership as the hands need it.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    pub lease: Arc<Lease>,
+    pub session: String,
+}
+
+pub struct Leader {
+    pub consul: Arc<Consul>,
+    pub datacenter: Option<String>,
+    /// Who we are, for those who wait.
+    pub name: String,
+    pub clock: fn() -> Moment,
+}
+
+impl Leader {
+    /// Seeks and keeps the lock until cancelled, then gives it back.
+    pub async fn keep(self, leads: watch::Sender<Option<Lead>>, cancel: CancellationToken) {
+        while !cancel.is_cancelled() {
+            let term = self.term(&leads, &cancel).await;
+            leads.send_replace(None);
+            if let Err(e) = term {
+                tracing::warn!("leadership: {e}");
+            }
+            // Not at once again: Consul may be away.
+            let _ = tokio::time::timeout(Duration::from_secs(1), cancel.cancelled()).await;
+        }
+    }
+
+    /// One session's life.
+    async fn term(
+        &self,
+        leads: &watch::Sender<Option<Lead>>,
+        cancel: &CancellationToken,
+    ) -> Result<(), HttpError> {
+        let dc = self.datacenter.as_deref();
+        let spec = SessionSpec {
+            name: format!("foreshadow {}", self.name),
+            ttl: TTL,
+            lock_delay: Duration::from_secs(1),
+            delete_keys: false,
+        };
+        let session = self.consul.session_create(&spec, dc).await?;
+        let held = self.hold_lock(&session, leads, cancel).await;
+        leads.send_replace(None);
+        if let Err(e) = self.consul.session_destroy(&session, dc).await {
+            tracing::debug!("the session ends by its TTL: {e}");
+        }
+        held
+    }
+
+    async fn hold_lock(
+        &self,
+        session: &str,
+        leads: &watch::Sender<Option<Lead>>,
+        cancel: &CancellationToken,
+    ) -> Result<(), HttpError> {
+        let dc = self.datacenter.as_deref();
+        let mut index = 0;
+        while !cancel.is_cancelled() {
+            // The lease counts from before the renewal was asked for.
+            let asked = (self.clock)();
+            if self.consul.session_renew(session, dc).await?.is_none() {
+                return Ok(());
+            }
+            let got = self
+                .consul
+                .kv_acquire(keys::LEADER, self.name.as_bytes(), session, dc)
+                .await?;
+            let wait = Wait {
+                index,
+                longest: RENEW,
+            };
+            if !got {
+                leads.send_replace(None);
+                index = self.changed(wait, cancel).await?;
+                continue;
+            }
+            let lock = self.consul.kv_get(keys::LEADER, dc, true, None).await?;
+            let ours = lock.value.filter(|l| l.session.as_deref() == Some(session));
+            let Some(lock) = ours else {
+                continue;
+            };
+            leads.send_replace(Some(Lead {
+                lease: Arc::new(Lease::new(Epoch(lock.lock_index), asked + LEASE)),
+                session: session.to_string(),
+            }));
+            let _ = tokio::time::timeout(RENEW, cancel.cancelled()).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for the lock's key to change, `wait` at most.
+    async fn changed(&self, wait: Wait, cancel: &CancellationToken) -> Result<u64, HttpError> {
+        let dc = self.datacenter.as_deref();
+        tokio::select! {
+            () = cancel.cancelled() => Ok(0),
+            found = self.consul.kv_get(keys::LEADER, dc, false, Some(wait)) => Ok(found?.index),
+        }
+    }
+}
+
+/// Sets or clears the operator's stop.
+pub async fn hold(consul: &Consul, datacenter: Option<&str>, on: bool) -> Result<(), HttpError> {
+    if on {
+        consul
+            .kv_put(keys::HOLD, b"on", datacenter)
+            .await
+            .map(|_| ())
+    } else {
+        consul
+            .kv_delete(keys::HOLD, None, datacenter)
+            .await
+            .map(|_| ())
+    }
+}

@@ -1,0 +1,175 @@
+//! Is it so where clients look? Gateways' reports, then SRV answers; by waking on changes, not by sleeping.
+
+use super::hands::ClusterHands;
+use crate::clients::consul::{HealthQuery, KvQuery};
+use crate::clients::dns::SrvRecord;
+use crate::clients::gateway::Gateway;
+use crate::clients::http::Wait;
+use crate::model::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Gateways are given this long to apply and clients' DNS to show it.
+const PATIENCE: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(250);
+/// An instance's part of the SRV weights may differ from its share by this much (integer weights, rounding).
+const ALIKE: f64 = 0.03;
+
+/// A sentence on what was seen, or what is missing.
+pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<String, String> {
+    let confirmed = match tokio::time::timeout(PATIENCE, confirmed(hands, target)).await {
+        Ok(all) => all,
+        Err(_) => {
+            let silent = silent(hands, target).await?;
+            hands
+                .gateways
+                .iter()
+                .map(|g| g.id.clone())
+                .filter(|id| !silent.contains(id))
+                .collect()
+        }
+    };
+    if confirmed.is_empty() {
+        return Err("no gateway has confirmed it".into());
+    }
+    let mut seen = Vec::new();
+    for gateway in hands.gateways.iter().filter(|g| confirmed.contains(&g.id)) {
+        match tokio::time::timeout(PATIENCE, shown(gateway, target)).await {
+            Ok(()) => seen.push(gateway.id.to_string()),
+            Err(_) => {
+                return Err(format!(
+                    "SRV answers at {} do not show it after {PATIENCE:?}",
+                    gateway.id
+                ));
+            }
+        }
+    }
+    Ok(format!("applied and seen in SRV at {}", seen.join(", ")))
+}
+
+/// Waits until every gateway has reported this target, or a newer one.
+async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId> {
+    let all: BTreeSet<GatewayId> = hands.gateways.iter().map(|g| g.id.clone()).collect();
+    let mut wait = None;
+    loop {
+        let query = KvQuery {
+            dc: hands.kv_datacenter.as_deref(),
+            wait,
+            ..KvQuery::default()
+        };
+        match hands.consul.kv_list(keys::APPLIED, query).await {
+            Ok(found) => {
+                if all.is_subset(&reported(&found.value, target)) {
+                    return all;
+                }
+                wait = Some(Wait {
+                    index: found.index.max(1),
+                    longest: Duration::from_secs(1),
+                });
+            }
+            Err(e) => {
+                tracing::debug!("{e}");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+fn reported(pairs: &[crate::clients::consul::KvPair], target: &Target) -> BTreeSet<GatewayId> {
+    pairs
+        .iter()
+        .filter_map(|p| serde_json::from_slice::<Applied>(&p.value).ok())
+        .filter(|a| {
+            a.service == target.service && (a.epoch, a.index) >= (target.epoch, target.index)
+        })
+        .map(|a| a.gateway)
+        .collect()
+}
+
+/// Gateways that did not report and do not answer either: they are cut off, and are excused. One that answers and did
+/// not report is an error.
+async fn silent(hands: &ClusterHands, target: &Target) -> Result<BTreeSet<GatewayId>, String> {
+    let query = KvQuery {
+        dc: hands.kv_datacenter.as_deref(),
+        ..KvQuery::default()
+    };
+    let pairs = hands
+        .consul
+        .kv_list(keys::APPLIED, query)
+        .await
+        .map_err(|e| e.to_string())?;
+    let have = reported(&pairs.value, target);
+    let mut silent = BTreeSet::new();
+    for gateway in hands.gateways.iter().filter(|g| !have.contains(&g.id)) {
+        let health = gateway
+            .consul
+            .health_service(target.service.as_str(), HealthQuery::default())
+            .await;
+        if health.is_ok() {
+            return Err(format!(
+                "gateway {} answers, but has not applied it",
+                gateway.id
+            ));
+        }
+        silent.insert(gateway.id.clone());
+    }
+    Ok(silent)
+}
+
+/// Waits until the gateway's DNS gives the shares of the target.
+async fn shown(gateway: &Gateway, target: &Target) {
+    let Some(dns) = &gateway.dns else {
+        return;
+    };
+    let name = format!("{}.service.consul.", target.service);
+    let mut wait = None;
+    loop {
+        if let Ok(records) = dns.srv(&name).await
+            && alike(&records, target)
+        {
+            return;
+        }
+        let query = HealthQuery {
+            wait,
+            ..HealthQuery::default()
+        };
+        match gateway
+            .consul
+            .health_service(target.service.as_str(), query)
+            .await
+        {
+            Ok(found) => {
+                wait = Some(Wait {
+                    index: found.index.max(1),
+                    longest: LOOK,
+                });
+            }
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Only instances with a share are given, and those that are, in proportion. One that is missing has a failing check:
+/// the loop will see that for itself.
+fn alike(records: &[SrvRecord], target: &Target) -> bool {
+    let mut weight: BTreeMap<(String, u16), f64> = BTreeMap::new();
+    for r in records {
+        let address = r.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        *weight.entry((address, r.port)).or_default() += f64::from(r.weight);
+    }
+    let total: f64 = weight.values().sum();
+    let given: Vec<(&Instance, f64)> = target
+        .instances
+        .iter()
+        .filter_map(|i| Some((i, *weight.get(&(i.address.clone(), i.port))?)))
+        .collect();
+    let wanted: f64 = given.iter().map(|(i, _)| i.share.fraction()).sum();
+    if target.instances.iter().all(|i| i.share == Share::NONE) {
+        return records.is_empty();
+    }
+    given.len() == weight.len()
+        && wanted > 0.0
+        && given.iter().all(|(i, w)| {
+            i.share > Share::NONE && (i.share.fraction() / wanted - w / total).abs() <= ALIKE
+        })
+}

@@ -1,0 +1,266 @@
+//! The command line, as data. Help texts teach.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "foreshadow",
+    version,
+    about = "A scheduler that acts before the need: it shadows, profiles, forecasts, places, pre-allocates and switches, beside Nomad and Consul",
+    after_help = "Try it: `foreshadow sandbox` opens the dashboard over a pretend estate on loopback; nothing else is needed.\n\n\
+        Exit codes: 0 done · 1 failed · 2 there are changes or problems · 64 bad usage or bad file · 69 Nomad or Consul cannot be reached · 75 another leader holds the lease"
+)]
+pub struct Cli {
+    /// More to say in the log on stderr (`info`, `debug`, or a filter such as `foreshadow::act=debug`).
+    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
+    pub log: String,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// A whole pretend estate on loopback, with load and faults, and the scheduler over it
+    Sandbox(SandboxArgs),
+    /// The headless scheduler against the Nomad and Consul of NOMAD_ADDR, CONSUL_HTTP_ADDR …
+    Run(RunArgs),
+    /// One cycle with paper hands: what would be done, why, and what waits on what (exit 2 when there are steps)
+    Plan(RunArgs),
+    /// The portions of a job, their dependencies, and whether each can be shadowed
+    Partition(PartitionArgs),
+    /// Checks policies, configuration and jobs, with line and column
+    Validate(ValidateArgs),
+    /// Reach, versions and rights of both clusters, one line each with the remedy
+    Doctor(RunArgs),
+    /// Sets or clears foreshadow/hold, which stops every write of every foreshadow
+    Hold(HoldArgs),
+    /// Solves a placement instance
+    Place(PlaceArgs),
+    /// Forecasts a series from a CSV file
+    Forecast(ForecastArgs),
+    /// Draws a screen of the dashboard from a short run of the sandbox
+    Screenshot(ScreenshotArgs),
+    /// Prints a completion script
+    Completions(CompletionsArgs),
+    /// Prints the manual page
+    Man,
+    /// The sample workload's program
+    #[command(hide = true)]
+    ShopService(crate::load::shop::ShopArgs),
+    /// Runs a task so that it ends with the sandbox
+    #[command(hide = true)]
+    TaskExec(TaskExecArgs),
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsulKind {
+    /// In this process
+    Embedded,
+    /// The `consul` on PATH, or the one that tests/setup unpacks
+    Real,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// Tasks are real child processes
+    Process,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct SandboxArgs {
+    /// Without the dashboard: events as lines, and a summary at the end
+    #[arg(long)]
+    pub headless: bool,
+    #[arg(long, value_enum, default_value = "process")]
+    pub runtime: RuntimeKind,
+    /// Faults to play [default: the built-in day: a node dies, a site is cut off and comes back]
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// End after this long, such as 60s (a headless sandbox otherwise ends with its scenario)
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    pub lasts: Option<Duration>,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+    #[arg(long, value_enum, default_value = "embedded")]
+    pub consul: ConsulKind,
+    /// Policy of the workload [default: the built-in policies/shop.hcl]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Job to run [default: the built-in jobs/shop.nomad.hcl]
+    #[arg(long, value_name = "FILE")]
+    pub job: Option<PathBuf>,
+    /// Only the reactive loop: no forecasts
+    #[arg(long)]
+    pub no_forecast: bool,
+    /// The dashboard may hold, switch and start shadows
+    #[arg(long)]
+    pub allow_act: bool,
+    /// Keep history, profiles and journal here [default: a temporary folder]
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct RunArgs {
+    /// Where the policies are, which gateways there are, and whether it may act
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct PartitionArgs {
+    /// A job file (*.hcl), or the ID of a job in Nomad
+    pub job: String,
+    /// A policy that names portions and dependencies
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct ValidateArgs {
+    /// Policies, configuration files (with gateway blocks) and jobs (*.nomad.hcl)
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Args, Debug)]
+pub struct HoldArgs {
+    pub switch: Switch,
+}
+
+#[derive(Args, Debug)]
+pub struct PlaceArgs {
+    /// An instance of foreshadow-placement/1
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Search this long, such as 1s; the bound may take as long again
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub time_limit: Option<Duration>,
+    /// Search with so many moves: the same seed then gives the same answer
+    #[arg(long, conflicts_with = "time_limit")]
+    pub iterations: Option<u64>,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// 0: one a core
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct ForecastArgs {
+    /// `timestamp,value` lines; - for standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub input: PathBuf,
+    /// Steps ahead
+    #[arg(long, default_value_t = 24)]
+    pub horizon: usize,
+    /// `auto`, or periods in steps such as 288,2016
+    #[arg(long, default_value = "auto")]
+    pub season: String,
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9"
+    )]
+    pub quantiles: Vec<f64>,
+    /// Step of the series, such as 5m [default: its most common distance]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub step: Option<Duration>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    Txt,
+    Svg,
+    Png,
+}
+
+#[derive(Args, Debug)]
+pub struct ScreenshotArgs {
+    /// overview, portion, sites, nodes, shadows, plan, log or help
+    #[arg(default_value = "overview")]
+    pub screen: String,
+    #[arg(long, default_value = "120x40")]
+    pub size: String,
+    #[arg(long, value_enum, default_value = "txt")]
+    pub format: Picture,
+    /// How long the sandbox runs before the picture is taken
+    #[arg(long = "after", value_name = "TIME", value_parser = time, default_value = "30s")]
+    pub after: Duration,
+    /// Where to put it [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct TaskExecArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<String>,
+}
+
+impl Default for SandboxArgs {
+    /// As `foreshadow sandbox` without arguments has it.
+    fn default() -> Self {
+        SandboxArgs {
+            headless: false,
+            runtime: RuntimeKind::Process,
+            scenario: None,
+            lasts: None,
+            seed: 1,
+            format: Format::Text,
+            consul: ConsulKind::Embedded,
+            policy: None,
+            job: None,
+            no_forecast: false,
+            allow_act: false,
+            store: None,
+        }
+    }
+}
+
+/// `60s`, `2m`, `500ms`, `1h`.
+fn time(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no length of time; write 500ms, 60s, 2m or 1h");
+    let digits = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .ok_or_else(bad)?;
+    let n: f64 = text[..digits].parse().map_err(|_| bad())?;
+    let factor = match &text[digits..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(bad()),
+    };
+    Duration::try_from_secs_f64(n * factor).map_err(|_| bad())
+}

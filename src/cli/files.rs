@@ -1,0 +1,127 @@
+//! Files and what they mean: `validate`, `partition`.
+
+use super::args::{Format, PartitionArgs, ValidateArgs};
+use super::{Exit, exit};
+use crate::clients::connect::Access;
+use crate::clients::nomad::Nomad;
+use crate::model::{JobId, JobSpec};
+use crate::planner::{self, Portion};
+use crate::sandbox;
+use crate::settings;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Every file is read as what it is; the first wrong place of each is told.
+pub fn validate(args: ValidateArgs) -> Result<ExitCode, Exit> {
+    let mut bad = 0;
+    for path in &args.files {
+        match kind(path) {
+            Ok(what) => println!("{}: {what}", path.display()),
+            Err(message) => {
+                bad += 1;
+                eprintln!("{message}");
+            }
+        }
+    }
+    Ok(if bad == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::USAGE)
+    })
+}
+
+fn kind(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let name = path.display().to_string();
+    if name.ends_with(".nomad.hcl") || name.ends_with(".nomad") {
+        let job = job_from(&name, &text)?;
+        return Ok(format!(
+            "job {} with {} groups",
+            job.id(),
+            job.groups().count()
+        ));
+    }
+    let mut lines = text.lines().map(str::trim_start);
+    if lines.any(|l| l.starts_with("gateway ") || l.starts_with("policies ")) {
+        let config = settings::parse_config(&name, &text).map_err(|e| e.to_string())?;
+        return Ok(format!(
+            "configuration of {} gateways, mode {}",
+            config.gateways.len(),
+            if config.act { "act" } else { "observe" }
+        ));
+    }
+    let policy = settings::parse_policy(&name, &text).map_err(|e| e.to_string())?;
+    Ok(format!(
+        "policy of {} with {} portions",
+        policy.workload,
+        policy.portions.len()
+    ))
+}
+
+fn job_from(name: &str, text: &str) -> Result<JobSpec, String> {
+    sandbox::nomad::parse_job(text)
+        .map(JobSpec)
+        .map_err(|e| format!("{name}:{e}"))
+}
+
+pub fn partition(args: PartitionArgs) -> Result<ExitCode, Exit> {
+    let policy = args
+        .policy
+        .as_deref()
+        .map(settings::read_policy)
+        .transpose()
+        .map_err(Exit::usage)?;
+    let job = if Path::new(&args.job).exists() {
+        let text = std::fs::read_to_string(&args.job).map_err(Exit::usage)?;
+        job_from(&args.job, &text).map_err(Exit::usage)?
+    } else {
+        from_nomad(&JobId::new(args.job.as_str()))?
+    };
+    let portions = planner::portions(&job, policy.as_ref());
+    match args.format {
+        Format::Json => println!(
+            "{}",
+            serde_json::json!({ "job": job.id(), "portions": portions })
+        ),
+        Format::Text => portions.iter().for_each(|p| println!("{}", sentence(p))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn from_nomad(id: &JobId) -> Result<JobSpec, Exit> {
+    let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| Exit::failed(&e))?;
+    runtime.block_on(async {
+        let nomad = Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?;
+        let found = nomad.job(id.as_str(), None).await.map_err(|e| Exit::unreachable(&e))?;
+        found.value.map(|j| j.spec).ok_or_else(|| {
+            Exit::usage(format!("{id} is neither a file nor a job that Nomad knows; give a path that exists or an ID from `nomad status`"))
+        })
+    })
+}
+
+fn sentence(p: &Portion) -> String {
+    let groups: Vec<&str> = p.groups.iter().map(|g| g.as_str()).collect();
+    let calls: Vec<&str> = p.depends_on.iter().map(|d| d.as_str()).collect();
+    let calls = if calls.is_empty() {
+        "nothing".into()
+    } else {
+        calls.join(", ")
+    };
+    let can = p
+        .not_shadowable
+        .as_ref()
+        .map_or_else(|| "yes".to_string(), |why| format!("no: {why}"));
+    let fused = p
+        .fused
+        .as_ref()
+        .map_or_else(String::new, |why| format!("\n    fused because {why}"));
+    format!(
+        "{}\n    groups {} (release {})\n    needs {} and {}, calls {calls}\n    can be shadowed: {can}{fused}",
+        p.id,
+        groups.join(", "),
+        p.release,
+        p.needs.cpu,
+        p.needs.memory
+    )
+}

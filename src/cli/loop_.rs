@@ -1,0 +1,268 @@
+//! The loop against a real Nomad and Consul: `run`, `plan`, `hold`, `doctor`.
+
+use super::args::{Format, HoldArgs, RunArgs, Switch};
+use super::{Exit, exit};
+use crate::act;
+use crate::clients::connect::{Access, Peer};
+use crate::clients::consul::Consul;
+use crate::clients::http::{HttpError, System};
+use crate::clients::nomad::Nomad;
+use crate::engine::clock;
+use crate::engine::house::{self, GatewaySetup, House, Setup};
+use crate::engine::view::{Mode, View};
+use crate::headless::{self, Api};
+use crate::model::Span;
+use crate::settings::{self, Config};
+use crate::store::Store;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Everything a house needs, from the configuration file and the environment.
+fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
+    let config = settings::read_config(path).map_err(Exit::usage)?;
+    let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
+    let policies = config
+        .policies
+        .iter()
+        .map(|p| settings::read_policy(p))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Exit::usage)?;
+    let gateways = config
+        .gateways
+        .iter()
+        .map(|g| {
+            Ok(GatewaySetup {
+                id: g.id.clone(),
+                site: g.site.clone(),
+                consul: consul(&access, g.consul.as_deref())?,
+                dns: g.dns,
+                local: g.local,
+            })
+        })
+        .collect::<Result<Vec<_>, Exit>>()?;
+    let name = gateways
+        .first()
+        .map(|g| g.id.to_string())
+        .unwrap_or_default();
+    let setup = Setup {
+        name: format!("{name} (pid {})", std::process::id()),
+        nomad: access.nomad,
+        gateways,
+        kv_datacenter: config.kv_datacenter.clone(),
+        policies,
+        store: Arc::new(Store::open(&config.store).map_err(|e| Exit::failed(&e))?),
+        mode: if config.act { Mode::Act } else { Mode::Observe },
+        forecasting: config.forecasting,
+        every: config.cycle,
+        source: config.source,
+        seed: u64::from(std::process::id()),
+    };
+    Ok((config, setup))
+}
+
+/// The gateway's own agent: the one of the environment, or another address with the same token and certificates.
+fn consul(access: &Access, address: Option<&str>) -> Result<Peer, Exit> {
+    let mut peer = access.consul.clone();
+    if let Some(address) = address {
+        peer.address = Peer::plain(System::Consul, address)
+            .map_err(Exit::usage)?
+            .address;
+    }
+    Ok(peer)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Exit::failed(&e))
+}
+
+/// Headless until a signal; then weights stay, the lock is given back.
+pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let (config, setup) = setup(&args.config)?;
+        let cancel = CancellationToken::new();
+        let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
+        if let Some(at) = config.api {
+            let listener = headless::bind(at).await.map_err(|e| Exit::failed(&e))?;
+            tokio::spawn(headless::serve(
+                listener,
+                api(&house, config.cycle),
+                cancel.clone(),
+            ));
+        }
+        let signals = tokio::spawn(super::sandbox::until_signal(cancel.clone()));
+        let told =
+            headless::stream(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
+        cancel.cancel();
+        house.closed().await;
+        signals.abort();
+        told.map_err(|e| Exit::failed(&e))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// One cycle, nothing written: what would be done.
+pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let (_, mut setup) = setup(&args.config)?;
+        setup.mode = Mode::Observe;
+        let cancel = CancellationToken::new();
+        let every = setup.every;
+        let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
+        let view = seen_twice(&house, every).await;
+        cancel.cancel();
+        house.closed().await;
+        let view = view.ok_or_else(|| Exit {
+            code: exit::FAILED,
+            message: "no cycle came to its end".into(),
+        })?;
+        if view.nodes.is_empty() && !view.blind.is_empty() {
+            return Err(Exit {
+                code: exit::UNREACHABLE,
+                message: view.blind.join("\n"),
+            });
+        }
+        tell(&view, args.format).map_err(|e| Exit::failed(&e))?;
+        Ok(if view.steps.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(exit::CHANGES)
+        })
+    })
+}
+
+fn api(house: &House, cycle: Span) -> Api {
+    Api {
+        views: house.views.clone(),
+        commands: house.commands.clone(),
+        act_token: settings::access("FORESHADOW_ACT_TOKEN").map(Into::into),
+        cycle,
+        now: Arc::new(clock::now),
+    }
+}
+
+fn tell(view: &View, format: Format) -> serde_json::Result<()> {
+    if format == Format::Json {
+        let plan = serde_json::json!({ "steps": view.steps, "waiting": view.waiting, "blind": view.blind });
+        println!("{}", serde_json::to_string(&plan)?);
+        return Ok(());
+    }
+    for s in &view.steps {
+        let portion = s
+            .portion
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        println!("{:<15} {portion:<12} {:?}: {}", s.verb, s.cause, s.why);
+    }
+    for w in &view.waiting {
+        println!("waits           {}: {}", w.what, w.why);
+    }
+    for b in &view.blind {
+        println!("cannot see      {b}");
+    }
+    Ok(())
+}
+
+/// The first cycle can tell no rates: they need two readings.
+async fn seen_twice(house: &House, every: crate::model::Span) -> Option<Arc<View>> {
+    let mut views = house.views.clone();
+    let limit = std::time::Duration::from_millis(every.0.max(0) as u64 * 3 + 5_000);
+    let second = views.wait_for(|v| v.cycle >= 2);
+    tokio::time::timeout(limit, second)
+        .await
+        .ok()?
+        .ok()
+        .map(|v| v.clone())
+}
+
+pub fn hold(args: HoldArgs) -> Result<ExitCode, Exit> {
+    let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
+    runtime()?.block_on(async {
+        let consul = Consul::new(&access.consul).map_err(|e| Exit::failed(&e))?;
+        let on = args.switch == Switch::On;
+        act::hold(&consul, access.dc.as_deref(), on)
+            .await
+            .map_err(|e| Exit::unreachable(&e))?;
+        println!(
+            "foreshadow/hold is {}",
+            if on {
+                "set: nothing is written"
+            } else {
+                "clear"
+            }
+        );
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// One line for each thing that must work, with the remedy where it does not.
+pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
+    runtime()?.block_on(async {
+        let (_, setup) = setup(&args.config)?;
+        let nomad = Nomad::new(&setup.nomad).map_err(|e| Exit::failed(&e))?;
+        let mut bad = 0;
+        let mut tell = |what: String, result: Result<String, HttpError>| match result {
+            Ok(text) => println!("ok    {what}: {text}"),
+            Err(e) => {
+                bad += 1;
+                println!("FAIL  {what}: {e}");
+            }
+        };
+        let version = nomad
+            .agent_self()
+            .await
+            .map(|a| format!("version {}", a.version_text()));
+        tell("Nomad".into(), version);
+        let nodes = nomad
+            .nodes(None)
+            .await
+            .map(|n| format!("{} nodes", n.value.len()));
+        tell("Nomad nodes".into(), nodes);
+        let allocs = nomad
+            .allocations(None)
+            .await
+            .map(|a| format!("{} allocations", a.value.len()));
+        tell("Nomad allocations".into(), allocs);
+        for gateway in &setup.gateways {
+            let consul = Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?;
+            let version = consul.agent_self().await.map(|a| {
+                format!(
+                    "{} in {}, version {}",
+                    a.node_name(),
+                    a.datacenter(),
+                    a.version_text()
+                )
+            });
+            tell(format!("Consul agent of {}", gateway.id), version);
+            let hold = consul
+                .kv_get(
+                    crate::model::keys::HOLD,
+                    setup.kv_datacenter.as_deref(),
+                    true,
+                    None,
+                )
+                .await
+                .map(|k| {
+                    if k.value.is_some() {
+                        "set".into()
+                    } else {
+                        "clear".to_string()
+                    }
+                });
+            tell(format!("foreshadow/hold through {}", gateway.id), hold);
+        }
+        Ok(if bad == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(exit::CHANGES)
+        })
+    })
+}

@@ -1,0 +1,305 @@
+//! Where Nomad and Consul are and how to speak to them, from the names that HashiCorp's own tools read.
+
+use super::http::{System, Token};
+use reqwest::Url;
+use secrecy::SecretString;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum AccessError {
+    /// The value is not repeated: an address may hold a password.
+    #[error(
+        "{name} is not an address ({why}); write it as http://host:port, https://host:port, host:port or unix:///path"
+    )]
+    Address { name: String, why: String },
+    #[error(
+        "{name} asks for TLS without verification; TLS is always verified here: unset it, and name the CA in {instead}"
+    )]
+    NeverUnverified {
+        name: &'static str,
+        instead: &'static str,
+    },
+    #[error("{name} is set but {missing} is not; a client certificate needs both")]
+    HalfIdentity {
+        name: &'static str,
+        missing: &'static str,
+    },
+    #[error("{name} is not supported; {instead}")]
+    Unsupported {
+        name: &'static str,
+        instead: &'static str,
+    },
+}
+
+/// An API's address.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Address {
+    Url(Url),
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Takes `http(s)://host:port[/prefix]`, `host[:port]` or `unix:///path`. `tls` turns both plain forms into HTTPS, `port` fills in a missing one.
+    pub fn parse(name: &str, text: &str, tls: bool, port: u16) -> Result<Self, AccessError> {
+        let bad = |why: String| AccessError::Address {
+            name: name.to_string(),
+            why,
+        };
+        let text = text.trim();
+        if let Some(path) = text.strip_prefix("unix://") {
+            if path.is_empty() {
+                return Err(bad("no socket path".into()));
+            }
+            return Ok(Address::Unix(PathBuf::from(path)));
+        }
+        let bare = !text.contains("://");
+        let full = if bare {
+            format!("http://{text}")
+        } else {
+            text.to_string()
+        };
+        let mut url = Url::parse(&full).map_err(|e| bad(e.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad(format!("unknown scheme {:?}", url.scheme())));
+        }
+        if url.host_str().is_none() {
+            return Err(bad("no host".into()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("it holds a user name or password; use a token".into()));
+        }
+        // As the tools do: an explicit https is never turned back, an explicit http yields to a demand for TLS.
+        let host = full.split("://").nth(1).unwrap_or_default();
+        let names_port = host.split(['/', '?']).next().is_some_and(|h| {
+            h.rsplit_once(':')
+                .is_some_and(|(_, p)| p.parse::<u16>().is_ok())
+        });
+        let keep = url.port_or_known_default().filter(|_| names_port);
+        if tls {
+            // http to https is always allowed by the URL rules.
+            let _ = url.set_scheme("https");
+        }
+        let _ = match keep {
+            Some(named) => url.set_port(Some(named)),
+            None if bare => url.set_port(Some(port)),
+            None => Ok(()),
+        };
+        Ok(Address::Url(url))
+    }
+
+    /// The URL that requests are built on; for a socket its host is a placeholder.
+    pub(super) fn base(&self) -> Url {
+        match self {
+            Address::Url(url) => url.clone(),
+            Address::Unix(_) => {
+                Url::parse("http://localhost/").unwrap_or_else(|_| unreachable!("a constant URL"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Url(url) => f.write_str(url.as_str().trim_end_matches('/')),
+            Address::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Files for TLS, all PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Trust only these; otherwise the system's.
+    pub ca: Option<PathBuf>,
+    /// Client certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name in the server's certificate, when it differs from the address.
+    pub server_name: Option<String>,
+}
+
+/// One API and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub system: System,
+    pub address: Address,
+    pub token: Token,
+    pub tls: Tls,
+    pub namespace: Option<String>,
+    /// Nomad only.
+    pub region: Option<String>,
+    /// Connect from this address, where a site is told by its source.
+    pub source: Option<IpAddr>,
+    /// Default 1 s.
+    pub connect_timeout: Duration,
+    /// For a whole answer; a blocking query's wait comes on top. Default 10 s.
+    pub timeout: Duration,
+}
+
+impl Peer {
+    pub fn new(system: System, address: Address) -> Self {
+        Peer {
+            system,
+            address,
+            token: Token::None,
+            tls: Tls::default(),
+            namespace: None,
+            region: None,
+            source: None,
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// A peer at `http://host:port` without secrets, as the sandbox and tests have it.
+    pub fn plain(system: System, address: &str) -> Result<Self, AccessError> {
+        Ok(Peer::new(
+            system,
+            Address::parse("address", address, false, 80)?,
+        ))
+    }
+
+    /// What is added to each query.
+    pub(super) fn always(&self) -> Vec<(&'static str, String)> {
+        let namespace = match self.system {
+            System::Nomad => "namespace",
+            System::Consul | System::Metrics => "ns",
+        };
+        let mut always = Vec::new();
+        always.extend(self.namespace.clone().map(|n| (namespace, n)));
+        always.extend(self.region.clone().map(|r| ("region", r)));
+        always
+    }
+}
+
+/// Both clusters.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub nomad: Peer,
+    pub consul: Peer,
+    /// Consul datacenter to ask; the agent's own when not set.
+    pub dc: Option<String>,
+}
+
+impl Access {
+    /// Reads the names that the `nomad` and `consul` tools read. `get` is a look-up by name, so that a file or a test can stand in for the environment.
+    pub fn from_pairs(get: impl Fn(&str) -> Option<String>) -> Result<Self, AccessError> {
+        let get = |name: &str| {
+            get(name)
+                .map(|v| v.trim().to_string())
+                .filter(|v| !v.is_empty())
+        };
+        Ok(Access {
+            nomad: nomad(&get)?,
+            consul: consul(&get)?,
+            dc: None,
+        })
+    }
+}
+
+fn nomad(get: &impl Fn(&str) -> Option<String>) -> Result<Peer, AccessError> {
+    if get("NOMAD_SKIP_VERIFY").is_some_and(|v| truthy(&v)) {
+        return Err(AccessError::NeverUnverified {
+            name: "NOMAD_SKIP_VERIFY",
+            instead: "NOMAD_CACERT",
+        });
+    }
+    refuse(
+        get,
+        "NOMAD_CAPATH",
+        "put the CAs into one file and name it in NOMAD_CACERT",
+    )?;
+    refuse(get, "NOMAD_HTTP_AUTH", "use a token in NOMAD_TOKEN")?;
+    let text = get("NOMAD_ADDR").unwrap_or_else(|| "http://127.0.0.1:4646".into());
+    let mut peer = Peer::new(
+        System::Nomad,
+        Address::parse("NOMAD_ADDR", &text, false, 4646)?,
+    );
+    peer.token = get("NOMAD_TOKEN").map_or(Token::None, |t| Token::Given(SecretString::from(t)));
+    peer.tls = Tls {
+        ca: get("NOMAD_CACERT").map(PathBuf::from),
+        identity: identity(get, "NOMAD_CLIENT_CERT", "NOMAD_CLIENT_KEY")?,
+        server_name: get("NOMAD_TLS_SERVER_NAME"),
+    };
+    peer.namespace = get("NOMAD_NAMESPACE");
+    peer.region = get("NOMAD_REGION");
+    Ok(peer)
+}
+
+fn consul(get: &impl Fn(&str) -> Option<String>) -> Result<Peer, AccessError> {
+    if get("CONSUL_HTTP_SSL_VERIFY").is_some_and(|v| !truthy(&v)) {
+        return Err(AccessError::NeverUnverified {
+            name: "CONSUL_HTTP_SSL_VERIFY",
+            instead: "CONSUL_CACERT",
+        });
+    }
+    refuse(
+        get,
+        "CONSUL_CAPATH",
+        "put the CAs into one file and name it in CONSUL_CACERT",
+    )?;
+    refuse(get, "CONSUL_HTTP_AUTH", "use a token in CONSUL_HTTP_TOKEN")?;
+    let ssl = get("CONSUL_HTTP_SSL").is_some_and(|v| truthy(&v));
+    let text = get("CONSUL_HTTP_ADDR").unwrap_or_else(|| "127.0.0.1:8500".into());
+    let mut peer = Peer::new(
+        System::Consul,
+        Address::parse("CONSUL_HTTP_ADDR", &text, ssl, 8500)?,
+    );
+    // As in Consul's own client: the file wins over the token.
+    peer.token = match (get("CONSUL_HTTP_TOKEN_FILE"), get("CONSUL_HTTP_TOKEN")) {
+        (Some(path), _) => Token::File(PathBuf::from(path)),
+        (None, Some(token)) => Token::Given(SecretString::from(token)),
+        (None, None) => Token::None,
+    };
+    peer.tls = Tls {
+        ca: get("CONSUL_CACERT").map(PathBuf::from),
+        identity: identity(get, "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY")?,
+        server_name: get("CONSUL_TLS_SERVER_NAME"),
+    };
+    peer.namespace = get("CONSUL_NAMESPACE");
+    Ok(peer)
+}
+
+fn identity(
+    get: &impl Fn(&str) -> Option<String>,
+    cert: &'static str,
+    key: &'static str,
+) -> Result<Option<(PathBuf, PathBuf)>, AccessError> {
+    match (get(cert), get(key)) {
+        (Some(c), Some(k)) => Ok(Some((c.into(), k.into()))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(AccessError::HalfIdentity {
+            name: cert,
+            missing: key,
+        }),
+        (None, Some(_)) => Err(AccessError::HalfIdentity {
+            name: key,
+            missing: cert,
+        }),
+    }
+}
+
+fn refuse(
+    get: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    instead: &'static str,
+) -> Result<(), AccessError> {
+    match get(name) {
+        Some(_) => Err(AccessError::Unsupported { name, instead }),
+        None => Ok(()),
+    }
+}
+
+/// As Go's ParseBool; what it cannot read counts as set.
+fn truthy(value: &str) -> bool {
+    !matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")
+}

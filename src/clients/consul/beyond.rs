@@ -1,0 +1,154 @@
+//! Calls that consulrs lacks, or whose replies need more than it gives: health, transactions, prefix watches, agent, coordinates.
+
+use super::Consul;
+use super::reply::{
+    Agent, AgentService, Check, DatacenterCoordinates, KvPair, Member, NodeCoordinate, ServiceEntry,
+};
+use super::txn::{self, TxnOp, TxnOutcome};
+use crate::clients::http::{Ask, HttpError, Indexed, Wait};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How to ask for a service's instances.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HealthQuery<'a> {
+    pub dc: Option<&'a str>,
+    /// Only instances that clients are given: every check passes, and no maintenance.
+    pub passing: bool,
+    /// Have the leader make sure that it still leads; not to be used for waiting.
+    pub consistent: bool,
+    pub wait: Option<Wait>,
+}
+
+/// How to ask for the keys under a prefix.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KvQuery<'a> {
+    pub dc: Option<&'a str>,
+    pub consistent: bool,
+    pub wait: Option<Wait>,
+}
+
+impl Consul {
+    /// A service's instances with node and checks. Unknown to Consul is an empty list. `GET /v1/health/service/:name`
+    pub async fn health_service(
+        &self,
+        name: &str,
+        query: HealthQuery<'_>,
+    ) -> Result<Indexed<Vec<ServiceEntry>>, HttpError> {
+        let what = format!("read the health of service {name:?}");
+        let ask = self
+            .with_dc(Ask::get(what, &["v1", "health", "service", name]), query.dc)
+            .query_if("passing", query.passing.then_some("true"))
+            .query_if("consistent", query.consistent.then_some(""));
+        self.http.read_indexed(ask, query.wait).await
+    }
+
+    /// Checks in one state (`passing`, `warning`, `critical` or `any`) over the whole datacenter. `GET /v1/health/state/:state`
+    pub async fn checks_in_state(
+        &self,
+        state: &str,
+        dc: Option<&str>,
+        wait: Option<Wait>,
+    ) -> Result<Indexed<Vec<Check>>, HttpError> {
+        let what = format!("list Consul's {state} checks");
+        let ask = self.with_dc(Ask::get(what, &["v1", "health", "state", state]), dc);
+        self.http.read_indexed(ask, wait).await
+    }
+
+    /// The agent that answers: name, datacenter, version. `GET /v1/agent/self` (ACL: agent:read)
+    pub async fn agent_self(&self) -> Result<Agent, HttpError> {
+        let ask = Ask::get("read Consul's version", &["v1", "agent", "self"]);
+        self.http.read(&ask).await
+    }
+
+    /// This agent's services by ID, also those that Nomad registered. `GET /v1/agent/services`
+    pub async fn agent_services(&self) -> Result<BTreeMap<String, AgentService>, HttpError> {
+        let ask = Ask::get("list the agent's services", &["v1", "agent", "services"]);
+        self.http.read(&ask).await
+    }
+
+    /// This agent's checks by ID, maintenance among them. `GET /v1/agent/checks`
+    pub async fn agent_checks(&self) -> Result<BTreeMap<String, Check>, HttpError> {
+        let ask = Ask::get("list the agent's checks", &["v1", "agent", "checks"]);
+        self.http.read(&ask).await
+    }
+
+    /// Gossip members of this datacenter, or with `wan` the servers of all. `GET /v1/agent/members`
+    pub async fn members(&self, wan: bool) -> Result<Vec<Member>, HttpError> {
+        let ask = Ask::get("list Consul's members", &["v1", "agent", "members"])
+            .query_if("wan", wan.then_some("1"));
+        self.http.read(&ask).await
+    }
+
+    /// The leader's RPC address; empty while there is none. `GET /v1/status/leader`
+    pub async fn leader(&self, dc: Option<&str>) -> Result<String, HttpError> {
+        let ask = Ask::get("ask who leads Consul", &["v1", "status", "leader"]);
+        self.http.read(&self.with_dc(ask, dc)).await
+    }
+
+    /// Network coordinates of a datacenter's nodes. `GET /v1/coordinate/nodes`
+    pub async fn coordinate_nodes(
+        &self,
+        dc: Option<&str>,
+        wait: Option<Wait>,
+    ) -> Result<Indexed<Vec<NodeCoordinate>>, HttpError> {
+        let ask = Ask::get(
+            "read the nodes' coordinates",
+            &["v1", "coordinate", "nodes"],
+        );
+        let found: Indexed<Option<Vec<NodeCoordinate>>> =
+            self.http.read_indexed(self.with_dc(ask, dc), wait).await?;
+        Ok(found.map(Option::unwrap_or_default))
+    }
+
+    /// WAN coordinates of the servers of all datacenters. `GET /v1/coordinate/datacenters`
+    pub async fn coordinate_datacenters(&self) -> Result<Vec<DatacenterCoordinates>, HttpError> {
+        let path = ["v1", "coordinate", "datacenters"];
+        let ask = Ask::get("read the datacenters' coordinates", &path);
+        let found: Option<Vec<DatacenterCoordinates>> = self.http.read(&ask).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// All keys that begin with `prefix`; none is an empty list, with an index to wait from. `GET /v1/kv/:prefix?recurse`
+    pub async fn kv_list(
+        &self,
+        prefix: &str,
+        query: KvQuery<'_>,
+    ) -> Result<Indexed<Vec<KvPair>>, HttpError> {
+        let path: Vec<&str> = ["v1", "kv"].into_iter().chain(prefix.split('/')).collect();
+        let ask = self
+            .with_dc(
+                Ask::get(format!("read the keys under {prefix:?}"), &path),
+                query.dc,
+            )
+            .query("recurse", "")
+            .query_if("consistent", query.consistent.then_some(""));
+        match self.http.read_indexed(ask, query.wait).await {
+            Err(HttpError::NotFound {
+                index: Some(index), ..
+            }) => Ok(Indexed::new(Vec::new(), Some(index), query.wait)),
+            other => other,
+        }
+    }
+
+    /// All of the operations or none of them. A refusal (409) is an outcome, not an error. `PUT /v1/txn`
+    pub async fn txn(&self, ops: &[TxnOp], dc: Option<&str>) -> Result<TxnOutcome, HttpError> {
+        let what = format!("write {} keys in one transaction", ops.len());
+        if ops.is_empty() || ops.len() > txn::MOST_OPS {
+            return Err(HttpError::Invalid {
+                what,
+                why: format!("Consul takes 1 to {} operations at once", txn::MOST_OPS),
+            });
+        }
+        let body = Value::Array(ops.iter().map(TxnOp::json).collect());
+        let ask = self.with_dc(Ask::put(what, &["v1", "txn"]), dc).json(&body);
+        let answer = self.http.exchange(&ask).await?;
+        match answer.status {
+            200 | 409 => Ok(self
+                .http
+                .decode::<txn::Reply>(&ask, &answer.body)?
+                .outcome()),
+            _ => Err(self.http.refusal(&ask, &answer)),
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! The one transport under all HTTP clients: TLS, tokens, timeouts, blocking queries and errors that say what to do next.
+//!
+//! Proxies of the environment are not used and redirects are not followed: a token goes to the address
+//! that was configured and nowhere else. TLS is always verified.
+
+mod dial;
+mod error;
+mod token;
+mod wait;
+
+pub use error::{HttpError, System};
+pub use token::Token;
+pub use wait::{Indexed, Wait};
+
+use super::connect::Peer;
+use reqwest::{Method, Url, header};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use token::TokenCell;
+
+/// Replies longer than this are refused: no list of a sane cluster comes near it.
+const LONGEST_BODY: usize = 64 << 20;
+/// An event stream sends a heartbeat every 10 s; three missed ones mean that it is dead.
+const STREAM_SILENCE: Duration = Duration::from_secs(30);
+
+/// One request, before it has an address: what it is for (in words, for errors), path segments (not yet encoded), query and body.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    what: String,
+    method: Method,
+    path: Vec<String>,
+    query: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    longest: Option<Duration>,
+}
+
+impl Ask {
+    fn new(method: Method, what: impl Into<String>, path: &[&str]) -> Self {
+        Ask {
+            what: what.into(),
+            method,
+            path: path.iter().map(|s| s.to_string()).collect(),
+            query: Vec::new(),
+            body: None,
+            longest: None,
+        }
+    }
+    pub fn get(what: impl Into<String>, path: &[&str]) -> Self {
+        Self::new(Method::GET, what, path)
+    }
+    pub fn put(what: impl Into<String>, path: &[&str]) -> Self {
+        Self::new(Method::PUT, what, path)
+    }
+    pub fn post(what: impl Into<String>, path: &[&str]) -> Self {
+        Self::new(Method::POST, what, path)
+    }
+    pub fn delete(what: impl Into<String>, path: &[&str]) -> Self {
+        Self::new(Method::DELETE, what, path)
+    }
+    /// The same at another place; for requests whose path another maker knows.
+    pub(super) fn at<'a>(mut self, method: Method, path: impl Iterator<Item = &'a str>) -> Self {
+        self.method = method;
+        self.path = path.map(str::to_string).collect();
+        self
+    }
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+    pub fn query(mut self, key: &str, value: impl ToString) -> Self {
+        self.query.push((key.to_string(), value.to_string()));
+        self
+    }
+    /// As `query`, when there is a value.
+    pub fn query_if(self, key: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(v) => self.query(key, v),
+            None => self,
+        }
+    }
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.bytes(body.to_string().into_bytes())
+    }
+    pub fn bytes(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self
+    }
+    /// Turns it into a blocking query.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.longest = Some(wait.longest_answer());
+        self.query("index", wait.index)
+            .query("wait", format!("{}ms", wait.longest.as_millis()))
+    }
+}
+
+/// A reply of any status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+    /// `X-Nomad-Index` or `X-Consul-Index`.
+    pub index: Option<u64>,
+}
+
+/// A connection pool to one Nomad, Consul or metrics endpoint. Cheap to share by reference; its Debug shows no secret.
+pub struct Transport {
+    system: System,
+    /// The address as configured, for errors.
+    shown: String,
+    base: Url,
+    http: reqwest::Client,
+    token: TokenCell,
+    /// Added to each query: namespace and region.
+    always: Vec<(&'static str, String)>,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport")
+            .field("system", &self.system)
+            .field("address", &self.shown)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    /// Prepares the pool; nothing is sent yet. Errors name the file that cannot be used.
+    pub fn new(peer: &Peer) -> Result<Self, HttpError> {
+        let (http, base) = dial::client(peer)?;
+        Ok(Transport {
+            system: peer.system,
+            shown: peer.address.to_string(),
+            base,
+            http,
+            token: TokenCell::new(peer.system, peer.token.clone()),
+            always: peer.always(),
+            timeout: peer.timeout,
+        })
+    }
+
+    pub fn system(&self) -> System {
+        self.system
+    }
+    /// The base that requests of other makers (rustify) are built on.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Sends and takes any status as an answer. A 403 makes a token file be read again, and when it has changed the request is sent once more.
+    pub async fn exchange(&self, ask: &Ask) -> Result<Answer, HttpError> {
+        self.exchange_at(ask, self.url(ask)).await
+    }
+
+    /// As `exchange`, with a path that another maker has put on `base`; the query of `ask` is added.
+    pub(super) async fn exchange_at(&self, ask: &Ask, mut url: Url) -> Result<Answer, HttpError> {
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&ask.query);
+        }
+        let token = self.token.current().await?;
+        let answer = self.once(ask, url.clone(), token.as_ref()).await?;
+        if answer.status == 403
+            && let Some(newer) = self.token.newer_than(token.as_ref()).await?
+        {
+            return self.once(ask, url, Some(&newer)).await;
+        }
+        Ok(answer)
+    }
+
+    /// Sends, and makes an error of every status outside 200 to 299.
+    pub async fn send(&self, ask: &Ask) -> Result<Answer, HttpError> {
+        let answer = self.exchange(ask).await?;
+        match answer.status {
+            200..300 => Ok(answer),
+            _ => Err(self.refusal(ask, &answer)),
+        }
+    }
+
+    pub async fn read<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, HttpError> {
+        let answer = self.send(ask).await?;
+        self.decode(ask, &answer.body)
+    }
+
+    /// Reads a list, as a blocking query when `wait` is given.
+    pub async fn read_indexed<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        wait: Option<Wait>,
+    ) -> Result<Indexed<T>, HttpError> {
+        let ask = match wait {
+            Some(w) => ask.wait(w),
+            None => ask,
+        };
+        let answer = self.send(&ask).await?;
+        let value = self.decode(&ask, &answer.body)?;
+        Ok(Indexed::new(value, answer.index, wait))
+    }
+
+    /// Opens a reply without an end; read it with `Streaming::chunk`.
+    pub async fn stream(&self, ask: &Ask) -> Result<Streaming, HttpError> {
+        let mut url = self.url(ask);
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&ask.query);
+        }
+        let token = self.token.current().await?;
+        // The first heartbeat comes with the headers, so the same silence is too long for them.
+        let opening = self.open(ask, url, token.as_ref(), None);
+        let response = tokio::time::timeout(STREAM_SILENCE, opening)
+            .await
+            .map_err(|_| self.silent(ask, STREAM_SILENCE))?
+            .map_err(|e| self.sending(ask, e))?;
+        if !response.status().is_success() {
+            let answer = self.collect(ask, response).await?;
+            return Err(self.refusal(ask, &answer));
+        }
+        Ok(Streaming {
+            response,
+            what: ask.what.clone(),
+            system: self.system,
+            url: self.shown_url(ask),
+        })
+    }
+
+    /// What a status outside 200 to 299 means.
+    pub(super) fn refusal(&self, ask: &Ask, answer: &Answer) -> HttpError {
+        let status = answer.status;
+        let (what, system, url) = (ask.what.clone(), self.system, self.shown_url(ask));
+        let body = self.token.redact(&error::shorten(&answer.body));
+        match status {
+            401 | 403 => HttpError::Denied {
+                what,
+                system,
+                url,
+                body,
+            },
+            404 => HttpError::NotFound {
+                what,
+                system,
+                url,
+                body,
+                index: answer.index,
+            },
+            429 | 503 => HttpError::Busy {
+                what,
+                system,
+                url,
+                status,
+                body,
+            },
+            _ => HttpError::Status {
+                what,
+                system,
+                url,
+                status,
+                body,
+            },
+        }
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(
+        &self,
+        ask: &Ask,
+        body: &[u8],
+    ) -> Result<T, HttpError> {
+        serde_json::from_slice(body).map_err(|e| self.undecodable(ask, body.len(), e))
+    }
+
+    pub(super) fn undecodable(
+        &self,
+        ask: &Ask,
+        bytes: usize,
+        source: serde_json::Error,
+    ) -> HttpError {
+        HttpError::Decode {
+            what: ask.what.clone(),
+            system: self.system,
+            url: self.shown_url(ask),
+            bytes,
+            source,
+        }
+    }
+
+    fn url(&self, ask: &Ask) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(&ask.path);
+        }
+        url
+    }
+
+    fn shown_url(&self, ask: &Ask) -> String {
+        if ask.path.is_empty() {
+            return self.shown.clone();
+        }
+        format!(
+            "{}/{}",
+            self.shown.trim_end_matches('/'),
+            ask.path.join("/")
+        )
+    }
+
+    async fn once(
+        &self,
+        ask: &Ask,
+        url: Url,
+        token: Option<&header::HeaderValue>,
+    ) -> Result<Answer, HttpError> {
+        let longest = ask.longest.unwrap_or_default() + self.timeout;
+        match self.open(ask, url, token, Some(longest)).await {
+            Ok(response) => self.collect(ask, response).await,
+            Err(e) if e.is_timeout() && !e.is_connect() => Err(self.silent(ask, longest)),
+            Err(e) => Err(self.sending(ask, e)),
+        }
+    }
+
+    async fn open(
+        &self,
+        ask: &Ask,
+        mut url: Url,
+        token: Option<&header::HeaderValue>,
+        longest: Option<Duration>,
+    ) -> Result<reqwest::Response, reqwest::Error> {
+        if !self.always.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.always);
+        }
+        let mut request = self.http.request(ask.method.clone(), url);
+        if let Some(longest) = longest {
+            request = request.timeout(longest);
+        }
+        if let Some(token) = token {
+            request = request.header(self.system.token_header(), token);
+        }
+        if let Some(body) = &ask.body {
+            request = request.body(body.clone());
+        }
+        request.send().await
+    }
+
+    async fn collect(
+        &self,
+        ask: &Ask,
+        mut response: reqwest::Response,
+    ) -> Result<Answer, HttpError> {
+        let status = response.status().as_u16();
+        let index = response
+            .headers()
+            .get(self.system.index_header())
+            .and_then(|v| v.to_str().ok()?.parse().ok());
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(more)) if body.len() + more.len() > LONGEST_BODY => {
+                    return Err(HttpError::TooLong {
+                        what: ask.what.clone(),
+                        system: self.system,
+                        url: self.shown_url(ask),
+                        limit: LONGEST_BODY,
+                    });
+                }
+                Ok(Some(more)) => body.extend_from_slice(&more),
+                Ok(None) => break,
+                Err(e) if e.is_timeout() => {
+                    return Err(self.silent(ask, ask.longest.unwrap_or_default() + self.timeout));
+                }
+                Err(e) => return Err(self.sending(ask, e)),
+            }
+        }
+        Ok(Answer {
+            status,
+            body,
+            index,
+        })
+    }
+
+    fn sending(&self, ask: &Ask, source: reqwest::Error) -> HttpError {
+        HttpError::Unreachable {
+            what: ask.what.clone(),
+            system: self.system,
+            url: self.shown_url(ask),
+            source: source.without_url(),
+        }
+    }
+
+    fn silent(&self, ask: &Ask, after: Duration) -> HttpError {
+        HttpError::Timeout {
+            what: ask.what.clone(),
+            system: self.system,
+            url: self.shown_url(ask),
+            after,
+        }
+    }
+}
+
+/// A reply that goes on until either side ends it.
+pub struct Streaming {
+    response: reqwest::Response,
+    what: String,
+    system: System,
+    url: String,
+}
+
+impl Streaming {
+    /// The next bytes, or `None` at the end. Silence of more than 30 s is an error: the server sends heartbeats.
+    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, HttpError> {
+        match tokio::time::timeout(STREAM_SILENCE, self.response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(source)) => Err(HttpError::Unreachable {
+                what: self.what.clone(),
+                system: self.system,
+                url: self.url.clone(),
+                source: source.without_url(),
+            }),
+            Err(_) => Err(HttpError::Timeout {
+                what: self.what.clone(),
+                system: self.system,
+                url: self.url.clone(),
+                after: STREAM_SILENCE,
+            }),
+        }
+    }
+
+    /// A line that is not what the stream should hold.
+    pub(super) fn undecodable(&self, bytes: usize, source: serde_json::Error) -> HttpError {
+        HttpError::Decode {
+            what: self.what.clone(),
+            system: self.system,
+            url: self.url.clone(),
+            bytes,
+            source,
+        }
+    }
+
+    /// A line without an end.
+    pub(super) fn endless(&self, limit: usize) -> HttpError {
+        HttpError::TooLong {
+            what: self.what.clone(),
+            system: self.system,
+            url: self.url.clone(),
+            limit,
+        }
+    }
+}

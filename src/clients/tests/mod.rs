@@ -1,0 +1,5 @@
+mod access;
+mod answers;
+mod faults;
+mod metrics;
+mod reading;

@@ -1,0 +1,243 @@
+//! Puts the rooms together: clients, eyes, hands, leader, gateways and the wheel, as a configuration says.
+
+use super::measure::LoadMeasurer;
+use super::state::{State, Workload};
+use super::view::{Command, Mode, View};
+use super::{Shell, clock, run};
+use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands};
+use crate::clients::connect::Peer;
+use crate::clients::consul::Consul;
+use crate::clients::dns::{Dns, DnsError};
+use crate::clients::gateway::Gateway;
+use crate::clients::http::HttpError;
+use crate::clients::nomad::Nomad;
+use crate::guard::{Hands, Lease};
+use crate::model::*;
+use crate::observe::{self, Cluster, Sources};
+use crate::store::{self, Store};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Dns(#[from] Box<DnsError>),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("no gateway is configured: there is nobody whose Consul agent could be spoken to")]
+    NoGateway,
+}
+
+/// One gateway: its agent, and the DNS that clients there ask.
+pub struct GatewaySetup {
+    pub id: GatewayId,
+    pub site: Site,
+    pub consul: Peer,
+    pub dns: Option<SocketAddr>,
+    /// This process keeps its entries.
+    pub local: bool,
+}
+
+/// What a house is built from.
+pub struct Setup {
+    pub name: String,
+    pub nomad: Peer,
+    pub gateways: Vec<GatewaySetup>,
+    pub kv_datacenter: Option<String>,
+    pub policies: Vec<Policy>,
+    pub store: Arc<Store>,
+    pub mode: Mode,
+    pub forecasting: bool,
+    pub every: Span,
+    pub source: Option<IpAddr>,
+    pub seed: u64,
+}
+
+/// A running house, as faces hold it.
+pub struct House {
+    pub views: watch::Receiver<Arc<View>>,
+    pub commands: mpsc::Sender<Command>,
+    wheel: JoinHandle<State>,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+impl House {
+    /// Waits until the wheel has come to rest after its token was cancelled.
+    pub async fn closed(self) -> State {
+        let state = self.wheel.await.unwrap_or_default();
+        for helper in self.helpers {
+            // What it held is given back by itself; a lost task cannot be mended here.
+            let _ = helper.await;
+        }
+        state
+    }
+}
+
+/// Builds and starts everything. Nothing is written unless `setup.mode` is `Act`.
+pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
+    let nomad = Arc::new(Nomad::new(&setup.nomad)?);
+    let gateways = setup
+        .gateways
+        .iter()
+        .map(|g| gateway(g, setup.source))
+        .collect::<Result<Vec<_>, _>>()?;
+    let first = gateways.first().ok_or(Error::NoGateway)?;
+    let keeper = first.consul.clone();
+    let state = remembered(&setup)?;
+    let (leads_in, leads) = watch::channel(None);
+    let (wake_in, wake) = mpsc::channel(1);
+    let mut helpers = Vec::new();
+    if setup.mode == Mode::Act {
+        helpers.push(lead(&setup, keeper.clone(), leads_in, cancel.clone()));
+        for gateway in gateways.iter().filter(|g| g.local) {
+            let keeper = Keeper {
+                gateway: gateway.clone(),
+                kv_datacenter: setup.kv_datacenter.clone(),
+                meta_alloc: observe::META_ALLOC,
+                clock: clock::now,
+                wake: wake_in.clone(),
+            };
+            helpers.push(tokio::spawn(keeper.keep(cancel.clone())));
+        }
+    }
+    let eyes = Cluster::new(Sources {
+        nomad: nomad.clone(),
+        gateways: gateways.clone(),
+        keeper: keeper.clone(),
+        kv_datacenter: setup.kv_datacenter.clone(),
+        policies: setup.policies.clone(),
+        source: setup.source,
+        site: Some(first.site.clone()),
+        clock: clock::now,
+    });
+    let hands: Arc<dyn Hands> = match setup.mode {
+        Mode::Observe => Arc::new(PaperHands { clock: clock::now }),
+        Mode::Act => Arc::new(ClusterHands {
+            nomad: nomad.clone(),
+            consul: keeper.clone(),
+            kv_datacenter: setup.kv_datacenter.clone(),
+            gateways,
+            leads: leads.clone(),
+            journal: setup.store.clone(),
+            measurer: Arc::new(LoadMeasurer {
+                nomad,
+                source: setup.source,
+            }),
+            clock: clock::now,
+        }),
+    };
+    let leases = leases(leads, cancel.clone(), &mut helpers);
+    let (commands, orders) = mpsc::channel(16);
+    let (views_in, views) = watch::channel(Arc::new(View::default()));
+    let dc = setup.kv_datacenter.clone();
+    let shell = Shell {
+        eyes: Arc::new(eyes),
+        hands,
+        store: setup.store,
+        leases,
+        wake,
+        commands: orders,
+        hold: Box::new(move |on| {
+            let (keeper, dc) = (keeper.clone(), dc.clone());
+            Box::pin(async move {
+                let set = act::hold(&keeper, dc.as_deref(), on).await;
+                set.map_err(|e| e.to_string())
+            })
+        }),
+        every: setup.every,
+        seed: setup.seed,
+        waker: wake_in,
+    };
+    let wheel = tokio::spawn(run(shell, state, views_in, cancel));
+    Ok(House {
+        views,
+        commands,
+        wheel,
+        helpers,
+    })
+}
+
+fn gateway(setup: &GatewaySetup, source: Option<IpAddr>) -> Result<Gateway, Error> {
+    let dns = setup
+        .dns
+        .map(|at| Dns::new(at, Duration::from_secs(1), source))
+        .transpose()
+        .map_err(Box::new)?;
+    Ok(Gateway {
+        id: setup.id.clone(),
+        site: setup.site.clone(),
+        consul: Arc::new(Consul::new(&setup.consul)?),
+        dns: dns.map(Arc::new),
+        local: setup.local,
+    })
+}
+
+/// What the store still knows from earlier runs.
+fn remembered(setup: &Setup) -> Result<State, Error> {
+    let now = clock::now();
+    let mut state = State {
+        mode: setup.mode,
+        forecasting: setup.forecasting,
+        beliefs: setup.store.beliefs()?,
+        ..State::default()
+    };
+    for policy in &setup.policies {
+        let since = now - policy.season.times(28);
+        let history = setup.store.history(policy.step, since)?;
+        state.history.demand.extend(history.demand);
+        state.history.availability = history.availability;
+        state.history.watched_since = history.watched_since;
+        state.workloads.push(Workload {
+            policy: policy.clone(),
+            ..Workload::default()
+        });
+    }
+    if state.history.watched_since == Moment::default() {
+        state.history.watched_since = now;
+    }
+    state.tally.profiles = state.beliefs.profiles.len() as u64;
+    Ok(state)
+}
+
+fn lead(
+    setup: &Setup,
+    consul: Arc<Consul>,
+    leads: watch::Sender<Option<Lead>>,
+    cancel: CancellationToken,
+) -> JoinHandle<()> {
+    let leader = Leader {
+        consul,
+        datacenter: setup.kv_datacenter.clone(),
+        name: setup.name.clone(),
+        clock: clock::now,
+    };
+    tokio::spawn(leader.keep(leads, cancel))
+}
+
+/// The lease alone is the engine's business, the session is the hands'.
+fn leases(
+    mut leads: watch::Receiver<Option<Lead>>,
+    cancel: CancellationToken,
+    helpers: &mut Vec<JoinHandle<()>>,
+) -> watch::Receiver<Option<Arc<Lease>>> {
+    let (send, receive) = watch::channel(None);
+    helpers.push(tokio::spawn(async move {
+        loop {
+            let lease = leads.borrow_and_update().as_ref().map(|l| l.lease.clone());
+            send.send_replace(lease);
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                changed = leads.changed() => if changed.is_err() {
+                    return cancel.cancelled().await;
+                },
+            }
+        }
+    }));
+    receive
+}

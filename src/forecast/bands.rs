@@ -1,0 +1,354 @@
+//! How sure a forecast is: quantiles from the forecaster's own rolling-origin errors, by horizon.
+//!
+//! Split conformal prediction (Vovk et al. 2005; Lei et al., JASA 113, 2018) with weights that forget (Barber, Candès,
+//! Ramdas & Tibshirani, "Conformal prediction beyond exchangeability", 2023) on errors scaled by what the level and the
+//! latest surprises say about their size; crossing is undone by sorting (Chernozhukov, Fernández-Val & Galichon 2010).
+
+use super::combine::Past;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// Levels at which error quantiles are kept; others are interpolated.
+pub const GRID: [f64; 23] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8,
+    0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
+];
+const MEDIAN: usize = 11;
+/// Standard normal quantiles at `GRID`.
+const NORMAL: [f64; 23] = [
+    -2.576, -2.326, -1.960, -1.645, -1.282, -1.036, -0.842, -0.674, -0.524, -0.385, -0.253, 0.0,
+    0.253, 0.385, 0.524, 0.674, 0.842, 1.036, 1.282, 1.645, 1.960, 2.326, 2.576,
+];
+/// Fewer origins than this say too little about the errors' distribution.
+pub const FEWEST: f64 = 12.0;
+/// Memory of the latest surprises, as a smoothing constant.
+const SURPRISE: f64 = 0.1;
+/// How much a surprise may narrow or widen a band.
+const SWING: (f64, f64) = (0.33, 4.0);
+
+/// Error quantiles by horizon, in units of the errors' expected size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bands {
+    /// Errors grow with this power of the level.
+    level_power: f64,
+    /// … and with this power of the latest errors over the usual ones.
+    surprise_power: f64,
+    /// Added to the level, so that a series at zero has errors too.
+    floor: f64,
+    usual: f64,
+    /// Running size of one-step errors.
+    recent: f64,
+    /// Horizon × [`GRID`].
+    offsets: Array2<f64>,
+    /// Mean error by horizon.
+    bias: Vec<f64>,
+    /// Origins the quantiles rest on, after forgetting.
+    pub origins: f64,
+}
+
+/// One horizon's scaled errors, with weights.
+type Errors = Vec<(f64, f64)>;
+
+impl Bands {
+    /// From mixed rolling forecasts (origins × horizon) and what followed.
+    pub fn fit(past: &Past, mixed: &Array2<f64>) -> Option<Self> {
+        let surprises = surprises(past, mixed);
+        let total: f64 = past.recency.iter().sum();
+        let squares: f64 = past.recency.iter().map(|w| w * w).sum();
+        let (rows, horizon) = mixed.dim();
+        let origins = total * total / squares.max(1e-300);
+        if horizon == 0 || rows <= horizon / 2 || origins < FEWEST {
+            return None;
+        }
+        let usual = surprises.iter().sum::<f64>() / surprises.len() as f64;
+        let mut bands = Bands {
+            level_power: 0.0,
+            surprise_power: 0.0,
+            floor: 0.05,
+            usual: usual.max(1e-9),
+            recent: surprises[rows - 1],
+            offsets: Array2::zeros((horizon, GRID.len())),
+            bias: vec![0.0; horizon],
+            origins,
+        };
+        (bands.level_power, bands.surprise_power) = bands.shape(past, mixed, &surprises);
+        for h in 0..horizon {
+            let mut errors = bands.errors(past, mixed, &surprises, h);
+            if errors.is_empty() {
+                // The end of a long horizon may not have been reached yet.
+                for k in 0..GRID.len() {
+                    bands.offsets[[h, k]] = if h > 0 {
+                        bands.offsets[[h - 1, k]]
+                    } else {
+                        0.0
+                    };
+                }
+                continue;
+            }
+            let weight: f64 = errors.iter().map(|e| e.1).sum();
+            bands.bias[h] = errors.iter().map(|e| e.0 * e.1).sum::<f64>() / weight;
+            let row = conformal(&mut errors, h);
+            bands
+                .offsets
+                .row_mut(h)
+                .iter_mut()
+                .zip(row)
+                .for_each(|(o, q)| *o = q);
+        }
+        Some(bands)
+    }
+
+    /// A wide band for a series too short to have shown its errors: normal, growing with the root of the horizon.
+    pub fn guess(spread: f64, horizon: usize) -> Self {
+        Bands {
+            level_power: 0.0,
+            surprise_power: 0.0,
+            floor: 0.05,
+            usual: 1.0,
+            recent: 1.0,
+            offsets: Array2::from_shape_fn((horizon.max(1), GRID.len()), |(h, k)| {
+                NORMAL[k] * spread * ((h + 1) as f64).sqrt().min(4.0)
+            }),
+            bias: vec![0.0; horizon.max(1)],
+            origins: 0.0,
+        }
+    }
+
+    fn size(&self, f: f64, recent: f64) -> f64 {
+        let level = self.floor + f.max(0.0);
+        let swing = (recent / self.usual).clamp(SWING.0, SWING.1);
+        power(level, self.level_power) * power(swing, self.surprise_power)
+    }
+
+    fn errors(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64], h: usize) -> Errors {
+        (0..mixed.nrows())
+            .filter_map(|r| {
+                let f = mixed[[r, h]];
+                let e = past.actual(r, h)? - f;
+                Some((e / self.size(f, surprises[r]), past.recency[r]))
+            })
+            .collect()
+    }
+
+    /// The powers whose bands had the least pinball loss at a few horizons.
+    fn shape(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64]) -> (f64, f64) {
+        let last = mixed.ncols() - 1;
+        let mut ahead = vec![0, last / 4, last];
+        ahead.dedup();
+        let mut best = (f64::INFINITY, (0.0, 0.0));
+        for level in [0.0, 0.5, 1.0] {
+            for surprise in [0.0, 0.5, 1.0] {
+                let b = Bands {
+                    level_power: level,
+                    surprise_power: surprise,
+                    ..self.clone()
+                };
+                let loss: f64 = ahead
+                    .iter()
+                    .map(|h| b.pinball(past, mixed, surprises, *h))
+                    .sum();
+                if loss < best.0 * 0.999 {
+                    best = (loss, (level, surprise));
+                }
+            }
+        }
+        best.1
+    }
+
+    fn pinball(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64], h: usize) -> f64 {
+        let mut errors = self.errors(past, mixed, surprises, h);
+        if errors.is_empty() {
+            return 0.0;
+        }
+        let offsets = conformal(&mut errors, h);
+        let levels = [4, 8, 14, 18];
+        let mut sum = 0.0;
+        for r in 0..mixed.nrows() {
+            let Some(actual) = past.actual(r, h) else {
+                continue;
+            };
+            let f = mixed[[r, h]];
+            let size = self.size(f, surprises[r]);
+            for k in levels {
+                sum += past.recency[r] * pinball(GRID[k], actual, (f + size * offsets[k]).max(0.0));
+            }
+        }
+        sum
+    }
+
+    /// Mean and quantiles at `levels` for `h` ahead (from 1) of a mixed forecast `f`; `width` widens about the median.
+    pub fn around(&self, f: f64, h: usize, levels: &[f64], width: f64) -> (f64, Vec<f64>) {
+        let row = self.offsets.row((h - 1).min(self.offsets.nrows() - 1));
+        let size = self.size(f, self.recent);
+        let middle = row[MEDIAN];
+        let width = if width.is_finite() {
+            width.clamp(0.05, 20.0)
+        } else {
+            1.0
+        };
+        let at = |level: f64| {
+            let offset = middle + width * (between(row.as_slice().unwrap_or(&[]), level) - middle);
+            (f + size * offset).max(0.0)
+        };
+        // In the order of the levels asked for, and never crossing.
+        let mut order: Vec<usize> = (0..levels.len()).collect();
+        order.sort_by(|a, b| levels[*a].total_cmp(&levels[*b]));
+        let mut out = vec![0.0; levels.len()];
+        let mut floor = 0.0f64;
+        for i in order {
+            floor = floor.max(at(levels[i]));
+            out[i] = floor;
+        }
+        let bias = self.bias[(h - 1).min(self.bias.len() - 1)];
+        ((f + size * bias).max(0.0), out)
+    }
+
+    /// Takes in the newest one-step error, so that the band breathes without a refit.
+    pub fn surprise(&mut self, error: f64) {
+        self.recent += SURPRISE * (error.abs() - self.recent);
+    }
+}
+
+/// Powers of a half and one are nearly all there are, and are cheaper than others.
+fn power(x: f64, p: f64) -> f64 {
+    if p == 0.0 {
+        1.0
+    } else if p == 0.5 {
+        x.sqrt()
+    } else if p == 1.0 {
+        x
+    } else {
+        x.powf(p)
+    }
+}
+
+/// Running size of one-step errors before each origin.
+fn surprises(past: &Past, mixed: &Array2<f64>) -> Vec<f64> {
+    let rows = mixed.nrows();
+    let first: Vec<f64> = (0..rows.min(20))
+        .filter_map(|r| Some((past.actual(r, 0)? - mixed[[r, 0]]).abs()))
+        .collect();
+    let mut size = first.iter().sum::<f64>() / first.len().max(1) as f64;
+    let mut out = Vec::with_capacity(rows);
+    for r in 0..rows {
+        out.push(size);
+        if let Some(actual) = past.actual(r, 0) {
+            size += SURPRISE * ((actual - mixed[[r, 0]]).abs() - size);
+        }
+    }
+    out
+}
+
+/// Weighted error quantiles at `GRID`, each tail moved outwards by what a finite sample may hide.
+fn conformal(errors: &mut Errors, h: usize) -> [f64; GRID.len()] {
+    errors.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = errors.iter().map(|e| e.1).sum();
+    let squares: f64 = errors.iter().map(|e| e.1 * e.1).sum();
+    // Errors of overlapping forecasts repeat one another.
+    let independent = (total * total / squares.max(1e-300) / ((h + 1) as f64).sqrt()).max(1.0);
+    let mut out = [0.0; GRID.len()];
+    let (mut k, mut below) = (0, 0.0);
+    for (slot, level) in out.iter_mut().zip(GRID) {
+        let moved = (level + (2.0 * level - 1.0) / (independent + 1.0)).clamp(0.0, 1.0);
+        while k + 1 < errors.len() && below + 0.5 * errors[k].1 < moved * total {
+            below += errors[k].1;
+            k += 1;
+        }
+        *slot = errors[k].0;
+    }
+    out
+}
+
+fn between(row: &[f64], level: f64) -> f64 {
+    let k = GRID.partition_point(|g| *g < level);
+    if row.len() != GRID.len() {
+        return 0.0;
+    }
+    if k == 0 || k == GRID.len() {
+        return row[k.min(GRID.len() - 1)];
+    }
+    let t = (level - GRID[k - 1]) / (GRID[k] - GRID[k - 1]);
+    row[k - 1] + (row[k] - row[k - 1]) * t
+}
+
+/// The loss that the quantile at `level` minimises.
+pub fn pinball(level: f64, actual: f64, quantile: f64) -> f64 {
+    let off = actual - quantile;
+    if off >= 0.0 {
+        level * off
+    } else {
+        (level - 1.0) * off
+    }
+}
+
+/// The miscoverage to ask for next: ACI's update `α ← α + γ (target − miss)`, so that a miss widens the band.
+/// Gibbs & Candès, "Adaptive conformal inference under distribution shift" (2021).
+pub fn adapt(alpha: f64, target: f64, covered: bool, gamma: f64) -> f64 {
+    let miss = f64::from(u8::from(!covered));
+    (alpha + gamma * (target - miss)).clamp(0.001, 0.999)
+}
+
+/// The same on a width factor, in logarithms: at rest when `1 − target` of the forecasts are covered.
+/// Angelopoulos, Candès & Tibshirani, "Conformal PID control for time series prediction" (2023), its quantile tracker.
+pub fn widen(width: f64, target: f64, covered: bool, gamma: f64) -> f64 {
+    let miss = f64::from(u8::from(!covered));
+    (width * (gamma * (miss - target)).exp()).clamp(0.2, 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_miss_widens_and_a_hit_narrows_and_the_rest_is_at_the_target() {
+        assert!(adapt(0.2, 0.2, false, 0.05) < 0.2);
+        assert!(adapt(0.2, 0.2, true, 0.05) > 0.2);
+        let (mut alpha, mut width) = (0.2, 1.0);
+        for i in 0..500 {
+            alpha = adapt(alpha, 0.2, i % 5 != 0, 0.01);
+            width = widen(width, 0.2, i % 5 != 0, 0.01);
+        }
+        assert!(
+            (alpha - 0.2).abs() < 0.02 && (width - 1.0).abs() < 0.05,
+            "{alpha} {width}"
+        );
+    }
+
+    #[test]
+    fn a_guess_is_wide_ordered_and_not_negative() {
+        let b = Bands::guess(0.5, 6);
+        let (_, q) = b.around(1.0, 6, &[0.99, 0.1, 0.5, 0.9], 1.0);
+        assert!(q[1] <= q[2] && q[2] <= q[3] && q[3] <= q[0]);
+        assert_eq!(q[1], 0.0);
+        assert!(q[3] - q[1] > 1.5, "{q:?}");
+    }
+
+    #[test]
+    fn errors_that_grow_with_the_level_give_a_band_that_does() {
+        let mut dice = super::super::simulated::Dice::new(3);
+        let level = |i: usize| if (i / 20).is_multiple_of(2) { 1.0 } else { 4.0 };
+        let y: Vec<f64> = (0..800)
+            .map(|i| level(i) * (1.0 + 0.1 * dice.normal()))
+            .collect();
+        let mixed = Array2::from_shape_fn((701, 3), |(r, h)| level(100 + r + h));
+        let past = Past {
+            rolled: &[],
+            y: &y,
+            seen: &[true; 800],
+            burn: 100,
+            recency: &vec![1.0; 701],
+        };
+        let b = Bands::fit(&past, &mixed).unwrap();
+        let width = |f: f64| {
+            let q = b.around(f, 2, &[0.1, 0.9], 1.0).1;
+            q[1] - q[0]
+        };
+        assert!(
+            width(4.0) / width(1.0) > 2.5,
+            "{} {}",
+            width(4.0),
+            width(1.0)
+        );
+        assert!((width(1.0) / 0.256 - 1.0).abs() < 0.3, "{}", width(1.0));
+    }
+}

@@ -1,0 +1,461 @@
+//! One series' forecast: a pool of models, mixed by how they did lately, with a band from their own errors.
+
+use super::bands::{Bands, FEWEST};
+use super::combine::{self, Past};
+use super::direct::{Direct, Sights, Trail};
+use super::season;
+use super::series::{Clean, Samples, clean, reading};
+use super::smoothing::{self, Lessons, Smoother};
+use crate::model::{Moment, Span};
+use ndarray::{Array1, Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
+
+/// Origins that the pool learns from, at most; older ones only warm the smoothers up.
+const ORIGINS: usize = 3000;
+/// A series shorter than this gets its last values and a guessed band.
+const SHORTEST: usize = 16;
+
+/// A model of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Member {
+    /// Damped Holt–Winters with the seasons found.
+    Smoothing,
+    /// The same without a season.
+    Level,
+    /// What it was a season ago, moved by how the level has changed since.
+    Naive,
+    /// Direct regression by horizon.
+    Direct,
+}
+
+impl Member {
+    pub fn name(self) -> &'static str {
+        match self {
+            Member::Smoothing => "smoothing",
+            Member::Level => "level",
+            Member::Naive => "naive",
+            Member::Direct => "direct",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    pub at: Moment,
+    pub mean: f64,
+    /// One value for each level asked for, in that order.
+    pub quantiles: Vec<f64>,
+}
+
+/// What the smoothing sees at one horizon: the parts that add up to its forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    pub level: f64,
+    pub trend: f64,
+    pub season: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The models and their weights, the heaviest first.
+    pub model: String,
+    /// In steps, the shorter first.
+    pub seasons: Vec<usize>,
+    pub points: Vec<Point>,
+    pub parts: Vec<Parts>,
+    pub warnings: Vec<String>,
+    /// To forecast from when the next point comes, or to start the next fit from.
+    pub fit: Fit,
+}
+
+/// All that was learnt from a series, and where it stands; in units of `scale`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    pub seasons: Vec<usize>,
+    /// The last point.
+    pub at: Moment,
+    pub step: Span,
+    /// Models and weights, which sum to one.
+    pub members: Vec<(Member, f64)>,
+    scale: f64,
+    horizon: usize,
+    smooth: Smoother,
+    level: Option<Smoother>,
+    direct: Option<Direct>,
+    trail: Trail,
+    bands: Bands,
+    warnings: Vec<String>,
+}
+
+/// Forecasts `horizon` points after the last of `samples`, with quantiles at `quantiles` (any order, within 0 and 1).
+/// `seasons` in steps are honoured as given, or found when `None`. `warm` is an earlier fit of the same series; `width`
+/// is a factor on the band's half-width (1 for as it is). The same input gives the same output.
+pub fn forecast(
+    samples: &Samples,
+    horizon: usize,
+    seasons: Option<&[usize]>,
+    quantiles: &[f64],
+    warm: Option<&Fit>,
+    width: f64,
+) -> Forecast {
+    Fit::new(samples, horizon, seasons, warm).forecast(horizon, quantiles, width)
+}
+
+impl Fit {
+    /// Learns from a series, for forecasts up to `horizon` points ahead.
+    pub fn new(
+        samples: &Samples,
+        horizon: usize,
+        seasons: Option<&[usize]>,
+        warm: Option<&Fit>,
+    ) -> Fit {
+        let mut clean = clean(samples);
+        let seasons = chosen(&mut clean, samples.step, seasons, warm);
+        let horizon = horizon.max(1);
+        let n = clean.y.len();
+        if clean.observed() < SHORTEST {
+            return Fit::short(clean, samples, horizon);
+        }
+        let pool = Pool::fit(&clean, &seasons, horizon, warm);
+        let recency = recency(n - pool.burn + 1, &seasons);
+        let past = Past {
+            rolled: &pool.rolled,
+            y: slice(&clean.y),
+            seen: &clean.seen,
+            burn: pool.burn,
+            recency: &recency,
+        };
+        let before: Option<Vec<f64>> = warm
+            .filter(|w| {
+                w.members
+                    .iter()
+                    .map(|m| m.0)
+                    .eq(pool.members.iter().copied())
+            })
+            .map(|w| w.members.iter().map(|m| m.1).collect());
+        let weights = combine::weights(&past, before.as_deref());
+        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights));
+        let bands = bands.unwrap_or_else(|| {
+            clean.warnings.push(format!(
+                "{} readings are few for {horizon} steps ahead: the band is a guess",
+                clean.observed()
+            ));
+            Bands::guess(spread(&clean), horizon)
+        });
+        let mut trail = pool.trail;
+        trail.forget(kept(&seasons, horizon));
+        Fit {
+            at: last(samples),
+            step: samples.step,
+            members: pool.members.into_iter().zip(weights).collect(),
+            scale: clean.scale,
+            horizon,
+            smooth: pool.smooth,
+            level: pool.level,
+            direct: pool.direct,
+            trail,
+            bands,
+            warnings: clean.warnings,
+            seasons,
+        }
+    }
+
+    /// For a series that is too short to learn from: its recent mean, and a wide guess.
+    fn short(clean: Clean, samples: &Samples, horizon: usize) -> Fit {
+        let mut warnings = clean.warnings.clone();
+        warnings.push(match clean.observed() {
+            0 => "no reading at all: the forecast is zero and means nothing".to_string(),
+            k => format!("only {k} readings: the forecast is their level and the band a guess"),
+        });
+        let params = smoothing::Params {
+            alpha: 0.5,
+            beta: 0.01,
+            phi: 0.8,
+            gamma: Vec::new(),
+        };
+        let y = slice(&clean.y);
+        let first = y
+            .iter()
+            .zip(&clean.seen)
+            .find(|(_, s)| **s)
+            .map_or(0.0, |(v, _)| *v);
+        let mut state = smoothing::first_state(&[first], &[], 1);
+        for (v, seen) in y.iter().zip(&clean.seen) {
+            state.take(&params, seen.then_some(*v));
+        }
+        Fit {
+            seasons: Vec::new(),
+            at: last(samples),
+            step: samples.step,
+            members: vec![(Member::Smoothing, 1.0)],
+            scale: clean.scale,
+            horizon,
+            smooth: Smoother { params, state },
+            level: None,
+            direct: None,
+            trail: Trail::new(y),
+            bands: Bands::guess(spread(&clean), horizon),
+            warnings,
+        }
+    }
+
+    /// Points ahead that it learnt to forecast.
+    pub fn horizon(&self) -> usize {
+        self.horizon
+    }
+
+    /// Takes one more point in without a refit; a value that is not finite is a gap.
+    pub fn observe(&mut self, value: f64) {
+        let foretold = self.mixed(1)[0];
+        let read = reading(value).map(|v| v / self.scale);
+        if let Some(v) = read {
+            self.bands.surprise(v - foretold);
+        }
+        self.trail.push(read.unwrap_or_else(|| foretold.max(0.0)));
+        self.trail.forget(kept(&self.seasons, self.horizon));
+        self.smooth.state.take(&self.smooth.params, read);
+        if let Some(l) = &mut self.level {
+            l.state.take(&l.params, read);
+        }
+        self.at = self.at + self.step;
+    }
+
+    fn mixed(&self, horizon: usize) -> Vec<f64> {
+        let smooth = Array1::from(self.smooth.path(horizon));
+        let level = self.level.as_ref().map(|l| Array1::from(l.path(horizon)));
+        let views: Vec<ArrayView1<f64>> = std::iter::once(smooth.view())
+            .chain(level.iter().map(|l| l.view()))
+            .collect();
+        let o = self.trail.taken();
+        let mut mix = Array1::zeros(horizon);
+        for (member, weight) in &self.members {
+            let path: Vec<f64> = match member {
+                Member::Smoothing => smooth.to_vec(),
+                Member::Level => views[views.len() - 1].to_vec(),
+                Member::Naive => (1..=horizon)
+                    .map(|h| self.trail.naive(o, h, &self.seasons))
+                    .collect(),
+                Member::Direct => match &self.direct {
+                    Some(d) => d.path(&self.trail, o, &views, horizon),
+                    None => smooth.to_vec(),
+                },
+            };
+            mix.scaled_add(*weight, &Array1::from(path));
+        }
+        mix.to_vec()
+    }
+
+    /// Forecasts from where the fit stands.
+    pub fn forecast(&self, horizon: usize, quantiles: &[f64], width: f64) -> Forecast {
+        let damped = smoothing::State::damped(&self.smooth.params, horizon);
+        let state = &self.smooth.state;
+        let mix = self.mixed(horizon);
+        let points = mix
+            .iter()
+            .zip(1..)
+            .map(|(f, h)| {
+                let (mean, q) = self.bands.around(*f, h, quantiles, width);
+                Point {
+                    at: self.at + self.step.times(h as i64),
+                    mean: mean * self.scale,
+                    quantiles: q.into_iter().map(|v| v * self.scale).collect(),
+                }
+            })
+            .collect();
+        let parts = (1..=horizon)
+            .map(|h| Parts {
+                level: state.level * self.scale,
+                trend: damped[h] * state.trend * self.scale,
+                season: state.season(h) * self.scale,
+            })
+            .collect();
+        Forecast {
+            model: self.model(),
+            seasons: self.seasons.clone(),
+            points,
+            parts,
+            warnings: self.warnings.clone(),
+            fit: self.clone(),
+        }
+    }
+
+    fn model(&self) -> String {
+        let mut by_weight = self.members.clone();
+        by_weight.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let names: Vec<String> = by_weight
+            .iter()
+            .filter(|m| m.1 >= 0.005)
+            .map(|(m, w)| format!("{} {:.2}", m.name(), w))
+            .collect();
+        names.join(" + ")
+    }
+}
+
+/// The models, fitted, with their rolled forecasts.
+struct Pool {
+    burn: usize,
+    members: Vec<Member>,
+    rolled: Vec<Array2<f64>>,
+    smooth: Smoother,
+    level: Option<Smoother>,
+    direct: Option<Direct>,
+    trail: Trail,
+}
+
+impl Pool {
+    fn fit(clean: &Clean, seasons: &[usize], horizon: usize, warm: Option<&Fit>) -> Pool {
+        let y = slice(&clean.y);
+        let seen = &clean.seen[..];
+        let n = y.len();
+        let lessons = |periods| Lessons {
+            y,
+            seen,
+            periods,
+            burn: smoothing::warm_up(n, periods),
+            horizon,
+        };
+        let main = lessons(seasons);
+        let smooth = smoothing::fit(&main, warm.map(|w| &w.smooth.params));
+        let mut members = vec![Member::Smoothing];
+        let mut rolled = vec![smoothing::rolled(&main, &smooth.params)];
+        let level = (!seasons.is_empty()).then(|| {
+            let plain = Lessons {
+                burn: main.burn,
+                ..lessons(&[])
+            };
+            let s = smoothing::fit(
+                &plain,
+                warm.and_then(|w| w.level.as_ref()).map(|l| &l.params),
+            );
+            members.push(Member::Level);
+            rolled.push(smoothing::rolled(&plain, &s.params));
+            s
+        });
+        let burn = main.burn;
+        let trail = Trail::new(y);
+        let weights = recency(n - burn + 1, seasons);
+        let sights = Sights {
+            trail: &trail,
+            seen,
+            y,
+            burn,
+            smoothers: &rolled,
+            periods: seasons,
+            recency: &weights,
+        };
+        let direct = Direct::fit(&sights, horizon);
+        let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights, horizon));
+        members.push(Member::Naive);
+        rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
+            trail.naive(burn + r, h + 1, seasons)
+        }));
+        if let Some(d) = direct_rolled {
+            members.push(Member::Direct);
+            rolled.push(d);
+        }
+        Pool {
+            burn,
+            members,
+            rolled,
+            smooth,
+            level,
+            direct,
+            trail,
+        }
+    }
+}
+
+/// Weight of each of `rows` origins: a half-life of three and a half of the longest season, or a quarter of the rows.
+fn recency(rows: usize, seasons: &[usize]) -> Vec<f64> {
+    let half = seasons
+        .iter()
+        .max()
+        .map_or(rows as f64 / 2.0, |m| 3.5 * *m as f64)
+        .max(20.0);
+    (0..rows)
+        .map(|r| {
+            if rows - r > ORIGINS {
+                0.0
+            } else {
+                0.5f64.powf((rows - r) as f64 / half)
+            }
+        })
+        .collect()
+}
+
+/// The given seasons that the series can carry, an earlier fit's, or those found.
+fn chosen(
+    clean: &mut Clean,
+    step: Span,
+    given: Option<&[usize]>,
+    warm: Option<&Fit>,
+) -> Vec<usize> {
+    let n = clean.y.len();
+    let Some(given) = given else {
+        return match warm {
+            Some(w) if !w.seasons.is_empty() && w.seasons.iter().all(|p| n > 2 * p) => {
+                w.seasons.clone()
+            }
+            _ => season::find(slice(&clean.y), step)
+                .into_iter()
+                .map(|s| s.period)
+                .collect(),
+        };
+    };
+    let mut usable: Vec<usize> = given.iter().copied().filter(|p| *p >= 2).collect();
+    usable.sort_unstable();
+    usable.dedup();
+    for p in usable.iter().filter(|p| **p * 3 / 2 > n) {
+        clean.warnings.push(format!(
+            "a season of {p} steps cannot be learnt from {n} points"
+        ));
+    }
+    usable.retain(|p| p * 3 / 2 <= n);
+    for p in usable.iter().skip(season::MOST) {
+        clean.warnings.push(format!(
+            "the season of {p} steps was left out: at most {} are carried",
+            season::MOST
+        ));
+    }
+    usable.truncate(season::MOST);
+    usable
+}
+
+/// Points the trail must hold to forecast `horizon` ahead.
+fn kept(seasons: &[usize], horizon: usize) -> usize {
+    seasons
+        .iter()
+        .map(|p| p * (horizon.div_ceil(*p) + 1))
+        .max()
+        .unwrap_or(0)
+        + 2
+}
+
+/// How far values lie apart in a series too short for more, never less than a quarter of its mean.
+fn spread(clean: &Clean) -> f64 {
+    let seen: Vec<f64> = clean
+        .y
+        .iter()
+        .zip(&clean.seen)
+        .filter(|(_, s)| **s)
+        .map(|(v, _)| *v)
+        .collect();
+    let n = seen.len().max(1) as f64;
+    let mean = seen.iter().sum::<f64>() / n;
+    let sd = (seen.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
+    sd.max(0.25 * mean)
+}
+
+fn last(samples: &Samples) -> Moment {
+    samples.start + samples.step.times(samples.values.len() as i64 - 1)
+}
+
+fn slice(y: &Array1<f64>) -> &[f64] {
+    y.as_slice().unwrap_or(&[])
+}
+
+/// Whether so many origins were seen that the band rests on errors rather than on a guess.
+pub fn is_grounded(forecast: &Forecast) -> bool {
+    forecast.fit.bands.origins >= FEWEST
+}

@@ -1,0 +1,358 @@
+//! Direct regression, one for each horizon: how far the series will lie from where it is, from where it was at several
+//! speeds, a season ago, and where the smoothers see it. Median regression by iteratively reweighted least squares.
+//!
+//! Direct multi-step regression: Marcellino, Stock & Watson, J. Econometrics 135 (2006). Reweighting for the median:
+//! Schlossmacher, JASA 68 (1973). Every feature is a difference, so that a level shift moves the forecast with it.
+
+use ndarray::{Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
+
+/// Smoothing of the three running means, from fast to slow.
+const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
+/// Coefficients at most: five without a season, one more with, and two for each of two seasons.
+const WIDEST: usize = 10;
+/// Rounds of reweighting.
+const ROUNDS: usize = 3;
+/// Shrinkage of each coefficient, as a share of its own information.
+const RIDGE: f64 = 0.01;
+
+type Row = [f64; WIDEST];
+
+/// Values and their running means; index 0 is point number `from`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trail {
+    from: usize,
+    y: Vec<f64>,
+    means: [Vec<f64>; 3],
+}
+
+impl Trail {
+    pub fn new(y: &[f64]) -> Self {
+        let mut t = Trail {
+            from: 0,
+            y: Vec::with_capacity(y.len()),
+            means: Default::default(),
+        };
+        y.iter().for_each(|v| t.push(*v));
+        t
+    }
+
+    pub fn push(&mut self, v: f64) {
+        for (m, a) in self.means.iter_mut().zip(SPEEDS) {
+            let before = m.last().copied().unwrap_or(v);
+            m.push(before + a * (v - before));
+        }
+        self.y.push(v);
+    }
+
+    /// Forgets all but the last `keep` points once twice as many have gathered, so that its cost is constant a point.
+    pub fn forget(&mut self, keep: usize) {
+        if self.y.len() >= 2 * keep.max(1) {
+            let drop = self.y.len() - keep;
+            self.from += drop;
+            self.y.drain(..drop);
+            self.means.iter_mut().for_each(|m| drop_front(m, drop));
+        }
+    }
+
+    /// Points taken since the beginning.
+    pub fn taken(&self) -> usize {
+        self.from + self.y.len()
+    }
+
+    /// The last value and the running means before point number `o`.
+    fn now(&self, o: usize) -> (f64, [f64; 3]) {
+        let i = o - 1 - self.from;
+        (
+            self.y[i],
+            [self.means[0][i], self.means[1][i], self.means[2][i]],
+        )
+    }
+
+    /// Value at the phase of point `o + h − 1` in the last whole season before `o`, and the medium mean as it was then.
+    fn season_ago(&self, o: usize, h: usize, period: usize) -> Option<(f64, f64)> {
+        let back = period * h.div_ceil(period);
+        let at = (o + h - 1).checked_sub(back + self.from)?;
+        let then = (o - 1).checked_sub(back + self.from)?;
+        Some((self.y[at], self.means[1][then]))
+    }
+
+    /// Seasonal naive of the longest season, moved by what the level has changed since; the last value without a season.
+    pub fn naive(&self, o: usize, h: usize, periods: &[usize]) -> f64 {
+        let (last, means) = self.now(o);
+        match periods.last().and_then(|p| self.season_ago(o, h, *p)) {
+            Some((value, level)) => value + means[1] - level,
+            None => last,
+        }
+    }
+
+    /// Features at origin `o` for `h` ahead, and the base they are measured from; `None` where a season ago is unknown.
+    fn features(&self, o: usize, h: usize, periods: &[usize], seen: &[f64]) -> Option<(f64, Row)> {
+        let (last, [fast, medium, slow]) = self.now(o);
+        let mut x = [0.0; WIDEST];
+        x[..4].copy_from_slice(&[0.1, last - fast, fast - medium, medium - slow]);
+        let mut k = 4;
+        for f in seen {
+            x[k] = f - fast;
+            k += 1;
+        }
+        for p in periods {
+            let (value, level) = self.season_ago(o, h, *p)?;
+            x[k] = value - fast;
+            x[k + 1] = level - fast;
+            k += 2;
+        }
+        Some((fast, x))
+    }
+}
+
+fn drop_front(v: &mut Vec<f64>, n: usize) {
+    v.drain(..n);
+}
+
+/// Coefficients at a few horizons; between them they are interpolated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Direct {
+    anchors: Vec<usize>,
+    coefficients: Vec<Vec<f64>>,
+    periods: Vec<usize>,
+}
+
+/// What the regression sees besides the trail: the smoothers' rolled forecasts, from origin `burn` on.
+pub struct Sights<'a> {
+    pub trail: &'a Trail,
+    pub seen: &'a [bool],
+    pub y: &'a [f64],
+    pub burn: usize,
+    pub smoothers: &'a [Array2<f64>],
+    pub periods: &'a [usize],
+    /// Weight of each origin.
+    pub recency: &'a [f64],
+}
+
+impl Sights<'_> {
+    fn views(&self, r: usize, h: usize) -> ([f64; 2], usize) {
+        let mut v = [0.0; 2];
+        for (slot, s) in v.iter_mut().zip(self.smoothers) {
+            *slot = s[[r, h - 1]];
+        }
+        (v, self.smoothers.len().min(2))
+    }
+}
+
+fn anchors(horizon: usize) -> Vec<usize> {
+    let mut out = vec![1];
+    let mut next = 2;
+    while next < horizon {
+        out.push(next);
+        next = (next + 1).max(next * 3 / 2);
+    }
+    if horizon > 1 {
+        out.push(horizon);
+    }
+    out
+}
+
+impl Direct {
+    /// Fits one regression at each anchor horizon; `None` when there are too few origins to learn from.
+    pub fn fit(s: &Sights, horizon: usize) -> Option<Self> {
+        let width = 4 + s.smoothers.len().min(2) + 2 * s.periods.len();
+        let anchors = anchors(horizon);
+        let coefficients = anchors
+            .iter()
+            .map(|h| Self::fit_at(s, *h, width))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Self {
+            anchors,
+            coefficients,
+            periods: s.periods.to_vec(),
+        })
+    }
+
+    fn fit_at(s: &Sights, h: usize, width: usize) -> Option<Vec<f64>> {
+        let n = s.y.len();
+        let rows: Vec<(f64, f64, Row)> = (s.burn.max(1)..=n.checked_sub(h)?)
+            .filter(|o| s.seen[o + h - 1])
+            .filter_map(|o| {
+                let (views, k) = s.views(o - s.burn, h);
+                let (base, x) = s.trail.features(o, h, s.periods, &views[..k])?;
+                Some((s.recency[o - s.burn], s.y[o + h - 1] - base, x))
+            })
+            .collect();
+        if rows.len() < 6 * width {
+            return None;
+        }
+        let mut weights: Vec<f64> = rows.iter().map(|r| r.0).collect();
+        let mut beta = least_squares(&rows, &weights, width);
+        for _ in 0..ROUNDS {
+            let off: Vec<f64> = rows
+                .iter()
+                .map(|r| (r.1 - dot(&beta, &r.2)).abs())
+                .collect();
+            let typical = off.iter().sum::<f64>() / off.len() as f64;
+            for ((w, r), e) in weights.iter_mut().zip(&rows).zip(&off) {
+                *w = r.0 * typical / e.max(0.1 * typical).max(1e-12);
+            }
+            beta = least_squares(&rows, &weights, width);
+        }
+        beta.iter().all(|b| b.is_finite()).then_some(beta)
+    }
+
+    fn coefficients_at(&self, h: usize) -> Vec<f64> {
+        let k = self.anchors.partition_point(|a| *a < h);
+        if k == 0 || k == self.anchors.len() {
+            return self.coefficients[k.min(self.anchors.len() - 1)].clone();
+        }
+        let (a, b) = (self.anchors[k - 1], self.anchors[k]);
+        let t = (h - a) as f64 / (b - a) as f64;
+        self.coefficients[k - 1]
+            .iter()
+            .zip(&self.coefficients[k])
+            .map(|(x, y)| x + (y - x) * t)
+            .collect()
+    }
+
+    /// The forecast of `trail` at origin `o`, where `smoothers` hold the smoothers' paths from there.
+    pub fn path(
+        &self,
+        trail: &Trail,
+        o: usize,
+        smoothers: &[ArrayView1<f64>],
+        horizon: usize,
+    ) -> Vec<f64> {
+        (1..=horizon)
+            .map(|h| {
+                let views: Vec<f64> = smoothers.iter().map(|s| s[h - 1]).collect();
+                self.at(&self.coefficients_at(h), trail, o, h, &views)
+            })
+            .collect()
+    }
+
+    fn at(&self, beta: &[f64], trail: &Trail, o: usize, h: usize, views: &[f64]) -> f64 {
+        match trail.features(o, h, &self.periods, views) {
+            Some((base, x)) => base + dot(beta, &x),
+            None => views.first().copied().unwrap_or(0.0),
+        }
+    }
+
+    /// Forecasts from every origin, shaped as the smoothers' are.
+    pub fn rolled(&self, s: &Sights, horizon: usize) -> Array2<f64> {
+        let mut out = Array2::zeros((s.y.len() - s.burn + 1, horizon));
+        for h in 1..=horizon {
+            let beta = self.coefficients_at(h);
+            for (r, cell) in out.column_mut(h - 1).iter_mut().enumerate() {
+                let (views, k) = s.views(r, h);
+                *cell = self.at(&beta, s.trail, s.burn + r, h, &views[..k]);
+            }
+        }
+        out
+    }
+}
+
+fn dot(beta: &[f64], x: &Row) -> f64 {
+    beta.iter().zip(x).map(|(b, v)| b * v).sum()
+}
+
+/// Weighted ridge regression by Cholesky's decomposition of the normal equations.
+fn least_squares(rows: &[(f64, f64, Row)], weights: &[f64], width: usize) -> Vec<f64> {
+    let mut a = [[0.0; WIDEST]; WIDEST];
+    let mut b = [0.0; WIDEST];
+    for ((_, target, x), w) in rows.iter().zip(weights) {
+        for i in 0..width {
+            let wx = w * x[i];
+            b[i] += wx * target;
+            for j in 0..=i {
+                a[i][j] += wx * x[j];
+            }
+        }
+    }
+    let trace: f64 = (0..width).map(|i| a[i][i]).sum();
+    for (i, row) in a.iter_mut().enumerate().take(width) {
+        row[i] += RIDGE * row[i] + 1e-7 * trace + 1e-12;
+    }
+    solve(a, b, width)
+}
+
+fn solve(mut a: [[f64; WIDEST]; WIDEST], mut b: [f64; WIDEST], n: usize) -> Vec<f64> {
+    for i in 0..n {
+        for j in 0..=i {
+            let sum: f64 = (0..j).map(|k| a[i][k] * a[j][k]).sum();
+            if i == j {
+                a[i][i] = (a[i][i] - sum).max(1e-300).sqrt();
+            } else {
+                a[i][j] = (a[i][j] - sum) / a[j][j];
+            }
+        }
+    }
+    for i in 0..n {
+        let sum: f64 = (0..i).map(|k| a[i][k] * b[k]).sum();
+        b[i] = (b[i] - sum) / a[i][i];
+    }
+    for i in (0..n).rev() {
+        let sum: f64 = (i + 1..n).map(|k| a[k][i] * b[k]).sum();
+        b[i] = (b[i] - sum) / a[i][i];
+    }
+    b[..n].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::Dice;
+    use super::*;
+
+    #[test]
+    fn a_mean_that_series_return_to_is_learnt() {
+        let mut dice = Dice::new(7);
+        let mut x = 0.0;
+        let y: Vec<f64> = (0..1500)
+            .map(|_| {
+                x = 0.8 * x + 0.1 * dice.normal();
+                2.0 + x
+            })
+            .collect();
+        let trail = Trail::new(&y);
+        let flat = Array2::from_elem((y.len() - 100 + 1, 8), 2.0);
+        let sights = Sights {
+            trail: &trail,
+            seen: &vec![true; y.len()],
+            y: &y,
+            burn: 100,
+            smoothers: &[flat],
+            periods: &[],
+            recency: &vec![1.0; y.len() - 99],
+        };
+        let d = Direct::fit(&sights, 8).unwrap();
+        let rolled = d.rolled(&sights, 8);
+        let off: f64 = (100..1490)
+            .map(|o| (rolled[[o - 100, 0]] - (2.0 + 0.8 * (y[o - 1] - 2.0))).abs())
+            .sum::<f64>()
+            / 1390.0;
+        assert!(off < 0.02, "{off} from the best possible forecast");
+    }
+
+    #[test]
+    fn normal_equations_are_solved() {
+        let mut a = [[0.0; WIDEST]; WIDEST];
+        a[0][0] = 4.0;
+        a[1][0] = 2.0;
+        a[1][1] = 3.0;
+        let mut b = [0.0; WIDEST];
+        b[0] = 10.0;
+        b[1] = 8.0;
+        let x = solve(a, b, 2);
+        assert!(
+            (4.0 * x[0] + 2.0 * x[1] - 10.0).abs() < 1e-9
+                && (2.0 * x[0] + 3.0 * x[1] - 8.0).abs() < 1e-9
+        );
+    }
+
+    #[test]
+    fn a_trail_forgets_without_losing_count() {
+        let y: Vec<f64> = (0..100).map(f64::from).collect();
+        let mut t = Trail::new(&y);
+        let before = t.naive(100, 3, &[10]);
+        t.forget(30);
+        assert_eq!(t.taken(), 100);
+        assert_eq!(t.naive(100, 3, &[10]), before);
+    }
+}

@@ -1,0 +1,202 @@
+use super::super::simulated::Dice;
+use super::*;
+use crate::model::{NodeId, Site};
+
+const DAY: Span = Span::secs(86_400);
+
+fn node(k: usize, class: &str) -> Subject {
+    let name = format!("n{k}");
+    Subject {
+        domain: Domain::Node(NodeId(name.clone())),
+        name,
+        class: class.into(),
+        site: format!("s{}", k % 2),
+    }
+}
+fn event(name: &str, at: i64, up: bool) -> Availability {
+    Availability {
+        at: Moment(at),
+        subject: name.into(),
+        is_site: false,
+        up,
+    }
+}
+fn watch(days: i64) -> Watch {
+    Watch {
+        since: Moment(0),
+        now: Moment(days * DAY.0),
+        season: DAY,
+        horizon: Span::secs(7200),
+    }
+}
+
+/// Poisson failures of `rate` an hour with exponential repairs; `at_phase` keeps those of the first quarter day alone.
+fn history(
+    s: &[Subject],
+    rates: &[f64],
+    days: i64,
+    repair_h: f64,
+    at_phase: bool,
+) -> Vec<Availability> {
+    let mut dice = Dice::new(21);
+    let mut out = Vec::new();
+    for (s, rate) in s.iter().zip(rates) {
+        let mut t = dice.exponential(*rate);
+        while t < days as f64 * 24.0 {
+            if !at_phase || t % 24.0 < 6.0 {
+                out.push(event(&s.name, (t * HOUR) as i64, false));
+                t += dice.exponential(1.0 / repair_h);
+                out.push(event(&s.name, (t * HOUR) as i64, true));
+            }
+            t += dice.exponential(*rate);
+        }
+    }
+    out
+}
+
+#[test]
+fn hazards_and_repairs_of_a_simulated_fleet_are_recovered() {
+    let s: Vec<Subject> = (0..100)
+        .map(|k| node(k, if k < 50 { "old" } else { "new" }))
+        .collect();
+    let rates: Vec<f64> = (0..100)
+        .map(|k| if k < 50 { 0.02 } else { 0.005 })
+        .collect();
+    let events = history(&s, &rates, 100, 0.5, false);
+    let h = hazards(&s, &events, &watch(100));
+    let mean = |r: std::ops::Range<usize>| {
+        h[r.clone()].iter().map(|h| h.per_hour).sum::<f64>() / r.len() as f64
+    };
+    assert!((mean(0..50) / 0.02 - 1.0).abs() < 0.1, "{}", mean(0..50));
+    assert!(
+        (mean(50..100) / 0.005 - 1.0).abs() < 0.1,
+        "{}",
+        mean(50..100)
+    );
+    let up: Vec<f64> = h[..50]
+        .iter()
+        .map(|h| h.within.0)
+        .filter(|p| *p < 1.0)
+        .collect();
+    let p = up.iter().sum::<f64>() / up.len() as f64;
+    assert!((p / (1.0 - (-0.04f64).exp()) - 1.0).abs() < 0.2, "{p}");
+    assert!(
+        (h[0].repair.as_secs_f64() / 1800.0 - 1.0).abs() < 0.1,
+        "{:?}",
+        h[0].repair
+    );
+}
+
+#[test]
+fn a_node_without_a_failure_is_judged_by_its_class() {
+    let s = [
+        node(0, "old"),
+        node(2, "old"),
+        node(4, "new"),
+        node(6, "new"),
+    ];
+    let events: Vec<_> = (0..20)
+        .flat_map(|k| {
+            let t = k * 5 * 3_600_000;
+            [event("n0", t, false), event("n0", t + 60_000, true)]
+        })
+        .collect();
+    let h = hazards(&s, &events, &watch(5));
+    assert!(
+        h[0].per_hour > 2.0 * h[1].per_hour,
+        "{} {}",
+        h[0].per_hour,
+        h[1].per_hour
+    );
+    assert!(
+        h[1].per_hour > h[2].per_hour,
+        "{} {}",
+        h[1].per_hour,
+        h[2].per_hour
+    );
+}
+
+#[test]
+fn the_hour_counts_when_failures_keep_to_it_and_not_otherwise() {
+    let s: Vec<Subject> = (0..20).map(|k| node(k, "c")).collect();
+    let kept = history(&s, &[0.02; 20], 60, 0.2, true);
+    let any = history(&s, &[0.02; 20], 60, 0.2, false);
+    let at = |events: &[Availability], hour: i64| {
+        let w = Watch {
+            now: Moment(60 * DAY.0 + hour * 3_600_000),
+            ..watch(60)
+        };
+        hazards(&s, events, &w)
+            .iter()
+            .map(|h| h.per_hour)
+            .sum::<f64>()
+    };
+    assert!(
+        at(&kept, 3) > 3.0 * at(&kept, 15),
+        "{} {}",
+        at(&kept, 3),
+        at(&kept, 15)
+    );
+    assert!((at(&any, 3) / at(&any, 15) - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn what_is_down_is_down_and_old_failures_are_forgotten() {
+    let s = [node(0, "c"), node(1, "d")];
+    let events = [
+        event("n0", 1_000_000, false),
+        event("n0", 1_100_000, true),
+        event("n1", 5 * DAY.0 - 9_000, false),
+    ];
+    let h = hazards(&s, &events, &watch(5));
+    assert_eq!(h[1].within, Probability(1.0));
+    assert!(h[1].why.starts_with("down for 9 s"), "{}", h[1].why);
+    let later = hazards(&s[..1], &events[..2], &watch(500));
+    assert!(later[0].per_hour < h[0].per_hour / 3.0);
+}
+
+#[test]
+fn an_outage_that_the_site_shares_is_the_sites_alone() {
+    let site = Subject {
+        domain: Domain::Site(Site("s0".into())),
+        name: "s0".into(),
+        class: String::new(),
+        site: "s0".into(),
+    };
+    let subjects = [node(0, "c"), node(2, "c"), site];
+    let mut events = Vec::new();
+    for (name, is_site) in [("n0", false), ("n2", false), ("s0", true)] {
+        for (at, up) in [(1000, false), (90_000, true)] {
+            events.push(Availability {
+                at: Moment(DAY.0 + at),
+                subject: name.into(),
+                is_site,
+                up,
+            });
+        }
+    }
+    let h = hazards(&subjects, &events, &watch(5));
+    let quiet = hazards(&subjects, &[], &watch(5));
+    assert_eq!(h[0].per_hour, quiet[0].per_hour);
+    assert!(h[2].per_hour > quiet[2].per_hour);
+}
+
+#[test]
+fn nothing_watched_gives_the_prior() {
+    let h = hazards(
+        &[node(0, "c")],
+        &[],
+        &Watch {
+            since: Moment(0),
+            now: Moment(0),
+            season: DAY,
+            horizon: DAY,
+        },
+    );
+    assert!(
+        (h[0].per_hour - 1.0 / 720.0).abs() < 1e-9,
+        "{}",
+        h[0].per_hour
+    );
+    assert!(h[0].within.0 > 0.02 && h[0].within.0 < 0.04);
+}

@@ -1,0 +1,110 @@
+//! The log as NDJSON: one object a line, each line once, in order.
+
+use crate::engine::view::{LogLine, View};
+use crate::model::Moment;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A moment as RFC 3339 in UTC; one that no calendar holds becomes the epoch.
+pub fn rfc3339(at: Moment) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_string()
+}
+
+/// Remembers how far the log has been told.
+#[derive(Clone, Debug, Default)]
+pub struct Follower {
+    last: Option<u64>,
+}
+
+impl Follower {
+    /// What this view's log has that was not told yet. Lines that fell out of the view unseen are
+    /// admitted by a notice; a log that begins anew is told from its beginning.
+    pub fn fresh(&mut self, view: &View) -> Vec<Value> {
+        let Some(newest) = view.log.last().map(|l| l.seq) else {
+            return Vec::new();
+        };
+        if self.last.is_some_and(|last| newest < last) {
+            self.last = None;
+        }
+        let mut out = Vec::new();
+        if let (Some(last), Some(first)) = (self.last, view.log.first())
+            && first.seq > last + 1
+        {
+            let missed = first.seq - last - 1;
+            let text = format!("{missed} lines were missed: they came faster than they were read");
+            out.push(json!({"at": rfc3339(first.at), "kind": "notice", "text": text}));
+        }
+        let lines = view.log.iter();
+        let untold = lines.filter(|l| self.last.is_none_or(|last| l.seq > last));
+        out.extend(untold.map(object));
+        self.last = Some(newest);
+        out
+    }
+}
+
+fn object(line: &LogLine) -> Value {
+    let mut one = json!({
+        "at": rfc3339(line.at),
+        "kind": line.kind,
+        "text": line.text,
+        "seq": line.seq,
+    });
+    if let Some(cause) = line.cause {
+        one["cause"] = json!(cause);
+    }
+    if let Some(portion) = &line.portion {
+        one["portion"] = json!(portion);
+    }
+    one
+}
+
+/// One object as one line, told at once.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn write_event(out: &mut impl Write, event: &Value) -> io::Result<()> {
+    writeln!(out, "{event}")?;
+    out.flush()
+}
+
+/// The last line of a run: `{"summary":{…}}`.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn write_summary(out: &mut impl Write, summary: Value) -> io::Result<()> {
+    write_event(out, &json!({ "summary": summary }))
+}
+
+/// Tells the log of each view until `cancel`, or until the engine is gone; what came last is told too.
+///
+/// # Errors
+/// When `out` cannot be written to, as when its reader has gone.
+pub async fn stream(
+    mut views: watch::Receiver<Arc<View>>,
+    out: &mut impl Write,
+    cancel: CancellationToken,
+) -> io::Result<()> {
+    let mut follower = Follower::default();
+    loop {
+        let view = Arc::clone(&views.borrow_and_update());
+        for event in follower.fresh(&view) {
+            write_event(out, &event)?;
+        }
+        let gone = tokio::select! {
+            () = cancel.cancelled() => true,
+            changed = views.changed() => changed.is_err(),
+        };
+        if gone {
+            let view = Arc::clone(&views.borrow());
+            for event in follower.fresh(&view) {
+                write_event(out, &event)?;
+            }
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,232 @@
+use super::*;
+use crate::engine::view::{Command, LogKind, LogLine, View};
+use crate::model::{Cause, Moment, Span, Waiting};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+fn line(seq: u64) -> LogLine {
+    LogLine {
+        at: Moment(1_700_000_000_250),
+        seq,
+        kind: LogKind::Held,
+        cause: Some(Cause::Predicted),
+        portion: Some("web".into()),
+        text: format!("line {seq}"),
+    }
+}
+
+fn view(seqs: std::ops::RangeInclusive<u64>) -> View {
+    View {
+        at: Moment(1_000_000),
+        cycle: 7,
+        waiting: vec![Waiting {
+            what: "a".into(),
+            why: "b".into(),
+        }],
+        log: seqs.map(line).collect(),
+        ..View::default()
+    }
+}
+
+fn texts(events: &[serde_json::Value]) -> Vec<&str> {
+    events.iter().filter_map(|e| e["text"].as_str()).collect()
+}
+
+#[test]
+fn a_line_carries_when_what_and_why() {
+    let events = Follower::default().fresh(&view(3..=3));
+    let wanted = serde_json::json!({
+        "at": "2023-11-14T22:13:20.25Z", "kind": "held", "text": "line 3", "seq": 3,
+        "cause": "predicted", "portion": "web",
+    });
+    assert_eq!(events, [wanted]);
+}
+
+#[test]
+fn every_line_is_told_once() {
+    let mut follower = Follower::default();
+    assert_eq!(texts(&follower.fresh(&view(1..=2))), ["line 1", "line 2"]);
+    assert_eq!(texts(&follower.fresh(&view(1..=3))), ["line 3"]);
+    assert!(follower.fresh(&view(1..=3)).is_empty());
+}
+
+#[test]
+fn lines_that_were_missed_are_admitted() {
+    let mut follower = Follower::default();
+    follower.fresh(&view(1..=2));
+    let events = follower.fresh(&view(6..=6));
+    assert_eq!(
+        texts(&events)[0],
+        "3 lines were missed: they came faster than they were read"
+    );
+    assert_eq!(texts(&events)[1], "line 6");
+}
+
+#[test]
+fn a_log_that_begins_anew_is_told_from_its_beginning() {
+    let mut follower = Follower::default();
+    follower.fresh(&view(1..=9));
+    assert_eq!(texts(&follower.fresh(&view(1..=2))), ["line 1", "line 2"]);
+}
+
+#[tokio::test]
+async fn the_stream_ends_with_the_engine_and_the_summary_is_the_last_line() {
+    let (send, receive) = watch::channel(Arc::new(view(1..=2)));
+    drop(send);
+    let mut out = Vec::new();
+    stream(receive, &mut out, CancellationToken::new())
+        .await
+        .unwrap();
+    write_summary(&mut out, serde_json::json!({"requests": 9})).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[2], r#"{"summary":{"requests":9}}"#);
+}
+
+struct Served {
+    at: std::net::SocketAddr,
+    asked: mpsc::Receiver<Command>,
+    _views: watch::Sender<Arc<View>>,
+    cancel: tokio_util::sync::DropGuard,
+}
+
+async fn served(token: Option<&str>, now: i64) -> Served {
+    let (views, receive) = watch::channel(Arc::new(view(1..=2)));
+    let (commands, asked) = mpsc::channel(1);
+    let api = Api {
+        views: receive,
+        commands,
+        act_token: token.map(|t| t.to_string().into()),
+        cycle: Span::secs(1),
+        now: Arc::new(move || Moment(now)),
+    };
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let cancel = CancellationToken::new();
+    tokio::spawn(serve(listener, api, cancel.clone()));
+    Served {
+        at,
+        asked,
+        _views: views,
+        cancel: cancel.drop_guard(),
+    }
+}
+
+/// Status and body.
+async fn ask(
+    served: &Served,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (u16, String) {
+    let auth = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{auth}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = tokio::net::TcpStream::connect(served.at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1.to_string();
+    (status, body)
+}
+
+#[tokio::test]
+async fn readers_get_the_view_and_the_plan() {
+    let served = served(None, 1_000_500).await;
+    let (status, body) = ask(&served, "GET", "/v1/view", None, "").await;
+    let read: View = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, read), (200, view(1..=2)));
+    let (status, body) = ask(&served, "GET", "/v1/plan", None, "").await;
+    let plan: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &plan["waiting"][0]["why"]), (200, &"b".into()));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_answered_with_what_is() {
+    let served = served(None, 1_000_500).await;
+    let (status, body) = ask(&served, "GET", "/v1/portions/wbe", None, "").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (404, "no portion is called `wbe`; known are none yet\n")
+    );
+    let (status, body) = ask(&served, "GET", "/v2", None, "").await;
+    assert_eq!(status, 404);
+    assert!(body.contains("GET /v1/view"), "{body}");
+    assert_eq!(ask(&served, "GET", "/v1/command", None, "").await.0, 405);
+}
+
+#[tokio::test]
+async fn a_view_older_than_three_cycles_is_not_ready_yet_alive() {
+    assert_eq!(
+        ask(&served(None, 1_003_000).await, "GET", "/ready", None, "")
+            .await
+            .0,
+        200
+    );
+    let old = served(None, 1_003_001).await;
+    let (status, body) = ask(&old, "GET", "/ready", None, "").await;
+    assert_eq!(status, 503);
+    assert!(
+        body.starts_with("not ready: the view is 3.0 s old"),
+        "{body}"
+    );
+    assert_eq!(
+        ask(&old, "GET", "/live", None, "").await,
+        (200, "live\n".into())
+    );
+}
+
+#[tokio::test]
+async fn only_the_act_token_commands() {
+    let abort = r#"{"command":"abort"}"#;
+    let closed = served(None, 0).await;
+    assert_eq!(
+        ask(&closed, "POST", "/v1/command", Some(""), abort).await.0,
+        403
+    );
+    let mut open = served(Some("sesame"), 0).await;
+    for wrong in [
+        None,
+        Some(""),
+        Some("sesam"),
+        Some("sesame2"),
+        Some("Sesame"),
+    ] {
+        assert_eq!(
+            ask(&open, "POST", "/v1/command", wrong, abort).await.0,
+            403,
+            "{wrong:?}"
+        );
+    }
+    assert!(open.asked.try_recv().is_err());
+    let (status, body) = ask(&open, "POST", "/v1/command", Some("sesame"), "{}").await;
+    assert_eq!(status, 400);
+    assert!(body.contains(r#"{"command":"abort"}"#), "{body}");
+    assert_eq!(
+        ask(&open, "POST", "/v1/command", Some("sesame"), abort)
+            .await
+            .0,
+        202
+    );
+    assert_eq!(
+        ask(&open, "POST", "/v1/command", Some("sesame"), abort)
+            .await
+            .0,
+        503
+    );
+    assert_eq!(open.asked.try_recv(), Ok(Command::Abort));
+    drop(open.cancel);
+}
+
+#[tokio::test]
+async fn it_listens_on_loopback_alone() {
+    let refused = bind("0.0.0.0:0".parse().unwrap()).await;
+    assert!(matches!(refused, Err(ApiError::NotLoopback(_))));
+}

@@ -1,0 +1,118 @@
+//! One HTTP GET with a deadline over kept-alive connections from a chosen source address, and what can come of it.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Why a request got no good answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// No connection: refused, unreachable, or not made within the connect timeout.
+    Connect,
+    /// No whole answer within the request timeout.
+    Timeout,
+    /// The connection ended before the answer did.
+    Broken,
+    /// An answer with a status that is not 2xx.
+    Status(u16),
+    /// DNS names no instance.
+    NoInstance,
+    /// Never sent: too many requests were in flight.
+    Overload,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Connect => f.write_str("connect"),
+            Fault::Timeout => f.write_str("timeout"),
+            Fault::Broken => f.write_str("broken"),
+            Fault::Status(code) => write!(f, "status_{code}"),
+            Fault::NoInstance => f.write_str("no_instance"),
+            Fault::Overload => f.write_str("overload"),
+        }
+    }
+}
+
+/// What came of one request, and which instance it was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub instance: Option<SocketAddr>,
+    /// The 2xx status, or the fault.
+    pub result: Result<u16, Fault>,
+}
+
+/// Sends GETs. Cheap to clone; clones share the connection pool.
+///
+/// A request is written to at most one connection. (A pooled connection found closed *before* anything of the request
+/// was written is replaced by a fresh one: that is not a retry, the server has seen nothing.)
+#[derive(Clone)]
+pub struct HttpClient {
+    client: Client<HttpConnector, Empty<Bytes>>,
+    timeout: Duration,
+}
+
+/// Header by which a request is followed through the services.
+pub const REQUEST_ID: &str = "x-request-id";
+
+impl HttpClient {
+    /// `source`: the local address of all connections. `connect` and `timeout` bound the connection and the whole request.
+    pub fn new(source: Option<IpAddr>, connect: Duration, timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(source);
+        connector.set_connect_timeout(Some(connect));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(15))
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Self { client, timeout }
+    }
+
+    /// GET `http://instance/path`; the body is read to its end and dropped. `path` begins with `/`.
+    pub async fn get(&self, instance: SocketAddr, path: &str, request_id: &str) -> Reply {
+        let request = hyper::Request::get(format!("http://{instance}{path}"))
+            .header(REQUEST_ID, request_id)
+            .body(Empty::new());
+        let result = match request {
+            Ok(request) => tokio::time::timeout(self.timeout, self.exchange(request))
+                .await
+                .unwrap_or(Err(Fault::Timeout)),
+            // Only a path or id with control characters comes here: nothing can be sent.
+            Err(_) => Err(Fault::Broken),
+        };
+        Reply {
+            instance: Some(instance),
+            result,
+        }
+    }
+
+    async fn exchange(&self, request: hyper::Request<Empty<Bytes>>) -> Result<u16, Fault> {
+        let answer = self.client.request(request).await.map_err(|e| fault(&e))?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|_| Fault::Broken)?;
+        }
+        if status.is_success() {
+            Ok(status.as_u16())
+        } else {
+            Err(Fault::Status(status.as_u16()))
+        }
+    }
+}
+
+fn fault(error: &Error) -> Fault {
+    if error.is_connect() {
+        Fault::Connect
+    } else {
+        Fault::Broken
+    }
+}

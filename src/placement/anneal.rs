@@ -1,0 +1,220 @@
+//! The search: argmin's simulated annealing sets the temperature, and each of its iterations is a batch of in-place moves.
+
+use std::cell::{Cell, RefCell};
+
+use argmin::core::{CostFunction, Error, Executor, IterState};
+use argmin::solver::simulatedannealing::{Anneal, SATempFunc, SimulatedAnnealing};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+
+use super::greedy;
+use super::problem::Problem;
+use super::state::State;
+use super::walk::Walk;
+
+/// Chains with `iterations`, whatever the number of threads; the best is kept, so more chains are a wider search.
+const CHAINS: usize = 4;
+/// Temperatures of one cooling.
+const STAIRS: u64 = 500;
+/// With at most so many standbys, several short coolings find the optimum more surely than a long one.
+const FEW_STANDBYS: usize = 64;
+const COOLINGS_OF_FEW: u64 = 4;
+/// Moves between two looks at `stop` and at the time.
+const STRIDE: u64 = 256;
+/// Moves of the first cooling when nobody says how long the search may take; each later one has twice as many.
+const FIRST_COOLING: u64 = 200_000;
+/// The first temperature as a part of the typical worsening, and the last one as a part of the first.
+const HOT: f64 = 1.0;
+const COLD: f64 = 0.005;
+/// The first temperature with a warm start, as a part of the typical worsening: what runs well is not melted down.
+const WARM: f64 = 0.01;
+
+/// How long one chain goes on.
+#[derive(Clone, Copy)]
+pub(crate) enum Budget<'a> {
+    /// So many moves in one cooling: the same answer every time.
+    Moves(u64),
+    /// One cooling that follows the part of the budget that is spent (0 to 1).
+    Spent(&'a (dyn Fn() -> f64 + Sync)),
+    /// Cooling after cooling, each twice as long, until `stop` says so.
+    UntilStopped,
+}
+
+/// What a search is given besides the problem.
+pub(crate) struct Search<'a> {
+    pub(crate) problem: &'a Problem,
+    /// What each candidate costs the search.
+    pub(crate) cost: &'a [i64],
+    pub(crate) warm: Option<&'a [Vec<usize>]>,
+    pub(crate) seed: u64,
+    /// Threads; 0 for as many as there are cores.
+    pub(crate) threads: usize,
+    pub(crate) budget: Budget<'a>,
+    pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Search<'_> {
+    /// The candidate of each slot in the best assignment of all chains; ties go to the first chain.
+    pub(crate) fn run(&self) -> Vec<u32> {
+        let start = greedy::start(self.problem, self.cost, self.warm);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build();
+        let chains = match (self.budget, &pool) {
+            (Budget::Moves(_), _) => CHAINS,
+            (_, Ok(pool)) => pool.current_num_threads(),
+            (_, Err(_)) => 1,
+        };
+        let chain = |number| self.chain(number, start.clone());
+        // Where no thread can be had, the same chains run one after the other.
+        let found: Vec<(i64, Vec<u32>)> = match pool {
+            Ok(pool) => pool.install(|| (0..chains).into_par_iter().map(chain).collect()),
+            Err(_) => (0..chains).map(chain).collect(),
+        };
+        let best = found.into_iter().min_by_key(|(total, _)| *total);
+        best.map(|(_, slots)| slots).unwrap_or_default()
+    }
+
+    fn chain(&self, number: usize, start: State) -> (i64, Vec<u32>) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        (0..number).for_each(|_| rng.jump());
+        let walk = RefCell::new(Walk::new(start, rng));
+        let typical = walk.borrow_mut().typical_change();
+        let few = self.problem.wanted() <= FEW_STANDBYS;
+        let coolings = if few { COOLINGS_OF_FEW } else { 1 };
+        match self.budget {
+            _ if self.problem.wanted() == 0 => {}
+            Budget::UntilStopped => {
+                let mut moves = FIRST_COOLING;
+                while !(self.stop)() {
+                    self.cool(&walk, typical, Pace::Moves(moves.div_ceil(STAIRS)));
+                    walk.borrow_mut().return_to_best();
+                    moves *= 2;
+                }
+            }
+            Budget::Moves(moves) => (0..coolings).for_each(|_| {
+                let each = moves.div_ceil(STAIRS * coolings);
+                self.cool(&walk, typical, Pace::Moves(each));
+            }),
+            Budget::Spent(spent) => (0..coolings).for_each(|cooling| {
+                let stairs = coolings * STAIRS;
+                let climbed = Cell::new(cooling * STAIRS);
+                self.cool(
+                    &walk,
+                    typical,
+                    Pace::Spent {
+                        spent,
+                        stairs,
+                        climbed,
+                    },
+                );
+            }),
+        }
+        let mut walk = walk.into_inner();
+        (walk.best_total(), walk.best().to_vec())
+    }
+
+    /// One cooling from hot to cold. What argmin returns is not needed: the walk keeps its best itself, also when it was
+    /// stopped, which argmin only knows as an error.
+    fn cool(&self, walk: &RefCell<Walk>, typical: f64, pace: Pace) {
+        let hot = if self.warm.is_some() { WARM } else { HOT } * typical;
+        let factor = COLD.powf(1.0 / STAIRS as f64);
+        let first = walk.borrow().best_total();
+        let batches = Batches {
+            walk,
+            pace,
+            stop: self.stop,
+        };
+        let Ok(solver) =
+            SimulatedAnnealing::new_with_rng(hot, Xoshiro256PlusPlus::seed_from_u64(0))
+        else {
+            return;
+        };
+        let solver = solver.with_temp_func(SATempFunc::Exponential(factor));
+        let _stopped_or_done = Executor::new(batches, solver)
+            .configure(|state: IterState<i64, (), (), (), (), f64>| {
+                state.param(first).max_iters(STAIRS)
+            })
+            .ctrlc(false)
+            .timer(false)
+            .run();
+    }
+}
+
+/// When a batch ends.
+enum Pace<'a> {
+    Moves(u64),
+    /// When its part of `stairs` equal parts of the budget is spent.
+    Spent {
+        spent: &'a (dyn Fn() -> f64 + Sync),
+        stairs: u64,
+        climbed: Cell<u64>,
+    },
+}
+
+impl Pace<'_> {
+    /// Moves until the next look; 0 ends the batch, of which `made` are made.
+    fn stride(&self, made: u64) -> u64 {
+        match self {
+            Pace::Moves(moves) => STRIDE.min(moves - made),
+            Pace::Spent {
+                spent,
+                stairs,
+                climbed,
+            } => {
+                let next = climbed.get() + 1;
+                if spent() * (*stairs as f64) < next as f64 {
+                    return STRIDE;
+                }
+                climbed.set(next);
+                0
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the search was stopped; its best assignment stands")]
+struct Stopped;
+
+/// argmin's view of a walk, whose parameter is the best total so far: copying assignments through argmin would dominate.
+/// `anneal` makes a batch of moves in place, each accepted at argmin's temperature, so argmin's own acceptance of the batch
+/// has nothing to throw away.
+struct Batches<'a, 'p> {
+    walk: &'a RefCell<Walk<'p>>,
+    pace: Pace<'a>,
+    stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl CostFunction for Batches<'_, '_> {
+    type Param = i64;
+    type Output = f64;
+
+    fn cost(&self, param: &i64) -> Result<f64, Error> {
+        Ok(*param as f64)
+    }
+}
+
+impl Anneal for Batches<'_, '_> {
+    type Param = i64;
+    type Output = i64;
+    type Float = f64;
+
+    fn anneal(&self, _param: &i64, temperature: f64) -> Result<i64, Error> {
+        let mut walk = self.walk.borrow_mut();
+        let mut made = 0;
+        loop {
+            let stride = self.pace.stride(made);
+            if stride == 0 {
+                break;
+            }
+            if (self.stop)() {
+                return Err(Stopped.into());
+            }
+            (0..stride).for_each(|_| walk.step(temperature));
+            made += stride;
+        }
+        Ok(walk.best_total())
+    }
+}

@@ -1,0 +1,149 @@
+//! The rules of the format, counted from nothing: what `check.py` does, independent of the search's own books.
+
+use super::problem::Problem;
+
+/// What a whole assignment costs by the instance's objective.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    pub objective: i64,
+    /// Standbys missing over all portions.
+    pub unplaced: usize,
+    /// Largest share of a node's free amount that is needed after the worst single failure (1.0: full).
+    pub worst_utilisation: f64,
+}
+
+/// The rule that an assignment breaks.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Violation {
+    #[error(
+        "placement has standbys for {found} portions, expected {expected}; give one list for each portion"
+    )]
+    Length { found: usize, expected: usize },
+    #[error("portion {portion:?} has {found} standbys, but wants {wanted}; remove some")]
+    TooMany {
+        portion: String,
+        found: usize,
+        wanted: i64,
+    },
+    #[error("portion {portion:?} may not stand on node {node}; choose one of its candidates")]
+    NotCandidate { portion: String, node: usize },
+    #[error(
+        "portion {portion:?} has two standbys in one failure domain, or one beside its primary; spread them"
+    )]
+    SharedDomain { portion: String },
+    #[error(
+        "node {node:?} needs {needed} {resource} if {failed:?} fails, but has {free}; move a standby away"
+    )]
+    Overload {
+        node: String,
+        resource: String,
+        failed: String,
+        needed: i64,
+        free: i64,
+    },
+}
+
+/// Counts an assignment (node indices for each portion) against the rules and the objective.
+///
+/// # Errors
+/// The first rule broken, with the portion or node that breaks it.
+pub fn check(problem: &Problem, standbys: &[Vec<usize>]) -> Result<Score, Violation> {
+    let instance = problem.instance();
+    if standbys.len() != instance.portions.len() {
+        let (found, expected) = (standbys.len(), instance.portions.len());
+        return Err(Violation::Length { found, expected });
+    }
+    let mut objective = 0;
+    let mut unplaced = 0;
+    let mut used = vec![false; instance.nodes.len()];
+    for (i, nodes) in standbys.iter().enumerate() {
+        objective += portion_cost(problem, i, nodes)?;
+        unplaced += instance.portions[i].k as usize - nodes.len();
+        nodes.iter().for_each(|&node| used[node] = true);
+    }
+    let open = instance.nodes.iter().zip(&used).filter(|(_, used)| **used);
+    objective += open.map(|(node, _)| node.open_cost).sum::<i64>();
+    Ok(Score {
+        objective,
+        unplaced,
+        worst_utilisation: worst_utilisation(problem, standbys)?,
+    })
+}
+
+fn portion_cost(problem: &Problem, i: usize, nodes: &[usize]) -> Result<i64, Violation> {
+    let instance = problem.instance();
+    let portion = &instance.portions[i];
+    if nodes.len() as i64 > portion.k {
+        let (found, wanted) = (nodes.len(), portion.k);
+        return Err(Violation::TooMany {
+            portion: portion.id.clone(),
+            found,
+            wanted,
+        });
+    }
+    let mut domains = vec![portion.primary_domain];
+    let mut cost = (portion.k - nodes.len() as i64) * portion.unplaced_penalty;
+    for &node in nodes {
+        let Some(&(_, price)) = portion
+            .candidates
+            .iter()
+            .find(|(candidate, _)| *candidate == node)
+        else {
+            return Err(Violation::NotCandidate {
+                portion: portion.id.clone(),
+                node,
+            });
+        };
+        if domains.contains(&instance.nodes[node].domain) {
+            return Err(Violation::SharedDomain {
+                portion: portion.id.clone(),
+            });
+        }
+        domains.push(instance.nodes[node].domain);
+        cost += price;
+    }
+    Ok(cost)
+}
+
+fn worst_utilisation(problem: &Problem, standbys: &[Vec<usize>]) -> Result<f64, Violation> {
+    let instance = problem.instance();
+    let (domains, resources) = (instance.domains.len(), instance.resources.len());
+    let mut base = vec![vec![0_i64; resources]; instance.nodes.len()];
+    let mut surge = vec![vec![vec![0_i64; resources]; domains]; instance.nodes.len()];
+    for (portion, nodes) in instance.portions.iter().zip(standbys) {
+        for &node in nodes {
+            for r in 0..resources {
+                base[node][r] += portion.reserve[r];
+                surge[node][portion.primary_domain][r] += portion.active[r] - portion.reserve[r];
+            }
+        }
+    }
+    let mut worst: f64 = 0.0;
+    for (j, node) in instance.nodes.iter().enumerate() {
+        for (f, failed) in instance
+            .domains
+            .iter()
+            .enumerate()
+            .filter(|(f, _)| *f != node.domain)
+        {
+            for (r, resource) in instance.resources.iter().enumerate() {
+                let (needed, free) = (base[j][r] + surge[j][f][r], node.free[r]);
+                if needed > free {
+                    let (node, failed) = (node.id.clone(), failed.id.clone());
+                    let resource = resource.clone();
+                    return Err(Violation::Overload {
+                        node,
+                        resource,
+                        failed,
+                        needed,
+                        free,
+                    });
+                }
+                if free > 0 {
+                    worst = worst.max(needed as f64 / free as f64);
+                }
+            }
+        }
+    }
+    Ok(worst)
+}

@@ -1,0 +1,257 @@
+//! An assignment under change: always feasible, with constant-time evaluation of a change of cost and of N-1 capacity.
+
+use super::problem::{Amounts, Problem};
+
+/// No candidate: the slot is unplaced.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// What one node carries.
+#[derive(Clone)]
+struct Load {
+    free: Amounts,
+    /// Held all the time.
+    base: Amounts,
+    /// The largest surge over all failed domains, each resource by itself.
+    worst: Amounts,
+}
+
+/// An assignment of slots (wanted standbys) to candidates that never breaks a rule.
+///
+/// Rule 3 of the format holds for (node, resource, failed domain) by itself, so a node remembers the largest surge of each
+/// resource; adding a standby then looks at one failed domain only, and removing one looks at all domains only if it made
+/// the largest surge.
+#[derive(Clone)]
+pub(crate) struct State<'p> {
+    pub(crate) problem: &'p Problem,
+    /// What a candidate costs the search: the instance's cost, and the move cost where a warm start does not stand.
+    cost: &'p [i64],
+    slot: Vec<u32>,
+    loads: Vec<Load>,
+    /// `surge[node * domains + failed]`.
+    surge: Vec<Amounts>,
+    members: Vec<Vec<u32>>,
+    position: Vec<u32>,
+    total: i64,
+}
+
+impl<'p> State<'p> {
+    /// Nothing placed yet. `cost` has one number for each candidate.
+    pub(crate) fn empty(problem: &'p Problem, cost: &'p [i64]) -> Self {
+        let zero = Amounts::default();
+        let loads = problem.free.iter().map(|&free| Load {
+            free,
+            base: zero,
+            worst: zero,
+        });
+        let penalty = |&i: &u32| problem.penalty[i as usize];
+        Self {
+            problem,
+            cost,
+            slot: vec![NOWHERE; problem.wanted()],
+            loads: loads.collect(),
+            surge: vec![zero; problem.nodes() * problem.domains],
+            members: vec![Vec::new(); problem.nodes()],
+            position: vec![0; problem.wanted()],
+            total: problem.slot_portion.iter().map(penalty).sum(),
+        }
+    }
+
+    /// Cost of the whole assignment: standbys, open nodes and penalties.
+    pub(crate) fn total(&self) -> i64 {
+        self.total
+    }
+
+    /// The candidate of each slot, or `NOWHERE`.
+    pub(crate) fn slots(&self) -> &[u32] {
+        &self.slot
+    }
+
+    /// Slots standing on a node.
+    pub(crate) fn members(&self, node: usize) -> &[u32] {
+        &self.members[node]
+    }
+
+    pub(crate) fn cost(&self, candidate: usize) -> i64 {
+        self.cost[candidate]
+    }
+
+    /// The node on which a slot stands.
+    pub(crate) fn node_of(&self, slot: usize) -> Option<usize> {
+        let candidate = self.slot[slot];
+        (candidate != NOWHERE).then(|| self.problem.candidate_node[candidate as usize] as usize)
+    }
+
+    /// What the slot costs as it stands, without the cost of its node being open.
+    pub(crate) fn standing_cost(&self, slot: usize) -> i64 {
+        match self.slot[slot] {
+            NOWHERE => self.problem.penalty[self.problem.slot_portion[slot] as usize],
+            candidate => self.cost[candidate as usize],
+        }
+    }
+
+    /// What putting a standby on this candidate costs, with opening its node.
+    pub(crate) fn cost_of_putting(&self, candidate: usize) -> i64 {
+        let node = self.problem.candidate_node[candidate] as usize;
+        self.cost[candidate]
+            + if self.members[node].is_empty() {
+                self.problem.open_cost[node]
+            } else {
+                0
+            }
+    }
+
+    /// Change of `total` if the slot moved to the candidate, whether or not that is feasible.
+    pub(crate) fn delta(&self, slot: usize, candidate: usize) -> i64 {
+        let to = self.problem.candidate_node[candidate] as usize;
+        let from = self.node_of(slot);
+        let mut delta = self.cost[candidate] - self.standing_cost(slot);
+        if from != Some(to) {
+            if self.members[to].is_empty() {
+                delta += self.problem.open_cost[to];
+            }
+            if let Some(from) = from
+                && self.members[from].len() == 1
+            {
+                delta -= self.problem.open_cost[from];
+            }
+        }
+        delta
+    }
+
+    /// Whether no other standby of the slot's portion stands in the candidate's domain.
+    pub(crate) fn domain_is_free(&self, slot: usize, candidate: usize) -> bool {
+        let portion = self.problem.slot_portion[slot] as usize;
+        let domain = self.domain_of(candidate);
+        self.problem.slots(portion).all(|other| {
+            other == slot
+                || self.slot[other] == NOWHERE
+                || self.domain_of(self.slot[other] as usize) != domain
+        })
+    }
+
+    /// Whether the candidate's node survives every single failure with one more standby of its portion.
+    pub(crate) fn fits(&self, candidate: usize) -> bool {
+        let node = self.problem.candidate_node[candidate] as usize;
+        let portion = self.problem.candidate_portion[candidate] as usize;
+        let load = &self.loads[node];
+        let surge = &self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
+        let (reserve, extra) = (&self.problem.reserve[portion], &self.problem.surge[portion]);
+        let mut fits = true;
+        for r in 0..reserve.len() {
+            let worst = load.worst[r].max(surge[r] + extra[r]);
+            fits &= load.base[r] + reserve[r] + worst <= load.free[r];
+        }
+        fits
+    }
+
+    /// How far each resource of the candidate's node falls short for one more standby of its portion (0: it fits).
+    pub(crate) fn shortfall(&self, candidate: usize) -> Amounts {
+        let node = self.problem.candidate_node[candidate] as usize;
+        let portion = self.problem.candidate_portion[candidate] as usize;
+        let load = &self.loads[node];
+        let surge = &self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
+        std::array::from_fn(|r| {
+            let worst = load.worst[r].max(surge[r] + self.problem.surge[portion][r]);
+            (load.base[r] + self.problem.reserve[portion][r] + worst - load.free[r]).max(0)
+        })
+    }
+
+    /// Whether the slot may move to the candidate (its own node excepted).
+    pub(crate) fn may_put(&self, slot: usize, candidate: usize) -> bool {
+        self.domain_is_free(slot, candidate) && self.fits(candidate)
+    }
+
+    /// Places an unplaced slot. The caller has asked `may_put`.
+    pub(crate) fn put(&mut self, slot: usize, candidate: usize) {
+        debug_assert_eq!(self.slot[slot], NOWHERE);
+        self.total += self.delta(slot, candidate);
+        let node = self.problem.candidate_node[candidate] as usize;
+        let portion = self.problem.slot_portion[slot] as usize;
+        self.slot[slot] = candidate as u32;
+        self.position[slot] = self.members[node].len() as u32;
+        self.members[node].push(slot as u32);
+        let load = &mut self.loads[node];
+        let surge =
+            &mut self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
+        add(&mut load.base, &self.problem.reserve[portion]);
+        add(surge, &self.problem.surge[portion]);
+        raise(&mut load.worst, surge);
+    }
+
+    /// Takes a slot off its node; returns the candidate it had.
+    pub(crate) fn take(&mut self, slot: usize) -> u32 {
+        let candidate = self.slot[slot];
+        let Some(node) = self.node_of(slot) else {
+            return NOWHERE;
+        };
+        let portion = self.problem.slot_portion[slot] as usize;
+        self.slot[slot] = NOWHERE;
+        let at = self.position[slot] as usize;
+        self.members[node].swap_remove(at);
+        if let Some(&moved) = self.members[node].get(at) {
+            self.position[moved as usize] = at as u32;
+        }
+        let closing = if self.members[node].is_empty() {
+            self.problem.open_cost[node]
+        } else {
+            0
+        };
+        self.total += self.problem.penalty[portion] - self.cost[candidate as usize] - closing;
+        self.unload(node, portion);
+        candidate
+    }
+
+    /// Moves a slot; returns where it was. The caller has asked `may_put`.
+    pub(crate) fn shift(&mut self, slot: usize, candidate: usize) -> u32 {
+        let before = self.take(slot);
+        self.put(slot, candidate);
+        before
+    }
+
+    fn unload(&mut self, node: usize, portion: usize) {
+        let domains = self.problem.domains;
+        let row = &mut self.surge[node * domains..(node + 1) * domains];
+        let surge = &mut row[self.problem.home[portion] as usize];
+        let load = &mut self.loads[node];
+        let gone = &self.problem.surge[portion];
+        let was_worst = (0..gone.len()).any(|r| gone[r] > 0 && surge[r] == load.worst[r]);
+        subtract(&mut load.base, &self.problem.reserve[portion]);
+        subtract(surge, gone);
+        if was_worst {
+            load.worst = Amounts::default();
+            row.iter().for_each(|surge| raise(&mut load.worst, surge));
+        }
+    }
+
+    fn domain_of(&self, candidate: usize) -> u32 {
+        self.problem.node_domain[self.problem.candidate_node[candidate] as usize]
+    }
+}
+
+fn add(to: &mut Amounts, what: &Amounts) {
+    to.iter_mut().zip(what).for_each(|(a, b)| *a += b);
+}
+
+fn subtract(from: &mut Amounts, what: &Amounts) {
+    from.iter_mut().zip(what).for_each(|(a, b)| *a -= b);
+}
+
+fn raise(to: &mut Amounts, least: &Amounts) {
+    to.iter_mut()
+        .zip(least)
+        .for_each(|(a, b)| *a = (*a).max(*b));
+}
+
+/// Node indices of each portion's standbys, ascending, out of the candidates of its slots.
+pub(crate) fn standbys(problem: &Problem, slots: &[u32]) -> Vec<Vec<usize>> {
+    (0..problem.portions())
+        .map(|i| {
+            let placed = problem.slots(i).filter(|&s| slots[s] != NOWHERE);
+            let mut nodes: Vec<usize> = placed
+                .map(|s| problem.candidate_node[slots[s] as usize] as usize)
+                .collect();
+            nodes.sort_unstable();
+            nodes
+        })
+        .collect()
+}

@@ -1,0 +1,101 @@
+//! The search's own books agree with the referee's count after any moves.
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::super::state::{NOWHERE, State, standbys};
+use super::super::walk::Walk;
+use super::super::{Problem, check, greedy};
+use super::instances;
+
+/// The same assignment booked from nothing.
+fn booked_anew<'p>(state: &State<'p>, problem: &'p Problem) -> State<'p> {
+    let mut anew = State::empty(problem, &problem.candidate_cost);
+    for (slot, &candidate) in state
+        .slots()
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| **c != NOWHERE)
+    {
+        assert!(
+            anew.may_put(slot, candidate as usize),
+            "an assignment may be booked in any order"
+        );
+        anew.put(slot, candidate as usize);
+    }
+    anew
+}
+
+fn objective(problem: &Problem, state: &State) -> Result<i64, TestCaseError> {
+    check(problem, &standbys(problem, state.slots()))
+        .map(|score| score.objective)
+        .map_err(|violation| TestCaseError::fail(violation.to_string()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn after_any_moves_the_books_agree_with_the_referee(
+        instance in instances(14, 9, 3), seed in 0..u64::MAX, temperature in 0.1..200.0_f64
+    ) {
+        let problem = Problem::new(instance).expect("the strategy makes valid instances");
+        let start = greedy::start(&problem, &problem.candidate_cost, None);
+        let mut walk = Walk::new(start, Xoshiro256PlusPlus::seed_from_u64(seed));
+        for _ in 0..12 {
+            (0..60).for_each(|_| walk.step(temperature));
+            let state = walk.state();
+            prop_assert_eq!(objective(&problem, state)?, state.total());
+            let anew = booked_anew(state, &problem);
+            prop_assert_eq!(anew.total(), state.total());
+            for candidate in 0..problem.candidate_cost.len() {
+                prop_assert_eq!(anew.shortfall(candidate), state.shortfall(candidate));
+                prop_assert_eq!(state.fits(candidate), state.shortfall(candidate).iter().all(|s| *s == 0));
+            }
+        }
+        let best = standbys(&problem, walk.best());
+        prop_assert_eq!(check(&problem, &best).map(|score| score.objective), Ok(walk.best_total()));
+        prop_assert!(walk.best_total() <= walk.state().total());
+        walk.return_to_best();
+        prop_assert_eq!(walk.state().total(), walk.best_total());
+    }
+
+    #[test]
+    fn the_delta_of_every_legal_change_is_what_the_referee_counts(
+        instance in instances(8, 6, 2), seed in 0..u64::MAX
+    ) {
+        let problem = Problem::new(instance).expect("the strategy makes valid instances");
+        let start = greedy::start(&problem, &problem.candidate_cost, None);
+        let mut walk = Walk::new(start, Xoshiro256PlusPlus::seed_from_u64(seed));
+        (0..100).for_each(|_| walk.step(100.0));
+        let state = walk.state();
+        let before = objective(&problem, state)?;
+        for slot in 0..problem.wanted() {
+            for candidate in problem.candidates(problem.slot_portion[slot] as usize) {
+                let stays = state.node_of(slot) == Some(problem.candidate_node[candidate] as usize);
+                if stays || !state.may_put(slot, candidate) {
+                    continue;
+                }
+                let mut moved = state.clone();
+                moved.shift(slot, candidate);
+                prop_assert_eq!(objective(&problem, &moved)? - before, state.delta(slot, candidate));
+                prop_assert_eq!(moved.total() - state.total(), state.delta(slot, candidate));
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_candidate_really_breaks_a_rule(instance in instances(8, 6, 2)) {
+        let problem = Problem::new(instance).expect("the strategy makes valid instances");
+        let state = greedy::start(&problem, &problem.candidate_cost, None);
+        for slot in (0..problem.wanted()).filter(|&slot| state.slots()[slot] == NOWHERE) {
+            let portion = problem.slot_portion[slot] as usize;
+            for candidate in problem.candidates(portion).filter(|&c| !state.may_put(slot, c)) {
+                let mut forced = standbys(&problem, state.slots());
+                forced[portion].push(problem.candidate_node[candidate] as usize);
+                prop_assert!(check(&problem, &forced).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The server's own agent.
+
+use super::Request;
+use super::reply::Reply;
+use crate::sandbox::nomad::jobs::Refusal;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+/// What a Nomad 1.0.18 server says of itself.
+const SELF: &str = include_str!("agent_self.json");
+
+pub fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    let ip = r.core.address.ip().to_string();
+    match path {
+        "status/leader" => Ok(Reply::json(format!("{ip}:4647").into())),
+        "status/peers" => Ok(Reply::json(json!([format!("{ip}:4647")]))),
+        "regions" => Ok(Reply::json(json!(["global"]))),
+        "agent/self" => Ok(Reply::json(about(
+            &ip,
+            r.core.address.port(),
+            r.core.read(|s| s.index),
+        ))),
+        "agent/health" => Ok(Reply::json(
+            json!({"server": {"message": "ok", "ok": true}}),
+        )),
+        "agent/members" => {
+            let about = about(&ip, r.core.address.port(), 0);
+            Ok(Reply::json(
+                json!({"Members": [about["member"]], "ServerDC": "dc1", "ServerName": "nomad-server", "ServerRegion": "global"}),
+            ))
+        }
+        _ => Err(Refusal::new(404, format!("No handler for /v1/{path}"))),
+    }
+}
+
+fn about(ip: &str, port: u16, index: u64) -> Value {
+    let text = SELF.replace("127.0.0.10", ip);
+    let mut about: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    about["config"]["Ports"]["HTTP"] = port.into();
+    about["config"]["AdvertiseAddrs"]["HTTP"] = format!("{ip}:{port}").into();
+    for key in ["applied_index", "commit_index", "last_log_index"] {
+        about["stats"]["raft"][key] = index.to_string().into();
+    }
+    about
+}

@@ -1,0 +1,248 @@
+//! Allocations, evaluations, deployments, and what a node's client measures.
+
+use super::Request;
+use super::blocking;
+use super::nodes::check_uuid;
+use super::reply::Reply;
+use crate::sandbox::nomad::jobs::Refusal;
+use crate::sandbox::nomad::json::*;
+use crate::sandbox::nomad::runtime::TaskUsage;
+use crate::sandbox::nomad::state::node::Node;
+use crate::sandbox::nomad::state::{State, now};
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    blocking::read(r, |s| {
+        let ours = r.query.default_namespace();
+        let rows: Vec<Value> = s
+            .allocs
+            .values()
+            .filter(|a| ours && r.query.matches_prefix(&a.id))
+            .map(|a| a.stub(r.query.truth("resources")))
+            .collect();
+        Reply::read(s.tables.allocs.max(1), rows.into())
+    })
+    .await
+}
+
+pub async fn one(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
+    if let Some((id, "stop")) = rest.split_once('/') {
+        return stop(r, id);
+    }
+    r.only(&[Method::GET])?;
+    check_uuid(rest, "alloc")?;
+    blocking::read(r, |s| match s.allocs.get(rest) {
+        Some(alloc) => Reply::read(alloc.modify_index, alloc.detail()),
+        None => Reply::missing(s.tables.allocs.max(1), "alloc not found"),
+    })
+    .await
+}
+
+/// Stop one allocation; its job's next evaluation puts another in its place.
+fn stop(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
+    if !r.writes() {
+        return Err(Refusal::new(405, "Invalid method"));
+    }
+    r.core.write(|s| {
+        let Some(alloc) = s.allocs.get(id) else {
+            return Err(Refusal::new(404, "alloc not found"));
+        };
+        let (job, node) = (alloc.job_id.clone(), alloc.node_id.clone());
+        let index = s.next_index();
+        if let Some(alloc) = s.allocs.get_mut(id) {
+            alloc.desired = "stop";
+            alloc.desired_why = "alloc stopped by user".into();
+        }
+        s.touch_alloc(id, "AllocationUpdateDesiredStatus", false);
+        let of = s.job(&job).cloned().unwrap_or(Value::Null);
+        let eval = s.create_eval(&job, &of, "alloc-stop", "AllocationUpdateDesiredStatus");
+        crate::sandbox::nomad::client::pull(s, &node);
+        Ok(Reply::written(json!({"EvalID": eval, "Index": index})))
+    })
+}
+
+pub async fn evaluations(r: &Request<'_>) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    blocking::read(r, |s| {
+        let ours = r.query.default_namespace();
+        let wanted = |key: &str, has: &str| r.query.get(key).is_none_or(|w| w == has);
+        let rows = s.evals.values().filter(|e| {
+            ours && r.query.matches_prefix(&e.id)
+                && wanted("job", &e.job_id)
+                && wanted("status", e.status)
+        });
+        Reply::read(
+            s.tables.evals.max(1),
+            rows.map(|e| e.json()).collect::<Vec<_>>().into(),
+        )
+    })
+    .await
+}
+
+pub async fn evaluation(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    let (id, verb) = rest.split_once('/').unwrap_or((rest, ""));
+    check_uuid(id, "eval")?;
+    blocking::read(r, |s| match (s.evals.get(id), verb) {
+        (_, "allocations") => {
+            let rows: Vec<Value> = s
+                .allocs
+                .values()
+                .filter(|a| a.eval_id == id)
+                .map(|a| a.stub(false))
+                .collect();
+            Reply::read(s.tables.allocs.max(1), rows.into())
+        }
+        (Some(eval), _) => Reply::read(eval.modify_index, eval.json()),
+        (None, _) => Reply::missing(s.tables.evals.max(1), "eval not found"),
+    })
+    .await
+}
+
+pub async fn deployments(r: &Request<'_>) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    blocking::read(r, |s| {
+        let ours = r.query.default_namespace();
+        let rows: Vec<Value> = s
+            .deployments
+            .values()
+            .filter(|d| ours && r.query.matches_prefix(&d.id))
+            .map(|d| d.json())
+            .collect();
+        Reply::read(s.tables.deployments.max(1), rows.into())
+    })
+    .await
+}
+
+pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
+    if let Some(("fail", id)) = rest.split_once('/') {
+        return fail_deployment(r, id);
+    }
+    r.only(&[Method::GET])?;
+    let allocations = rest.strip_prefix("allocations/");
+    let id = allocations.unwrap_or(rest);
+    check_uuid(id, "deployment")?;
+    blocking::read(r, |s| {
+        if allocations.is_some() {
+            let rows: Vec<Value> = s
+                .allocs
+                .values()
+                .filter(|a| a.deployment == id)
+                .map(|a| a.stub(false))
+                .collect();
+            return Reply::read(s.tables.allocs.max(1), rows.into());
+        }
+        s.deployments.get(id).map_or_else(
+            || Reply::missing(s.tables.deployments.max(1), "deployment not found"),
+            |d| Reply::read(d.modify_index, d.json()),
+        )
+    })
+    .await
+}
+
+fn fail_deployment(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
+    if !r.writes() {
+        return Err(Refusal::new(405, "Invalid method"));
+    }
+    r.core.write(|s| match s.deployments.get(id) {
+        Some(d) if d.running() => {
+            let index = s.next_index();
+            s.end_deployment(id, "failed", "Deployment marked as failed", "DeploymentStatusUpdate");
+            Ok(Reply::written(json!({"DeploymentModifyIndex": index, "EvalCreateIndex": 0, "EvalID": "", "Index": index, "RevertedJobVersion": null})))
+        }
+        Some(_) => Err(Refusal::new(500, "can't fail terminal deployment")),
+        None => Err(Refusal::new(500, format!("Deployment ID {id:?} couldn't be found"))),
+    })
+}
+
+/// `/v1/client/…`: what the node's own agent answers.
+pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    if rest == "stats" {
+        let node = r.query.get("node_id").unwrap_or("");
+        return r.core.read(|s| match s.nodes.get(node) {
+            Some(n) if n.beating => Ok(Reply::json(host_stats(r, s, n))),
+            Some(_) => Err(Refusal::new(500, "No path to node")),
+            None => Err(Refusal::new(404, format!("Unknown node {node:?}"))),
+        });
+    }
+    let Some(id) = rest
+        .strip_prefix("allocation/")
+        .and_then(|p| p.strip_suffix("/stats"))
+    else {
+        return Err(Refusal::new(
+            404,
+            format!("No handler for /v1/client/{rest}"),
+        ));
+    };
+    r.core.read(|s| {
+        let unknown = || Refusal::new(404, format!("Unknown allocation {id:?}"));
+        let alloc = s.allocs.get(id).ok_or_else(unknown)?;
+        if !s.nodes.get(&alloc.node_id).is_some_and(|n| n.beating) {
+            return Err(Refusal::new(500, "No path to node"));
+        }
+        if alloc.view.finished {
+            return Err(unknown());
+        }
+        Ok(Reply::json(alloc_stats(
+            &r.core.usage(id).unwrap_or_default(),
+            &alloc.view.pids,
+        )))
+    })
+}
+
+fn usage_json(usage: &TaskUsage, devices: Value) -> Value {
+    json!({"CpuStats": {"Measured": ["System Mode", "User Mode", "Percent"], "Percent": usage.cpu_percent, "SystemMode": 0.0,
+            "ThrottledPeriods": 0, "ThrottledTime": 0, "TotalTicks": usage.cpu_ticks_mhz, "UserMode": usage.cpu_percent},
+        "DeviceStats": devices,
+        "MemoryStats": {"Cache": 0, "KernelMaxUsage": 0, "KernelUsage": 0, "MaxUsage": 0, "Measured": ["RSS", "Swap"], "RSS": usage.rss_bytes,
+            "Swap": 0, "Usage": 0}})
+}
+
+fn alloc_stats(
+    tasks: &std::collections::BTreeMap<String, TaskUsage>,
+    pids: &std::collections::BTreeMap<String, u32>,
+) -> Value {
+    let mut sum = TaskUsage::default();
+    let mut out = Map::new();
+    for (name, usage) in tasks {
+        sum.cpu_percent += usage.cpu_percent;
+        sum.cpu_ticks_mhz += usage.cpu_ticks_mhz;
+        sum.rss_bytes += usage.rss_bytes;
+        sum.at_nanos = sum.at_nanos.max(usage.at_nanos);
+        let pids: Map<String, Value> = pids
+            .get(name)
+            .map(|pid| (pid.to_string(), usage_json(usage, Value::Null)))
+            .into_iter()
+            .collect();
+        out.insert(name.clone(), json!({"Pids": pids, "ResourceUsage": usage_json(usage, Value::Null), "Timestamp": usage.at_nanos}));
+    }
+    json!({"ResourceUsage": usage_json(&sum, json!([])), "Tasks": out, "Timestamp": sum.at_nanos})
+}
+
+/// What runs on the node, as if nothing else did.
+fn host_stats(r: &Request<'_>, s: &State, node: &Node) -> Value {
+    let running = s
+        .allocs
+        .values()
+        .filter(|a| a.node_id == node.id && !a.view.finished);
+    let usage: Vec<TaskUsage> = running
+        .filter_map(|a| r.core.usage(&a.id))
+        .flat_map(|u| u.into_values().collect::<Vec<_>>())
+        .collect();
+    let ticks: f64 = usage.iter().map(|u| u.cpu_ticks_mhz).sum();
+    let used: u64 = usage.iter().map(|u| u.rss_bytes).sum();
+    let busy = (ticks / (node.config.cpu_mhz as f64).max(1.0) * 100.0).min(100.0);
+    let cpu = |name: &str| json!({"CPU": name, "Idle": 100.0 - busy, "System": 0.0, "Total": busy, "User": busy});
+    let (total, disk) = (
+        (node.config.memory_mb as u64) << 20,
+        (node.config.disk_mb as u64) << 20,
+    );
+    let free = total.saturating_sub(used);
+    let space = |device: &str, mountpoint: &str| json!({"Available": disk, "Device": device, "InodesUsedPercent": 1.0, "Mountpoint": mountpoint, "Size": disk, "Used": 0, "UsedPercent": 0.0});
+    json!({"AllocDirStats": space("", ""), "CPU": [cpu("cpu0"), cpu("cpu1")], "CPUTicksConsumed": ticks, "DeviceStats": null,
+        "DiskStats": [space("/dev/vda", "/")], "Memory": {"Available": free, "Free": free, "Total": total, "Used": used}, "Timestamp": now(),
+        "Uptime": (now() - s.started) / SECOND})
+}

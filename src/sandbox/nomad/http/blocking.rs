@@ -1,0 +1,99 @@
+//! Queries, and reads that wait for a change.
+
+use super::Request;
+use super::reply::Reply;
+use crate::sandbox::nomad::jobs::Refusal;
+use crate::sandbox::nomad::jobspec::go_duration;
+use crate::sandbox::nomad::state::State;
+use std::time::Duration;
+
+const DEFAULT_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(600);
+
+/// The parameters of a request, in order.
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub fn of(raw: &str) -> Query {
+        let pairs = raw
+            .split('&')
+            .filter(|p| !p.is_empty())
+            .map(|p| p.split_once('=').unwrap_or((p, "")));
+        Query(
+            pairs
+                .map(|(k, v)| (decoded(k), decoded(&v.replace('+', " "))))
+                .collect(),
+        )
+    }
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v.as_str())
+    }
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+    pub fn truth(&self, key: &str) -> bool {
+        matches!(self.get(key), Some("true" | "1" | "t"))
+    }
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(k, _)| k == key)
+            .map(|(_, v)| v.as_str())
+    }
+    /// Whether rows of the only namespace there is are wanted.
+    pub fn default_namespace(&self) -> bool {
+        matches!(self.get("namespace"), None | Some("" | "default" | "*"))
+    }
+    pub fn matches_prefix(&self, id: &str) -> bool {
+        id.starts_with(self.get("prefix").unwrap_or(""))
+    }
+}
+
+/// `%41` to `A`.
+pub fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = text
+            .get(i + 1..i + 3)
+            .filter(|_| bytes[i] == b'%')
+            .and_then(|h| u8::from_str_radix(h, 16).ok());
+        out.push(hex.unwrap_or(bytes[i]));
+        i += if hex.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Answer at once, or with `?index=N` when the answer's own index has passed N or `?wait=` is over.
+pub async fn read(r: &Request<'_>, look: impl Fn(&State) -> Reply) -> Result<Reply, Refusal> {
+    let after = match r.query.get("index") {
+        None | Some("") => 0,
+        Some(n) => n
+            .parse::<u64>()
+            .map_err(|_| Refusal::new(400, "Invalid index"))?,
+    };
+    let wait = match r.query.get("wait") {
+        None | Some("") => DEFAULT_WAIT,
+        Some(text) => go_duration(text)
+            .and_then(|n| u64::try_from(n).ok())
+            .map(Duration::from_nanos)
+            .ok_or_else(|| Refusal::new(400, "Invalid wait time"))?,
+    };
+    let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
+    let mut changes = r.core.changes();
+    loop {
+        changes.borrow_and_update();
+        let reply = r.core.read(&look);
+        if reply.index.is_none_or(|i| i > after) || after == 0 {
+            return Ok(reply);
+        }
+        match tokio::time::timeout_at(deadline, changes.changed()).await {
+            Ok(Ok(())) => {}
+            _ => return Ok(r.core.read(&look)),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Nomad's HTTP API over the state.
+
+mod agent;
+mod allocs;
+mod blocking;
+mod jobs;
+mod metrics;
+mod nodes;
+mod reply;
+mod stream;
+
+use super::estate::Core;
+use super::jobs::Refusal;
+use axum::body::Bytes;
+use axum::extract::State as Shared;
+use axum::http::{Method, Uri};
+use axum::response::Response;
+use blocking::Query;
+use reply::Reply;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Serve until the estate stops.
+pub async fn serve(core: Arc<Core>, listener: tokio::net::TcpListener) {
+    let stop = core.stop.clone();
+    let app = axum::Router::new().fallback(answer).with_state(core);
+    // A listener that fails leaves clients with connection errors, which is what they would see of a real server.
+    let _ = stop
+        .run_until_cancelled_owned(async move { axum::serve(listener, app).await })
+        .await;
+}
+
+/// One request.
+struct Request<'a> {
+    core: &'a Arc<Core>,
+    method: &'a Method,
+    query: Query,
+    body: &'a [u8],
+}
+
+impl Request<'_> {
+    fn writes(&self) -> bool {
+        self.method == Method::PUT || self.method == Method::POST
+    }
+
+    /// The body as JSON, or Nomad's refusal.
+    fn json(&self) -> Result<Value, Refusal> {
+        if self.body.is_empty() {
+            return Err(Refusal::new(400, "Request body is empty"));
+        }
+        serde_json::from_slice(self.body).map_err(|e| Refusal::new(400, e.to_string()))
+    }
+
+    /// Only these methods will do.
+    fn only(&self, allowed: &[Method]) -> Result<(), Refusal> {
+        if allowed.contains(self.method) {
+            Ok(())
+        } else {
+            Err(Refusal::new(405, "Invalid method"))
+        }
+    }
+}
+
+async fn answer(
+    Shared(core): Shared<Arc<Core>>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    let request = Request {
+        core: &core,
+        method: &method,
+        query: Query::of(uri.query().unwrap_or("")),
+        body: &body,
+    };
+    let path = uri.path().strip_prefix("/v1/").unwrap_or("").to_string();
+    if path == "event/stream" {
+        return stream::open(&request);
+    }
+    match route(&request, &path).await {
+        Ok(reply) => reply.into_response(&request.query),
+        Err(refusal) => Reply::refused(refusal).into_response(&request.query),
+    }
+}
+
+async fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
+    let (head, rest) = path.split_once('/').unwrap_or((path, ""));
+    let rest = blocking::decoded(rest);
+    match (head, rest.as_str()) {
+        ("status" | "agent" | "regions" | "operator", _) => agent::route(r, path),
+        ("system", "gc") => {
+            r.core.write(super::state::State::collect_garbage);
+            Ok(Reply::empty())
+        }
+        ("metrics", "") => Ok(metrics::answer(r)),
+        ("nodes", "") => nodes::list(r).await,
+        ("node", rest) => nodes::route(r, rest).await,
+        ("client", rest) => allocs::client(r, rest),
+        ("jobs", "") => jobs::collection(r).await,
+        ("jobs", "parse") => jobs::parse(r),
+        ("validate", "job") => Ok(Reply::json(super::jobs::validate(&r.json()?)?)),
+        ("job", rest) => jobs::route(r, rest).await,
+        ("allocations", "") => allocs::list(r).await,
+        ("allocation", rest) => allocs::one(r, rest).await,
+        ("evaluations", "") => allocs::evaluations(r).await,
+        ("evaluation", rest) => allocs::evaluation(r, rest).await,
+        ("deployments", "") => allocs::deployments(r).await,
+        ("deployment", rest) => allocs::deployment(r, rest).await,
+        _ => Err(Refusal::new(404, format!("No handler for /v1/{path}"))),
+    }
+}

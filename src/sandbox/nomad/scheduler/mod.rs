@@ -1,0 +1,332 @@
+//! From a job and what runs of it to a plan: what to stop, to keep, to change in place and to put where.
+
+pub mod apply;
+pub mod feasible;
+mod reconcile;
+mod reschedule;
+pub mod stack;
+mod system;
+
+use super::json::*;
+use super::state::alloc::Alloc;
+use super::state::records::{Deployment, Eval};
+use super::state::{State, now, uuid_of};
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use stack::{Metrics, Proposed, Wish, select};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Counts for `Annotations.DesiredTGUpdates`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Updates {
+    pub place: i64,
+    pub stop: i64,
+    pub migrate: i64,
+    pub in_place: i64,
+    pub destructive: i64,
+    pub ignore: i64,
+}
+
+impl Updates {
+    pub fn json(&self) -> Value {
+        json!({"Canary": 0, "DestructiveUpdate": self.destructive, "Ignore": self.ignore, "InPlaceUpdate": self.in_place,
+            "Migrate": self.migrate, "Place": self.place, "Preemptions": 0, "Stop": self.stop})
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Stop {
+    pub alloc: String,
+    pub why: &'static str,
+    pub lost: bool,
+}
+
+/// What an evaluation wants done. Nothing of it has happened yet.
+pub struct Plan<'a> {
+    pub proposed: Proposed<'a>,
+    pub job: Option<Arc<Value>>,
+    pub stops: Vec<Stop>,
+    pub in_place: Vec<String>,
+    pub updates: BTreeMap<String, Updates>,
+    pub failed: BTreeMap<String, Metrics>,
+    pub queued: BTreeMap<String, i64>,
+    pub new_deployment: Option<Deployment>,
+    /// (deployment, status, description)
+    pub deployment_news: Vec<(String, &'static str, &'static str)>,
+    /// The deployment that placements belong to.
+    pub deployment: String,
+    /// (when, allocations) to be rescheduled later.
+    pub later: Vec<(i64, Vec<String>)>,
+    pub escaped: bool,
+    eval_id: String,
+}
+
+/// An allocation that is to be placed.
+#[derive(Default)]
+struct Place {
+    slot: u32,
+    previous: Option<String>,
+    /// It replaces a failed one: carry the tracker on, and shun that node.
+    rescheduled: Option<i64>,
+    only: Option<String>,
+    in_deployment: bool,
+}
+
+/// Plan for a job's evaluation. `job` is the version wanted (`None`: the job is gone).
+pub fn plan<'a>(
+    state: &'a State,
+    job: Option<Arc<Value>>,
+    eval: &Eval,
+    rng: &mut StdRng,
+) -> Plan<'a> {
+    let mut plan = Plan {
+        proposed: Proposed {
+            state,
+            stopped: BTreeSet::new(),
+            placed: Vec::new(),
+        },
+        job: job.clone(),
+        stops: Vec::new(),
+        in_place: Vec::new(),
+        updates: BTreeMap::new(),
+        failed: BTreeMap::new(),
+        queued: BTreeMap::new(),
+        new_deployment: None,
+        deployment_news: Vec::new(),
+        deployment: String::new(),
+        later: Vec::new(),
+        escaped: false,
+        eval_id: eval.id.clone(),
+    };
+    plan.mark_stopping_lost(&eval.job_id);
+    match job {
+        Some(job) if !flag(&job, "Stop") && text(&job, "Type") == "system" => {
+            plan.system(&job, rng)
+        }
+        Some(job) if !flag(&job, "Stop") => plan.service(&job, rng),
+        _ => plan.stop_all(&eval.job_id),
+    }
+    plan
+}
+
+impl Plan<'_> {
+    /// Whether applying it changes anything.
+    pub fn changes(&self) -> bool {
+        !(self.stops.is_empty()
+            && self.in_place.is_empty()
+            && self.proposed.placed.is_empty()
+            && self.later.is_empty())
+            || self.new_deployment.is_some()
+            || !self.deployment_news.is_empty()
+    }
+
+    /// Classes seen while placing failed, for a blocked evaluation.
+    pub fn classes(&self) -> BTreeMap<String, bool> {
+        self.failed
+            .values()
+            .flat_map(|m| m.classes.clone())
+            .collect()
+    }
+
+    fn stop(&mut self, alloc: &str, why: &'static str, lost: bool) {
+        self.proposed.stopped.insert(alloc.into());
+        self.stops.push(Stop {
+            alloc: alloc.into(),
+            why,
+            lost,
+        });
+    }
+
+    /// Allocations told to stop whose node went down before it could: nobody will report their end.
+    fn mark_stopping_lost(&mut self, job: &str) {
+        let state = self.proposed.state;
+        for alloc in state
+            .allocs_of(job)
+            .filter(|a| a.server_terminal() && !a.client_terminal())
+        {
+            if node_is_down(state, alloc) {
+                self.stop(&alloc.id, LOST, true);
+            }
+        }
+    }
+
+    fn stop_all(&mut self, job: &str) {
+        let state = self.proposed.state;
+        for alloc in state.allocs_of(job).filter(|a| !a.server_terminal()) {
+            let lost = node_is_down(state, alloc) && !alloc.client_terminal();
+            if !alloc.client_terminal() || lost {
+                self.updates.entry(alloc.group.clone()).or_default().stop += 1;
+                self.stop(&alloc.id, if lost { LOST } else { NOT_NEEDED }, lost);
+            }
+        }
+        for group in self.job.as_ref().map_or(&[][..], |j| list(j, "TaskGroups")) {
+            self.updates.entry(text(group, "Name").into()).or_default();
+            self.queued.insert(text(group, "Name").into(), 0);
+        }
+        if let Some(d) = state.deployment_of(job).filter(|d| d.running()) {
+            self.deployment_news.push((
+                d.id.clone(),
+                "cancelled",
+                "Cancelled because job is stopped",
+            ));
+        }
+    }
+
+    /// Place one allocation; false if no node takes it, which is counted then.
+    fn place(&mut self, job: &Arc<Value>, group: &Value, place: Place, rng: &mut StdRng) -> bool {
+        let state = self.proposed.state;
+        let name = text(group, "Name");
+        if let Some(failed) = self.failed.get_mut(name).filter(|_| place.only.is_none()) {
+            failed.coalesced += 1;
+            *self.queued.entry(name.into()).or_default() += 1;
+            return false;
+        }
+        let started = now();
+        let previous = place.previous.as_ref().and_then(|id| state.allocs.get(id));
+        let penalty: BTreeSet<String> = previous
+            .filter(|_| place.rescheduled.is_some())
+            .map(|a| a.node_id.clone())
+            .into_iter()
+            .collect();
+        let ask = super::state::alloc::Ask::of(group);
+        let wish = Wish {
+            job,
+            group,
+            ask: &ask,
+            penalty: &penalty,
+            only: place.only.as_deref(),
+            slot: place.slot,
+        };
+        self.escaped |= feasible::escapes_classes(job, group);
+        let (found, mut metrics) = select(&self.proposed, &wish, rng);
+        metrics.nanos = now() - started;
+        let Some((node, ports)) = found else {
+            if place.only.is_some() && metrics.exhausted == 0 {
+                return false;
+            }
+            self.failed.insert(name.into(), metrics);
+            *self.queued.entry(name.into()).or_default() += 1;
+            return false;
+        };
+        let node = &state.nodes[&node];
+        let mut alloc = new_alloc(uuid_of(rng), job, group, &place, ask);
+        alloc.eval_id = self.eval_id.clone();
+        alloc.node_id = node.id.clone();
+        alloc.node_name = node.config.name.clone();
+        alloc.node_ip = node.config.network_ip().to_string();
+        alloc.ports = ports;
+        alloc.metrics = metrics.json();
+        if let (Some(delay), Some(previous)) = (place.rescheduled, previous) {
+            alloc.reschedules = previous.reschedules.clone();
+            alloc
+                .reschedules
+                .push((now(), previous.id.clone(), previous.node_id.clone(), delay));
+        }
+        if place.in_deployment {
+            alloc.deployment = self.deployment.clone();
+        }
+        self.proposed.placed.push(alloc);
+        true
+    }
+}
+
+const LOST: &str = "alloc is lost since its node is down";
+const NOT_NEEDED: &str = "alloc not needed due to job update";
+
+fn node_is_down(state: &State, alloc: &Alloc) -> bool {
+    state
+        .nodes
+        .get(&alloc.node_id)
+        .is_none_or(|n| n.status == "down")
+}
+
+fn new_alloc(
+    id: String,
+    job: &Arc<Value>,
+    group: &Value,
+    place: &Place,
+    ask: super::state::alloc::Ask,
+) -> Alloc {
+    let (job_id, name) = (text(job, "ID"), text(group, "Name"));
+    Alloc {
+        id,
+        name: format!("{job_id}.{name}[{}]", place.slot),
+        slot: place.slot,
+        eval_id: String::new(),
+        node_id: String::new(),
+        node_name: String::new(),
+        node_ip: String::new(),
+        job_id: job_id.into(),
+        job: job.clone(),
+        group: name.into(),
+        ask,
+        ports: Vec::new(),
+        desired: "run",
+        desired_why: String::new(),
+        migrate: false,
+        client: "pending",
+        client_why: String::new(),
+        tasks: BTreeMap::new(),
+        previous: place.previous.clone().unwrap_or_default(),
+        next: String::new(),
+        deployment: String::new(),
+        health: None,
+        reschedules: Vec::new(),
+        follow_up: String::new(),
+        metrics: Value::Null,
+        create_index: 0,
+        modify_index: 0,
+        alloc_modify_index: 0,
+        create_time: now(),
+        modify_time: now(),
+        view: Default::default(),
+    }
+}
+
+/// Whether two versions of a group differ in what cannot be changed while its tasks run.
+pub fn tasks_differ(old: &Value, new: &Value) -> bool {
+    let group_keys = ["EphemeralDisk", "Networks", "Volumes"];
+    if group_keys.iter().any(|k| old.get(k) != new.get(k)) {
+        return true;
+    }
+    let connects = |g: &Value| {
+        list(g, "Services")
+            .iter()
+            .map(|s| s.get("Connect").cloned())
+            .collect::<Vec<_>>()
+    };
+    if connects(old) != connects(new) {
+        return true;
+    }
+    let (before, after) = (list(old, "Tasks"), list(new, "Tasks"));
+    let task_keys = [
+        "Driver",
+        "User",
+        "Config",
+        "Env",
+        "Artifacts",
+        "Vault",
+        "Templates",
+        "Meta",
+        "Resources",
+        "VolumeMounts",
+        "Lifecycle",
+        "DispatchPayload",
+    ];
+    before.len() != after.len()
+        || after.iter().any(|task| {
+            let twin = before
+                .iter()
+                .find(|t| text(t, "Name") == text(task, "Name"));
+            twin.is_none_or(|t| task_keys.iter().any(|k| t.get(k) != task.get(k)))
+        })
+        || old.get("Meta") != new.get("Meta")
+}
+
+/// Whether the allocation runs this very version of the job.
+fn runs_version(alloc: &Alloc, job: &Value) -> bool {
+    ["Version", "CreateIndex", "JobModifyIndex"]
+        .iter()
+        .all(|k| alloc.job.get(k) == job.get(k))
+}

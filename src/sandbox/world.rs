@@ -1,0 +1,515 @@
+//! The whole estate in one hand: block, links, processes, Consul, Nomad, clients and faults.
+
+use super::block::{Block, BlockError};
+use super::consul::{self, ConsulError, ConsulEstate};
+use super::estate::Estate;
+use super::fault::{Fault, Physical};
+use super::links::Links;
+use super::nomad::{self, HttpRegistrar, NodeConfig, NomadError, NomadEstate, ParseError};
+use super::real_consul::{RealConsul, RealConsulConfig, RealConsulError};
+use super::runtime::{Launcher, ProcessRuntime, RuntimeConfig, RuntimeError};
+use super::scenario::{Incident, Player, Scenario, ScenarioError};
+use crate::load::players::{
+    Board, Players, PlayersConfig, PlayersError, SiteClients, Summary, serve_metrics,
+};
+use crate::load::trace::{Compression, Rate, TraceError, parse_events, parse_series};
+use crate::model::{Availability, Moment, NodeId, Site, Span};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// An hour of trace in so many seconds.
+pub const SECONDS_PER_HOUR: f64 = 6.0;
+/// Clients wait this long for the first entry of the front before they give up.
+const FIRST_ENTRY: Duration = Duration::from_secs(30);
+/// From the start of an estate to the first moment of its played day: all is up by then.
+const LEAD: Span = Span::secs(3);
+/// The shop's builtin trace and the failures of its past.
+const TRACE: &str = include_str!("../../assets/traces/shop.csv");
+const EVENTS: &str = include_str!("../../assets/traces/shop-events.csv");
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Consul(#[from] ConsulError),
+    #[error(transparent)]
+    RealConsul(#[from] Box<RealConsulError>),
+    #[error(transparent)]
+    Nomad(#[from] NomadError),
+    #[error(transparent)]
+    Scenario(#[from] Box<ScenarioError>),
+    #[error(transparent)]
+    Clients(#[from] PlayersError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error("the job: {0}")]
+    Job(ParseError),
+    #[error("the sandbox's Nomad did not take the job ({0})")]
+    Register(String),
+    #[error("cannot prepare the sandbox's own HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Which Consul serves the estate.
+pub enum ConsulKind {
+    Embedded,
+    Real(PathBuf),
+}
+
+pub struct Options {
+    /// Job file, in HCL.
+    pub job: String,
+    /// Front name of the service that clients call.
+    pub entry: String,
+    /// A good answer that takes longer is late.
+    pub limit: Duration,
+    /// Scenario file and its name in errors; the builtin day if missing.
+    pub scenario: Option<(String, String)>,
+    pub consul: ConsulKind,
+    /// The foreshadow binary, which is also the sample workload's program.
+    pub binary: PathBuf,
+    /// Tasks' folders, Consul's data; removed by whoever made it.
+    pub folder: PathBuf,
+    pub path: String,
+    pub seed: u64,
+}
+
+/// A gateway of the estate, as whoever schedules over it must address it.
+pub struct Gateway {
+    pub name: String,
+    pub site: Site,
+    pub http: SocketAddr,
+    pub dns: SocketAddr,
+}
+
+enum Consul {
+    Embedded(consul::Handle),
+    Real(RealConsul),
+}
+
+/// A running estate.
+pub struct World {
+    pub nomad: SocketAddr,
+    pub metrics: SocketAddr,
+    pub api: SocketAddr,
+    /// Where a gateway's own connections come from.
+    pub source: std::net::IpAddr,
+    pub gateways: Vec<Gateway>,
+    pub scenario: Scenario,
+    /// When the played day begins.
+    pub begins: Moment,
+    /// Readings and failures before that, in real time.
+    pub history: Vec<(Moment, f64)>,
+    pub failures: Vec<Availability>,
+    estate: Arc<Estate>,
+    physical: Physical,
+    consul: Arc<Consul>,
+    server: Arc<nomad::Handle>,
+    board: Arc<Board>,
+    players: PlayersConfig,
+    stop: CancellationToken,
+}
+
+fn now() -> Moment {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Moment(since.as_millis() as i64)
+}
+
+impl World {
+    /// Starts everything and registers the job; clients and faults begin with [`World::play`].
+    ///
+    /// # Errors
+    /// When an address is taken, a program is missing, or a file is wrong.
+    pub async fn start(options: Options) -> Result<World, WorldError> {
+        let (block, held) = Block::first_free()?;
+        let estate = Arc::new(Estate::builtin(block));
+        let scenario = scenario(&options, &estate)?;
+        let job = nomad::parse_job(&options.job).map_err(WorldError::Job)?;
+        let links = Arc::new(Links::new(&estate));
+        let launcher = Launcher::new(options.binary.clone());
+        let config = RuntimeConfig {
+            launcher: launcher.clone(),
+            folder: options.folder.join("alloc"),
+            path: options.path.clone(),
+        };
+        let runtime = Arc::new(ProcessRuntime::new(config, estate.clone(), links.clone())?);
+        let consul = Arc::new(start_consul(&options, &estate, &links, launcher).await?);
+        let gateways = gateways(&estate, &consul);
+        let nodes = nodes(&estate, &gateways);
+        // The block is ours until here; the API takes over its address.
+        drop(held);
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(2))
+            .build()
+            .map_err(WorldError::Client)?;
+        let registrar = Arc::new(HttpRegistrar::for_nodes(client.clone(), &nodes));
+        let server = nomad::EstateConfig {
+            seed: options.seed,
+            ..nomad::EstateConfig::new(block.nomad_api(), nodes)
+        };
+        let server = Arc::new(NomadEstate::start(server, runtime.clone(), registrar).await?);
+        register(&client, server.address(), &job).await?;
+        let series = parse_series(TRACE, "assets/traces/shop.csv")?;
+        let events = parse_events(EVENTS, "assets/traces/shop-events.csv")?;
+        let (from, begins) = (played_day(&series), now() + LEAD);
+        let time = Compression {
+            trace: from,
+            real: begins,
+            seconds_per_hour: SECONDS_PER_HOUR,
+        };
+        Ok(World {
+            nomad: server.address(),
+            metrics: block.metrics(),
+            api: block.api(),
+            source: block.gateway(1).into(),
+            begins,
+            history: time.history(&series),
+            failures: time.past_events(&events),
+            players: PlayersConfig {
+                service: options.entry.clone(),
+                path: "/".into(),
+                sites: clients(&estate, &gateways),
+                rate: Rate::new(&series, from, SECONDS_PER_HOUR),
+                lasts: Duration::from_secs(86_400),
+                limit: options.limit,
+                timeout: Duration::from_secs(2),
+                poisson: true,
+                seed: options.seed,
+            },
+            board: Arc::new(Board::new(options.entry, options.limit)),
+            gateways,
+            scenario,
+            estate,
+            physical: Physical { links, runtime },
+            consul,
+            server,
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Lets clients play the trace and the scenario break things, until the scenario's end. Each fault is told when it happens.
+    ///
+    /// # Errors
+    /// When the clients cannot be set up.
+    pub async fn play(&self, tell: mpsc::UnboundedSender<Fault>) -> Result<(), WorldError> {
+        let metrics = serve_metrics(self.metrics, self.board.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            if let Err(e) = metrics.await {
+                tracing::error!("{e}");
+            }
+        });
+        let begins = tokio::time::Instant::now() + millis(self.begins.since(now()));
+        let players = Players::new(self.players.clone())?;
+        if !players.ready(FIRST_ENTRY).await {
+            tracing::warn!(
+                "clients begin although DNS names no instance of {} yet",
+                self.players.service
+            );
+        }
+        tokio::time::sleep_until(begins).await;
+        // Who begins late joins the trace where it is by then.
+        let late = tokio::time::Instant::now() - begins;
+        let mut config = self.players.clone();
+        let series = parse_series(TRACE, "assets/traces/shop.csv")?;
+        let from = played_day(&series)
+            + Span((late.as_secs_f64() * 3_600_000.0 / SECONDS_PER_HOUR) as i64);
+        config.rate = Rate::new(&series, from, SECONDS_PER_HOUR);
+        let players = Players::new(config)?;
+        players.ready(FIRST_ENTRY).await;
+        let mut incidents = Player::new(&self.scenario, begins);
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = players.play(&self.board, &self.stop) => {}
+            () = async {
+                while let Some(incident) = incidents.next().await {
+                    self.happen(&incident, &tell).await;
+                }
+            } => {}
+        }
+        Ok(())
+    }
+
+    async fn happen(&self, incident: &Incident, tell: &mpsc::UnboundedSender<Fault>) {
+        if let Err(e) = self.break_or_mend(&incident.fault).await {
+            tracing::error!("{}: {e}", incident.fault);
+        }
+        // Nobody may listen.
+        let _ = tell.send(incident.fault.clone());
+    }
+
+    /// The physical thing happens; Nomad's heartbeats and the embedded Consul's gossip stop or return with it.
+    ///
+    /// # Errors
+    /// When the estate has no such site or node.
+    pub async fn break_or_mend(&self, fault: &Fault) -> Result<(), WorldError> {
+        self.physical.apply(fault)?;
+        match fault {
+            Fault::KillNode(node) => self.server.set_node_power(node, false),
+            Fault::ReviveNode(node) => self.server.set_node_power(node, true),
+            Fault::CutSite(site) | Fault::HealSite(site) => {
+                let cut = matches!(fault, Fault::CutSite(_));
+                for node in self.estate.nodes().filter(|n| &n.site == site) {
+                    self.server.set_node_heartbeat(&node.name, !cut);
+                }
+                self.gossip(site, cut).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn gossip(&self, site: &Site, cut: bool) -> Result<(), WorldError> {
+        let own = self
+            .estate
+            .consul_agents()
+            .into_iter()
+            .find(|a| &a.site == site);
+        let Some(agent) = own else {
+            return Ok(());
+        };
+        match self.consul.as_ref() {
+            Consul::Embedded(handle) => handle.set_cut(&agent.name, cut)?,
+            Consul::Real(real) if !cut => real.rejoin(site).await.map_err(Box::new)?,
+            Consul::Real(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What the clients saw so far, and how much of the loss no fault of the scenario explains.
+    pub fn summary(&self) -> (Summary, u64) {
+        let summary = self.board.summary();
+        let unexplained = summary
+            .losses
+            .iter()
+            .filter(|l| l.fault.is_some())
+            .filter(|l| {
+                let (sites, nodes) = self.touched(&l.site, l.instance);
+                let offset = |at: Moment| millis(at.since(self.begins));
+                // A request is touched by all that happened while it was under way.
+                ![l.at, l.until]
+                    .into_iter()
+                    .any(|at| self.scenario.explains(offset(at), &sites, &nodes).is_some())
+            })
+            .map(|l| l.requests)
+            .sum();
+        (summary, unexplained)
+    }
+
+    /// Between which sites a request went, and through which node.
+    fn touched(&self, from: &Site, instance: Option<SocketAddr>) -> (Vec<Site>, Vec<NodeId>) {
+        let node = self.estate.nodes().find(|n| {
+            instance.is_some_and(|i| i.ip() == std::net::IpAddr::from(self.estate.outer(n)))
+        });
+        let mut sites = vec![from.clone()];
+        sites.extend(node.map(|n| n.site.clone()));
+        (
+            sites,
+            node.map(|n| NodeId::new(n.name.as_str()))
+                .into_iter()
+                .collect(),
+        )
+    }
+
+    /// Ends clients, tasks, Nomad and Consul, in that order. Nothing is left behind.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.server.stop().await;
+        self.physical.runtime.shutdown().await;
+        match Arc::into_inner(self.consul) {
+            Some(Consul::Embedded(handle)) => handle.stop().await,
+            Some(Consul::Real(real)) => real.stop().await,
+            // Someone still holds it: dropping the last hold ends it.
+            None => {}
+        }
+    }
+}
+
+fn millis(span: Span) -> Duration {
+    Duration::from_millis(span.0.max(0) as u64)
+}
+
+fn scenario(options: &Options, estate: &Estate) -> Result<Scenario, WorldError> {
+    let builtin = (
+        super::scenario::DAY.to_string(),
+        "assets/scenarios/day.hcl".to_string(),
+    );
+    let (text, name) = options.scenario.clone().unwrap_or(builtin);
+    Ok(Scenario::parse(&text, &name, estate).map_err(Box::new)?)
+}
+
+/// The last two days of the trace are played; what is earlier is history.
+fn played_day(series: &[(Moment, f64)]) -> Moment {
+    let last = series.last().map_or(Moment(0), |(at, _)| *at);
+    let day = 86_400_000;
+    Moment((last.0 / day - 1) * day)
+}
+
+async fn start_consul(
+    options: &Options,
+    estate: &Estate,
+    links: &Arc<Links>,
+    launcher: Launcher,
+) -> Result<Consul, WorldError> {
+    match &options.consul {
+        ConsulKind::Real(binary) => {
+            let config = RealConsulConfig {
+                binary: binary.clone(),
+                launcher,
+                folder: options.folder.join("consul"),
+            };
+            let real = RealConsul::start(config, estate, links.clone())
+                .await
+                .map_err(Box::new)?;
+            Ok(Consul::Real(real))
+        }
+        ConsulKind::Embedded => Ok(Consul::Embedded(
+            ConsulEstate::start(embedded(estate, options.seed)).await?,
+        )),
+    }
+}
+
+fn embedded(estate: &Estate, seed: u64) -> consul::EstateConfig {
+    let specs = estate.consul_agents();
+    let mut round_trips = Vec::new();
+    for a in &specs {
+        for b in specs.iter().filter(|b| a.site_number < b.site_number) {
+            let rtt = millis(estate.round_trip(a.site_number, b.site_number));
+            round_trips.push((a.name.clone(), b.name.clone(), rtt));
+        }
+    }
+    consul::EstateConfig {
+        agents: specs
+            .iter()
+            .map(|s| consul::AgentConfig {
+                node: s.name.clone(),
+                datacenter: s.datacenter.to_string(),
+                server: s.server,
+                address: estate.block.consul(s.site_number).into(),
+                http_port: 8500,
+                dns_port: 8600,
+            })
+            .collect(),
+        round_trips,
+        seed,
+        ..consul::EstateConfig::default()
+    }
+}
+
+fn gateways(estate: &Estate, consul: &Consul) -> Vec<Gateway> {
+    let at = |site: &Site, number: u8, port: u16| match consul {
+        Consul::Real(real) if port == 8500 => real.http(site),
+        Consul::Real(real) => real.dns(site),
+        Consul::Embedded(_) => Some(SocketAddr::from((estate.block.consul(number), port))),
+    };
+    estate
+        .consul_agents()
+        .into_iter()
+        .filter_map(|s| {
+            Some(Gateway {
+                http: at(&s.site, s.site_number, 8500)?,
+                dns: at(&s.site, s.site_number, 8600)?,
+                name: s.name,
+                site: s.site,
+            })
+        })
+        .collect()
+}
+
+fn nodes(estate: &Estate, gateways: &[Gateway]) -> Vec<NodeConfig> {
+    estate
+        .nodes()
+        .map(|n| {
+            let agent = estate.consul_agent_of(&n.site);
+            let gateway = gateways
+                .iter()
+                .find(|g| agent.as_ref().is_some_and(|a| a.site == g.site));
+            let kind = estate.site(&n.site).map_or("", |s| s.kind.as_str());
+            let mut node = NodeConfig::new(&n.name, n.site.as_str(), &estate.outer(n).to_string());
+            node.task_ip = Some(estate.inner(n).to_string());
+            node.class = n.class.to_string();
+            node.meta = BTreeMap::from([
+                ("price".into(), n.price.0.to_string()),
+                ("kind".into(), kind.into()),
+                (
+                    "consul_dns".into(),
+                    gateway.map(|g| g.dns.to_string()).unwrap_or_default(),
+                ),
+            ]);
+            let clock = format!("{:.0}", n.clock.0);
+            node.attributes = BTreeMap::from([
+                ("cpu.frequency".into(), clock),
+                ("cpu.numcores".into(), n.cores.to_string()),
+                (
+                    "unique.network.ip-address".into(),
+                    estate.outer(n).to_string(),
+                ),
+            ]);
+            node.cpu_mhz = (n.clock.0 * f64::from(n.cores)) as i64;
+            node.memory_mb = n.memory.0 as i64;
+            node.disk_mb = n.disk.0 as i64;
+            node.network_mbits = n.network.0 as i64;
+            node.host_volumes = n
+                .host_volumes
+                .iter()
+                .map(|v| {
+                    let volume = nomad::HostVolume {
+                        path: format!("/srv/{v}"),
+                        read_only: false,
+                    };
+                    (v.clone(), volume)
+                })
+                .collect();
+            node.consul = gateway.map(|g| format!("http://{}", g.http));
+            node
+        })
+        .collect()
+}
+
+fn clients(estate: &Estate, gateways: &[Gateway]) -> Vec<SiteClients> {
+    let edges: Vec<_> = estate
+        .sites
+        .iter()
+        .filter(|s| s.kind == super::estate::SiteKind::Edge)
+        .collect();
+    let share = 1.0 / edges.len().max(1) as f64;
+    edges
+        .iter()
+        .filter_map(|s| {
+            let gateway = gateways.iter().find(|g| g.site == s.name)?;
+            Some(SiteClients {
+                site: s.name.clone(),
+                dns: gateway.dns,
+                source: Some(estate.block.clients(s.number).into()),
+                share,
+            })
+        })
+        .collect()
+}
+
+async fn register(
+    client: &reqwest::Client,
+    nomad: SocketAddr,
+    job: &serde_json::Value,
+) -> Result<(), WorldError> {
+    let body = serde_json::json!({ "Job": job });
+    let answer = client
+        .post(format!("http://{nomad}/v1/jobs"))
+        .json(&body)
+        .send()
+        .await;
+    let answer = answer.map_err(WorldError::Client)?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+    Err(WorldError::Register(format!("{status}: {text}")))
+}

@@ -1,0 +1,88 @@
+//! The log of decisions: followed by default, filtered by `/`.
+
+use super::pen::{Pen, clock, fit, piece, window};
+use crate::engine::view::LogLine;
+use crate::model::PortionId;
+use crate::tui::look::Tone;
+use crate::tui::rows;
+use crate::tui::state::State;
+use ratatui::layout::Rect;
+
+pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
+    let lines = rows::log(state);
+    let badge = if state.follow {
+        "following"
+    } else {
+        "paused: f follows"
+    };
+    let of = if lines.len() == state.log.len() {
+        format!("{} lines", lines.len())
+    } else {
+        format!("{} of {} lines", lines.len(), state.log.len())
+    };
+    let inner = pen.section(area, "Decisions", &format!("{of}, {badge}"));
+    if lines.is_empty() {
+        let text = if state.log.is_empty() {
+            "nothing has been decided yet"
+        } else {
+            "no line passes the filter; Esc drops it"
+        };
+        pen.tone(inner.x + 2, inner.y, inner.width, text, Tone::Dim);
+        return;
+    }
+    let ids: Vec<String> = lines.iter().map(|l| l.seq.to_string()).collect();
+    let at = state.cursor_in(&ids);
+    let fits = usize::from(inner.height);
+    let from = if state.follow {
+        lines.len().saturating_sub(fits)
+    } else {
+        window(at, lines.len(), fits)
+    };
+    for (k, line) in lines.iter().enumerate().skip(from).take(fits) {
+        let row = Rect {
+            y: inner.y + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
+        draw_line(pen, row, line);
+        if k == at {
+            pen.cursor(row);
+        }
+    }
+}
+
+fn draw_line(pen: &mut Pen, row: Rect, l: &LogLine) {
+    let (glyph, word, tone) = pen.look.kind(l.kind);
+    let mut pieces = vec![
+        piece(clock(l.at), Tone::Dim),
+        piece(format!("  {glyph} {word:<9}"), tone),
+    ];
+    if row.width >= 100 {
+        let (cause, tone) = match l.cause {
+            Some(cause) => {
+                let (glyph, word, tone) = pen.look.cause(cause);
+                (format!("{glyph} {word}"), tone)
+            }
+            None => (String::new(), Tone::Dim),
+        };
+        pieces.push(piece(format!("{cause:<12}"), tone));
+    } else {
+        let (cause, tone) = match l.cause {
+            Some(cause) => {
+                let (glyph, _, tone) = pen.look.cause(cause);
+                (glyph, tone)
+            }
+            None => (" ", Tone::Dim),
+        };
+        pieces.push(piece(format!("{cause} "), tone));
+    }
+    if row.width >= 76 {
+        let portion = l.portion.as_ref().map_or("", PortionId::as_str);
+        pieces.push(piece(
+            format!("{:<10} ", fit(pen.look, portion, 10)),
+            Tone::Strong,
+        ));
+    }
+    pieces.push(piece(l.text.as_str(), Tone::Plain));
+    pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &pieces);
+}

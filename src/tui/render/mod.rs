@@ -1,0 +1,49 @@
+//! Draws a `State` into a buffer; one file a panel, and nothing here changes anything.
+
+mod dialog;
+mod frame;
+mod help;
+mod log;
+mod nodes;
+mod overview;
+mod pen;
+mod plan;
+mod plot;
+mod portion;
+mod shadows;
+mod sites;
+mod strip;
+
+use super::state::{Screen, State};
+use pen::Pen;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Smaller than this, there is only a sentence that says so.
+const SMALLEST: (u16, u16) = (40, 10);
+
+/// Draws everything: banner, tabs, the screen, the footer and what lies over it.
+pub fn render(state: &State, area: Rect, buf: &mut Buffer) {
+    let mut pen = Pen {
+        buf,
+        look: state.look(),
+    };
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        let (w, h) = SMALLEST;
+        let text = format!("foreshadow needs {w}x{h} or more");
+        pen.tone(area.x, area.y, area.width, &text, super::look::Tone::Warn);
+        return;
+    }
+    let body = frame::draw(state, &mut pen, area);
+    match state.screen() {
+        Screen::Overview => overview::draw(state, &mut pen, body),
+        Screen::Portion => portion::draw(state, &mut pen, body),
+        Screen::Sites => sites::draw(state, &mut pen, body),
+        Screen::Nodes => nodes::draw(state, &mut pen, body),
+        Screen::Shadows => shadows::draw(state, &mut pen, body),
+        Screen::Plan => plan::draw(state, &mut pen, body),
+        Screen::Log => log::draw(state, &mut pen, body),
+        Screen::Help => help::draw(state, &mut pen, body, help::scroll(state)),
+    }
+    dialog::draw(state, &mut pen, body);
+}

@@ -1,0 +1,498 @@
+//! Home: what is wrong, what is being done about it, and every portion, worst first.
+
+use super::pen::{Pen, Piece, brief, clock, percent, piece, short, width, window};
+use super::strip;
+use crate::engine::view::{Health, LogKind, LogLine, PortionView, StepView};
+use crate::tui::look::Tone;
+use crate::tui::rows;
+use crate::tui::state::State;
+use ratatui::layout::Rect;
+
+/// Whether a person should look at it: it breaks its SLO, or a step of it was given up.
+fn needs_you(state: &State, portion: &PortionView) -> bool {
+    let stuck =
+        |s: &StepView| s.portion.as_ref() == Some(&portion.id) && s.state.starts_with("stuck");
+    portion.health == Health::Breach || state.view.steps.iter().any(stuck)
+}
+
+pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
+    let roomy = area.height >= 17;
+    let mut y = area.y;
+    strip::draw(
+        pen,
+        Rect {
+            height: strip::ROWS,
+            ..area
+        },
+        &state.view.tally,
+    );
+    y += strip::ROWS + u16::from(roomy);
+    y += headline(
+        state,
+        pen,
+        Rect {
+            y,
+            height: 2,
+            ..area
+        },
+    );
+    y += u16::from(area.height >= 24);
+    let rest = Rect {
+        y,
+        height: area.bottom().saturating_sub(y),
+        ..area
+    };
+    let shown = rows::portions(state);
+    let each = if area.width >= 150 { 1 } else { 2 };
+    let gap = u16::from(each == 2 && usize::from(rest.height) > shown.len() * 3 + 10);
+    let wanted = (shown.len() as u16)
+        .saturating_mul(each + gap)
+        .saturating_add(1);
+    let (list, below) = match rest.height.saturating_sub(wanted) {
+        spare if spare >= 4 => (wanted, spare),
+        _ if rest.height > 24 => (rest.height - 8, 8),
+        _ => (rest.height, 0),
+    };
+    table(
+        state,
+        pen,
+        Rect {
+            height: list,
+            ..rest
+        },
+        &shown,
+        each,
+        gap,
+    );
+    if below > 0 {
+        let y = rest.y + list;
+        pulse(
+            state,
+            pen,
+            Rect {
+                y,
+                height: below,
+                ..rest
+            },
+        );
+    }
+}
+
+/// Two lines: what is wrong, and what foreshadow does about it. How many rows it took.
+fn headline(state: &State, pen: &mut Pen, area: Rect) -> u16 {
+    let all = &state.view.portions;
+    let count = |h: Health| all.iter().filter(|p| p.health == h).count();
+    let needs: Vec<&PortionView> = state
+        .portions()
+        .into_iter()
+        .filter(|p| needs_you(state, p))
+        .collect();
+    let (look, dot) = (pen.look, pen.look.pick(" · ", " | "));
+    let mut counts: Vec<Piece> = Vec::new();
+    for health in [Health::Moving, Health::Watch, Health::Unknown, Health::Good] {
+        let (glyph, word, tone) = look.health(health);
+        if count(health) > 0 {
+            counts.push(piece(format!("{glyph} {} {word}", count(health)), tone));
+            counts.push(piece("  ", Tone::Plain));
+        }
+    }
+    let right = area.right();
+    let start = pen.right(right, area.y, &counts);
+    let room = start.saturating_sub(area.x + 1);
+    if let Some(worst) = needs.first() {
+        let style = look.badge(Tone::Bad);
+        let x = pen.text(
+            area.x,
+            area.y,
+            room,
+            &format!(
+                " {} NEED{} YOU ",
+                needs.len(),
+                if needs.len() == 1 { "S" } else { "" }
+            ),
+            style,
+        );
+        let text = format!(" {}", worst.id);
+        pen.line(
+            x,
+            area.y,
+            room.saturating_sub(x - area.x),
+            &[piece(text, Tone::Bad)],
+        );
+    } else if all.is_empty() {
+        let text = "no portion is known yet: waiting for the first look at the jobs";
+        pen.line(area.x, area.y, room, &[piece(text, Tone::Dim)]);
+    } else if count(Health::Unknown) > 0 {
+        pen.line(
+            area.x,
+            area.y,
+            room,
+            &[piece(
+                "not everything is seen; nothing is changed on what is unknown",
+                Tone::Warn,
+            )],
+        );
+    } else {
+        pen.line(
+            area.x,
+            area.y,
+            room,
+            &[piece("nothing needs you", Tone::Good)],
+        );
+    }
+    pen.line(area.x, area.y + 1, area.width, &doing(state, dot));
+    2
+}
+
+/// What foreshadow is doing, in one line.
+fn doing<'a>(state: &'a State, dot: &'a str) -> Vec<Piece<'a>> {
+    let flying = |s: &&StepView| !finished(&s.state) && !s.state.starts_with("held");
+    let mut out = vec![piece("doing ", Tone::Dim)];
+    let look = state.look();
+    for (k, s) in state.view.steps.iter().filter(flying).take(3).enumerate() {
+        if k > 0 {
+            out.push(piece(dot, Tone::Dim));
+        }
+        let (glyph, word, tone) = look.cause(s.cause);
+        let portion = s
+            .portion
+            .as_ref()
+            .map_or(String::new(), |p| format!(" {p}"));
+        out.push(piece(format!("{glyph} {word} "), tone));
+        out.push(piece(format!("{}{portion}", s.verb), Tone::Strong));
+    }
+    if out.len() == 1 {
+        let waits = state.view.waiting.len();
+        let text = if waits > 0 {
+            format!("nothing now; {waits} wait, see the plan")
+        } else {
+            "nothing now".into()
+        };
+        out.push(piece(text, Tone::Dim));
+    }
+    out
+}
+
+pub fn finished(state: &str) -> bool {
+    let word = state.split([':', ' ']).next().unwrap_or_default();
+    matches!(word, "verified" | "undone" | "stuck" | "refused")
+}
+
+/// Where the columns stand at this width.
+struct Columns {
+    name: u16,
+    spark: u16,
+    peak: bool,
+    standbys: bool,
+    sentence: bool,
+}
+
+impl Columns {
+    fn at(wide: u16, shown: &[&PortionView], one_line: bool) -> Self {
+        let longest = shown
+            .iter()
+            .take(200)
+            .map(|p| width(p.id.as_str()))
+            .max()
+            .unwrap_or(0);
+        let most = if wide < 70 { 11 } else { 18 };
+        let name = longest.clamp(8, most);
+        let fixed = 4 + name + 1 + 9 + 8 + 9 + 7;
+        let spare = wide.saturating_sub(fixed);
+        let peak = spare >= 24;
+        let standbys = spare >= 34;
+        let taken = u16::from(peak) * 12 + u16::from(standbys) * 12;
+        let most = if one_line { 36 } else { 48 };
+        let spark = spare.saturating_sub(taken).min(most);
+        Columns {
+            name,
+            spark,
+            peak,
+            standbys,
+            sentence: one_line,
+        }
+    }
+}
+
+fn table(state: &State, pen: &mut Pen, area: Rect, shown: &[&PortionView], each: u16, gap: u16) {
+    if area.height == 0 {
+        return;
+    }
+    let cols = Columns::at(area.width, shown, each == 1);
+    header(pen, area, &cols);
+    let ids: Vec<String> = shown.iter().map(|p| p.id.0.clone()).collect();
+    let at = state.cursor_in(&ids);
+    let fits = (usize::from(area.height.saturating_sub(1) + gap) / usize::from(each + gap)).max(1);
+    let from = window(at, shown.len(), fits);
+    for (k, portion) in shown.iter().enumerate().skip(from).take(fits) {
+        let y = area.y + 1 + (k - from) as u16 * (each + gap);
+        let row = Rect {
+            y,
+            height: each.min(area.bottom().saturating_sub(y)),
+            ..area
+        };
+        draw_row(state, pen, row, portion, &cols);
+        if k == at {
+            pen.cursor(row);
+        }
+    }
+    if shown.is_empty() && !state.view.portions.is_empty() {
+        pen.tone(
+            area.x + 2,
+            area.y + 1,
+            area.width,
+            "no portion passes the filter; Esc drops it",
+            Tone::Dim,
+        );
+    }
+}
+
+fn header(pen: &mut Pen, area: Rect, cols: &Columns) {
+    let mut x = area.x + 4;
+    let mut put = |text: &str, wide: u16, right: bool| {
+        let at = if right {
+            x + wide.saturating_sub(width(text) + 1)
+        } else {
+            x
+        };
+        pen.tone(at, area.y, wide, text, Tone::Dim);
+        x += wide;
+    };
+    put("portion", cols.name + 1, false);
+    put("state", 9, false);
+    put("rate/s", 8, true);
+    put("p99", 9, true);
+    put("ok", 7, true);
+    put("rate, then forecast", cols.spark, false);
+    if cols.peak {
+        put("peak to come", 12, true);
+    }
+    if cols.standbys {
+        put("standbys", 12, true);
+    }
+    if cols.sentence {
+        put("  why", 10, false);
+    }
+}
+
+fn draw_row(state: &State, pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
+    let (glyph, word, tone) = pen.look.health(p.health);
+    let y = row.y;
+    pen.tone(row.x + 2, y, 1, glyph, tone);
+    let mut x = row.x + 4;
+    pen.line(x, y, cols.name, &[piece(p.id.as_str(), Tone::Strong)]);
+    x += cols.name + 1;
+    pen.tone(x, y, 9, word, tone);
+    x += 9;
+    let late = |t: &crate::model::Traffic| t.at_slo > p.slo.latency;
+    let (rate, p99, ok) = match &p.traffic {
+        Some(t) => (
+            brief(t.rate.0),
+            format!("{} ms", brief(t.p99.0)),
+            percent(t.success),
+        ),
+        None => ("-".into(), "-".into(), "-".into()),
+    };
+    let bad = |yes: bool| if yes { Tone::Bad } else { Tone::Plain };
+    let p99_tone = bad(p.traffic.as_ref().is_some_and(late));
+    let ok_tone = bad(p
+        .traffic
+        .as_ref()
+        .is_some_and(|t| t.success < p.slo.success));
+    for (text, wide, tone) in [(rate, 8, Tone::Plain), (p99, 9, p99_tone), (ok, 7, ok_tone)] {
+        pen.right(x + wide - 1, y, &[piece(text, tone)]);
+        x += wide;
+    }
+    let peak = sparkline(pen, x, y, cols.spark, p);
+    x += cols.spark;
+    if cols.peak {
+        if let Some((value, when)) = peak {
+            let over = p.capacity.is_some_and(|c| value > c.0);
+            let tone = if over { Tone::Warn } else { Tone::Watch };
+            pen.right(
+                x + 11,
+                y,
+                &[
+                    piece(format!("{} ", brief(value)), tone),
+                    piece(format!("in {}", short(when)), Tone::Dim),
+                ],
+            );
+        }
+        x += 12;
+    }
+    if cols.standbys {
+        pen.right(x + 11, y, &standbys(p));
+        x += 12;
+    }
+    let (x, y, tone) = if cols.sentence {
+        (x + 2, y, Tone::Plain)
+    } else {
+        (row.x + 4, y + 1, Tone::Dim)
+    };
+    if y < row.bottom() {
+        sentence(state, pen, x, y, row.right(), p, tone);
+    }
+}
+
+fn sentence(
+    state: &State,
+    pen: &mut Pen,
+    mut x: u16,
+    y: u16,
+    right: u16,
+    p: &PortionView,
+    tone: Tone,
+) {
+    if needs_you(state, p) {
+        let style = pen.look.badge(Tone::Bad);
+        x = pen.text(x, y, right.saturating_sub(x), " needs you ", style) + 1;
+    }
+    let tone = if p.health == Health::Good {
+        tone
+    } else {
+        Tone::Plain
+    };
+    pen.line(
+        x,
+        y,
+        right.saturating_sub(x),
+        &[piece(p.sentence.as_str(), tone)],
+    );
+}
+
+fn standbys(p: &PortionView) -> Vec<Piece<'static>> {
+    let all = p.instances.iter().filter(|i| i.role == "standby");
+    let (ready, all) = all.fold((0, 0), |(r, n), i| (r + usize::from(i.ready), n + 1));
+    match (ready, all) {
+        (_, 0) => vec![piece("none", Tone::Dim)],
+        (r, n) if r == n => vec![piece(format!("{n} ready"), Tone::Good)],
+        (r, n) => vec![piece(format!("{r} of {n} ready"), Tone::Warn)],
+    }
+}
+
+/// Past rates, then the forecast's upper edge; the peak to come and how far off it is.
+fn sparkline(
+    pen: &mut Pen,
+    x: u16,
+    y: u16,
+    wide: u16,
+    p: &PortionView,
+) -> Option<(f64, crate::model::Span)> {
+    let now = p
+        .past
+        .last()
+        .map_or_else(|| p.band.first().map(|b| b.at), |l| Some(l.at));
+    let future: Vec<f64> = p.band.iter().map(|b| b.high).collect();
+    let peak = p.band.iter().max_by(|a, b| a.high.total_cmp(&b.high));
+    if wide >= 8 {
+        let ahead = if future.is_empty() {
+            0
+        } else {
+            usize::from(wide) / 3
+        };
+        let room = usize::from(wide) - ahead - 2;
+        let rates: Vec<f64> = p
+            .past
+            .iter()
+            .rev()
+            .take(room)
+            .rev()
+            .map(|q| q.rate)
+            .collect();
+        let ahead = squeeze(&future, ahead);
+        let top = rates.iter().chain(&ahead).copied().fold(1.0, f64::max);
+        let begin = x + (room - rates.len()) as u16;
+        pen.spark(begin, y, &rates, top, Tone::Good);
+        if !ahead.is_empty() {
+            let bar = pen.look.pick("│", "|");
+            pen.tone(x + room as u16, y, 1, bar, Tone::Dim);
+            pen.spark(x + room as u16 + 1, y, &ahead, top, Tone::Foreseen);
+        }
+    }
+    peak.zip(now).map(|(b, now)| (b.high, b.at.since(now)))
+}
+
+/// The values in at most `cells` cells, each the highest of its part.
+fn squeeze(values: &[f64], cells: usize) -> Vec<f64> {
+    if cells == 0 || values.is_empty() {
+        return Vec::new();
+    }
+    let cells = cells.min(values.len());
+    (0..cells)
+        .map(|k| {
+            let part = &values[k * values.len() / cells..(k + 1) * values.len() / cells];
+            part.iter().copied().fold(0.0, f64::max)
+        })
+        .collect()
+}
+
+/// What is being done, and what happened lately, side by side where there is room.
+fn pulse(state: &State, pen: &mut Pen, area: Rect) {
+    let told = |l: &&LogLine| {
+        use LogKind::*;
+        matches!(
+            l.kind,
+            Fault | Held | Effect | Verdict | Lesson | Verification | Notice
+        )
+    };
+    let lately: Vec<&LogLine> = state.log.iter().rev().filter(told).take(10).collect();
+    if area.width < 100 {
+        let inner = pen.section(area, "Lately", "");
+        return lines(pen, inner, &lately);
+    }
+    let half = area.width / 2;
+    let left = Rect {
+        width: half - 1,
+        ..area
+    };
+    let right = Rect {
+        x: area.x + half + 1,
+        width: area.width - half - 1,
+        ..area
+    };
+    let inner = pen.section(left, "Doing", "6 shows the whole plan");
+    for (k, s) in state
+        .view
+        .steps
+        .iter()
+        .take(usize::from(inner.height))
+        .enumerate()
+    {
+        super::plan::brief_step(
+            pen,
+            Rect {
+                y: inner.y + k as u16,
+                height: 1,
+                ..inner
+            },
+            s,
+        );
+    }
+    if state.view.steps.is_empty() {
+        pen.tone(
+            inner.x + 1,
+            inner.y,
+            inner.width,
+            "no step is planned or under way",
+            Tone::Dim,
+        );
+    }
+    let inner = pen.section(right, "Lately", "7 shows every decision");
+    lines(pen, inner, &lately);
+}
+
+fn lines(pen: &mut Pen, area: Rect, lines: &[&LogLine]) {
+    for (k, l) in lines.iter().take(usize::from(area.height)).enumerate() {
+        let (glyph, _, tone) = pen.look.kind(l.kind);
+        pen.line(
+            area.x + 1,
+            area.y + k as u16,
+            area.width.saturating_sub(1),
+            &[
+                piece(clock(l.at), Tone::Dim),
+                piece(format!(" {glyph} "), tone),
+                piece(l.text.as_str(), Tone::Plain),
+            ],
+        );
+    }
+}

@@ -1,0 +1,481 @@
+//! One portion: the forecast with what came of it, shares asked for and seen, latency, profile, shadows.
+
+use super::pen::{Pen, brief, fit, percent, piece, short};
+use super::plot::{Line, Plot, Rule};
+use crate::engine::view::{InstanceView, PortionView};
+use crate::model::{Moment, Profile, Share};
+use crate::tui::look::Tone;
+use crate::tui::state::State;
+use ratatui::layout::Rect;
+
+pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
+    let Some(p) = state.shown_portion() else {
+        let text = match &state.place().portion {
+            Some(id) => format!("{id} is not known any more; Esc goes back"),
+            None => "no portion is known yet: waiting for the first look at the jobs".into(),
+        };
+        pen.tone(area.x + 1, area.y, area.width, &text, Tone::Dim);
+        return;
+    };
+    let used = head(pen, area, p);
+    let rest = Rect {
+        y: area.y + used,
+        height: area.height - used,
+        ..area
+    };
+    if rest.width >= 100 && rest.height >= 22 {
+        let top = rest.height * 9 / 20;
+        rate(
+            pen,
+            Rect {
+                height: top,
+                ..rest
+            },
+            p,
+        );
+        let below = Rect {
+            y: rest.y + top,
+            height: rest.height - top,
+            ..rest
+        };
+        let wide = below.width * 11 / 20;
+        let left = Rect {
+            width: wide,
+            ..below
+        };
+        let right = Rect {
+            x: below.x + wide + 2,
+            width: below.width - wide - 2,
+            ..below
+        };
+        let low = (left.height / 3).max(4);
+        instances(
+            state,
+            pen,
+            Rect {
+                height: left.height - low,
+                ..left
+            },
+            p,
+        );
+        shadows(
+            state,
+            pen,
+            Rect {
+                y: left.bottom() - low,
+                height: low,
+                ..left
+            },
+            p,
+        );
+        let half = right.height / 2;
+        latency(
+            pen,
+            Rect {
+                height: half,
+                ..right
+            },
+            p,
+        );
+        profile(
+            pen,
+            Rect {
+                y: right.y + half,
+                height: right.height - half,
+                ..right
+            },
+            p,
+        );
+    } else {
+        let top = (rest.height * 3 / 5).max(4).min(rest.height);
+        rate(
+            pen,
+            Rect {
+                height: top,
+                ..rest
+            },
+            p,
+        );
+        let below = Rect {
+            y: rest.y + top,
+            height: rest.height - top,
+            ..rest
+        };
+        instances(state, pen, below, p);
+    }
+}
+
+fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
+    let (glyph, word, tone) = pen.look.health(p.health);
+    pen.line(
+        area.x,
+        area.y,
+        area.width,
+        &[
+            piece(format!("{glyph} {word}  "), tone),
+            piece(p.sentence.as_str(), Tone::Plain),
+        ],
+    );
+    let dot = pen.look.pick(" · ", " | ");
+    let below = pen.look.pick("≤", "<=");
+    let needs: Vec<&str> = p.depends_on.iter().map(|d| d.as_str()).collect();
+    let mut facts = vec![piece(
+        format!(
+            "SLO p{:.0} {below} {}, {} answered",
+            p.slo.quantile * 100.0,
+            p.slo.latency,
+            percent(p.slo.success)
+        ),
+        Tone::Dim,
+    )];
+    let mut add = |text: String| facts.push(piece(format!("{dot}{text}"), Tone::Dim));
+    if let Some(front) = &p.front {
+        add(format!("front {front}"));
+    }
+    if !needs.is_empty() {
+        add(format!("calls {}", needs.join(", ")));
+    }
+    if let Some(t) = &p.traffic {
+        add(format!("now {} rps, p99 {}", brief(t.rate.0), t.p99));
+    }
+    if let Some(why) = &p.not_shadowable {
+        add(format!("cannot be shadowed: {why}"));
+    }
+    pen.line(area.x, area.y + 1, area.width, &facts);
+    let gap = u16::from(area.height >= 28);
+    2 + gap
+}
+
+/// Seconds from `now`.
+fn secs(at: Moment, now: Moment) -> f64 {
+    at.since(now).as_secs_f64()
+}
+
+fn now_of(p: &PortionView) -> Option<Moment> {
+    p.past.last().map(|q| q.at).or(p.band.first().map(|b| b.at))
+}
+
+/// Points of the past that a plot of this width can tell apart, no more than twice the future's length.
+fn seen(p: &PortionView, now: Moment) -> impl Iterator<Item = &crate::engine::view::PastPoint> {
+    let ahead = p.band.last().map_or(30.0, |b| secs(b.at, now).max(1.0));
+    let keep = -2.0 * ahead;
+    p.past.iter().filter(move |q| secs(q.at, now) >= keep)
+}
+
+fn ago(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { "-" } else { "+" };
+    format!(
+        "{sign}{}",
+        short(crate::model::Span((seconds * 1000.0) as i64))
+    )
+}
+
+fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
+    let covered = p.coverage_80.map_or(String::new(), |c| {
+        format!("{} within the band, ", percent(c))
+    });
+    let note = format!("{covered}{}: {}", p.model, p.because);
+    let note = if p.model.is_empty() {
+        "no forecast yet".to_string()
+    } else {
+        note
+    };
+    let inner = pen.section(area, "Requests a second", &note);
+    let Some(now) = now_of(p) else {
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "no traffic has been seen yet",
+            Tone::Dim,
+        );
+        return;
+    };
+    let past: Vec<_> = seen(p, now).collect();
+    let mut band: Vec<(f64, f64, f64)> = Vec::new();
+    let mut mid = Vec::new();
+    for q in &past {
+        if let Some((low, middle, high)) = q.forecast {
+            band.push((secs(q.at, now), low, high));
+            mid.push((secs(q.at, now), middle));
+        }
+    }
+    for b in p.band.iter().filter(|b| b.at > now) {
+        band.push((secs(b.at, now), b.low, b.high));
+        mid.push((secs(b.at, now), b.mid));
+    }
+    let actual: Vec<(f64, f64)> = past.iter().map(|q| (secs(q.at, now), q.rate)).collect();
+    let start = actual.first().map_or(-1.0, |a| a.0.min(-1.0));
+    let end = p.band.last().map_or(1.0, |b| secs(b.at, now).max(1.0));
+    let highest = band.iter().map(|b| b.2).chain(actual.iter().map(|a| a.1));
+    let highest = highest.filter(|v| v.is_finite()).fold(1.0, f64::max);
+    let capacity = p.capacity.filter(|c| c.0 <= highest * 2.5);
+    let top = capacity.map_or(highest, |c| highest.max(c.0)) * 1.08;
+    let rules = capacity.map(|c| Rule {
+        y: c.0,
+        label: format!("capacity within the SLO {}", brief(c.0)),
+        tone: Tone::Warn,
+    });
+    let marks = vec![(start, ago(start)), (0.0, "now".into()), (end, ago(end))];
+    Plot {
+        x: (start, end),
+        top,
+        band,
+        lines: vec![
+            Line {
+                points: mid,
+                tone: Tone::Watch,
+                dotted: true,
+            },
+            Line {
+                points: actual,
+                tone: Tone::Strong,
+                dotted: false,
+            },
+        ],
+        rules: rules.into_iter().collect(),
+        now: Some(0.0),
+        marks,
+    }
+    .draw(pen, inner);
+    legend(pen, inner);
+}
+
+fn legend(pen: &mut Pen, area: Rect) {
+    if area.width < 90 || area.height < 6 {
+        return;
+    }
+    let y = area.bottom() - 1;
+    let (line, dots, fill) = if pen.look.ascii {
+        ("*", ".", ":")
+    } else {
+        ("━", "┈", "▒")
+    };
+    let x = area.x + area.width / 5;
+    pen.line(
+        x,
+        y,
+        area.width / 3,
+        &[
+            piece(format!("{line} actual  "), Tone::Strong),
+            piece(format!("{dots} foreseen  "), Tone::Watch),
+            piece(format!("{fill} 10 to 90 of 100"), Tone::Foreseen),
+        ],
+    );
+}
+
+fn latency(pen: &mut Pen, area: Rect, p: &PortionView) {
+    let inner = pen.section(area, "p99 in ms", "as clients see it");
+    let Some(now) = now_of(p).filter(|_| !p.past.is_empty()) else {
+        pen.tone(inner.x + 2, inner.y, inner.width, "not seen yet", Tone::Dim);
+        return;
+    };
+    let points: Vec<(f64, f64)> = seen(p, now).map(|q| (secs(q.at, now), q.p99)).collect();
+    let highest = points
+        .iter()
+        .map(|q| q.1)
+        .filter(|v| v.is_finite())
+        .fold(0.0, f64::max);
+    let start = points.first().map_or(-1.0, |q| q.0.min(-1.0));
+    Plot {
+        x: (start, 0.0),
+        top: highest.max(p.slo.latency.0) * 1.15,
+        lines: vec![Line {
+            points,
+            tone: Tone::Strong,
+            dotted: false,
+        }],
+        rules: vec![Rule {
+            y: p.slo.latency.0,
+            label: format!("limit {} at p{:.0}", p.slo.latency, p.slo.quantile * 100.0),
+            tone: Tone::Bad,
+        }],
+        marks: vec![(start, ago(start)), (0.0, "now".into())],
+        ..Plot::default()
+    }
+    .draw(pen, inner);
+}
+
+/// The best known profile's curve: latency at the SLO's quantile against load.
+fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
+    let Some(best) = p.profiles.iter().max_by_key(|q| q.samples) else {
+        let inner = pen.section(area, "Profile", "");
+        let text = match &p.not_shadowable {
+            Some(why) => format!("none: {why}"),
+            None => "none yet: no shadow has measured it".into(),
+        };
+        pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
+        return;
+    };
+    let note = format!(
+        "{}, {} runs; {} profiles",
+        place_of(best),
+        best.runs,
+        p.profiles.len()
+    );
+    let inner = pen.section(area, "Profile: ms against rps", &note);
+    let points: Vec<(f64, f64)> = best.curve.iter().map(|c| (c.rate.0, c.at_slo.0)).collect();
+    let right = points
+        .iter()
+        .map(|q| q.0)
+        .fold(best.knee.0, f64::max)
+        .max(1.0);
+    let highest = points
+        .iter()
+        .map(|q| q.1)
+        .filter(|v| v.is_finite())
+        .fold(0.0, f64::max);
+    let knee = format!("knee {} ±{}", brief(best.knee.0), brief(best.knee_spread.0));
+    let knee = if pen.look.ascii {
+        knee.replace('±', "+-")
+    } else {
+        knee
+    };
+    Plot {
+        x: (0.0, right * 1.05),
+        top: highest.clamp(p.slo.latency.0, p.slo.latency.0 * 3.0) * 1.15,
+        lines: vec![Line {
+            points,
+            tone: Tone::Accent,
+            dotted: false,
+        }],
+        rules: vec![Rule {
+            y: p.slo.latency.0,
+            label: format!("limit {}", p.slo.latency),
+            tone: Tone::Bad,
+        }],
+        now: Some(best.knee.0),
+        marks: vec![
+            (best.knee.0, knee),
+            (0.0, "0".into()),
+            (right * 1.05, format!("{} rps", brief(right))),
+        ],
+        ..Plot::default()
+    }
+    .draw(pen, inner);
+}
+
+fn place_of(p: &Profile) -> String {
+    format!("{} on {}", p.key.site, p.key.class)
+}
+
+fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
+    let inner = pen.section(area, "Instances", "share asked for, and seen in DNS");
+    if p.instances.is_empty() {
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "none is seen now",
+            Tone::Dim,
+        );
+        return;
+    }
+    let ids: Vec<String> = p.instances.iter().map(|i| i.alloc.0.clone()).collect();
+    let at = state.cursor_in(&ids);
+    let fits = usize::from(inner.height);
+    let from = super::pen::window(at, ids.len(), fits);
+    for (k, i) in p.instances.iter().enumerate().skip(from).take(fits) {
+        let row = Rect {
+            y: inner.y + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
+        instance(pen, row, i);
+        if k == at {
+            pen.cursor(row);
+        }
+    }
+}
+
+fn instance(pen: &mut Pen, row: Rect, i: &InstanceView) {
+    let (glyph, tone) = match (i.ready, i.desired) {
+        (true, Share::NONE) => (pen.look.pick("◆", "*"), Tone::Watch),
+        (true, _) => (pen.look.pick("●", "o"), Tone::Good),
+        (false, _) => (pen.look.pick("✗", "X"), Tone::Bad),
+    };
+    let word = if i.ready { "ready" } else { "not ready" };
+    let node = fit(pen.look, &i.node, 14);
+    let short: String = i.alloc.as_str().chars().take(8).collect();
+    let mut lead = vec![
+        piece(format!("{glyph} {word:<10}"), tone),
+        piece(
+            format!("{:<8} ", i.role),
+            if i.role == "standby" {
+                Tone::Watch
+            } else {
+                Tone::Plain
+            },
+        ),
+        piece(format!("{node:<14} "), Tone::Strong),
+    ];
+    if row.width >= 62 {
+        lead.push(piece(format!("{short} "), Tone::Dim));
+    }
+    let x = pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &lead);
+    let tail = 13;
+    let cells = row.right().saturating_sub(x + tail).min(24);
+    if cells >= 4 {
+        share_bar(pen, x, row.y, cells, i);
+    }
+    let differs = i.observed.is_some_and(|o| o.0.abs_diff(i.desired.0) > 500);
+    let seen = i.observed.map_or("?".to_string(), |o| o.to_string());
+    pen.right(
+        row.right(),
+        row.y,
+        &[
+            piece(i.desired.to_string(), Tone::Strong),
+            piece(
+                format!(" seen {seen}"),
+                if differs { Tone::Warn } else { Tone::Dim },
+            ),
+        ],
+    );
+}
+
+/// The share asked for as a bar, and where the one seen stands.
+fn share_bar(pen: &mut Pen, x: u16, y: u16, cells: u16, i: &InstanceView) {
+    let (full, _, free) = pen.look.bar();
+    let on = (i.desired.fraction().min(1.0) * f64::from(cells)).round() as u16;
+    pen.tone(x, y, on, &full.repeat(usize::from(on)), Tone::Accent);
+    let rest = cells - on;
+    pen.tone(x + on, y, rest, &free.repeat(usize::from(rest)), Tone::Dim);
+    if let Some(seen) = i.observed {
+        let at = (seen.fraction().min(1.0) * f64::from(cells.saturating_sub(1))).round() as u16;
+        pen.tone(x + at, y, 1, pen.look.pick("┃", "|"), Tone::Strong);
+    }
+}
+
+fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
+    let inner = pen.section(area, "Shadows", "5 shows all, with what is worth one");
+    let mut own: Vec<_> = state
+        .view
+        .shadows
+        .iter()
+        .filter(|s| s.portion == p.id)
+        .collect();
+    own.sort_by_key(|s| (s.state == "done", std::cmp::Reverse(s.since)));
+    if own.is_empty() {
+        let text = match &p.not_shadowable {
+            Some(why) => format!("cannot be shadowed: {why}"),
+            None => "none now".into(),
+        };
+        pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
+    }
+    for (k, s) in own.iter().take(usize::from(inner.height)).enumerate() {
+        let (glyph, tone) = pen.look.shadow(&s.state);
+        pen.line(
+            inner.x + 2,
+            inner.y + k as u16,
+            inner.width.saturating_sub(2),
+            &[
+                piece(format!("{glyph} {:<10}", s.state), tone),
+                piece(format!("{} on {}", s.site, s.class), Tone::Strong),
+                piece(
+                    format!("  {}", s.verdict.as_deref().unwrap_or("no verdict yet")),
+                    Tone::Dim,
+                ),
+            ],
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! Shadows that run or ran with their verdicts, and what would be worth one, with the terms of its value.
+
+use super::pen::{Pen, brief, clock, fit, percent, piece, short, window};
+use crate::engine::view::{CandidateView, ShadowView};
+use crate::tui::look::Tone;
+use crate::tui::rows;
+use crate::tui::state::State;
+use ratatui::layout::Rect;
+
+pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
+    let shadows = rows::shadows(state);
+    let candidates = rows::candidates(state);
+    let all = rows::rows(state);
+    let at = state.cursor_in(&all);
+    let running = shadows.iter().filter(|s| s.state != "done").count();
+    let upper = if candidates.is_empty() {
+        area.height.saturating_sub(2)
+    } else {
+        (shadows.len() as u16 + 2).clamp(3, (area.height / 2).max(3))
+    };
+    let upper = upper.min(area.height);
+    let top = Rect {
+        height: upper,
+        ..area
+    };
+    let bottom = Rect {
+        y: area.y + upper,
+        height: area.height - upper,
+        ..area
+    };
+    let note = format!("{running} running, {} done", shadows.len() - running);
+    let inner = pen.section(top, "Shadows", &note);
+    if shadows.is_empty() {
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "none runs or ran",
+            Tone::Dim,
+        );
+    }
+    let fits = usize::from(inner.height);
+    let from = window(at.min(shadows.len().saturating_sub(1)), shadows.len(), fits);
+    for (k, s) in shadows.iter().enumerate().skip(from).take(fits) {
+        let row = Rect {
+            y: inner.y + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
+        shadow(pen, row, s);
+        if k == at {
+            pen.cursor(row);
+        }
+    }
+    let mark = at.checked_sub(shadows.len());
+    queue(pen, bottom, &candidates, mark);
+}
+
+fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
+    let (glyph, tone) = pen.look.shadow(&s.state);
+    let portion = fit(pen.look, s.portion.as_str(), 11);
+    let mut pieces = vec![
+        piece(format!("{glyph} {:<10}", s.state), tone),
+        piece(format!("{portion:<12}"), Tone::Strong),
+    ];
+    let place = if row.width >= 90 {
+        format!(
+            "{:<26}",
+            fit(pen.look, &format!("{} on {}", s.site, s.class), 25)
+        )
+    } else {
+        format!("{:<12}", fit(pen.look, s.site.as_str(), 11))
+    };
+    pieces.push(piece(place, Tone::Plain));
+    pieces.push(piece(format!("{}  ", clock(s.since)), Tone::Dim));
+    let (text, tone) = match &s.verdict {
+        Some(v) if v.starts_with("fail") => (v.as_str(), Tone::Bad),
+        Some(v) => (v.as_str(), Tone::Plain),
+        None => ("no verdict yet", Tone::Dim),
+    };
+    pieces.push(piece(text, tone));
+    pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &pieces);
+}
+
+fn queue(pen: &mut Pen, area: Rect, candidates: &[&CandidateView], mark: Option<usize>) {
+    let star = pen.look.pick("×", "x");
+    let note = format!("chance of use {star} what is unknown, less its cost");
+    let inner = pen.section(area, "Worth a shadow", &note);
+    if candidates.is_empty() {
+        pen.tone(
+            inner.x + 2,
+            inner.y,
+            inner.width,
+            "nothing more is worth measuring now",
+            Tone::Dim,
+        );
+        return;
+    }
+    let tight = inner.width < 90;
+    let head = if tight {
+        format!(
+            "{:<12}{:<12}{:>6}{:>9}{:>7}{:>7}",
+            "portion", "site", "use", "unknown", "cost", "value"
+        )
+    } else {
+        format!(
+            "{:<14}{:<14}{:<14}{:>7}{:>10}{:>9}{:>9}   {:<8} due",
+            "portion", "site", "class", "use", "unknown", "cost", "value", ""
+        )
+    };
+    pen.tone(
+        inner.x + 2,
+        inner.y,
+        inner.width.saturating_sub(2),
+        &head,
+        Tone::Dim,
+    );
+    let at = mark.unwrap_or(0);
+    let fits = usize::from(inner.height.saturating_sub(1));
+    let from = window(at, candidates.len(), fits);
+    let best = candidates
+        .iter()
+        .map(|c| c.value)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    for (k, c) in candidates.iter().enumerate().skip(from).take(fits) {
+        let row = Rect {
+            y: inner.y + 1 + (k - from) as u16,
+            height: 1,
+            ..inner
+        };
+        candidate(pen, row, c, tight, best);
+        if mark == Some(k) {
+            pen.cursor(row);
+        }
+    }
+}
+
+fn candidate(pen: &mut Pen, row: Rect, c: &CandidateView, tight: bool, best: f64) {
+    let (portion, site) = (
+        fit(pen.look, c.portion.as_str(), 11),
+        fit(pen.look, c.site.as_str(), 11),
+    );
+    let text = if tight {
+        format!(
+            "{portion:<12}{site:<12}{:>6}{:>9}{:>7.3}{:>7.3}",
+            percent(c.use_probability),
+            percent(c.unknown),
+            c.cost,
+            c.value
+        )
+    } else {
+        let class = fit(pen.look, c.class.as_str(), 13);
+        format!(
+            "{portion:<14}{site:<14}{class:<14}{:>7}{:>10}{:>9.3}{:>9.3}",
+            percent(c.use_probability),
+            percent(c.unknown),
+            c.cost,
+            c.value
+        )
+    };
+    let x = pen.line(
+        row.x + 2,
+        row.y,
+        row.width.saturating_sub(2),
+        &[piece(text, Tone::Plain)],
+    );
+    if tight {
+        return;
+    }
+    pen.bar(x + 3, row.y, 8, c.value / best, 0.0);
+    let due = c
+        .due_in
+        .map_or_else(|| "any time".to_string(), |d| format!("in {}", short(d)));
+    pen.tone(
+        x + 12,
+        row.y,
+        row.right().saturating_sub(x + 12),
+        &due,
+        Tone::Watch,
+    );
+    let cost = brief(c.value / c.cost.max(1e-9));
+    if row.right() > x + 50 {
+        pen.tone(
+            x + 26,
+            row.y,
+            24,
+            &format!("{cost} for each cost"),
+            Tone::Dim,
+        );
+    }
+}

@@ -1,0 +1,382 @@
+//! A map of sites: room used, reserved and free, links, hazards, and what lives where.
+
+use super::pen::{Pen, brief, fit, percent, piece, width, window};
+use crate::engine::view::{SiteView, View};
+use crate::model::Site;
+use crate::tui::look::Tone;
+use crate::tui::rows;
+use crate::tui::state::State;
+use ratatui::layout::Rect;
+
+/// Rows of a card, border included.
+const CARD: u16 = 9;
+
+pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
+    let sites = rows::sites(state);
+    let area = legend(pen, area);
+    if sites.is_empty() {
+        let text = if state.view.sites.is_empty() {
+            "no site is seen: Nomad's nodes have not been read"
+        } else {
+            "no site passes the filter; Esc drops it"
+        };
+        pen.tone(area.x + 1, area.y, area.width, text, Tone::Dim);
+        return;
+    }
+    let ids: Vec<String> = sites.iter().map(|s| s.site.0.clone()).collect();
+    let at = state.cursor_in(&ids);
+    if area.width < 76 || area.height < 14 {
+        return list(state, pen, area, &sites, at);
+    }
+    let gutter = if area.width >= 110 { 18 } else { 2 };
+    let wide = (area.width - gutter) / 2;
+    let high = card_height(area.height, sites.len());
+    let (left, right) = columns(&sites);
+    let rows_all = left.len().max(right.len());
+    let fits = (usize::from(area.height) + 1) / usize::from(high + 1);
+    let row_at = left
+        .iter()
+        .position(|k| *k == at)
+        .or(right.iter().position(|k| *k == at));
+    let from = window(row_at.unwrap_or(0), rows_all, fits.max(1));
+    for row in from..rows_all.min(from + fits.max(1)) {
+        let y = area.y + (row - from) as u16 * (high + 1);
+        let height = high.min(area.bottom().saturating_sub(y));
+        let l = Rect {
+            y,
+            height,
+            width: wide,
+            ..area
+        };
+        let r = Rect {
+            x: area.x + wide + gutter,
+            ..l
+        };
+        for (column, place) in [(&left, l), (&right, r)] {
+            if let Some(k) = column.get(row) {
+                card(state, pen, place, sites[*k], *k == at);
+            }
+        }
+        links(state, pen, (l, r), (row, &left, &right), &sites);
+    }
+}
+
+fn legend(pen: &mut Pen, area: Rect) -> Rect {
+    let (used, idle, free) = pen.look.bar();
+    pen.line(
+        area.x,
+        area.y,
+        area.width,
+        &[
+            piece(format!("{used} used  "), Tone::Good),
+            piece(format!("{idle} reserved, idle  "), Tone::Foreseen),
+            piece(format!("{free} free"), Tone::Dim),
+        ],
+    );
+    let gap = if area.height >= 20 { 2 } else { 1 };
+    Rect {
+        y: area.y + gap,
+        height: area.height - gap,
+        ..area
+    }
+}
+
+fn card_height(height: u16, sites: usize) -> u16 {
+    let rows = (sites.div_ceil(2) as u16).max(1);
+    let each = (height.saturating_add(1) / rows).saturating_sub(1);
+    each.clamp(7, CARD + 2)
+}
+
+/// Edge sites on the left and the others on the right, unless one side would be empty.
+fn columns(sites: &[&SiteView]) -> (Vec<usize>, Vec<usize>) {
+    let (edge, rest): (Vec<usize>, Vec<usize>) =
+        (0..sites.len()).partition(|k| sites[*k].kind == "edge");
+    if edge.is_empty() || rest.is_empty() {
+        return (0..sites.len()).partition(|k| k.is_multiple_of(2));
+    }
+    (edge, rest)
+}
+
+fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
+    let nodes = format!("{}/{} nodes up", s.nodes_up, s.nodes);
+    if !s.reachable {
+        (
+            format!("{} cut off, {nodes}", pen.look.pick("✗", "X")),
+            Tone::Bad,
+        )
+    } else if s.nodes_up < s.nodes {
+        (format!("{} {nodes}", pen.look.pick("◆", "*")), Tone::Warn)
+    } else {
+        (format!("{} {nodes}", pen.look.pick("●", "o")), Tone::Good)
+    }
+}
+
+fn rtt(view: &View, a: &Site, b: &Site) -> Option<f64> {
+    let fits =
+        |l: &&crate::model::Link| (&l.from == a && &l.to == b) || (&l.from == b && &l.to == a);
+    view.links.iter().find(fits).map(|l| l.rtt.0)
+}
+
+/// Portions at a site in that role, each once.
+fn lives(view: &View, site: &Site, role: &str) -> String {
+    let here = |p: &&crate::engine::view::PortionView| {
+        p.instances
+            .iter()
+            .any(|i| &i.site == site && i.role == role)
+    };
+    let names: Vec<&str> = view
+        .portions
+        .iter()
+        .filter(here)
+        .take(40)
+        .map(|p| p.id.as_str())
+        .collect();
+    names.join(" ")
+}
+
+fn card(state: &State, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
+    let edge = if here { Tone::Accent } else { Tone::Dim };
+    frame(pen, area, edge);
+    let (word, tone) = state_of(pen, s);
+    let mark = if here { "> " } else { " " };
+    let x = pen.line(
+        area.x + 2,
+        area.y,
+        area.width.saturating_sub(4),
+        &[
+            piece(mark, Tone::Accent),
+            piece(format!("{} ", s.site), Tone::Strong),
+            piece(format!("{} ", s.kind), Tone::Dim),
+        ],
+    );
+    let room = area.right().saturating_sub(x + 2);
+    if width(&word) + 2 <= room {
+        pen.right(
+            area.right() - 2,
+            area.y,
+            &[piece(format!(" {word} "), tone)],
+        );
+    }
+    let inner = Rect {
+        x: area.x + 2,
+        y: area.y + 1,
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(2),
+    };
+    let view = &state.view;
+    room_line(
+        pen,
+        inner,
+        0,
+        "cpu",
+        (s.used.cpu.0, s.reserved.cpu.0, s.capacity.cpu.0),
+        "MHz",
+    );
+    room_line(
+        pen,
+        inner,
+        1,
+        "memory",
+        (s.used.memory.0, s.reserved.memory.0, s.capacity.memory.0),
+        "MiB",
+    );
+    let hazard = if s.hazard.0 >= 0.1 {
+        Tone::Warn
+    } else {
+        Tone::Plain
+    };
+    let shadows: Vec<String> = view
+        .shadows
+        .iter()
+        .filter(|h| h.site == s.site && h.state != "done")
+        .take(20)
+        .map(|h| format!("{} ({})", h.portion, h.state))
+        .collect();
+    let others = view.sites.iter().filter(|o| o.site != s.site).take(8);
+    let reach: Vec<String> = others
+        .filter_map(|o| {
+            rtt(view, &s.site, &o.site).map(|ms| format!("{} {} ms", o.site, brief(ms)))
+        })
+        .collect();
+    let facts = [
+        ("serves", lives(view, &s.site, "primary"), Tone::Strong),
+        ("standby", lives(view, &s.site, "standby"), Tone::Watch),
+        ("shadows", shadows.join(" "), Tone::Accent),
+        (
+            "hazard",
+            format!("{} that it fails within the horizon", percent(s.hazard.0)),
+            hazard,
+        ),
+        ("links", reach.join(pen.look.pick(" · ", ", ")), Tone::Dim),
+    ];
+    for (k, (name, text, tone)) in facts.into_iter().enumerate() {
+        let y = inner.y + 2 + k as u16;
+        if y >= inner.bottom() {
+            break;
+        }
+        let text = if text.is_empty() {
+            pen.look.pick("–", "-").to_string()
+        } else {
+            text
+        };
+        pen.line(
+            inner.x,
+            y,
+            inner.width,
+            &[piece(format!("{name:<8}"), Tone::Dim), piece(text, tone)],
+        );
+    }
+}
+
+fn room_line(
+    pen: &mut Pen,
+    area: Rect,
+    row: u16,
+    name: &str,
+    (used, reserved, all): (f64, f64, f64),
+    unit: &str,
+) {
+    if row >= area.height {
+        return;
+    }
+    let y = area.y + row;
+    pen.tone(area.x, y, 8, name, Tone::Dim);
+    let free = (all - reserved).max(0.0);
+    let text = format!(
+        " {} / {} / {} {unit}",
+        brief(used),
+        brief(reserved),
+        brief(free)
+    );
+    let tail = width(&text).max(24);
+    let cells = area.width.saturating_sub(8 + tail);
+    pen.bar(
+        area.x + 8,
+        y,
+        cells,
+        used / all.max(1.0),
+        reserved / all.max(1.0),
+    );
+    pen.tone(area.x + 8 + cells, y, tail, &text, Tone::Plain);
+}
+
+fn frame(pen: &mut Pen, area: Rect, tone: Tone) {
+    if area.height < 2 || area.width < 4 {
+        return;
+    }
+    let [tl, tr, bl, br, h, v] = if pen.look.ascii {
+        ["+", "+", "+", "+", "-", "|"]
+    } else {
+        ["╭", "╮", "╰", "╯", "─", "│"]
+    };
+    let line = h.repeat(usize::from(area.width - 2));
+    pen.tone(area.x, area.y, area.width, &format!("{tl}{line}{tr}"), tone);
+    pen.tone(
+        area.x,
+        area.bottom() - 1,
+        area.width,
+        &format!("{bl}{line}{br}"),
+        tone,
+    );
+    for y in area.y + 1..area.bottom() - 1 {
+        pen.tone(area.x, y, 1, v, tone);
+        pen.tone(area.right() - 1, y, 1, v, tone);
+    }
+}
+
+/// Links drawn between neighbours: across the gutter, and down to the card below.
+fn links(
+    state: &State,
+    pen: &mut Pen,
+    (l, r): (Rect, Rect),
+    (row, left, right): (usize, &[usize], &[usize]),
+    sites: &[&SiteView],
+) {
+    let view = &state.view;
+    let label = |a: &SiteView, b: &SiteView| {
+        let cut = !a.reachable || !b.reachable;
+        let tone = if cut { Tone::Bad } else { Tone::Accent };
+        rtt(view, &a.site, &b.site).map(|ms| {
+            (
+                format!("{} ms{}", brief(ms), if cut { ", cut" } else { "" }),
+                tone,
+            )
+        })
+    };
+    let gutter = r.x - l.right();
+    if let (Some(a), Some(b)) = (left.get(row), right.get(row))
+        && let Some((text, tone)) = label(sites[*a], sites[*b])
+        && gutter > width(&text) + 4
+    {
+        let y = l.y + l.height / 2;
+        let dash = pen.look.pick("─", "-").repeat(usize::from(gutter));
+        pen.tone(l.right(), y, gutter, &dash, tone);
+        let x = l.right() + (gutter - width(&text) - 2) / 2;
+        pen.tone(x, y, gutter, &format!(" {text} "), tone);
+    }
+    for (column, place) in [(left, l), (right, r)] {
+        if let (Some(a), Some(b)) = (column.get(row), column.get(row + 1))
+            && let Some((text, tone)) = label(sites[*a], sites[*b])
+        {
+            let bar = pen.look.pick("│", "|");
+            let text = format!("{bar} {text}");
+            let x = place.x + place.width / 2 - width(&text).min(place.width) / 2;
+            pen.tone(x, place.bottom(), place.width, &text, tone);
+        }
+    }
+}
+
+/// Two lines a site for small terminals.
+fn list(state: &State, pen: &mut Pen, area: Rect, sites: &[&SiteView], at: usize) {
+    let fits = usize::from(area.height / 2).max(1);
+    let from = window(at, sites.len(), fits);
+    for (k, s) in sites.iter().enumerate().skip(from).take(fits) {
+        let y = area.y + ((k - from) * 2) as u16;
+        let row = Rect {
+            y,
+            height: 2.min(area.bottom() - y),
+            ..area
+        };
+        let (word, tone) = state_of(pen, s);
+        pen.line(
+            row.x + 2,
+            y,
+            row.width - 2,
+            &[piece(
+                format!("{:<13}", fit(pen.look, s.site.as_str(), 12)),
+                Tone::Strong,
+            )],
+        );
+        let cells = row.width.saturating_sub(2 + 13 + 32).max(6);
+        pen.bar(
+            row.x + 15,
+            y,
+            cells,
+            s.used.cpu.0 / s.capacity.cpu.0.max(1.0),
+            s.reserved.cpu.0 / s.capacity.cpu.0.max(1.0),
+        );
+        let x = row.x + 15 + cells + 1;
+        pen.line(x, y, row.right().saturating_sub(x), &[piece(word, tone)]);
+        let standby = lives(&state.view, &s.site, "standby");
+        let standby = if standby.is_empty() {
+            standby
+        } else {
+            format!("  standby {standby}")
+        };
+        if y + 1 < row.bottom() {
+            pen.line(
+                row.x + 4,
+                y + 1,
+                row.width.saturating_sub(4),
+                &[
+                    piece(format!("hazard {} ", percent(s.hazard.0)), Tone::Dim),
+                    piece(lives(&state.view, &s.site, "primary"), Tone::Plain),
+                    piece(standby, Tone::Watch),
+                ],
+            );
+        }
+        if k == at {
+            pen.cursor(row);
+        }
+    }
+}

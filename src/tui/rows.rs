@@ -1,0 +1,141 @@
+//! The rows of each screen by identity: the same list moves the cursor and is drawn.
+
+use super::state::{Screen, State};
+use crate::engine::view::{CandidateView, LogLine, NodeView, ShadowView, SiteView, StepView};
+use crate::model::{PortionId, Site};
+
+/// Identities of the rows of the screen that is shown, filtered, in order.
+pub fn rows(state: &State) -> Vec<String> {
+    match state.screen() {
+        Screen::Overview => portions(state)
+            .into_iter()
+            .map(|p| p.id.0.clone())
+            .collect(),
+        Screen::Portion => state.shown_portion().map_or_else(Vec::new, |p| {
+            p.instances.iter().map(|i| i.alloc.0.clone()).collect()
+        }),
+        Screen::Sites => sites(state).into_iter().map(|s| s.site.0.clone()).collect(),
+        Screen::Nodes => nodes(state).into_iter().map(|n| n.id.0.clone()).collect(),
+        Screen::Shadows => shadows(state)
+            .into_iter()
+            .map(|s| format!("s:{}", s.id))
+            .chain(candidates(state).into_iter().map(candidate_row))
+            .collect(),
+        Screen::Plan => steps(state).into_iter().map(|s| s.id.0.clone()).collect(),
+        Screen::Log => log(state).into_iter().map(|l| l.seq.to_string()).collect(),
+        Screen::Help => Vec::new(),
+    }
+}
+
+pub fn candidate_row(c: &CandidateView) -> String {
+    format!("c:{}/{}/{}", c.portion, c.site, c.class)
+}
+
+pub fn portions(state: &State) -> Vec<&crate::engine::view::PortionView> {
+    let mut all = state.portions();
+    all.retain(|p| state.passes(&format!("{} {} {:?}", p.id, p.sentence, p.health)));
+    all
+}
+
+pub fn sites(state: &State) -> Vec<&SiteView> {
+    let all = state.view.sites.iter();
+    all.filter(|s| state.passes(&format!("{} {}", s.site, s.kind)))
+        .collect()
+}
+
+pub fn nodes(state: &State) -> Vec<&NodeView> {
+    let site = state.place().site.as_ref();
+    let text = |n: &NodeView| {
+        format!(
+            "{} {} {} {:?} {}",
+            n.name,
+            n.site,
+            n.class,
+            n.status,
+            n.portions.join(" ")
+        )
+    };
+    let all = state.view.nodes.iter();
+    all.filter(|n| site.is_none_or(|s| &n.site == s) && state.passes(&text(n)))
+        .collect()
+}
+
+/// Those that run first, then the done ones, newest first.
+pub fn shadows(state: &State) -> Vec<&ShadowView> {
+    let text = |s: &ShadowView| {
+        let verdict = s.verdict.as_deref().unwrap_or_default();
+        format!("{} {} {} {} {verdict}", s.portion, s.site, s.class, s.state)
+    };
+    let mut all: Vec<&ShadowView> = state.view.shadows.iter().collect();
+    all.retain(|s| state.passes(&text(s)));
+    all.sort_by_key(|s| (s.state == "done", std::cmp::Reverse(s.since)));
+    all
+}
+
+/// Most valuable first.
+pub fn candidates(state: &State) -> Vec<&CandidateView> {
+    let mut all: Vec<&CandidateView> = state.view.candidates.iter().collect();
+    all.retain(|c| state.passes(&format!("{} {} {}", c.portion, c.site, c.class)));
+    all.sort_by(|a, b| b.value.total_cmp(&a.value));
+    all
+}
+
+pub fn steps(state: &State) -> Vec<&StepView> {
+    let text = |s: &StepView| {
+        let portion = s.portion.as_ref().map_or("", PortionId::as_str);
+        format!("{} {portion} {:?} {} {}", s.verb, s.cause, s.state, s.why)
+    };
+    let all = state.view.steps.iter();
+    all.filter(|s| state.passes(&text(s))).collect()
+}
+
+pub fn log(state: &State) -> Vec<&LogLine> {
+    let text = |l: &LogLine| {
+        let portion = l.portion.as_ref().map_or("", PortionId::as_str);
+        let cause = l.cause.map(|c| format!("{c:?}")).unwrap_or_default();
+        format!("{:?} {cause} {portion} {}", l.kind, l.text)
+    };
+    state
+        .log
+        .iter()
+        .filter(|l| state.passes(&text(l)))
+        .collect()
+}
+
+/// The portion that the row under the cursor is about, on any screen.
+pub fn portion_here(state: &State) -> Option<PortionId> {
+    if state.screen() == Screen::Portion {
+        return state.shown_portion().map(|p| p.id.clone());
+    }
+    let rows = rows(state);
+    let at = state.cursor_in(&rows);
+    rows.get(at)?;
+    let known = |id: &PortionId| state.view.portions.iter().any(|p| &p.id == id);
+    let found = match state.screen() {
+        Screen::Overview => portions(state).get(at).map(|p| p.id.clone()),
+        Screen::Nodes => nodes(state).get(at).and_then(|n| {
+            let first = n.portions.first()?;
+            Some(PortionId::new(first.split(' ').next().unwrap_or_default()))
+        }),
+        Screen::Shadows => {
+            let running = shadows(state);
+            match running.get(at) {
+                Some(s) => Some(s.portion.clone()),
+                None => candidates(state)
+                    .get(at - running.len())
+                    .map(|c| c.portion.clone()),
+            }
+        }
+        Screen::Plan => steps(state).get(at).and_then(|s| s.portion.clone()),
+        Screen::Log => log(state).get(at).and_then(|l| l.portion.clone()),
+        Screen::Portion | Screen::Sites | Screen::Help => None,
+    };
+    found.filter(known)
+}
+
+/// The site under the cursor.
+pub fn site_here(state: &State) -> Option<Site> {
+    let all = sites(state);
+    let rows: Vec<String> = all.iter().map(|s| s.site.0.clone()).collect();
+    all.get(state.cursor_in(&rows)).map(|s| s.site.clone())
+}

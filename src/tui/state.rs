@@ -1,0 +1,251 @@
+//! What the terminal remembers between events: plain data, no handle of any kind.
+
+use super::look::Look;
+use crate::engine::view::{Command, LogLine, PortionView, View};
+use crate::model::{PortionId, ShadowId, Site, Span};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Log lines kept beyond those of the last view.
+pub const KEPT_LINES: usize = 5_000;
+/// Breadcrumbs go no deeper.
+pub const DEEPEST: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Screen {
+    Overview,
+    Portion,
+    Sites,
+    Nodes,
+    Shadows,
+    Plan,
+    Log,
+    Help,
+}
+
+impl Screen {
+    pub const ALL: [Screen; 8] = [
+        Screen::Overview,
+        Screen::Portion,
+        Screen::Sites,
+        Screen::Nodes,
+        Screen::Shadows,
+        Screen::Plan,
+        Screen::Log,
+        Screen::Help,
+    ];
+    pub fn title(self) -> &'static str {
+        match self {
+            Screen::Overview => "Overview",
+            Screen::Portion => "Portion",
+            Screen::Sites => "Sites",
+            Screen::Nodes => "Nodes",
+            Screen::Shadows => "Shadows",
+            Screen::Plan => "Plan",
+            Screen::Log => "Log",
+            Screen::Help => "Help",
+        }
+    }
+    pub fn number(self) -> usize {
+        Screen::ALL.iter().position(|s| *s == self).unwrap_or(0) + 1
+    }
+    /// The screen of that name, in any case.
+    pub fn named(name: &str) -> Option<Screen> {
+        Screen::ALL
+            .into_iter()
+            .find(|s| s.title().eq_ignore_ascii_case(name))
+    }
+    /// `step` screens on, round and round.
+    pub fn beside(self, step: isize) -> Screen {
+        let n = Screen::ALL.len() as isize;
+        let at = (self.number() as isize - 1 + step).rem_euclid(n);
+        Screen::ALL[at as usize]
+    }
+}
+
+/// A screen and, where it is narrowed to one thing, that thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub screen: Screen,
+    pub portion: Option<PortionId>,
+    pub site: Option<Site>,
+}
+
+impl Place {
+    pub fn of(screen: Screen) -> Self {
+        Place {
+            screen,
+            portion: None,
+            site: None,
+        }
+    }
+    /// The breadcrumb.
+    pub fn crumb(&self) -> String {
+        match (&self.portion, &self.site) {
+            (Some(p), _) => p.to_string(),
+            (None, Some(s)) => format!("{} of {s}", self.screen.title()),
+            _ => self.screen.title().to_string(),
+        }
+    }
+}
+
+/// A cursor stays on its row's identity; the index is for when that row is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    pub row: String,
+    pub index: usize,
+}
+
+/// What lies over the screen and takes the keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Overlay {
+    #[default]
+    None,
+    Help {
+        scroll: usize,
+    },
+    Filter {
+        text: String,
+    },
+    Palette {
+        text: String,
+        at: usize,
+    },
+    /// Which of these? Each goes on to its confirmation.
+    Pick {
+        title: String,
+        options: Vec<(String, Command)>,
+        at: usize,
+    },
+    /// Cancel has the focus until the operator moves it.
+    Confirm {
+        command: Command,
+        yes: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    pub look: Look,
+    /// Whether keys may send commands at all.
+    pub allow_act: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct State {
+    pub options: Options,
+    /// What is shown.
+    pub view: Arc<View>,
+    /// What came last, while the picture is frozen.
+    pub newest: Arc<View>,
+    pub frozen: bool,
+    /// Breadcrumbs; never empty, the last one is shown.
+    pub trail: Vec<Place>,
+    pub cursors: BTreeMap<Screen, Cursor>,
+    pub overlay: Overlay,
+    pub filter: String,
+    pub follow: bool,
+    pub log: VecDeque<LogLine>,
+    /// One sentence in the footer until the next key.
+    pub notice: Option<String>,
+    /// How long no new view has come.
+    pub silence: Span,
+    pub size: (u16, u16),
+}
+
+impl State {
+    pub fn new(options: Options, view: Arc<View>, size: (u16, u16)) -> Self {
+        let log = view.log.iter().cloned().collect();
+        State {
+            options,
+            newest: Arc::clone(&view),
+            view,
+            frozen: false,
+            trail: vec![Place::of(Screen::Overview)],
+            cursors: BTreeMap::new(),
+            overlay: Overlay::None,
+            filter: String::new(),
+            follow: true,
+            log,
+            notice: None,
+            silence: Span(0),
+            size,
+        }
+    }
+
+    pub fn look(&self) -> Look {
+        self.options.look
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.trail[self.trail.len() - 1]
+    }
+
+    pub fn screen(&self) -> Screen {
+        self.place().screen
+    }
+
+    /// Whether nothing is open but the overview.
+    pub fn at_home(&self) -> bool {
+        self.trail == [Place::of(Screen::Overview)]
+            && self.overlay == Overlay::None
+            && self.filter.is_empty()
+    }
+
+    /// Portions, worst first.
+    pub fn portions(&self) -> Vec<&PortionView> {
+        let mut all: Vec<&PortionView> = self.view.portions.iter().collect();
+        all.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.id.cmp(&b.id)));
+        all
+    }
+
+    /// The portion that the portion screen shows: the one asked for, or the worst.
+    pub fn shown_portion(&self) -> Option<&PortionView> {
+        match &self.place().portion {
+            Some(id) => self.view.portions.iter().find(|p| &p.id == id),
+            None => self.portions().into_iter().next(),
+        }
+    }
+
+    /// Whether a row with this text passes the filter (`!text` inverts; case is not looked at).
+    pub fn passes(&self, text: &str) -> bool {
+        let filter = match &self.overlay {
+            Overlay::Filter { text } => text,
+            _ => &self.filter,
+        };
+        let (invert, wanted) = match filter.strip_prefix('!') {
+            Some(rest) => (true, rest),
+            None => (false, filter.as_str()),
+        };
+        wanted.is_empty() || text.to_lowercase().contains(&wanted.to_lowercase()) != invert
+    }
+
+    /// Where the cursor stands in `rows`: on its row if that is still there, else near where it was.
+    pub fn cursor_in(&self, rows: &[String]) -> usize {
+        let last = rows.len().saturating_sub(1);
+        let screen = self.screen();
+        if screen == Screen::Log && self.follow {
+            return last;
+        }
+        let Some(cursor) = self.cursors.get(&screen) else {
+            return 0;
+        };
+        rows.iter()
+            .position(|r| *r == cursor.row)
+            .unwrap_or(cursor.index.min(last))
+    }
+
+    /// The shadow under the cursor, if the shadows screen is shown and it still runs.
+    pub fn shadow_here(&self) -> Option<ShadowId> {
+        if self.screen() != Screen::Shadows {
+            return None;
+        }
+        let rows = super::rows::rows(self);
+        let row = rows.get(self.cursor_in(&rows))?;
+        self.view
+            .shadows
+            .iter()
+            .find(|s| row.strip_prefix("s:") == Some(s.id.as_str()) && s.state != "done")
+            .map(|s| s.id.clone())
+    }
+}

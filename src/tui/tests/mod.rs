@@ -1,0 +1,3 @@
+//! What an operator sees, and what the keys do.
+
+mod screens;

@@ -1,0 +1,325 @@
+//! The pure heart of the terminal: `(State, Event) -> (State, Vec<Effect>)`.
+
+use super::keys::{self, Act};
+use super::overlay;
+use super::rows;
+use super::state::{Cursor, DEEPEST, KEPT_LINES, Overlay, Place, Screen, State};
+use crate::engine::view::{Command, View};
+use crate::model::{PortionId, Span};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use std::sync::Arc;
+
+/// What can happen to the terminal.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Key(KeyEvent),
+    Paste(String),
+    Resize(u16, u16),
+    View(Arc<View>),
+    /// No new view has come for this long.
+    Silence(Span),
+}
+
+/// What the loop around it has to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Something that is shown has changed.
+    Draw,
+    Send(Command),
+    Quit,
+}
+
+/// The next state and what is to be done.
+pub fn update(mut state: State, event: Event) -> (State, Vec<Effect>) {
+    let mut effects = Vec::new();
+    match event {
+        Event::View(view) => {
+            if take_view(&mut state, view) {
+                effects.push(Effect::Draw);
+            }
+        }
+        Event::Resize(width, height) => {
+            state.size = (width, height);
+            effects.push(Effect::Draw);
+        }
+        Event::Silence(span) => {
+            state.silence = span;
+            effects.push(Effect::Draw);
+        }
+        Event::Paste(text) => {
+            if overlay::paste(&mut state, &text) {
+                effects.push(Effect::Draw);
+            }
+        }
+        Event::Key(key) => {
+            if key.kind != KeyEventKind::Release {
+                press(&mut state, key, &mut effects);
+            }
+        }
+    }
+    (state, effects)
+}
+
+/// Takes in what came; false when nothing shown has changed.
+fn take_view(state: &mut State, view: Arc<View>) -> bool {
+    let last = state.log.back().map(|l| l.seq);
+    let fresh = view.log.iter().filter(|l| last.is_none_or(|n| l.seq > n));
+    state.log.extend(fresh.cloned());
+    let over = state.log.len().saturating_sub(KEPT_LINES);
+    state.log.drain(..over);
+    let silent = std::mem::take(&mut state.silence) != Span(0);
+    state.newest = Arc::clone(&view);
+    if state.frozen {
+        return silent;
+    }
+    let changed = *state.view != *view;
+    state.view = view;
+    changed || silent
+}
+
+fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
+    let noticed = state.notice.take().is_some();
+    let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    if state.overlay != Overlay::None && !ctrl_c {
+        overlay::press(state, key, effects);
+        effects.push(Effect::Draw);
+        return;
+    }
+    let Some(binding) = keys::lookup(&key) else {
+        if noticed {
+            effects.push(Effect::Draw);
+        }
+        return;
+    };
+    effects.push(Effect::Draw);
+    if binding.acting && !state.options.allow_act {
+        state.notice = Some(format!(
+            "read-only: {} does nothing; start with --allow-act to act",
+            binding.word
+        ));
+        return;
+    }
+    act(state, binding.act, effects);
+}
+
+/// Does what a line of the key table says.
+pub fn act(state: &mut State, act: Act, effects: &mut Vec<Effect>) {
+    match act {
+        Act::Down => step(state, 1),
+        Act::Up => step(state, -1),
+        Act::PageDown => step(state, 10),
+        Act::PageUp => step(state, -10),
+        Act::Top => step(state, isize::MIN),
+        Act::Bottom => step(state, isize::MAX),
+        Act::Left => sideways(state, -1),
+        Act::Right => sideways(state, 1),
+        Act::NextScreen => go(state, state.screen().beside(1)),
+        Act::PrevScreen => go(state, state.screen().beside(-1)),
+        Act::Go(screen) => go(state, screen),
+        Act::Enter => enter(state),
+        Act::Back => back(state),
+        Act::Filter => {
+            let text = state.filter.clone();
+            state.overlay = Overlay::Filter { text };
+        }
+        Act::Palette => {
+            state.overlay = Overlay::Palette {
+                text: String::new(),
+                at: 0,
+            };
+        }
+        Act::Help => state.overlay = Overlay::Help { scroll: 0 },
+        Act::Follow => {
+            hold_log_row(state);
+            state.follow = !state.follow;
+        }
+        Act::Freeze => freeze(state),
+        Act::Hold | Act::Abort | Act::Switch | Act::Shadow => ask(state, act),
+        Act::Quit => effects.push(Effect::Quit),
+    }
+}
+
+/// So that a log which stops following stays where it is.
+fn hold_log_row(state: &mut State) {
+    if let (Some(last), true) = (state.log.back(), state.follow) {
+        let row = last.seq.to_string();
+        let index = state.log.len() - 1;
+        state.cursors.insert(Screen::Log, Cursor { row, index });
+    }
+}
+
+fn step(state: &mut State, by: isize) {
+    if state.screen() == Screen::Help {
+        let at = state.cursors.entry(Screen::Help).or_default();
+        at.index = at.index.saturating_add_signed(by).min(keys::TABLE.len());
+        return;
+    }
+    let rows = rows::rows(state);
+    if rows.is_empty() {
+        return;
+    }
+    let last = rows.len() - 1;
+    let from = state.cursor_in(&rows);
+    let index = from.saturating_add_signed(by).min(last);
+    if state.screen() == Screen::Log {
+        state.follow = by > 0 && index == last;
+    }
+    let row = rows[index].clone();
+    state.cursors.insert(state.screen(), Cursor { row, index });
+}
+
+fn sideways(state: &mut State, by: isize) {
+    if state.screen() != Screen::Portion {
+        return go(state, state.screen().beside(by));
+    }
+    let ids: Vec<PortionId> = state.portions().into_iter().map(|p| p.id.clone()).collect();
+    let Some(now) = state.shown_portion().map(|p| p.id.clone()) else {
+        return;
+    };
+    let at = ids.iter().position(|id| *id == now).unwrap_or(0) as isize;
+    let next = (at + by).rem_euclid(ids.len() as isize) as usize;
+    show_portion(state, ids[next].clone());
+}
+
+/// Puts another portion into the portion screen that is shown.
+fn show_portion(state: &mut State, id: PortionId) {
+    state.cursors.remove(&Screen::Portion);
+    if let Some(place) = state.trail.last_mut() {
+        place.portion = Some(id);
+    }
+}
+
+/// Goes to a screen as a tab: the breadcrumbs begin anew.
+fn go(state: &mut State, screen: Screen) {
+    let portion = rows::portion_here(state).filter(|_| screen == Screen::Portion);
+    state.filter.clear();
+    let place = Place {
+        portion,
+        ..Place::of(screen)
+    };
+    state.trail = if screen == Screen::Overview {
+        vec![place]
+    } else {
+        vec![Place::of(Screen::Overview), place]
+    };
+    state.cursors.remove(&Screen::Help);
+}
+
+/// Goes one deeper; at the deepest, the last breadcrumb is replaced.
+fn deeper(state: &mut State, place: Place) {
+    if state.trail.len() >= DEEPEST {
+        state.trail.pop();
+    }
+    state.filter.clear();
+    state.trail.push(place);
+}
+
+fn enter(state: &mut State) {
+    match state.screen() {
+        Screen::Sites => {
+            if let Some(site) = rows::site_here(state) {
+                let place = Place::of(Screen::Nodes);
+                let site = Some(site);
+                deeper(state, Place { site, ..place });
+                state.cursors.remove(&Screen::Nodes);
+            }
+        }
+        Screen::Portion => open_node(state),
+        Screen::Help => {}
+        _ => match rows::portion_here(state) {
+            Some(id) => open_portion(state, id),
+            None => state.notice = Some("this row is about no portion".into()),
+        },
+    }
+}
+
+/// Opens a portion one deeper.
+pub fn open_portion(state: &mut State, id: PortionId) {
+    state.cursors.remove(&Screen::Portion);
+    let place = Place::of(Screen::Portion);
+    let portion = Some(id);
+    deeper(state, Place { portion, ..place });
+}
+
+/// From the instance under the cursor to its node.
+fn open_node(state: &mut State) {
+    let rows = rows::rows(state);
+    let at = state.cursor_in(&rows);
+    let found = state.shown_portion().and_then(|p| p.instances.get(at));
+    let Some(node) = found.and_then(|i| state.view.nodes.iter().find(|n| n.name == i.node)) else {
+        state.notice = Some("its node is not seen now".into());
+        return;
+    };
+    let (row, site) = (node.id.0.clone(), Some(node.site.clone()));
+    let place = Place::of(Screen::Nodes);
+    deeper(state, Place { site, ..place });
+    let index = 0;
+    state.cursors.insert(Screen::Nodes, Cursor { row, index });
+}
+
+/// Closes the innermost thing that is open: the filter, then the place; the overview is home.
+fn back(state: &mut State) {
+    if !state.filter.is_empty() {
+        state.filter.clear();
+    } else if state.trail.len() > 1 {
+        state.trail.pop();
+    }
+}
+
+fn freeze(state: &mut State) {
+    state.frozen = !state.frozen;
+    if !state.frozen {
+        state.view = Arc::clone(&state.newest);
+    }
+}
+
+/// Opens the dialog of an acting key; nothing is sent from here.
+fn ask(state: &mut State, act: Act) {
+    let confirm = |command| Overlay::Confirm {
+        command,
+        yes: false,
+    };
+    match act {
+        Act::Hold => {
+            let on = state.view.hold.is_none();
+            state.overlay = confirm(Command::Hold { on });
+        }
+        Act::Abort => state.overlay = confirm(Command::Abort),
+        Act::Shadow => match state.shadow_here() {
+            Some(shadow) => state.overlay = confirm(Command::StopShadow { shadow }),
+            None => pick_site(state, "Shadow", |portion, site| Command::StartShadow {
+                portion,
+                site,
+            }),
+        },
+        _ => pick_site(state, "Switch", |portion, to| Command::Switch {
+            portion,
+            to,
+        }),
+    }
+}
+
+fn pick_site(
+    state: &mut State,
+    verb: &str,
+    command: impl Fn(PortionId, crate::model::Site) -> Command,
+) {
+    let Some(portion) = rows::portion_here(state) else {
+        state.notice = Some("put the cursor on a row of a portion first".into());
+        return;
+    };
+    if state.view.sites.is_empty() {
+        state.notice = Some("no site is seen now, so there is none to choose".into());
+        return;
+    }
+    let options = state.view.sites.iter().map(|s| {
+        let cut = if s.reachable { "" } else { "  (cut off)" };
+        let text = format!("{}{cut}", s.site);
+        (text, command(portion.clone(), s.site.clone()))
+    });
+    state.overlay = Overlay::Pick {
+        title: format!("{verb} {portion}: where?"),
+        options: options.collect(),
+        at: 0,
+    };
+}

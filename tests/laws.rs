@@ -1,0 +1,367 @@
+//! The twelve laws for what touches production traffic, one test or more each.
+
+mod common;
+
+use common::*;
+use foreshadow::engine::{State, View, absorb, clock, cycle};
+use foreshadow::guard::Cleared;
+use foreshadow::model::*;
+
+fn turn(state: State, world: &World) -> (State, Vec<Cleared<Step>>, View) {
+    cycle(state, world, world.at, &mut clock::dice(1))
+}
+
+fn writes(steps: &[Cleared<Step>]) -> Vec<&Target> {
+    steps
+        .iter()
+        .filter_map(|s| match &s.action {
+            Action::SetTarget { target, .. } => Some(target),
+            _ => None,
+        })
+        .collect()
+}
+
+fn held(view: &View, law: u8) -> bool {
+    view.steps
+        .iter()
+        .any(|s| s.state.contains(&format!("(law {law})")))
+}
+
+/// Demand that two primaries of 30 requests a second cannot carry.
+fn rush(mut world: World, rate: f64) -> World {
+    if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+        value.rate = Rps(rate);
+    }
+    world
+}
+
+fn fail(mut world: World, n: u8) -> World {
+    for front in world.fronts.values_mut() {
+        for seen in front.entries.values_mut() {
+            if let Seen::Known { value, .. } = seen {
+                value
+                    .iter_mut()
+                    .filter(|e| e.instance == alloc_id(n))
+                    .for_each(|e| e.passing = false);
+            }
+        }
+    }
+    world
+}
+
+fn done(step: &Step, at: Moment) -> Outcome {
+    Outcome {
+        step: step.clone(),
+        started: at,
+        at,
+        verdict: Verdict::Verified,
+        measured: None,
+    }
+}
+
+#[test]
+fn law_01_a_side_that_is_not_ready_gets_no_share() {
+    let world = fail(rush(with_standby(world()), 70.0), 3);
+    let (_, steps, _) = turn(state(), &world);
+    for target in writes(&steps) {
+        assert_eq!(target.share_of(&alloc_id(3)), Share::NONE);
+    }
+    let world = rush(with_standby(common::world()), 70.0);
+    let (_, steps, _) = turn(state(), &world);
+    let given = writes(&steps)
+        .iter()
+        .any(|t| t.share_of(&alloc_id(3)) > Share::NONE);
+    assert!(given, "the same standby, once it is ready, takes its part");
+}
+
+#[test]
+fn law_02_no_second_write_before_the_first_is_verified() {
+    let world = rush(with_standby(world()), 70.0);
+    let (state, steps, _) = turn(state(), &world);
+    assert_eq!(writes(&steps).len(), 1);
+    let later = at(world, NOW + Span::secs(3));
+    let (_, steps, view) = turn(state, &later);
+    assert!(writes(&steps).is_empty());
+    assert!(
+        view.waiting
+            .iter()
+            .any(|w| w.why.contains("not verified yet"))
+    );
+}
+
+#[test]
+fn law_03_no_data_never_advances_and_never_shrinks() {
+    for blind in ["allocs", "nodes", "entries", "target"] {
+        let mut world = rush(with_standby(world()), 70.0);
+        let front = world
+            .fronts
+            .get_mut(&ServiceName::from("shop-web"))
+            .expect("front");
+        match blind {
+            "allocs" => world.allocs = Seen::unknown("cut"),
+            "nodes" => world.nodes = Seen::unknown("cut"),
+            "entries" => front
+                .entries
+                .values_mut()
+                .for_each(|e| *e = Seen::unknown("cut")),
+            _ => front.target = Some(Seen::unknown("cut")),
+        }
+        let (_, steps, _) = turn(state(), &world);
+        assert!(
+            writes(&steps).is_empty(),
+            "{blind} unknown, and yet shares were written"
+        );
+    }
+    let stale = world();
+    let (_, steps, _) = cycle(
+        state(),
+        &fail(rush(stale, 70.0), 1),
+        NOW + Span::secs(60),
+        &mut clock::dice(1),
+    );
+    assert!(steps.is_empty(), "readings a minute old are no data");
+}
+
+#[test]
+fn law_04_a_standby_that_carries_traffic_is_not_released() {
+    let mut world = with_standby(world());
+    let front = world
+        .fronts
+        .get_mut(&ServiceName::from("shop-web"))
+        .expect("front");
+    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
+        t.instances[0].share = Share(4_000);
+        t.instances[2].share = Share(1_000);
+    }
+    let mut state = state();
+    let job = JobId::from("foreshadow-standby-web-1");
+    state.workloads[0].book.needed.insert(job, Moment(0));
+    let mut world = rush(world, 5.0);
+    for s in 0..40 {
+        world = at(world, NOW + Span::secs(s));
+        let (next, steps, _) = turn(state, &world);
+        state = next;
+        assert!(
+            !steps
+                .iter()
+                .any(|s| matches!(s.action, Action::ReleaseStandby { .. })),
+            "released after {s} s while it still has a share"
+        );
+        state.workloads[0].book.inflight.clear();
+    }
+}
+
+#[test]
+fn law_05_whatever_cannot_be_seen_the_plan_writes_nothing() {
+    let (_, steps, view) = turn(state(), &World::unknown(NOW, "Consul and Nomad are gone"));
+    assert!(steps.is_empty());
+    assert!(!view.blind.is_empty(), "and the view says what is not seen");
+}
+
+#[test]
+fn law_06_a_planned_move_does_not_build_on_another_releases_evidence() {
+    let mut state = state();
+    for p in &mut state.beliefs.profiles {
+        p.key.release = Release::from("0-older");
+    }
+    let mut world = with_standby(world());
+    let front = world
+        .fronts
+        .get_mut(&ServiceName::from("shop-web"))
+        .expect("front");
+    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
+        // One primary has everything; sharing it out again would be a planned move.
+        t.instances[0].share = Share::ALL;
+        t.instances[1].share = Share::NONE;
+    }
+    let (state, steps, view) = turn(state, &world);
+    assert!(writes(&steps).is_empty());
+    assert!(held(&view, 6), "{:?}", view.steps);
+    let mut state = state;
+    state.beliefs.profiles = profiles(60.0);
+    let (_, steps, _) = turn(state, &at(world, NOW + Span::secs(2)));
+    assert_eq!(
+        writes(&steps).len(),
+        1,
+        "with evidence of this release it goes on"
+    );
+}
+
+#[test]
+fn law_07_a_step_under_way_is_not_handed_on_a_second_time() {
+    let world = rush(with_standby(world()), 70.0);
+    let (state, steps, _) = turn(state(), &world);
+    assert!(!steps.is_empty());
+    let (state, again, _) = turn(state, &at(world, NOW + Span::millis(200)));
+    let ids: Vec<&StepId> = steps.iter().map(|s| &s.id).collect();
+    assert!(again.iter().all(|s| !ids.contains(&&s.id)));
+    assert!(
+        again
+            .iter()
+            .all(|s| !matches!(s.action, Action::SetTarget { .. }))
+    );
+    assert!(state.workloads[0].book.inflight.len() >= steps.len());
+}
+
+#[test]
+fn law_08_without_the_lock_or_under_another_epoch_nothing_passes() {
+    let world = rush(with_standby(world()), 70.0);
+    let mut without = state();
+    without.epoch = None;
+    let (_, steps, view) = turn(without, &world);
+    assert!(steps.is_empty());
+    assert!(held(&view, 8));
+}
+
+#[test]
+fn law_09_a_planned_step_moves_no_more_than_its_cap() {
+    let mut world = with_standby(world());
+    let front = world
+        .fronts
+        .get_mut(&ServiceName::from("shop-web"))
+        .expect("front");
+    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
+        t.instances[0].share = Share::ALL;
+        t.instances[1].share = Share::NONE;
+    }
+    let mut state = state();
+    state.beliefs.profiles = profiles(60.0);
+    state.workloads[0].policy.risk_tolerance = 0.0;
+    state.workloads[0].policy.ramp.steps = vec![Share::ALL];
+    let (_, steps, view) = turn(state, &world);
+    assert!(
+        writes(&steps).is_empty(),
+        "half of the traffic at once, though the cap is a quarter"
+    );
+    assert!(held(&view, 9), "{:?}", view.steps);
+}
+
+#[test]
+fn law_09_only_one_service_is_in_a_planned_move_at_once() {
+    let world = rush(with_standby(world()), 50.0);
+    let (mut state, steps, _) = turn(state(), &world);
+    assert!(!writes(&steps).is_empty());
+    let book = &mut state.workloads[0].book;
+    book.inflight.clear();
+    let mut other = book
+        .moves
+        .values()
+        .next()
+        .cloned()
+        .expect("a move was begun");
+    other.done = 1;
+    book.moves.clear();
+    book.moves.insert("another".into(), other);
+    let (_, steps, view) = turn(state, &at(world, NOW + Span::secs(5)));
+    for target in writes(&steps) {
+        assert_eq!(
+            target.share_of(&alloc_id(3)),
+            Share::NONE,
+            "contingencies may be renewed, shares may not move"
+        );
+    }
+    assert!(
+        view.waiting
+            .iter()
+            .any(|w| w.why.contains("one service at once"))
+    );
+}
+
+#[test]
+fn law_09_when_more_than_half_looks_bad_our_eyes_are_suspected() {
+    let mut world = fail(with_standby(world()), 1);
+    if let Seen::Known { value, .. } = &mut world.nodes {
+        value
+            .iter_mut()
+            .take(7)
+            .for_each(|n| n.status = NodeStatus::Down);
+    }
+    let (_, steps, view) = turn(state(), &world);
+    assert!(steps.is_empty(), "{steps:?}");
+    assert!(
+        view.steps
+            .iter()
+            .any(|s| s.state.contains("suspecting our eyes")),
+        "{:?}",
+        view.steps
+    );
+}
+
+#[test]
+fn law_10_hold_stops_every_write_and_unreadable_counts_as_set() {
+    for hold in [Seen::known(true, NOW), Seen::unknown("no answer")] {
+        let mut world = fail(rush(with_standby(world()), 70.0), 1);
+        world.hold = hold;
+        let (_, steps, view) = turn(state(), &world);
+        assert!(steps.is_empty());
+        assert!(view.hold.is_some());
+    }
+}
+
+#[test]
+fn law_11_observing_is_the_default_and_does_nothing() {
+    let mut observer = state();
+    observer.mode = Default::default();
+    let (_, steps, view) = turn(observer, &fail(rush(with_standby(world()), 70.0), 1));
+    assert!(steps.is_empty());
+    assert!(held(&view, 11), "and it shows what it would do");
+}
+
+#[test]
+fn law_12_when_nothing_is_ready_shares_stay_as_they_are() {
+    let world = fail(fail(world(), 1), 2);
+    let (_, steps, view) = turn(state(), &world);
+    assert!(writes(&steps).is_empty());
+    assert!(
+        view.waiting
+            .iter()
+            .any(|w| w.why.contains("no instance is ready"))
+    );
+}
+
+#[test]
+fn a_dead_instance_is_replaced_at_once_and_the_reason_is_reactive() {
+    let world = fail(with_standby(world()), 1);
+    let (mut state, steps, _) = turn(state(), &world);
+    let write = steps
+        .iter()
+        .find(|s| matches!(s.action, Action::SetTarget { .. }))
+        .expect("a write");
+    assert_eq!(write.cause, Cause::Reactive);
+    let Action::SetTarget {
+        target, planned, ..
+    } = &write.action
+    else {
+        unreachable!()
+    };
+    assert!(!planned);
+    assert_eq!(target.share_of(&alloc_id(1)), Share::NONE);
+    assert_eq!(
+        target.instances.iter().map(|i| i.share.0).sum::<u32>(),
+        10_000
+    );
+    let outcome = done(write, NOW);
+    absorb(&mut state, outcome);
+    assert_eq!(state.tally.switchovers, 1);
+}
+
+#[test]
+fn every_failure_domain_that_carries_traffic_has_its_contingency() {
+    let (_, steps, _) = turn(state(), &with_standby(world()));
+    let target = writes(&steps)[0];
+    for i in &target.instances {
+        if i.share == Share::NONE {
+            continue;
+        }
+        for domain in [Domain::Node(i.node.clone()), Domain::Site(i.site.clone())] {
+            let c = target
+                .contingencies
+                .iter()
+                .find(|c| c.domain == domain)
+                .expect("a contingency");
+            assert!(c.lost.contains(&i.alloc));
+            assert!(!c.shares.contains_key(&i.alloc));
+            assert_eq!(c.shares.values().map(|s| s.0).sum::<u32>(), 10_000);
+        }
+    }
+}
