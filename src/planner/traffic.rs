@@ -67,13 +67,15 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
     let later = scene.demand(&portion.id, lead.times(2));
     let now = scene.rate(&portion.id);
     let short_of = copies.standing() < wanted;
+    let breach = scene.breach(portion);
+    let settling = settling(scene, book, portion);
     let over = |demand: Option<Rps>, limit: f64| match (demand, carries) {
         (Some(d), Some(c)) => d.0 > c * limit,
         _ => false,
     };
     let why = if copies.standing() == 0 && wanted > 0 {
         Some((Cause::Reactive, "no primary is ready".to_string()))
-    } else if let Some(breach) = scene.breach(portion) {
+    } else if let Some(breach) = breach.clone().filter(|_| !settling) {
         Some((Cause::Reactive, breach))
     } else if over(now, 1.0) {
         Some((Cause::Reactive, sentence("demand", now, carries)))
@@ -91,14 +93,14 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
     match why {
         Some(why) => {
             book.calm.remove(&portion.id);
-            let worse = why.0 == Cause::Reactive && !settling(scene, book, portion);
+            let worse = why.0 == Cause::Reactive && !settling;
             let known = book.surging.get(&portion.id).map(|(cause, _)| *cause);
             if known.is_none() || (known == Some(Cause::Predicted) && worse) {
                 book.surging.insert(portion.id.clone(), why);
             }
         }
         // Without a reading of demand nobody can say that all is calm.
-        None if over(later, 0.9) || short_of || now.is_none() => {
+        None if over(later, 0.9) || short_of || breach.is_some() || now.is_none() => {
             book.calm.remove(&portion.id);
         }
         None => {
@@ -113,8 +115,10 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
 /// Whether the portion's own planned move, or the retreat from it, may be what hurts: then nothing is concluded yet.
 fn settling(scene: &Scene, book: &Book, portion: &PortionPolicy) -> bool {
     portion.front.as_ref().is_some_and(|service| {
-        book.moves.get(service).is_some_and(|m| m.done > 0)
-            || retreated(scene, book, service).is_some()
+        let moving = book.moves.get(service);
+        let retreat = book.retreats.get(service);
+        moving.is_some_and(|m| m.done > 0 && m.cause != Cause::Reactive)
+            || retreat.is_some_and(|(at, _)| scene.now.since(*at) < scene.policy.ramp.settle)
     })
 }
 

@@ -4,6 +4,7 @@
 mod common;
 mod derive;
 mod estate;
+mod moves;
 mod partition;
 mod run;
 mod safety;

@@ -1,0 +1,132 @@
+//! Planned moves: what counts as a step, and when one turns back.
+
+use crate::common::{self, NOW};
+use foreshadow::engine::{State, absorb, clock, cycle};
+use foreshadow::model::*;
+
+/// One primary has everything, so that sharing it out again is a move that nothing forces.
+fn lopsided() -> (State, World) {
+    let mut world = common::world();
+    if let Some(front) = world.fronts.get_mut(&ServiceName::from("shop-web"))
+        && let Some(Seen::Known { value: Some(t), .. }) = &mut front.target
+    {
+        t.instances[0].share = Share::ALL;
+        t.instances[1].share = Share::NONE;
+    }
+    let mut state = common::state();
+    state.beliefs.profiles = common::profiles(60.0);
+    (state, world)
+}
+
+fn turn(state: State, world: &World) -> (State, Option<Step>) {
+    let (state, steps, _) = cycle(state, world, world.at, &mut clock::dice(1));
+    let mut steps = steps.into_iter().map(|s| s.into_inner());
+    (state, steps.find(|s| s.action.touches_traffic()))
+}
+
+fn verified(state: &mut State, world: &mut World, step: Step) {
+    if let Action::SetTarget { target, .. } = &step.action
+        && let Some(front) = world.fronts.get_mut(&target.service)
+    {
+        front.target = Some(Seen::known(Some(target.clone()), world.at));
+    }
+    let at = world.at;
+    absorb(
+        state,
+        Outcome {
+            step,
+            started: at,
+            at,
+            verdict: Verdict::Verified,
+            measured: None,
+        },
+    );
+}
+
+fn second_has(step: &Step) -> Share {
+    match &step.action {
+        Action::SetTarget { target, .. } => target.share_of(&common::alloc_id(2)),
+        _ => Share::NONE,
+    }
+}
+
+#[test]
+fn renewing_contingencies_in_the_midst_of_a_move_is_no_step_of_it() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    let step = step.expect("the first step");
+    let book = &mut state.workloads[0].book;
+    let mv = book
+        .moves
+        .get_mut(&ServiceName::from("shop-web"))
+        .expect("a move");
+    mv.cause = Cause::Reactive;
+    let renewal = match step.action.clone() {
+        Action::SetTarget { target, before, .. } => Action::SetTarget {
+            target,
+            before,
+            planned: false,
+        },
+        other => other,
+    };
+    book.inflight.insert("r".into(), step.clone());
+    let renewal = Step {
+        id: "r".into(),
+        cause: Cause::Upkeep,
+        action: renewal,
+        ..step
+    };
+    verified(&mut state, &mut world, renewal);
+    let mv = &state.workloads[0].book.moves[&ServiceName::from("shop-web")];
+    assert_eq!(mv.done, 0);
+}
+
+#[test]
+fn a_planned_move_that_hurts_turns_back_and_is_tried_again_only_after_it_has_settled() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    let step = step.expect("the first step");
+    assert!(second_has(&step) > Share::NONE);
+    verified(&mut state, &mut world, step);
+    let hurt = |world: &mut World, ms: f64| {
+        if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+            value.at_slo = Millis(ms);
+        }
+    };
+    let back = world.at + Span::secs(2);
+    world = common::at(world, back);
+    hurt(&mut world, 900.0);
+    let (next, step) = turn(state, &world);
+    state = next;
+    let step = step.expect("the retreat");
+    assert!(
+        step.why.contains("retreat") && second_has(&step) == Share::NONE,
+        "{}",
+        step.why
+    );
+    verified(&mut state, &mut world, step);
+    hurt(&mut world, 60.0);
+    let settle = common::policy().ramp.settle;
+    while world.at.since(back) < Span(settle.0 - 1000) {
+        let later = world.at + Span::secs(1);
+        world = common::at(world, later);
+        let (next, step) = turn(state, &world);
+        state = next;
+        if let Some(step) = step {
+            assert_eq!(
+                second_has(&step),
+                Share::NONE,
+                "{} at {}",
+                step.why,
+                world.at.since(NOW).0
+            );
+            verified(&mut state, &mut world, step);
+        }
+    }
+    world = common::at(world, back + settle + Span::secs(12));
+    let (_, step) = turn(state, &world);
+    assert!(
+        step.is_some_and(|s| second_has(&s) > Share::NONE),
+        "and then it is tried again"
+    );
+}
