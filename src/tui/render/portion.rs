@@ -159,12 +159,11 @@ fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
     legend(pen, inner);
 }
 
+/// (x, low, high) of a band.
+type Edges = (f64, f64, f64);
+
 /// What had been foreseen for the past, then what is foreseen now: the band, and its middle.
-fn foreseen(
-    p: &PortionView,
-    past: &[&PastPoint],
-    now: Moment,
-) -> (Vec<(f64, f64, f64)>, Vec<(f64, f64)>) {
+fn foreseen(p: &PortionView, past: &[&PastPoint], now: Moment) -> (Vec<Edges>, Vec<(f64, f64)>) {
     let was = past
         .iter()
         .filter_map(|q| q.forecast.map(|(low, mid, high)| (q.at, low, mid, high)));
