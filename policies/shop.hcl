@@ -40,7 +40,7 @@ workload "shop" {
     depends_on = ["cart", "search"]
     metrics {
       # The clients' own view: what they see is what counts.
-      clients  = ["http://127.0.0.1:9102/metrics"]
+      clients  = ["http://127.0.10.200:9102/metrics", "http://127.0.20.200:9102/metrics"]
       requests = "client_requests_total"
       duration = "client_request_duration_seconds"
       failed   = "outcome=lost"

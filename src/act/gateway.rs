@@ -132,6 +132,13 @@ impl Keeper {
         let began = (self.clock)();
         // A full queue means that a look is due anyway.
         let _ = self.wake.try_send(());
+        if blind(force, failing) {
+            tracing::warn!(
+                "gateway {}: most sites look bad at once; suspecting our eyes",
+                self.gateway.id
+            );
+            return Ok(());
+        }
         let services: Vec<ServiceName> = force.targets.keys().cloned().collect();
         for service in services {
             let Some(target) = force.targets.get(&service) else {
@@ -279,4 +286,17 @@ impl Keeper {
             .await
             .map(|_| ())
     }
+}
+
+/// More than half of the sites failing at once, seen from here: it is more likely we who are cut off.
+fn blind(force: &Force, failing: &[String]) -> bool {
+    let mut sites: BTreeMap<&Site, bool> = BTreeMap::new();
+    for (service, target) in &force.targets {
+        for i in &target.instances {
+            let bad = failing.contains(&entries::entry_id(service, &i.alloc, i.port));
+            *sites.entry(&i.site).or_default() |= bad;
+        }
+    }
+    let bad = sites.values().filter(|bad| **bad).count();
+    bad * 2 > sites.len()
 }

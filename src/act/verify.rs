@@ -17,18 +17,9 @@ const ALIKE: f64 = 0.03;
 
 /// A sentence on what was seen, or what is missing.
 pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<String, String> {
-    let confirmed = match tokio::time::timeout(PATIENCE, confirmed(hands, target)).await {
-        Ok(all) => all,
-        Err(_) => {
-            let silent = silent(hands, target).await?;
-            hands
-                .gateways
-                .iter()
-                .map(|g| g.id.clone())
-                .filter(|id| !silent.contains(id))
-                .collect()
-        }
-    };
+    let confirmed = tokio::time::timeout(PATIENCE, confirmed(hands, target))
+        .await
+        .map_err(|_| format!("not every gateway has applied it within {PATIENCE:?}"))?;
     if confirmed.is_empty() {
         return Err("no gateway has confirmed it".into());
     }
@@ -47,9 +38,9 @@ pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<Stri
     Ok(format!("applied and seen in SRV at {}", seen.join(", ")))
 }
 
-/// Waits until every gateway has reported this target, or a newer one.
+/// Waits until every gateway has reported this target, or a newer one. Those that do not report and do not answer either
+/// are cut off, and are excused.
 async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId> {
-    let all: BTreeSet<GatewayId> = hands.gateways.iter().map(|g| g.id.clone()).collect();
     let mut wait = None;
     loop {
         let query = KvQuery {
@@ -59,12 +50,16 @@ async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId>
         };
         match hands.consul.kv_list(keys::APPLIED, query).await {
             Ok(found) => {
-                if all.is_subset(&reported(&found.value, target)) {
-                    return all;
+                let have = reported(&found.value, target);
+                let missing = hands.gateways.iter().filter(|g| !have.contains(&g.id));
+                let missing: Vec<&Gateway> = missing.collect();
+                // Asked only after one wait without news: most of the time they are merely not done yet.
+                if missing.is_empty() || (wait.is_some() && cut_off(&missing, target).await) {
+                    return have;
                 }
                 wait = Some(Wait {
                     index: found.index.max(1),
-                    longest: Duration::from_secs(1),
+                    longest: LOOK,
                 });
             }
             Err(e) => {
@@ -73,6 +68,17 @@ async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId>
             }
         }
     }
+}
+
+/// Whether none of these gateways answers.
+async fn cut_off(gateways: &[&Gateway], target: &Target) -> bool {
+    let asked = gateways.iter().map(|g| async move {
+        let health = g
+            .consul
+            .health_service(target.service.as_str(), HealthQuery::default());
+        matches!(tokio::time::timeout(LOOK * 2, health).await, Ok(Ok(_)))
+    });
+    !futures::future::join_all(asked).await.contains(&true)
 }
 
 fn reported(pairs: &[crate::clients::consul::KvPair], target: &Target) -> BTreeSet<GatewayId> {
@@ -84,36 +90,6 @@ fn reported(pairs: &[crate::clients::consul::KvPair], target: &Target) -> BTreeS
         })
         .map(|a| a.gateway)
         .collect()
-}
-
-/// Gateways that did not report and do not answer either: they are cut off, and are excused. One that answers and did
-/// not report is an error.
-async fn silent(hands: &ClusterHands, target: &Target) -> Result<BTreeSet<GatewayId>, String> {
-    let query = KvQuery {
-        dc: hands.kv_datacenter.as_deref(),
-        ..KvQuery::default()
-    };
-    let pairs = hands
-        .consul
-        .kv_list(keys::APPLIED, query)
-        .await
-        .map_err(|e| e.to_string())?;
-    let have = reported(&pairs.value, target);
-    let mut silent = BTreeSet::new();
-    for gateway in hands.gateways.iter().filter(|g| !have.contains(&g.id)) {
-        let health = gateway
-            .consul
-            .health_service(target.service.as_str(), HealthQuery::default())
-            .await;
-        if health.is_ok() {
-            return Err(format!(
-                "gateway {} answers, but has not applied it",
-                gateway.id
-            ));
-        }
-        silent.insert(gateway.id.clone());
-    }
-    Ok(silent)
 }
 
 /// Waits until the gateway's DNS gives the shares of the target.

@@ -49,6 +49,8 @@ struct Session {
     folder: PathBuf,
     cancel: CancellationToken,
     playing: tokio::task::JoinHandle<()>,
+    /// It has come to its end, and was waited for.
+    played: bool,
     faults: mpsc::UnboundedReceiver<Fault>,
 }
 
@@ -78,7 +80,12 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
         .portions
         .iter_mut()
         .filter(|p| !p.metrics.clients.is_empty());
-    clients.for_each(|p| p.metrics.clients = vec![format!("http://{}/metrics", world.metrics)]);
+    let seen = world
+        .metrics
+        .iter()
+        .map(|(_, at)| format!("http://{at}/metrics"));
+    let seen: Vec<String> = seen.collect();
+    clients.for_each(|p| p.metrics.clients = seen.clone());
     let store = args
         .store
         .clone()
@@ -104,6 +111,7 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
         folder,
         cancel,
         playing,
+        played: false,
         faults,
     })
 }
@@ -290,7 +298,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
         "nomad": format!("http://{}", session.world.nomad),
         "consul": session.world.gateways.first().map(|g| format!("http://{}", g.http)),
         "dns": session.world.gateways.first().map(|g| g.dns.to_string()),
-        "metrics": format!("http://{}/metrics", session.world.metrics),
+        "metrics": session.world.metrics.iter().map(|(_, at)| format!("http://{at}/metrics")).collect::<Vec<_>>(),
         "api": format!("http://{}", session.world.api),
     });
     say(&mut out, json, &listening)?;
@@ -302,7 +310,10 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
         tokio::select! {
             () = session.cancel.cancelled() => break,
             _ = &mut over => break,
-            _ = &mut session.playing, if args.lasts.is_none() => break,
+            _ = &mut session.playing, if args.lasts.is_none() => {
+                session.played = true;
+                break;
+            }
             Some(fault) = session.faults.recv() => {
                 let event = json!({"at": headless::rfc3339(clock::now()), "kind": "fault", "text": fault.to_string(), "scenario": true});
                 say(&mut out, json, &event)?;
@@ -359,8 +370,10 @@ async fn close(session: Session) -> (serde_json::Value, State) {
     let (seen, unexplained) = session.world.summary();
     let state = session.house.closed().await;
     session.playing.abort();
-    // The player's own hold on the estate goes with it.
-    let _ = session.playing.await;
+    // The player's own hold on the estate goes with it; one that came to its end has let go already.
+    if !session.played {
+        let _ = session.playing.await;
+    }
     if let Some(world) = Arc::into_inner(session.world) {
         world.stop().await;
     }

@@ -188,14 +188,15 @@ impl Board {
     }
 
     /// The books in the Prometheus text format.
-    pub fn metrics(&self) -> String {
+    pub fn metrics(&self, only: &Site) -> String {
         let books = self.books();
+        let sites = || books.sites.iter().filter(|(site, _)| *site == only);
         let labels = |site: &Site| format!("service=\"{}\",site=\"{site}\"", self.service);
         let mut out = String::new();
         let name = "client_requests_total";
         let help = "Requests by outcome: ok, late (answered beyond the limit), lost.";
         exposition::head(&mut out, name, "counter", help);
-        for (site, book) in &books.sites {
+        for (site, book) in sites() {
             for (outcome, n) in [("ok", book.ok), ("lost", book.lost), ("late", book.late)] {
                 let labels = format!("{},outcome=\"{outcome}\"", labels(site));
                 exposition::sample(&mut out, name, &labels, n);
@@ -204,7 +205,7 @@ impl Board {
         let name = "client_request_duration_seconds";
         let help = "From the intended send time to the end of the answer or the timeout.";
         exposition::head(&mut out, name, "histogram", help);
-        for (site, book) in &books.sites {
+        for (site, book) in sites() {
             book.latency.write(&mut out, name, &labels(site));
         }
         out
@@ -297,23 +298,34 @@ impl Players {
     }
 }
 
-/// Serves `/metrics` of the board on `addr` until `cancel`.
+/// Serves `/metrics` of one site's clients on `addr` until `cancel`. `reaches` says whether whoever asks from an address can
+/// reach the site now; if not, there is no answer, as across a cut link.
 pub async fn serve_metrics(
     addr: SocketAddr,
     board: Arc<Board>,
+    site: Site,
+    reaches: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
     cancel: CancellationToken,
 ) -> Result<(), PlayersError> {
     let failed = |source| PlayersError::Metrics { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let metrics = move || async move {
+    let metrics = move |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<
+        SocketAddr,
+    >| async move {
+        if !reaches(peer.ip()) {
+            std::future::pending::<()>().await;
+        }
         let kind = [(http::header::CONTENT_TYPE, exposition::CONTENT_TYPE)];
-        (kind, board.metrics())
+        (kind, board.metrics(&site))
     };
     let app = axum::Router::new().route("/metrics", axum::routing::get(metrics));
-    axum::serve(listener, app)
-        .with_graceful_shutdown(cancel.cancelled_owned())
-        .await
-        .map_err(failed)
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let mut served = std::pin::pin!(axum::serve(listener, app).into_future());
+    // A request that waits across a cut is not waited for.
+    tokio::select! {
+        () = cancel.cancelled() => Ok(()),
+        done = &mut served => done.map_err(failed),
+    }
 }
 
 #[cfg(test)]

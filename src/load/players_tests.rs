@@ -42,7 +42,7 @@ fn losses_are_kept_by_second_site_instance_and_kind_with_the_time_until_they_end
             (11_000, 11_151, "edge-b", Some(Fault::Connect), 1),
         ]
     );
-    let text = board.metrics();
+    let text = board.metrics(&"edge-a".into()) + &board.metrics(&"edge-b".into());
     for line in [
         "client_requests_total{service=\"shop-web\",site=\"edge-a\",outcome=\"ok\"} 1",
         "client_requests_total{service=\"shop-web\",site=\"edge-a\",outcome=\"late\"} 1",
@@ -91,7 +91,7 @@ async fn players_find_the_service_by_dns_play_their_share_and_book_every_request
     assert_eq!((summary.requests, summary.lost), (40, 0), "{summary:?}");
     assert!(
         board
-            .metrics()
+            .metrics(&"edge-a".into())
             .contains("site=\"edge-a\",outcome=\"ok\"} 30\n")
     );
 }

@@ -86,7 +86,8 @@ pub struct SrvClient {
     http: HttpClient,
     known: watch::Receiver<Option<Arc<Vec<Instance>>>>,
     dice: Mutex<Xoshiro256PlusPlus>,
-    ejected: Mutex<HashMap<SocketAddr, Instant>>,
+    /// Until when, and for the how manieth time.
+    ejected: Mutex<HashMap<SocketAddr, (Instant, u32)>>,
     eject_for: Duration,
     _refresher: AbortOnDropHandle<()>,
 }
@@ -130,20 +131,32 @@ impl SrvClient {
             };
         };
         let reply = self.http.get(instance, path, request_id).await;
-        // Behind a proxy or NAT that still listens, a dead instance shows as a connection that breaks.
-        if matches!(reply.result, Err(Fault::Connect | Fault::Broken)) {
-            let until = Instant::now() + self.eject_for;
-            lock(&self.ejected).insert(instance, until);
-        }
+        self.judge(instance, &reply);
         reply
+    }
+
+    /// An instance that cannot be reached is left alone for a while, twice as long each time until it answers again. Behind a
+    /// proxy or NAT that still listens, a dead one shows as a connection that breaks; behind a cut link, as a timeout.
+    fn judge(&self, instance: SocketAddr, reply: &Reply) {
+        let mut ejected = lock(&self.ejected);
+        match reply.result {
+            Err(Fault::Connect | Fault::Broken | Fault::Timeout) => {
+                let (until, times) = ejected.entry(instance).or_insert((Instant::now(), 0));
+                *times += 1;
+                *until = Instant::now() + self.eject_for * (1 << (*times - 1).min(4));
+            }
+            Ok(_) => {
+                ejected.remove(&instance);
+            }
+            Err(_) => {}
+        }
     }
 
     fn choose(&self) -> Option<SocketAddr> {
         let set = self.instances();
         let now = Instant::now();
-        let mut ejected = lock(&self.ejected);
-        ejected.retain(|_, until| *until > now);
-        let usable = |i: &Instance| !ejected.contains_key(&i.addr);
+        let ejected = lock(&self.ejected);
+        let usable = |i: &Instance| ejected.get(&i.addr).is_none_or(|(until, _)| *until <= now);
         pick(&set, usable, &mut *lock(&self.dice)).map(|i| i.addr)
     }
 }

@@ -31,7 +31,7 @@ pub struct Copy {
     pub release: Release,
     pub address: String,
     pub port: u16,
-    /// Its check passes at every gateway that can be heard.
+    /// Its check passes at most of the gateways that can be heard.
     pub ready: bool,
     /// Some gateway that can be heard has an entry for it, whose check has run.
     pub registered: bool,
@@ -169,21 +169,20 @@ fn is_standby(
             .is_some_and(|j| j.meta(META_STANDBY) == Some(portion.as_str()))
 }
 
-/// Whether any gateway that can be heard has an entry, and whether all those that have one see it passing.
+/// Whether any gateway that can be heard has an entry whose check has run, and whether most of those see it passing: one
+/// gateway that has just come back, or cannot reach it alone, outvotes nobody.
 fn seen(front: &Front, alloc: &AllocId, now: Moment, limit: Span) -> (bool, bool) {
-    let mut registered = false;
-    let mut passing = true;
-    for entries in front.entries.values() {
-        let Some(entries) = entries.fresh(now, limit) else {
-            continue;
-        };
-        if let Some(e) = entries
-            .iter()
-            .find(|e| &e.instance == alloc && e.agent_alive)
-        {
-            registered |= e.checked;
-            passing &= e.passing;
-        }
-    }
-    (registered, registered && passing)
+    let heard: Vec<&FrontEntry> = front
+        .entries
+        .values()
+        .filter_map(|entries| entries.fresh(now, limit))
+        .filter_map(|entries| {
+            entries
+                .iter()
+                .find(|e| &e.instance == alloc && e.agent_alive)
+        })
+        .collect();
+    let registered = heard.iter().any(|e| e.checked);
+    let passing = heard.iter().filter(|e| e.passing).count();
+    (registered, passing * 2 > heard.len())
 }

@@ -83,9 +83,9 @@ impl Block {
         SocketAddr::from((self.control(), NOMAD_PORT))
     }
 
-    /// Where the load generator shows what clients see, as Prometheus text.
-    pub fn metrics(self) -> SocketAddr {
-        SocketAddr::from((self.control(), 9102))
+    /// Where a site's clients show what they see, as Prometheus text.
+    pub fn metrics(self, site: u8) -> SocketAddr {
+        SocketAddr::from((self.clients(site), 9102))
     }
 
     /// foreshadow's own HTTP API.

@@ -89,7 +89,7 @@ struct Hardware {
 
 const EDGE: Hardware = Hardware {
     class: "edge-small",
-    clocks: [2400.0, 2200.0, 2000.0],
+    clocks: [2400.0, 2000.0, 2200.0],
     cores: 2,
     memory: 4096.0,
     disk: 20_480.0,

@@ -14,6 +14,8 @@ use crate::load::players::{
 };
 use crate::load::trace::{Compression, Rate, TraceError, parse_events, parse_series};
 use crate::model::{Availability, Moment, NodeId, Site, Span};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ pub const SECONDS_PER_HOUR: f64 = 6.0;
 const FIRST_ENTRY: Duration = Duration::from_secs(30);
 /// From the start of an estate to the first moment of its played day: all is up by then.
 const LEAD: Span = Span::secs(3);
+/// Seconds over which a scheduler counts requests to tell a rate.
+const COUNTED_OVER: f64 = 3.0;
 /// The shop's builtin trace and the failures of its past.
 const TRACE: &str = include_str!("../../assets/traces/shop.csv");
 const EVENTS: &str = include_str!("../../assets/traces/shop-events.csv");
@@ -98,7 +102,8 @@ enum Consul {
 /// A running estate.
 pub struct World {
     pub nomad: SocketAddr,
-    pub metrics: SocketAddr,
+    /// Where each site's clients show what they see.
+    pub metrics: Vec<(Site, SocketAddr)>,
     pub api: SocketAddr,
     /// Where a gateway's own connections come from.
     pub source: std::net::IpAddr,
@@ -169,11 +174,11 @@ impl World {
         };
         Ok(World {
             nomad: server.address(),
-            metrics: block.metrics(),
+            metrics: metrics(&estate),
             api: block.api(),
             source: block.gateway(1).into(),
             begins,
-            history: time.history(&series),
+            history: as_measured(time.history(&series), options.seed),
             failures: time.past_events(&events),
             players: PlayersConfig {
                 service: options.entry.clone(),
@@ -202,12 +207,9 @@ impl World {
     /// # Errors
     /// When the clients cannot be set up.
     pub async fn play(&self, tell: mpsc::UnboundedSender<Fault>) -> Result<(), WorldError> {
-        let metrics = serve_metrics(self.metrics, self.board.clone(), self.stop.clone());
-        tokio::spawn(async move {
-            if let Err(e) = metrics.await {
-                tracing::error!("{e}");
-            }
-        });
+        for (site, at) in &self.metrics {
+            self.show_metrics(site.clone(), *at);
+        }
         let begins = tokio::time::Instant::now() + millis(self.begins.since(now()));
         let players = Players::new(self.players.clone())?;
         if !players.ready(FIRST_ENTRY).await {
@@ -237,6 +239,29 @@ impl World {
             } => {}
         }
         Ok(())
+    }
+
+    /// What clients see is shown at their own site, and can be read from there and from where a link leads.
+    fn show_metrics(&self, site: Site, at: SocketAddr) {
+        let (links, estate) = (self.physical.links.clone(), self.estate.clone());
+        let here = site.clone();
+        let reaches = move |peer: std::net::IpAddr| {
+            let from = estate.block.site_of(peer);
+            let from = estate.sites.iter().find(|s| Some(s.number) == from);
+            from.is_none_or(|s| s.name == here || !(links.is_cut(&s.name) || links.is_cut(&here)))
+        };
+        let served = serve_metrics(
+            at,
+            self.board.clone(),
+            site,
+            Arc::new(reaches),
+            self.stop.clone(),
+        );
+        tokio::spawn(async move {
+            if let Err(e) = served.await {
+                tracing::error!("{e}");
+            }
+        });
     }
 
     async fn happen(&self, incident: &Incident, tell: &mpsc::UnboundedSender<Fault>) {
@@ -294,6 +319,9 @@ impl World {
             .filter(|l| {
                 let (sites, nodes) = self.touched(&l.site, l.instance);
                 let offset = |at: Moment| millis(at.since(self.begins));
+                if self.crossed_a_cut(l.at, l.until, &sites) {
+                    return false;
+                }
                 // A request is touched by all that happened while it was under way.
                 ![l.at, l.until]
                     .into_iter()
@@ -302,6 +330,28 @@ impl World {
             .map(|l| l.requests)
             .sum();
         (summary, unexplained)
+    }
+
+    /// Clients at a cut-off site cannot reach another one as long as it lasts, whoever schedules.
+    fn crossed_a_cut(&self, at: Moment, until: Moment, sites: &[Site]) -> bool {
+        let [from, to] = sites else {
+            return false;
+        };
+        let mut since = None;
+        for incident in &self.scenario.incidents {
+            match &incident.fault {
+                Fault::CutSite(site) if site == from && to != from => since = Some(incident.at),
+                Fault::HealSite(site) if site == from => {
+                    let began = since.take().map(|s| self.begins + span(s));
+                    let ended = self.begins + span(incident.at + incident.explains.grace);
+                    if began.is_some_and(|b| until >= b && at <= ended) {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        since.is_some_and(|s| until >= self.begins + span(s))
     }
 
     /// Between which sites a request went, and through which node.
@@ -331,6 +381,30 @@ impl World {
             None => {}
         }
     }
+}
+
+/// The past as a scheduler would have measured it: requests counted over a few seconds, and so with a count's noise.
+fn as_measured(history: Vec<(Moment, f64)>, seed: u64) -> Vec<(Moment, f64)> {
+    let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut counted = |rate: f64| {
+        // A Poisson process: exponential gaps until the window is full.
+        let (mut at, mut requests) = (0.0, 0u32);
+        loop {
+            at -= (1.0 - dice.random::<f64>()).ln() / rate.max(1e-9);
+            if at > COUNTED_OVER {
+                return f64::from(requests) / COUNTED_OVER;
+            }
+            requests += 1;
+        }
+    };
+    history
+        .into_iter()
+        .map(|(at, rate)| (at, counted(rate)))
+        .collect()
+}
+
+fn span(duration: Duration) -> Span {
+    Span(duration.as_millis() as i64)
 }
 
 fn millis(span: Span) -> Duration {
@@ -478,6 +552,16 @@ fn nodes(options: &Options, estate: &Estate, gateways: &[Gateway]) -> Vec<NodeCo
             node.consul = gateway.map(|g| format!("http://{}", g.http));
             node
         })
+        .collect()
+}
+
+fn metrics(estate: &Estate) -> Vec<(Site, SocketAddr)> {
+    let edges = estate
+        .sites
+        .iter()
+        .filter(|s| s.kind == super::estate::SiteKind::Edge);
+    edges
+        .map(|s| (s.name.clone(), estate.block.metrics(s.number)))
         .collect()
 }
 

@@ -36,7 +36,6 @@ pub async fn run(
     let _restore = Restore::prepare()?;
     let backend = CrosstermBackend::new(io::stdout());
     let mut terminal = Terminal::new(backend).map_err(told("open the terminal"))?;
-    terminal.clear().map_err(told("clear the terminal"))?;
     turn(&mut terminal, views, &commands, options, &cancel).await
 }
 
@@ -145,6 +144,8 @@ impl Restore {
         execute!(
             io::stdout(),
             terminal::EnterAlternateScreen,
+            // ratatui's own clear asks the terminal where its cursor is, and not all answer.
+            terminal::Clear(terminal::ClearType::All),
             EnableBracketedPaste,
             crossterm::cursor::Hide
         )?;

@@ -15,6 +15,9 @@ const BACKLOG: u32 = 1024;
 /// How often a task that does not listen yet is looked at: at first, and at last.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+/// When the kernel of an agent's host gives up a connection whose bytes nobody acknowledges: two retransmissions (`tcp_retries2`).
+/// Consul 1.8 sends a changed check to its server under the lock of its local state, so that it would answer nobody for as long as that takes.
+const AGENT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An open port. Dropping it refuses new connections and lets the established ones end by themselves.
 #[derive(Debug)]
@@ -40,11 +43,14 @@ struct Port {
     inner: SocketAddr,
     site: u8,
     dead: CancellationToken,
+    /// For how long lost bytes are retransmitted; a task's host does so for minutes.
+    patience: Option<Duration>,
 }
 
 impl Nic {
     /// Take `outer` at once and forward to `inner`, which is at `site`, from when something listens there: until then `outer` refuses.
-    /// `node` is the node whose death closes the port; `None` for what stands beside the nodes, such as a Consul agent.
+    /// `node` is the node whose death closes the port; `None` for a Consul agent, which stands beside the nodes, and whose connections
+    /// break a second after a cut has swallowed some of them.
     ///
     /// # Errors
     /// When `outer` is taken, the site or node is unknown, or the node is dead.
@@ -68,6 +74,7 @@ impl Nic {
             inner,
             site: links.number(site)?,
             dead,
+            patience: node.is_none().then_some(AGENT_PATIENCE),
         });
         let socket = bind(outer).map_err(|source| LinkError::Bind {
             address: outer,
@@ -97,10 +104,13 @@ impl Nic {
         self.outer
     }
 
-    /// Returns when the port has come to this state, or can no longer come to it.
-    pub async fn reached(&self, state: PortState) {
-        // An error means that the port's task has ended: it is closed.
-        let _ = self.state.clone().wait_for(|s| *s == state).await;
+    /// Ends when the port has come to this state, or can no longer come to it.
+    pub fn reached(&self, wanted: PortState) -> impl Future<Output = ()> + use<> {
+        let mut state = self.state.clone();
+        async move {
+            // An error means that the port's task has ended: it is closed.
+            let _ = state.wait_for(|s| *s == wanted).await;
+        }
     }
 }
 
@@ -173,8 +183,11 @@ async fn conduct(port: &Port, outer: &mut TcpStream, peer: SocketAddr) -> bool {
     };
     let from = port.links.attribute(peer, local).await;
     let mut line = port.links.line(from, port.site);
-    if !line.is_open() && hold(&mut line, outer, None).await != Held::Unharmed {
-        return false;
+    if !line.is_open() {
+        let held = hold(&mut line, outer, None, false, port.patience).await;
+        if held != Held::Unharmed {
+            return false;
+        }
     }
     if !line.delay.is_zero() {
         // The handshake's round trip, which the kernel answered at once.
@@ -183,7 +196,8 @@ async fn conduct(port: &Port, outer: &mut TcpStream, peer: SocketAddr) -> bool {
     let Ok(mut inner) = TcpStream::connect(port.inner).await else {
         return false;
     };
-    let clean = inner.set_nodelay(true).is_ok() && exchange(&mut line, outer, &mut inner).await;
+    let clean =
+        inner.set_nodelay(true).is_ok() && exchange(port, &mut line, outer, &mut inner).await;
     if !clean {
         reset(&inner);
     }
@@ -191,7 +205,12 @@ async fn conduct(port: &Port, outer: &mut TcpStream, peer: SocketAddr) -> bool {
 }
 
 /// Carry both directions; whether they came to a clean end.
-async fn exchange(line: &mut Line, outer: &mut TcpStream, inner: &mut TcpStream) -> bool {
+async fn exchange(
+    port: &Port,
+    line: &mut Line,
+    outer: &mut TcpStream,
+    inner: &mut TcpStream,
+) -> bool {
     let under_way = UnderWay::default();
     loop {
         {
@@ -207,7 +226,8 @@ async fn exchange(line: &mut Line, outer: &mut TcpStream, inner: &mut TcpStream)
             }
         }
         let lost = !under_way.is_empty();
-        if hold(line, outer, Some(inner)).await != Held::Unharmed || lost {
+        let held = hold(line, outer, Some(inner), lost, port.patience).await;
+        if held != Held::Unharmed {
             return false;
         }
     }

@@ -82,8 +82,8 @@ impl Allocation {
         self.tasks.is_empty() && self.starting == 0
     }
 
-    pub(super) fn has_port(&self, label: &str) -> bool {
-        self.nics.contains_key(label)
+    pub(super) fn port(&self, label: &str) -> Option<&Nic> {
+        self.nics.get(label)
     }
 }
 
@@ -218,7 +218,7 @@ impl Shared {
         let known = |label: &str| {
             let allocations = self.allocations();
             let allocation = allocations.get(&task.alloc_id);
-            allocation.is_some_and(|a| a.has_port(label))
+            allocation.is_some_and(|a| a.port(label).is_some())
         };
         let mut nics = BTreeMap::new();
         for (label, port) in task.ports.iter().filter(|(label, _)| !known(label)) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::sandbox::block::Block;
+use crate::sandbox::links::PortState;
 use std::net::TcpListener;
 use std::path::Path;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -33,6 +34,20 @@ fn becomes_a_task_when_asked_to() {
     let mut args = std::env::args_os().skip_while(|a| a != TASK_EXEC);
     if args.next().is_some() {
         panic!("{}", task_exec(args));
+    }
+}
+
+/// The test binary plays a task's part too: it answers everybody with its allocation's name.
+#[test]
+fn serves_its_port_when_asked_to() {
+    if !std::env::args().any(|a| a == "serve-name") {
+        return;
+    }
+    let var = |name: &str| std::env::var(name).unwrap();
+    let listener = TcpListener::bind(var("NOMAD_ADDR_http")).unwrap();
+    for stream in listener.incoming() {
+        let answer = var("NOMAD_ALLOC_NAME");
+        std::io::Write::write_all(&mut stream.unwrap(), answer.as_bytes()).unwrap();
     }
 }
 
@@ -228,6 +243,36 @@ async fn a_dead_node_kills_its_tasks_tells_nobody_and_starts_nothing_until_it_is
     yard.runtime.start(task("sh", &["-c", "exit 2"])).await;
     assert!(matches!(yard.next().await, TaskEvent::Started { .. }));
     assert_eq!(yard.exit().await, (2, 0));
+}
+
+#[tokio::test]
+async fn the_world_reaches_a_task_on_its_nodes_outer_address_until_it_ends() {
+    let mut yard = Yard::new();
+    let ourselves = std::env::current_exe().unwrap().display().to_string();
+    let entry = "sandbox::runtime::tests::serves_its_port_when_asked_to";
+    let mut task = task(&ourselves, &[entry, "--exact", "--nocapture", "serve-name"]);
+    task.ports.insert("http".into(), 20_001);
+    yard.runtime.start(task).await;
+    assert!(matches!(yard.next().await, TaskEvent::Started { .. }));
+    let port = |state| {
+        let allocations = yard.runtime.shared.allocations();
+        let nic = allocations[ALLOC].port("http").unwrap();
+        (nic.address(), nic.reached(state))
+    };
+    let (address, closed) = port(PortState::Closed);
+    port(PortState::Listening).1.await;
+    assert!(address.to_string().ends_with(".10.1:20001"), "{address}");
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut client, &mut answer)
+        .await
+        .unwrap();
+    assert_eq!(answer, "shop.web[0]");
+    yard.runtime.stop(ALLOC).await;
+    assert_eq!(yard.exit().await, (143, 15));
+    closed.await;
+    let refused = tokio::net::TcpStream::connect(address).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Help: the key table as it dispatches, and what the signs mean.
 
 use super::frame::ascii_keys;
-use super::pen::{Pen, piece};
+use super::pen::{Pen, beside, piece, row};
 use crate::engine::view::Health;
 use crate::model::Cause;
-use crate::tui::keys::TABLE;
+use crate::tui::keys::{Binding, TABLE};
 use crate::tui::look::Tone;
 use crate::tui::state::{Screen, State};
 use ratatui::layout::Rect;
@@ -16,14 +16,7 @@ pub fn scroll(state: &State) -> usize {
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     let side = area.width >= 112;
-    let keys = if side {
-        Rect {
-            width: area.width - 42,
-            ..area
-        }
-    } else {
-        area
-    };
+    let (keys, right) = beside(area, if side { area.width - 42 } else { area.width });
     let signs = signs(pen);
     let inner = pen.section(keys, "Keys", "j and k scroll");
     let shown = usize::from(inner.height);
@@ -31,58 +24,32 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     let all = TABLE.len() + more;
     let from = from.min(all.saturating_sub(shown));
     for k in from..all.min(from + shown) {
-        let y = inner.y + (k - from) as u16;
-        match TABLE.get(k) {
-            Some(b) => {
-                let closed = b.acting && !state.options.allow_act;
-                let tone = if closed { Tone::Dim } else { Tone::Plain };
-                let note = if closed { " (needs --allow-act)" } else { "" };
-                let keys = ascii_keys(pen.look.ascii, b.shown);
-                pen.line(
-                    inner.x + 1,
-                    y,
-                    inner.width.saturating_sub(1),
-                    &[
-                        piece(format!("{keys:<9}"), Tone::Accent),
-                        piece(format!("{:<10} ", b.word), Tone::Strong),
-                        piece(format!("{}{note}", b.help), tone),
-                    ],
-                );
-            }
-            None => {
-                if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
-                    sign_line(
-                        pen,
-                        Rect {
-                            x: inner.x + 1,
-                            y,
-                            ..inner
-                        },
-                        sign,
-                    );
-                }
-            }
+        let line = row(inner, k - from);
+        if let Some(binding) = TABLE.get(k) {
+            key_line(pen, line, binding, state.options.allow_act);
+        } else if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
+            sign_line(pen, line, sign);
         }
     }
     if side {
-        let right = Rect {
-            x: keys.right() + 2,
-            width: 40,
-            ..area
-        };
         let inner = pen.section(right, "Signs", "");
         for (k, sign) in signs.iter().take(usize::from(inner.height)).enumerate() {
-            sign_line(
-                pen,
-                Rect {
-                    x: inner.x + 1,
-                    y: inner.y + k as u16,
-                    ..inner
-                },
-                sign,
-            );
+            sign_line(pen, row(inner, k), sign);
         }
     }
+}
+
+fn key_line(pen: &mut Pen, row: Rect, b: &Binding, allow_act: bool) {
+    let closed = b.acting && !allow_act;
+    let tone = if closed { Tone::Dim } else { Tone::Plain };
+    let note = if closed { "needs --allow-act: " } else { "" };
+    let keys = ascii_keys(pen.look.ascii, b.shown);
+    let pieces = [
+        piece(format!("{keys:<9}"), Tone::Accent),
+        piece(format!("{:<10} ", b.word), Tone::Strong),
+        piece(format!("{note}{}", b.help), tone),
+    ];
+    pen.line(row.x + 1, row.y, row.width.saturating_sub(1), &pieces);
 }
 
 struct Sign {
@@ -94,7 +61,7 @@ struct Sign {
 
 fn sign_line(pen: &mut Pen, row: Rect, sign: &Sign) {
     pen.line(
-        row.x,
+        row.x + 1,
         row.y,
         row.width.saturating_sub(1),
         &[

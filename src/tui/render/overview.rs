@@ -1,8 +1,8 @@
 //! Home: what is wrong, what is being done about it, and every portion, worst first.
 
-use super::pen::{Pen, Piece, brief, clock, percent, piece, short, width, window};
+use super::pen::{Pen, Piece, brief, over, percent, piece, short, width, window};
 use super::strip;
-use crate::engine::view::{Health, LogKind, LogLine, PortionView, StepView};
+use crate::engine::view::{Health, PortionView, StepView};
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -17,131 +17,64 @@ fn needs_you(state: &State, portion: &PortionView) -> bool {
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let roomy = area.height >= 17;
-    let mut y = area.y;
-    strip::draw(
-        pen,
-        Rect {
-            height: strip::ROWS,
-            ..area
-        },
-        &state.view.tally,
-    );
-    y += strip::ROWS + u16::from(roomy);
-    y += headline(
-        state,
-        pen,
-        Rect {
-            y,
-            height: 2,
-            ..area
-        },
-    );
-    y += u16::from(area.height >= 24);
-    let rest = Rect {
-        y,
-        height: area.bottom().saturating_sub(y),
-        ..area
-    };
+    let (top, rest) = over(area, strip::ROWS + u16::from(roomy));
+    strip::draw(pen, top, &state.view.tally);
+    let (top, rest) = over(rest, 2 + u16::from(area.height >= 24));
+    headline(state, pen, top);
     let shown = rows::portions(state);
     let each = if area.width >= 150 { 1 } else { 2 };
     let gap = u16::from(usize::from(rest.height) > shown.len() * usize::from(each + 1) + 10);
     let wanted = (shown.len() as u16)
         .saturating_mul(each + gap)
         .saturating_add(1);
-    let (list, below) = match rest.height.saturating_sub(wanted) {
-        spare if spare >= 4 => (wanted, spare),
-        _ if rest.height > 24 => (rest.height - 8, 8),
-        _ => (rest.height, 0),
+    let list = match rest.height.saturating_sub(wanted) {
+        spare if spare >= 4 => wanted,
+        _ if rest.height > 24 => rest.height - 8,
+        _ => rest.height,
     };
-    table(
-        state,
-        pen,
-        Rect {
-            height: list,
-            ..rest
-        },
-        &shown,
-        each,
-        gap,
-    );
-    if below > 0 {
-        let y = rest.y + list;
-        pulse(
-            state,
-            pen,
-            Rect {
-                y,
-                height: below,
-                ..rest
-            },
-        );
+    let (list, below) = over(rest, list);
+    table(state, pen, list, &shown, each, gap);
+    if below.height > 0 {
+        super::pulse::draw(state, pen, below);
     }
 }
 
-/// Two lines: what is wrong, and what foreshadow does about it. How many rows it took.
-fn headline(state: &State, pen: &mut Pen, area: Rect) -> u16 {
+/// Two lines: what is wrong, and what foreshadow does about it.
+fn headline(state: &State, pen: &mut Pen, area: Rect) {
     let all = &state.view.portions;
     let count = |h: Health| all.iter().filter(|p| p.health == h).count();
-    let needs: Vec<&PortionView> = state
-        .portions()
-        .into_iter()
-        .filter(|p| needs_you(state, p))
-        .collect();
     let (look, dot) = (pen.look, pen.look.pick(" · ", " | "));
     let mut counts: Vec<Piece> = Vec::new();
     for health in [Health::Moving, Health::Watch, Health::Unknown, Health::Good] {
         let (glyph, word, tone) = look.health(health);
         if count(health) > 0 {
-            counts.push(piece(format!("{glyph} {} {word}", count(health)), tone));
-            counts.push(piece("  ", Tone::Plain));
+            counts.push(piece(format!("{glyph} {} {word}  ", count(health)), tone));
         }
     }
-    let right = area.right();
-    let start = pen.right(right, area.y, &counts);
+    let start = pen.right(area.right(), area.y, &counts);
     let room = start.saturating_sub(area.x + 1);
-    if let Some(worst) = needs.first() {
-        let style = look.badge(Tone::Bad);
-        let x = pen.text(
-            area.x,
-            area.y,
-            room,
-            &format!(
-                " {} NEED{} YOU ",
-                needs.len(),
-                if needs.len() == 1 { "S" } else { "" }
-            ),
-            style,
-        );
-        let text = format!(" {}", worst.id);
-        pen.line(
-            x,
-            area.y,
-            room.saturating_sub(x - area.x),
-            &[piece(text, Tone::Bad)],
-        );
-    } else if all.is_empty() {
-        let text = "no portion is known yet: waiting for the first look at the jobs";
-        pen.line(area.x, area.y, room, &[piece(text, Tone::Dim)]);
-    } else if count(Health::Unknown) > 0 {
-        pen.line(
-            area.x,
-            area.y,
-            room,
-            &[piece(
-                "not everything is seen; nothing is changed on what is unknown",
-                Tone::Warn,
-            )],
-        );
+    let all_portions = state.portions();
+    let mut needs = all_portions.iter().filter(|p| needs_you(state, p));
+    if let Some(worst) = needs.next() {
+        let n = 1 + needs.count();
+        let verb = if n == 1 { "NEEDS" } else { "NEED" };
+        let badge = format!(" {n} {verb} YOU ");
+        let x = pen.text(area.x, area.y, room, &badge, look.badge(Tone::Bad));
+        let name = piece(format!(" {}", worst.id), Tone::Bad);
+        pen.line(x, area.y, room.saturating_sub(x - area.x), &[name]);
     } else {
-        pen.line(
-            area.x,
-            area.y,
-            room,
-            &[piece("nothing needs you", Tone::Good)],
-        );
+        let (text, tone) = if all.is_empty() {
+            let text = "no portion is known yet: waiting for the first look at the jobs";
+            (text, Tone::Dim)
+        } else if count(Health::Unknown) > 0 {
+            let text = "not everything is seen; nothing is changed on what is unknown";
+            (text, Tone::Warn)
+        } else {
+            ("nothing needs you", Tone::Good)
+        };
+        pen.line(area.x, area.y, room, &[piece(text, tone)]);
     }
     pen.line(area.x, area.y + 1, area.width, &doing(state, dot));
-    2
 }
 
 /// What foreshadow is doing, in one line.
@@ -200,8 +133,8 @@ impl Columns {
         let fixed = 4 + name + 1 + 9 + 8 + 9 + 7;
         let spare = wide.saturating_sub(fixed);
         let peak = spare >= 24;
-        let standbys = spare >= 34;
-        let taken = u16::from(peak) * 12 + u16::from(standbys) * 12;
+        let standbys = spare >= 36;
+        let taken = u16::from(peak) * 14 + u16::from(standbys) * 11;
         let most = if one_line { 36 } else { 48 };
         let spark = spare.saturating_sub(taken).min(most);
         Columns {
@@ -265,10 +198,10 @@ fn header(pen: &mut Pen, area: Rect, cols: &Columns) {
     put("ok", 7, true);
     put("rate, then forecast", cols.spark, false);
     if cols.peak {
-        put("peak to come", 12, true);
+        put("peak to come", 14, true);
     }
     if cols.standbys {
-        put("standbys", 12, true);
+        put("standbys", 11, true);
     }
     if cols.sentence {
         put("  why", 10, false);
@@ -310,7 +243,7 @@ fn draw_row(state: &State, pen: &mut Pen, row: Rect, p: &PortionView, cols: &Col
             let over = p.capacity.is_some_and(|c| value > c.0);
             let tone = if over { Tone::Warn } else { Tone::Watch };
             pen.right(
-                x + 11,
+                x + 13,
                 y,
                 &[
                     piece(format!("{} ", brief(value)), tone),
@@ -318,11 +251,11 @@ fn draw_row(state: &State, pen: &mut Pen, row: Rect, p: &PortionView, cols: &Col
                 ],
             );
         }
-        x += 12;
+        x += 14;
     }
     if cols.standbys {
-        pen.right(x + 11, y, &standbys(p));
-        x += 12;
+        pen.right(x + 10, y, &standbys(p));
+        x += 11;
     }
     let (x, y, tone) = if cols.sentence {
         (x + 2, y, Tone::Plain)
@@ -430,75 +363,4 @@ fn squeeze(values: &[f64], cells: usize) -> Vec<f64> {
             part.iter().copied().fold(0.0, f64::max)
         })
         .collect()
-}
-
-/// What is being done, and what happened lately, side by side where there is room.
-fn pulse(state: &State, pen: &mut Pen, area: Rect) {
-    let told = |l: &&LogLine| {
-        use LogKind::*;
-        matches!(
-            l.kind,
-            Fault | Held | Effect | Verdict | Lesson | Verification | Notice
-        )
-    };
-    let lately: Vec<&LogLine> = state.log.iter().rev().filter(told).take(10).collect();
-    if area.width < 100 {
-        let inner = pen.section(area, "Lately", "");
-        return lines(pen, inner, &lately);
-    }
-    let half = area.width / 2;
-    let left = Rect {
-        width: half - 1,
-        ..area
-    };
-    let right = Rect {
-        x: area.x + half + 1,
-        width: area.width - half - 1,
-        ..area
-    };
-    let inner = pen.section(left, "Doing", "6 shows the whole plan");
-    for (k, s) in state
-        .view
-        .steps
-        .iter()
-        .take(usize::from(inner.height))
-        .enumerate()
-    {
-        super::plan::brief_step(
-            pen,
-            Rect {
-                y: inner.y + k as u16,
-                height: 1,
-                ..inner
-            },
-            s,
-        );
-    }
-    if state.view.steps.is_empty() {
-        pen.tone(
-            inner.x + 1,
-            inner.y,
-            inner.width,
-            "no step is planned or under way",
-            Tone::Dim,
-        );
-    }
-    let inner = pen.section(right, "Lately", "7 shows every decision");
-    lines(pen, inner, &lately);
-}
-
-fn lines(pen: &mut Pen, area: Rect, lines: &[&LogLine]) {
-    for (k, l) in lines.iter().take(usize::from(area.height)).enumerate() {
-        let (glyph, _, tone) = pen.look.kind(l.kind);
-        pen.line(
-            area.x + 1,
-            area.y + k as u16,
-            area.width.saturating_sub(1),
-            &[
-                piece(clock(l.at), Tone::Dim),
-                piece(format!(" {glyph} "), tone),
-                piece(l.text.as_str(), Tone::Plain),
-            ],
-        );
-    }
 }

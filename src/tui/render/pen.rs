@@ -65,6 +65,35 @@ pub fn wrap(text: &str, wide: u16) -> Vec<String> {
     lines
 }
 
+/// The upper `rows` rows of an area, and the rest.
+pub fn over(area: Rect, rows: u16) -> (Rect, Rect) {
+    let rows = rows.min(area.height);
+    let mut parts = (area, area);
+    parts.0.height = rows;
+    parts.1.y += rows;
+    parts.1.height -= rows;
+    parts
+}
+
+/// The left `columns` of an area, and what is right of them after a gap of two.
+pub fn beside(area: Rect, columns: u16) -> (Rect, Rect) {
+    let columns = columns.min(area.width);
+    let gone = (columns + 2).min(area.width);
+    let mut parts = (area, area);
+    parts.0.width = columns;
+    parts.1.x += gone;
+    parts.1.width -= gone;
+    parts
+}
+
+/// The one row of an area that lies `k` below its top.
+pub fn row(area: Rect, k: usize) -> Rect {
+    let mut row = area;
+    row.y += k as u16;
+    row.height = 1;
+    row
+}
+
 impl Pen<'_> {
     /// Writes up to `wide` columns; the column after the text.
     pub fn text(&mut self, x: u16, y: u16, wide: u16, text: &str, style: Style) -> u16 {
@@ -226,7 +255,7 @@ pub fn brief(n: f64) -> String {
         a if a >= 9_999_500.0 => format!("{:.0}M", n / 1e6),
         a if a >= 9_999.5 => format!("{:.0}k", n / 1e3),
         a if a >= 99.95 => format!("{n:.0}"),
-        a if a == 0.0 => "0".into(),
+        0.0 => "0".into(),
         _ => format!("{n:.1}"),
     }
 }

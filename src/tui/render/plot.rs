@@ -79,7 +79,7 @@ impl Plot {
             pen.tone(x, y, GUTTER, &text, Tone::Dim);
         }
         let y = area.bottom() - 1;
-        let mut free = field.x;
+        let mut free = area.x;
         for (x, label) in &self.marks {
             let middle = field.x + self.column(*x, field.width);
             let wide = width(label);

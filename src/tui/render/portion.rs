@@ -1,8 +1,8 @@
 //! One portion: the forecast with what came of it, shares asked for and seen, latency, profile, shadows.
 
-use super::pen::{Pen, brief, fit, percent, piece, short};
+use super::pen::{Pen, beside, brief, fit, over, percent, piece, short};
 use super::plot::{Line, Plot, Rule};
-use crate::engine::view::{InstanceView, PortionView};
+use crate::engine::view::{InstanceView, PastPoint, PortionView};
 use crate::model::{Moment, Profile, Share};
 use crate::tui::look::Tone;
 use crate::tui::state::State;
@@ -17,92 +17,21 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         pen.tone(area.x + 1, area.y, area.width, &text, Tone::Dim);
         return;
     };
-    let used = head(pen, area, p);
-    let rest = Rect {
-        y: area.y + used,
-        height: area.height - used,
-        ..area
-    };
-    if rest.width >= 100 && rest.height >= 22 {
-        let top = rest.height * 9 / 20;
-        rate(
-            pen,
-            Rect {
-                height: top,
-                ..rest
-            },
-            p,
-        );
-        let below = Rect {
-            y: rest.y + top,
-            height: rest.height - top,
-            ..rest
-        };
-        let wide = below.width * 11 / 20;
-        let left = Rect {
-            width: wide,
-            ..below
-        };
-        let right = Rect {
-            x: below.x + wide + 2,
-            width: below.width - wide - 2,
-            ..below
-        };
-        let low = (left.height / 3).max(4);
-        instances(
-            state,
-            pen,
-            Rect {
-                height: left.height - low,
-                ..left
-            },
-            p,
-        );
-        shadows(
-            state,
-            pen,
-            Rect {
-                y: left.bottom() - low,
-                height: low,
-                ..left
-            },
-            p,
-        );
-        let half = right.height / 2;
-        latency(
-            pen,
-            Rect {
-                height: half,
-                ..right
-            },
-            p,
-        );
-        profile(
-            pen,
-            Rect {
-                y: right.y + half,
-                height: right.height - half,
-                ..right
-            },
-            p,
-        );
-    } else {
-        let top = (rest.height * 3 / 5).max(4).min(rest.height);
-        rate(
-            pen,
-            Rect {
-                height: top,
-                ..rest
-            },
-            p,
-        );
-        let below = Rect {
-            y: rest.y + top,
-            height: rest.height - top,
-            ..rest
-        };
-        instances(state, pen, below, p);
+    let (_, rest) = over(area, head(pen, area, p));
+    if rest.width < 100 || rest.height < 22 {
+        let (top, below) = over(rest, (rest.height * 3 / 5).max(4));
+        rate(pen, top, p);
+        return instances(state, pen, below, p);
     }
+    let (top, below) = over(rest, rest.height * 9 / 20);
+    rate(pen, top, p);
+    let (left, right) = beside(below, below.width * 11 / 20);
+    let (upper, lower) = over(left, left.height - (left.height / 3).max(4));
+    instances(state, pen, upper, p);
+    shadows(state, pen, lower, p);
+    let (upper, lower) = over(right, right.height / 2);
+    latency(pen, upper, p);
+    profile(pen, lower, p);
 }
 
 fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
@@ -156,7 +85,7 @@ fn now_of(p: &PortionView) -> Option<Moment> {
 }
 
 /// Points of the past that a plot of this width can tell apart, no more than twice the future's length.
-fn seen(p: &PortionView, now: Moment) -> impl Iterator<Item = &crate::engine::view::PastPoint> {
+fn seen(p: &PortionView, now: Moment) -> impl Iterator<Item = &PastPoint> {
     let ahead = p.band.last().map_or(30.0, |b| secs(b.at, now).max(1.0));
     let keep = -2.0 * ahead;
     p.past.iter().filter(move |q| secs(q.at, now) >= keep)
@@ -192,18 +121,7 @@ fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
         return;
     };
     let past: Vec<_> = seen(p, now).collect();
-    let mut band: Vec<(f64, f64, f64)> = Vec::new();
-    let mut mid = Vec::new();
-    for q in &past {
-        if let Some((low, middle, high)) = q.forecast {
-            band.push((secs(q.at, now), low, high));
-            mid.push((secs(q.at, now), middle));
-        }
-    }
-    for b in p.band.iter().filter(|b| b.at > now) {
-        band.push((secs(b.at, now), b.low, b.high));
-        mid.push((secs(b.at, now), b.mid));
-    }
+    let (band, mid) = foreseen(p, &past, now);
     let actual: Vec<(f64, f64)> = past.iter().map(|q| (secs(q.at, now), q.rate)).collect();
     let start = actual.first().map_or(-1.0, |a| a.0.min(-1.0));
     let end = p.band.last().map_or(1.0, |b| secs(b.at, now).max(1.0));
@@ -239,6 +157,23 @@ fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
     }
     .draw(pen, inner);
     legend(pen, inner);
+}
+
+/// (x, low, high) of a band.
+type Edges = (f64, f64, f64);
+
+/// What had been foreseen for the past, then what is foreseen now: the band, and its middle.
+fn foreseen(p: &PortionView, past: &[&PastPoint], now: Moment) -> (Vec<Edges>, Vec<(f64, f64)>) {
+    let was = past
+        .iter()
+        .filter_map(|q| q.forecast.map(|(low, mid, high)| (q.at, low, mid, high)));
+    let is = p.band.iter().filter(|b| b.at > now);
+    let all = was.chain(is.map(|b| (b.at, b.low, b.mid, b.high)));
+    all.map(|(at, low, mid, high)| {
+        let x = secs(at, now);
+        ((x, low, high), (x, mid))
+    })
+    .unzip()
 }
 
 fn legend(pen: &mut Pen, area: Rect) {

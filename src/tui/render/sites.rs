@@ -1,7 +1,7 @@
 //! A map of sites: room used, reserved and free, links, hazards, and what lives where.
 
-use super::pen::{Pen, brief, fit, percent, piece, width, window};
-use crate::engine::view::{SiteView, View};
+use super::pen::{Pen, brief, fit, over, percent, piece, row, width, window};
+use crate::engine::view::{ShadowView, SiteView, View};
 use crate::model::Site;
 use crate::tui::look::Tone;
 use crate::tui::rows;
@@ -136,7 +136,7 @@ fn legend(pen: &mut Pen, area: Rect) -> Rect {
 fn card_height(height: u16, sites: usize) -> u16 {
     let rows = (sites.div_ceil(2) as u16).max(1);
     let each = (height.saturating_add(1) / rows).saturating_sub(1);
-    each.clamp(7, CARD + 2)
+    each.clamp(7, CARD)
 }
 
 /// Edge sites on the left and the others on the right, unless one side would be empty.
@@ -215,83 +215,57 @@ fn card(state: &State, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
         width: area.width.saturating_sub(4),
         height: area.height.saturating_sub(2),
     };
-    let view = &state.view;
-    room_line(
-        pen,
-        inner,
-        0,
-        "cpu",
-        (s.used.cpu.0, s.reserved.cpu.0, s.capacity.cpu.0),
-        "MHz",
-    );
-    room_line(
-        pen,
-        inner,
-        1,
-        "memory",
-        (s.used.memory.0, s.reserved.memory.0, s.capacity.memory.0),
-        "MiB",
-    );
-    let hazard = if s.hazard.0 >= 0.1 {
-        Tone::Warn
-    } else {
-        Tone::Plain
-    };
-    let shadows: Vec<String> = view
-        .shadows
-        .iter()
-        .filter(|h| h.site == s.site && h.state != "done")
-        .take(20)
+    let (u, r, c) = (&s.used, &s.reserved, &s.capacity);
+    let (cpu, memory) = (row(inner, 0), row(inner, 1));
+    room_line(pen, cpu, "cpu", (u.cpu.0, r.cpu.0, c.cpu.0), "MHz");
+    let rooms = (u.memory.0, r.memory.0, c.memory.0);
+    room_line(pen, memory, "memory", rooms, "MiB");
+    let (_, below) = over(inner, 2);
+    facts(&state.view, pen, below, s);
+}
+
+/// What lives at a site, how likely it fails, and how far the others are.
+fn facts(view: &View, pen: &mut Pen, area: Rect, s: &SiteView) {
+    let here = |h: &&ShadowView| h.site == s.site && h.state != "done";
+    let shadows = view.shadows.iter().filter(here).take(20);
+    let shadows: Vec<String> = shadows
         .map(|h| format!("{} ({})", h.portion, h.state))
         .collect();
     let others = view.sites.iter().filter(|o| o.site != s.site).take(8);
     let reach: Vec<String> = others
-        .filter_map(|o| {
-            rtt(view, &s.site, &o.site).map(|ms| format!("{} {} ms", o.site, brief(ms)))
-        })
+        .filter_map(|o| rtt(view, &s.site, &o.site).map(|ms| format!("{} {ms:.0}", o.site)))
         .collect();
+    let risky = s.hazard.0 >= 0.1;
+    let tone = if risky { Tone::Warn } else { Tone::Plain };
+    let hazard = format!("{} that it fails within the horizon", percent(s.hazard.0));
     let facts = [
         ("serves", lives(view, &s.site, "primary"), Tone::Strong),
         ("standby", lives(view, &s.site, "standby"), Tone::Watch),
         ("shadows", shadows.join(" "), Tone::Accent),
-        (
-            "hazard",
-            format!("{} that it fails within the horizon", percent(s.hazard.0)),
-            hazard,
-        ),
-        ("links", reach.join(pen.look.pick(" · ", ", ")), Tone::Dim),
+        ("hazard", hazard, tone),
+        ("links ms", reach.join(", "), Tone::Dim),
     ];
-    for (k, (name, text, tone)) in facts.into_iter().enumerate() {
-        let y = inner.y + 2 + k as u16;
-        if y >= inner.bottom() {
-            break;
-        }
-        let text = if text.is_empty() {
+    let facts = facts.into_iter().take(usize::from(area.height));
+    for (k, (name, text, tone)) in facts.enumerate() {
+        let none = text.is_empty();
+        let text = if none {
             pen.look.pick("–", "-").to_string()
         } else {
             text
         };
-        pen.line(
-            inner.x,
-            y,
-            inner.width,
-            &[piece(format!("{name:<8}"), Tone::Dim), piece(text, tone)],
-        );
+        let pieces = [piece(format!("{name:<9}"), Tone::Dim), piece(text, tone)];
+        pen.line(area.x, area.y + k as u16, area.width, &pieces);
     }
 }
 
 fn room_line(
     pen: &mut Pen,
     area: Rect,
-    row: u16,
     name: &str,
     (used, reserved, all): (f64, f64, f64),
     unit: &str,
 ) {
-    if row >= area.height {
-        return;
-    }
-    let y = area.y + row;
+    let y = area.y;
     pen.tone(area.x, y, 8, name, Tone::Dim);
     let free = (all - reserved).max(0.0);
     let text = if area.width >= 44 {
@@ -305,15 +279,15 @@ fn room_line(
         format!(" {} {unit} free", brief(free))
     };
     let tail = width(&text).max(if area.width >= 44 { 24 } else { 15 });
-    let cells = area.width.saturating_sub(8 + tail);
+    let cells = area.width.saturating_sub(9 + tail);
     pen.bar(
-        area.x + 8,
+        area.x + 9,
         y,
         cells,
         used / all.max(1.0),
         reserved / all.max(1.0),
     );
-    pen.tone(area.x + 8 + cells, y, tail, &text, Tone::Plain);
+    pen.tone(area.x + 9 + cells, y, tail, &text, Tone::Plain);
 }
 
 fn frame(pen: &mut Pen, area: Rect, tone: Tone) {

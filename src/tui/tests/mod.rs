@@ -2,6 +2,7 @@
 
 mod keys;
 mod screens;
+mod terminal;
 mod walks;
 
 use super::render::render;
