@@ -96,7 +96,7 @@ pub struct Gateway {
 
 enum Consul {
     Embedded(consul::Handle),
-    Real(RealConsul),
+    Real(Box<RealConsul>),
 }
 
 /// A running estate.
@@ -443,7 +443,7 @@ async fn start_consul(
             let real = RealConsul::start(config, estate, links.clone())
                 .await
                 .map_err(Box::new)?;
-            Ok(Consul::Real(real))
+            Ok(Consul::Real(Box::new(real)))
         }
         ConsulKind::Embedded => Ok(Consul::Embedded(
             ConsulEstate::start(embedded(estate, options.seed)).await?,
