@@ -59,12 +59,10 @@ impl Copies {
         self.of(role).filter(|c| c.ready && c.alive)
     }
     /// Primaries that run and are not known to fail: what has only just been placed or registered says nothing yet.
-    pub fn standing(&self) -> usize {
-        self.of(Role::Primary)
-            .filter(|c| {
-                c.alive && (c.ready || !c.registered || (c.young && c.share == Share::NONE))
-            })
-            .count()
+    pub fn standing(&self) -> impl Iterator<Item = &Copy> {
+        self.of(Role::Primary).filter(|c| {
+            c.alive && (c.ready || !c.registered || (c.young && c.share == Share::NONE))
+        })
     }
     pub fn get(&self, alloc: &AllocId) -> Option<&Copy> {
         self.all.iter().find(|c| &c.alloc == alloc)

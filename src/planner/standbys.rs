@@ -124,7 +124,7 @@ fn stands(scene: &Scene, job: &JobId) -> bool {
 /// The most that any one reason asks for: demand, a probable failure, or what is missing now.
 fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) -> Need {
     let factor = scene.appetite.load_factor;
-    let primaries: Vec<&Copy> = copies.ready(Role::Primary).collect();
+    let primaries: Vec<&Copy> = copies.standing().collect();
     let wanted = scene
         .world
         .job(&portion.job)
@@ -183,7 +183,7 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
         Cause::Predicted
     };
     raise(missing, cause, why, None);
-    let lost = wanted.saturating_sub(copies.standing());
+    let lost = wanted.saturating_sub(copies.standing().count());
     if lost > 0 {
         raise(
             lost,

@@ -56,7 +56,7 @@ pub fn plan(
 /// Decides whether standbys belong to the pool now.
 fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copies) {
     let factor = scene.appetite.load_factor;
-    let primaries: Vec<&Copy> = copies.ready(Role::Primary).collect();
+    let primaries: Vec<&Copy> = copies.standing().collect();
     let wanted = scene
         .world
         .job(&portion.job)
@@ -66,14 +66,14 @@ fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copie
     let soon = scene.demand(&portion.id, lead);
     let later = scene.demand(&portion.id, lead.times(2));
     let now = scene.rate(&portion.id);
-    let short_of = copies.standing() < wanted;
+    let short_of = copies.standing().count() < wanted;
     let breach = scene.breach(portion);
     let settling = settling(scene, book, portion);
     let over = |demand: Option<Rps>, limit: f64| match (demand, carries) {
         (Some(d), Some(c)) => d.0 > c * limit,
         _ => false,
     };
-    let why = if copies.standing() == 0 && wanted > 0 {
+    let why = if copies.standing().count() == 0 && wanted > 0 {
         Some((Cause::Reactive, "no primary is ready".to_string()))
     } else if let Some(breach) = breach.clone().filter(|_| !settling) {
         Some((Cause::Reactive, breach))
