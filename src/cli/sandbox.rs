@@ -404,8 +404,20 @@ fn summary(
         "preallocations": state.tally.preallocations,
         "coverage_80": (scored > 0).then(|| covered as f64 / scored as f64),
         "reaction_ms_p50": quantile(0.5), "reaction_ms_p99": quantile(0.99),
+        "lost_by": by_fault(seen),
         "lessons": state.tally.lessons, "forecasts": state.tally.forecasts, "held": state.tally.held,
     })
+}
+
+/// How requests were lost, by the name of the fault.
+fn by_fault(seen: &crate::load::players::Summary) -> std::collections::BTreeMap<String, u64> {
+    let mut by = std::collections::BTreeMap::new();
+    for loss in &seen.losses {
+        if let Some(fault) = loss.fault {
+            *by.entry(format!("{} {fault}", loss.site)).or_default() += loss.requests;
+        }
+    }
+    by
 }
 
 fn sentence(s: &serde_json::Value) -> String {

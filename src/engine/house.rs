@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// A look waits no longer for any one answer: what does not come is unknown, and the rest is not held up.
+const GLANCE: Duration = Duration::from_millis(1_500);
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -82,11 +85,13 @@ impl House {
 /// Builds and starts everything. Nothing is written unless `setup.mode` is `Act`.
 pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     let nomad = Arc::new(Nomad::new(&setup.nomad)?);
-    let gateways = setup
-        .gateways
-        .iter()
-        .map(|g| gateway(g, setup.source))
-        .collect::<Result<Vec<_>, _>>()?;
+    let all = |longest: Option<Duration>| {
+        let gateways = setup.gateways.iter();
+        gateways
+            .map(|g| gateway(g, longest, setup.source))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let gateways = all(None)?;
     let first = gateways.first().ok_or(Error::NoGateway)?;
     let keeper = first.consul.clone();
     let state = remembered(&setup)?;
@@ -106,9 +111,10 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
             helpers.push(tokio::spawn(keeper.keep(cancel.clone())));
         }
     }
+    let quick = brief(&setup.nomad, Some(GLANCE));
     let eyes = Cluster::new(Sources {
-        nomad: nomad.clone(),
-        gateways: gateways.clone(),
+        nomad: Arc::new(Nomad::new(&quick)?),
+        gateways: all(Some(GLANCE))?,
         keeper: keeper.clone(),
         kv_datacenter: setup.kv_datacenter.clone(),
         policies: setup.policies.clone(),
@@ -163,7 +169,18 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     })
 }
 
-fn gateway(setup: &GatewaySetup, source: Option<IpAddr>) -> Result<Gateway, Error> {
+/// The same peer, asked with less patience.
+fn brief(peer: &Peer, longest: Option<Duration>) -> Peer {
+    let mut peer = peer.clone();
+    peer.timeout = longest.map_or(peer.timeout, |l| l.min(peer.timeout));
+    peer
+}
+
+fn gateway(
+    setup: &GatewaySetup,
+    longest: Option<Duration>,
+    source: Option<IpAddr>,
+) -> Result<Gateway, Error> {
     let dns = setup
         .dns
         .map(|at| Dns::new(at, Duration::from_secs(1), source))
@@ -172,7 +189,7 @@ fn gateway(setup: &GatewaySetup, source: Option<IpAddr>) -> Result<Gateway, Erro
     Ok(Gateway {
         id: setup.id.clone(),
         site: setup.site.clone(),
-        consul: Arc::new(Consul::new(&setup.consul)?),
+        consul: Arc::new(Consul::new(&brief(&setup.consul, longest))?),
         dns: dns.map(Arc::new),
         local: setup.local,
     })

@@ -82,7 +82,7 @@ pub async fn run(
                 work.spawn(async move { hands.apply(step, &lease).await });
             }
         }
-        keep(&shell.store, &mut state, now);
+        keep(&shell.store, &mut state, now).await;
         views.send_replace(Arc::new(view));
     }
     drain(&shell, &mut state, work).await;
@@ -132,15 +132,27 @@ fn settle(shell: &Shell, state: &mut State, world: &World, now: Moment) -> bool 
     closed.len() == open.len()
 }
 
-/// A store that cannot be written holds nothing up; it is said, and what was to be kept is tried again.
-fn keep(store: &Store, state: &mut State, now: Moment) {
-    match store.remember(&state.memos) {
-        Ok(()) => state.memos.clear(),
-        Err(e) => {
+/// A store that cannot be written holds nothing up; it is said, and what was to be kept is tried again. The disk is waited
+/// for beside the wheel's threads.
+async fn keep(store: &Arc<Store>, state: &mut State, now: Moment) {
+    let memos = std::mem::take(&mut state.memos);
+    let store = store.clone();
+    let kept = tokio::task::spawn_blocking(move || (store.remember(&memos), memos)).await;
+    match kept {
+        Ok((Ok(()), _)) => {}
+        Ok((Err(e), memos)) => {
             state.say_once("store", now, LogKind::Notice, None, e.to_string());
+            state.memos = memos;
             let excess = state.memos.len().saturating_sub(10_000);
             state.memos.drain(..excess);
         }
+        Err(e) => state.say(
+            now,
+            LogKind::Notice,
+            None,
+            None,
+            format!("the store's hand was lost: {e}"),
+        ),
     }
 }
 
@@ -154,5 +166,5 @@ async fn drain(shell: &Shell, state: &mut State, mut work: JoinSet<Outcome>) {
     };
     // What does not end in time stays open in the journal and is settled at the next start.
     let _ = tokio::time::timeout(DRAIN, all).await;
-    keep(&shell.store, state, clock::now());
+    keep(&shell.store, state, clock::now()).await;
 }
