@@ -61,6 +61,10 @@ fn chain(e: &dyn std::error::Error) -> String {
 
 /// Runs the command line to its end.
 pub fn main(cli: Cli) -> ExitCode {
+    if let Err(exit) = log(&cli.log) {
+        eprintln!("foreshadow: {}", exit.message);
+        return ExitCode::from(exit.code);
+    }
     match dispatch(cli) {
         Ok(code) => code,
         Err(exit) => {
@@ -68,6 +72,18 @@ pub fn main(cli: Cli) -> ExitCode {
             ExitCode::from(exit.code)
         }
     }
+}
+
+/// The log goes to stderr. Two libraries tell each call and each lost connection; what matters of it reaches us as errors.
+fn log(filter: &str) -> Result<(), Exit> {
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("{filter},rustify=off,consulrs=off"))
+            .map_err(|e| Exit::usage(format!("--log {filter}: {e}")))?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    Ok(())
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {

@@ -10,7 +10,7 @@ use super::real_consul::{RealConsul, RealConsulConfig, RealConsulError};
 use super::runtime::{Launcher, ProcessRuntime, RuntimeConfig, RuntimeError};
 use super::scenario::{Incident, Player, Scenario, ScenarioError};
 use crate::load::players::{
-    Board, Players, PlayersConfig, PlayersError, SiteClients, Summary, serve_metrics,
+    Board, Loss, Players, PlayersConfig, PlayersError, SiteClients, Summary, serve_metrics,
 };
 use crate::load::trace::{Compression, Rate, TraceError, parse_events, parse_series};
 use crate::model::{Availability, Moment, NodeId, Site, Span};
@@ -312,46 +312,63 @@ impl World {
     /// What the clients saw so far, and how much of the loss no fault of the scenario explains.
     pub fn summary(&self) -> (Summary, u64) {
         let summary = self.board.summary();
-        let unexplained = summary
+        let mut unexplained = 0;
+        for loss in summary
             .losses
             .iter()
-            .filter(|l| l.fault.is_some())
-            .filter(|l| {
-                let (sites, nodes) = self.touched(&l.site, l.instance);
-                let offset = |at: Moment| millis(at.since(self.begins));
-                if self.crossed_a_cut(l.at, l.until, &sites) {
-                    return false;
-                }
-                // A request is touched by all that happened while it was under way.
-                ![l.at, l.until]
-                    .into_iter()
-                    .any(|at| self.scenario.explains(offset(at), &sites, &nodes).is_some())
-            })
-            .map(|l| l.requests)
-            .sum();
+            .filter(|l| l.fault.is_some() && !self.explained(l))
+        {
+            tracing::info!("no fault explains {loss:?}");
+            unexplained += loss.requests;
+        }
         (summary, unexplained)
     }
 
-    /// Clients at a cut-off site cannot reach another one as long as it lasts, whoever schedules.
-    fn crossed_a_cut(&self, at: Moment, until: Moment, sites: &[Site]) -> bool {
-        let [from, to] = sites else {
-            return false;
+    fn explained(&self, loss: &Loss) -> bool {
+        if self.was_cut(&loss.site, loss.at, loss.until) {
+            return true;
+        }
+        // An answer that says no may speak for any instance behind the one that gave it.
+        let anywhere = matches!(loss.fault, Some(crate::load::Fault::Status(_)));
+        let (sites, nodes) = if anywhere {
+            let sites = self.estate.sites.iter().map(|s| s.name.clone()).collect();
+            let nodes = self
+                .estate
+                .nodes()
+                .map(|n| NodeId::new(n.name.as_str()))
+                .collect();
+            (sites, nodes)
+        } else {
+            self.touched(&loss.site, loss.instance)
         };
+        // A request is touched by all that happened while it was under way.
+        [loss.at, loss.until].into_iter().any(|at| {
+            let offset = millis(at.since(self.begins));
+            self.scenario.explains(offset, &sites, &nodes).is_some()
+        })
+    }
+
+    /// Clients at a cut-off site can reach no other one as long as it lasts, and neither can what serves them there.
+    fn was_cut(&self, from: &Site, at: Moment, until: Moment) -> bool {
         let mut since = None;
         for incident in &self.scenario.incidents {
             match &incident.fault {
-                Fault::CutSite(site) if site == from && to != from => since = Some(incident.at),
+                Fault::CutSite(site) if site == from => {
+                    since = Some(self.begins + span(incident.at))
+                }
                 Fault::HealSite(site) if site == from => {
-                    let began = since.take().map(|s| self.begins + span(s));
                     let ended = self.begins + span(incident.at + incident.explains.grace);
-                    if began.is_some_and(|b| until >= b && at <= ended) {
+                    if since
+                        .take()
+                        .is_some_and(|began| until >= began && at <= ended)
+                    {
                         return true;
                     }
                 }
                 _ => {}
             }
         }
-        since.is_some_and(|s| until >= self.begins + span(s))
+        since.is_some_and(|began| until >= began)
     }
 
     /// Between which sites a request went, and through which node.
