@@ -133,7 +133,7 @@ impl Keeper {
         // A full queue means that a look is due anyway.
         let _ = self.wake.try_send(());
         if blind(force, failing) {
-            tracing::warn!(
+            tracing::debug!(
                 "gateway {}: most sites look bad at once; suspecting our eyes",
                 self.gateway.id
             );

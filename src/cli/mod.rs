@@ -9,6 +9,7 @@ mod sandbox;
 pub use args::Cli;
 
 use args::Command;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Exit codes that scripts stand on (`foreshadow help` lists them).
@@ -61,7 +62,11 @@ fn chain(e: &dyn std::error::Error) -> String {
 
 /// Runs the command line to its end.
 pub fn main(cli: Cli) -> ExitCode {
-    if let Err(exit) = log(&cli.log) {
+    // A log line would tear the dashboard's picture; redirected, it may be kept.
+    let torn = matches!(&cli.command, Command::Sandbox(a) if !a.headless)
+        && std::io::stderr().is_terminal();
+    let filter = if torn { "off" } else { &cli.log };
+    if let Err(exit) = log(filter) {
         eprintln!("foreshadow: {}", exit.message);
         return ExitCode::from(exit.code);
     }

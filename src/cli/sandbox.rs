@@ -140,6 +140,7 @@ async fn start(args: &SandboxArgs, policy: &Policy, folder: &Path) -> Result<Wor
             let cache =
                 settings::cache_folder().unwrap_or_else(|| PathBuf::from("target/real-consul"));
             let found = real_consul::find(&path, Some(&cache));
+            let found = found.and_then(|f| std::path::absolute(f).ok());
             world::ConsulKind::Real(found.ok_or_else(|| {
                 Exit::usage(format!(
                     "no consul on PATH nor under {}; run tests/setup, which unpacks Debian's",

@@ -153,6 +153,8 @@ impl World {
         let nodes = nodes(&options, &estate, &gateways);
         // The block is ours until here; the API takes over its address.
         drop(held);
+        // Clients need a provider even where they speak no TLS; who was first, wins.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(2))
             .build()
