@@ -1,0 +1,138 @@
+//! The sandbox's estate without its scheduler, and a configuration with which `foreshadow run` schedules over it.
+
+use crate::program::{Program, binary};
+use foreshadow::clients::connect::Peer;
+use foreshadow::clients::consul::Consul;
+use foreshadow::clients::dns::Dns;
+use foreshadow::clients::http::System;
+use foreshadow::model::{Memo, PortionId, Rps};
+use foreshadow::sandbox::world::{ConsulKind, Options, World};
+use foreshadow::settings;
+use foreshadow::store::Store;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
+const POLICY: &str = include_str!("../../policies/shop.hcl");
+
+pub struct Estate {
+    pub world: Arc<World>,
+    folder: TempDir,
+    playing: Option<JoinHandle<()>>,
+}
+
+impl Estate {
+    /// With its job running and no clients yet.
+    pub async fn start() -> Estate {
+        // Another test may have installed it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            job: JOB.into(),
+            entry: "shop-web".into(),
+            limit: Duration::from_millis(400),
+            scenario: None,
+            consul: ConsulKind::Embedded,
+            binary: binary(),
+            folder: folder.path().into(),
+            path: std::env::var("PATH").unwrap_or_default(),
+            seed: 1,
+        };
+        let world = World::start(options).await.unwrap_or_else(|e| panic!("{e}"));
+        Estate {
+            world: Arc::new(world),
+            folder,
+            playing: None,
+        }
+    }
+
+    /// Clients play the day's trace from now on.
+    pub fn play(&mut self) {
+        let world = self.world.clone();
+        self.playing = Some(tokio::spawn(async move {
+            // Nobody listens for faults: none comes in the time that a test takes.
+            let (tell, _) = tokio::sync::mpsc::unbounded_channel();
+            if let Err(e) = world.play(tell).await {
+                panic!("{e}");
+            }
+        }));
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("foreshadow.db")
+    }
+
+    /// The earlier days, as a scheduler that was there would have them.
+    pub fn remember_earlier_days(&self) {
+        let policy = settings::parse_policy("policies/shop.hcl", POLICY).unwrap();
+        let days = &self.world.history;
+        let samples = policy.portions.iter().flat_map(|p| {
+            days.iter().map(|(at, rate)| Memo::Sample {
+                portion: PortionId::new(p.id.as_str()),
+                at: *at,
+                rate: Rps(*rate),
+            })
+        });
+        let memos: Vec<Memo> = samples.collect();
+        Store::open(&self.store()).unwrap().remember(&memos).unwrap();
+    }
+
+    /// Writes the configuration; `change` adapts the shop's policy.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) -> PathBuf {
+        let mut policy = POLICY.to_string();
+        for (site, at) in &self.world.metrics {
+            let usual = match site.as_str() {
+                "edge-a" => "127.0.10.200:9102",
+                _ => "127.0.20.200:9102",
+            };
+            assert!(policy.contains(usual), "the policy names {usual} no longer");
+            policy = policy.replace(usual, &at.to_string());
+        }
+        let mut config = format!(
+            "mode = \"act\"\npolicies = [\"shop.hcl\"]\nstore = \"foreshadow.db\"\ncycle = \"1s\"\n\
+             source = \"{}\"\nkv_datacenter = \"edge\"\n",
+            self.world.source
+        );
+        for g in &self.world.gateways {
+            config += &format!(
+                "gateway \"{}\" {{\n  site = \"{}\"\n  consul = \"http://{}\"\n  dns = \"{}\"\n}}\n",
+                g.name, g.site, g.http, g.dns
+            );
+        }
+        let path = self.folder.path().join("foreshadow.hcl");
+        std::fs::write(self.folder.path().join("shop.hcl"), change(policy)).unwrap();
+        std::fs::write(&path, config).unwrap();
+        path
+    }
+
+    pub fn schedule(&self, config: &Path) -> Program {
+        let config = config.to_str().expect("a path in UTF-8");
+        let nomad = format!("http://{}", self.world.nomad);
+        Program::start(
+            self.folder.path(),
+            &["run", "--config", config, "--format", "json"],
+            &[("NOMAD_ADDR", nomad)],
+        )
+    }
+
+    /// The first gateway's agent and DNS, as its clients have them.
+    pub fn gateway(&self) -> (Consul, Dns) {
+        let gateway = &self.world.gateways[0];
+        let peer = Peer::plain(System::Consul, &format!("http://{}", gateway.http)).unwrap();
+        let dns = Dns::new(gateway.dns, Duration::from_secs(2), Some(self.world.source));
+        (Consul::new(&peer).unwrap(), dns.unwrap())
+    }
+
+    pub async fn stop(self) {
+        if let Some(playing) = self.playing {
+            playing.abort();
+            // Its hold on the world goes with it.
+            let _ = playing.await;
+        }
+        let world = Arc::into_inner(self.world).expect("nobody else holds it");
+        world.stop().await;
+    }
+}
