@@ -41,7 +41,9 @@ impl Estate {
             path: std::env::var("PATH").unwrap_or_default(),
             seed: 1,
         };
-        let world = World::start(options).await.unwrap_or_else(|e| panic!("{e}"));
+        let world = World::start(options)
+            .await
+            .unwrap_or_else(|e| panic!("{e}"));
         Estate {
             world: Arc::new(world),
             folder,
@@ -77,7 +79,10 @@ impl Estate {
             })
         });
         let memos: Vec<Memo> = samples.collect();
-        Store::open(&self.store()).unwrap().remember(&memos).unwrap();
+        Store::open(&self.store())
+            .unwrap()
+            .remember(&memos)
+            .unwrap();
     }
 
     /// Writes the configuration; `change` adapts the shop's policy.

@@ -1,4 +1,5 @@
 //! A foreshadow process, and what it says, line by line.
+#![allow(dead_code)] // each test binary uses a part of it
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -127,17 +128,14 @@ impl Program {
         self.child.wait().expect("it can be waited for")
     }
 
-    /// The position of the first line from `from` on that is as wanted.
-    pub fn position(&self, from: usize, wanted: impl Fn(&Value) -> bool) -> Option<usize> {
-        let mut rest = self.said.iter().enumerate().skip(from);
-        rest.find(|(_, line)| wanted(line)).map(|(i, _)| i)
-    }
-
     pub fn fail(&self, why: &str) -> ! {
         let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
         let tail = self.said.iter().rev().take(40).rev();
         let tail: Vec<String> = tail.map(Value::to_string).collect();
-        panic!("{why}; it said last:\n{}\nand on stderr:\n{errors}", tail.join("\n"));
+        panic!(
+            "{why}; it said last:\n{}\nand on stderr:\n{errors}",
+            tail.join("\n")
+        );
     }
 }
 
@@ -157,24 +155,16 @@ pub fn text(line: &Value) -> &str {
     line["text"].as_str().unwrap_or("")
 }
 
-/// Processes that carry this path in their command line or environment, `except` one.
-pub fn processes_of(path: &Path, except: u32) -> Vec<String> {
+/// Processes that carry this path in their command line or environment.
+pub fn processes_of(path: &Path) -> Vec<i32> {
     let needle = path.as_os_str().as_encoded_bytes();
-    let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
-    let read = |pid: u32, what: &str| {
+    let holds = |pid: i32, what: &str| {
         // It may end while it is looked at.
-        std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default()
+        let bytes = std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        bytes.windows(needle.len()).any(|w| w == needle)
     };
     let all = std::fs::read_dir("/proc").expect("Linux").flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != except && *pid != std::process::id())
-        .filter_map(|pid| {
-            let command = read(pid, "cmdline");
-            let ours = holds(&command) || holds(&read(pid, "environ"));
-            ours.then(|| {
-                let command = String::from_utf8_lossy(&command).replace('\0', " ");
-                format!("{pid} {command}")
-            })
-        })
+        .filter(|pid| holds(*pid, "cmdline") || holds(*pid, "environ"))
         .collect()
 }

@@ -1,0 +1,339 @@
+//! `foreshadow run` beside a real Nomad and a real Consul, where this machine has them: nothing depends on the sandbox.
+#![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which programs there are
+
+#[path = "scheduler/program.rs"]
+mod program;
+
+use foreshadow::act::entries::PREFIX;
+use foreshadow::clients::connect::Peer;
+use foreshadow::clients::consul::Consul;
+use foreshadow::clients::dns::Dns;
+use foreshadow::clients::http::System;
+use foreshadow::clients::nomad::Nomad;
+use foreshadow::sandbox::real_consul;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use program::{Program, binary, comes_true, kind, processes_of, text};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The agents' own address, apart from every other test's.
+const IP: &str = "127.0.220.1";
+const STEP: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portion_of_a_real_nomad_job_is_found_fronted_and_shadowed() {
+    let Some((nomad, consul)) = programs() else {
+        return;
+    };
+    let agents = Agents::start(&nomad, &consul).await;
+    agents.run_the_job().await;
+    let mut scheduler = agents.schedule();
+
+    scheduler.until("the portion", STEP, |line| {
+        kind(line) == "portion" && line["portion"] == "web"
+    });
+    scheduler.until("verified shares", STEP, |line| {
+        kind(line) == "verification" && text(line).starts_with("set shares verified")
+    });
+    agents.clients_are_given_the_instance().await;
+    scheduler.until("a shadow", STEP, |line| {
+        kind(line) == "plan" && text(line).starts_with("start shadow")
+    });
+    // Only a shadow that answered under load teaches something.
+    scheduler.until("a lesson of the shadow", STEP, |line| {
+        kind(line) == "lesson" && text(line).starts_with("web at edge-a")
+    });
+    scheduler.until("the shadow's end", STEP, |line| {
+        let end = text(line).starts_with("stop shadow");
+        end && (kind(line) == "verification" || text(line).contains("applied"))
+    });
+    agents.no_shadow_runs(&scheduler).await;
+    agents.clients_are_given_the_instance().await;
+    scheduler.signal(Signal::SIGTERM);
+    let status = scheduler.to_its_end(STEP);
+    assert!(status.success(), "it ended with {status}");
+    // Fail static: what clients are given stays when the scheduler goes.
+    agents.clients_are_given_the_instance().await;
+}
+
+/// Nomad and Consul, or `None` with a word on stdout.
+fn programs() -> Option<(PathBuf, PathBuf)> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let named = std::env::var_os("FORESHADOW_NOMAD_BIN").map(PathBuf::from);
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("nomad"));
+    let nomad = named.into_iter().chain(on_path).find(|p| p.is_file());
+    if nomad.is_none() {
+        println!("skipped: no real Nomad on PATH or in $FORESHADOW_NOMAD_BIN");
+    }
+    let cache = std::env::var_os("FORESHADOW_CACHE").map(PathBuf::from);
+    let consul = real_consul::find(&path, cache.as_deref());
+    if consul.is_none() {
+        println!("skipped: no real Consul on PATH, in target/real-consul or in $FORESHADOW_CACHE");
+    }
+    Some((nomad?, consul?))
+}
+
+/// One real agent of each; ended, with all that they started, when dropped.
+struct Agents {
+    nomad: Nomad,
+    consul: Consul,
+    dns: Dns,
+    /// In the order of ending.
+    processes: Vec<Child>,
+    folder: TempDir,
+}
+
+impl Agents {
+    async fn start(nomad: &Path, consul: &Path) -> Agents {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |system, port| Peer::plain(system, &format!("http://{IP}:{port}")).unwrap();
+        let patience = Duration::from_secs(2);
+        let dns = Dns::new(format!("{IP}:8600").parse().unwrap(), patience, None);
+        let mut agents = Agents {
+            nomad: Nomad::new(&at(System::Nomad, 4646)).unwrap(),
+            consul: Consul::new(&at(System::Consul, 8500)).unwrap(),
+            dns: dns.unwrap(),
+            processes: Vec::new(),
+            folder,
+        };
+        let (bind, client) = (format!("-bind={IP}"), format!("-client={IP}"));
+        let dev = ["agent", "-dev", "-node=real", &bind, &client];
+        agents.begin(consul, "consul", &dev);
+        // So that Nomad finds it when it first looks.
+        let serves = async || agents.consul.agent_self().await.is_ok();
+        agents.comes_true("Consul serves", serves).await;
+        let config = agents.write("nomad.hcl", &agents.nomad_config());
+        agents.begin(nomad, "nomad", &["agent", "-config", &config]);
+        let ready = async || {
+            let nodes = agents.nomad.nodes(None).await;
+            let leads = agents.consul.kv_put("foreshadow-test", b"", None).await;
+            nodes.is_ok_and(|n| n.value.iter().any(|n| n.status == "ready")) && leads.is_ok()
+        };
+        agents.comes_true("both agents are ready", ready).await;
+        agents
+    }
+
+    fn begin(&mut self, program: &Path, name: &str, args: &[&str]) {
+        let log = File::create(self.folder.path().join(format!("{name}.log"))).unwrap();
+        let child = Command::new(program)
+            .args(args)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn();
+        self.processes.insert(0, child.unwrap());
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn nomad_config(&self) -> String {
+        format!(
+            r#"
+datacenter = "edge-a"
+name       = "edge-a-1"
+data_dir   = "{}/nomad"
+bind_addr  = "{IP}"
+disable_update_check        = true
+disable_anonymous_signature = true
+advertise {{ http = "{IP}" rpc = "{IP}" serf = "{IP}" }}
+consul    {{ address = "{IP}:8500" }}
+server {{
+  enabled          = true
+  bootstrap_expect = 1
+}}
+client {{
+  enabled           = true
+  network_interface = "lo"
+  network_speed     = 1000
+  cpu_total_compute = 4000
+  options = {{
+    "driver.allowlist"     = "raw_exec"
+    "fingerprint.denylist" = "env_aws,env_gce,env_azure"
+  }}
+}}
+plugin "raw_exec" {{ config {{ enabled = true }} }}
+"#,
+            self.folder.path().display()
+        )
+    }
+
+    /// Nomad's own parser reads it.
+    async fn run_the_job(&self) {
+        let text = format!(
+            r#"
+job "one" {{
+  datacenters = ["edge-a"]
+  group "web" {{
+    network {{ port "http" {{}} }}
+    service {{
+      name = "one-web-origin"
+      port = "http"
+      check {{
+        type     = "http"
+        path     = "/health"
+        interval = "1s"
+        timeout  = "1s"
+      }}
+    }}
+    task "web" {{
+      driver = "raw_exec"
+      config {{
+        command = "{}"
+        args    = ["shop-service", "--name", "web", "--cpu-ms", "0.5"]
+      }}
+      resources {{
+        cpu    = 100
+        memory = 32
+      }}
+    }}
+  }}
+}}
+"#,
+            binary().canonicalize().unwrap().display()
+        );
+        let job = self.nomad.parse(&text).await;
+        let job = job.unwrap_or_else(|e| panic!("{e}"));
+        let registered = self.nomad.register(&job, None).await;
+        registered.unwrap_or_else(|e| panic!("{e}"));
+        let runs = async || !self.running("one").await.is_empty();
+        self.comes_true("the job runs", runs).await;
+    }
+
+    fn schedule(&self) -> Program {
+        self.write(
+            "one.hcl",
+            r#"
+workload "one" {
+  job            = "one"
+  risk_tolerance = 0.3
+  sites          = ["edge-a"]
+  slo {
+    quantile = 0.95
+    latency  = "400ms"
+    success  = 0.99
+  }
+  budget {
+    shadow_core_hours = 1
+    max_shadows       = 1
+    max_standbys      = 0
+  }
+  step     = "1s"
+  season   = "144s"
+  horizon  = "30s"
+  peak_rps = 10
+  portion "web" {
+    front = "one-web"
+    metrics { failed = "code=5*" }
+  }
+}
+"#,
+        );
+        let config = format!(
+            "mode = \"act\"\npolicies = [\"one.hcl\"]\ncycle = \"1s\"\n\
+             gateway \"edge-a\" {{\n  site = \"edge-a\"\n  dns = \"{IP}:8600\"\n}}\n"
+        );
+        let config = self.write("foreshadow.hcl", &config);
+        // The addresses as HashiCorp's own tools are told them.
+        let env = [
+            ("NOMAD_ADDR", format!("http://{IP}:4646")),
+            ("CONSUL_HTTP_ADDR", format!("{IP}:8500")),
+        ];
+        let args = ["run", "--config", &config, "--format", "json"];
+        Program::start(self.folder.path(), &args, &env)
+    }
+
+    /// Addresses of the running allocations of jobs whose ID begins so.
+    async fn running(&self, job: &str) -> BTreeSet<(String, u16)> {
+        let allocs = self.nomad.allocations(None).await;
+        let allocs = allocs.unwrap_or_else(|e| panic!("{e}")).value;
+        let live = allocs.iter().filter(|a| a.job_id.starts_with(job));
+        live.filter(|a| a.client_status == "running")
+            .flat_map(|a| a.ports())
+            .map(|p| (p.ip, p.port))
+            .collect()
+    }
+
+    /// In SRV answers and as the one entry of ours in the agent.
+    async fn clients_are_given_the_instance(&self) {
+        let wanted = self.running("one").await;
+        assert_eq!(wanted.len(), 1, "{wanted:?}");
+        let given = async || {
+            let found = self.dns.srv("one-web.service.consul").await;
+            let found = found.unwrap_or_else(|e| panic!("{e}")).into_iter();
+            let found: BTreeSet<(String, u16)> = found
+                .filter_map(|r| Some((r.ip?.to_string(), r.port)))
+                .collect();
+            found == wanted
+        };
+        self.comes_true("SRV answers hold the instance", given)
+            .await;
+        let entries = self.consul.agent_services().await.unwrap().into_values();
+        let ours = entries.filter(|s| s.id.starts_with(PREFIX));
+        let ours: BTreeSet<_> = ours.map(|s| (s.address, s.port)).collect();
+        assert_eq!(ours, wanted, "our entries at the agent");
+    }
+
+    async fn no_shadow_runs(&self, scheduler: &Program) {
+        let none = async || self.running("foreshadow-shadow-").await.is_empty();
+        self.comes_true("no shadow runs", none).await;
+        let started = scheduler
+            .said
+            .iter()
+            .filter(|l| text(l).starts_with("start shadow"));
+        assert!(started.count() > 0);
+    }
+
+    async fn comes_true(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let until = Instant::now() + STEP;
+        while !holds().await {
+            if Instant::now() > until {
+                let log = |name: &str| {
+                    let path = self.folder.path().join(name);
+                    let text = std::fs::read_to_string(path).unwrap_or_default();
+                    let lines: Vec<&str> = text.lines().collect();
+                    lines[lines.len().saturating_sub(20)..].join("\n")
+                };
+                let (nomad, consul) = (log("nomad.log"), log("consul.log"));
+                panic!("not within {STEP:?}: {what}\nNomad:\n{nomad}\nConsul:\n{consul}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Drop for Agents {
+    /// Nomad's tasks outlive their agent, and its allocations' secrets are mounts.
+    fn drop(&mut self) {
+        for agent in &mut self.processes {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+        let folder = self.folder.path();
+        let gone = comes_true(STEP, || {
+            let left = processes_of(folder);
+            for pid in &left {
+                // It may have ended by itself.
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            }
+            left.is_empty()
+        });
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|l| l.split(' ').nth(1));
+        for point in points.filter(|p| Path::new(p).starts_with(folder)) {
+            let _ = Command::new("umount").arg(point).status();
+        }
+        if !gone && !std::thread::panicking() {
+            panic!("still there: {:?}", processes_of(folder));
+        }
+    }
+}
