@@ -209,16 +209,23 @@ fn health(
             format!("{} of {steps} steps: {}", m.done, m.why),
         );
     }
+    let (serve, stand) = match standbys {
+        1 => (
+            "1 standby serves".to_string(),
+            "1 standby stands ready".to_string(),
+        ),
+        n => (
+            format!("{n} standbys serve"),
+            format!("{n} standbys stand ready"),
+        ),
+    };
     if let Some((_, why)) = book.surging.get(&policy.id) {
-        return (Health::Watch, format!("{standbys} standbys serve: {why}"));
+        return (Health::Watch, format!("{serve}: {why}"));
     }
     if standbys > 0 {
         let peak = path.and_then(|p| p.peak(0.9, now, now + workload.policy.horizon));
         let peak = peak.map_or_else(String::new, |p| format!(", up to {p} foreseen"));
-        return (
-            Health::Watch,
-            format!("{standbys} standbys stand ready{peak}"),
-        );
+        return (Health::Watch, format!("{stand}{peak}"));
     }
     match traffic {
         None if policy.front.is_some() => (Health::Unknown, "traffic is not seen".into()),

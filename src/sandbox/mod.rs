@@ -5,6 +5,7 @@ pub mod block;
 pub mod consul;
 pub mod estate;
 pub mod fault;
+mod layout;
 pub mod links;
 pub mod nomad;
 pub mod real_consul;
