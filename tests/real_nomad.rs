@@ -51,7 +51,7 @@ async fn a_portion_of_a_real_nomad_job_is_found_fronted_and_shadowed() {
     agents.no_shadow_runs().await;
     agents.clients_are_given_the_instance().await;
     scheduler.signal(Signal::SIGTERM);
-    let status = scheduler.to_its_end(STEP);
+    let status = scheduler.until_its_end(STEP);
     assert!(status.success(), "it ended with {status}");
     // Fail static: what clients are given stays when the scheduler goes.
     agents.clients_are_given_the_instance().await;

@@ -27,9 +27,10 @@ at "105s" {
 at "130s" {
   heal_site = "edge-b"
 
-  # Connections that the cut has torn are reset now.
+  # Connections that the cut has torn are reset now. Nomad ends what it replaced meanwhile, and the site's own DNS names it
+  # until its agent, which retries with growing pauses, has read the catalog anew.
   explains {
     sites = ["edge-b"]
-    for   = "2s"
+    for   = "15s"
   }
 }

@@ -1,5 +1,6 @@
 //! The scheduler apart from the estate, as `foreshadow run` is run: killed and started again, and idle.
 //! What is awaited is a line that the program says or a state of the machine, each with a deadline that a slow machine keeps.
+#![allow(clippy::await_holding_lock)] // each test has a runtime of its own: nothing else of it waits for the lock
 #![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which program is tested
 
 mod estate;
@@ -53,7 +54,7 @@ async fn a_scheduler_that_is_killed_leaves_weights_as_they_are_and_goes_on_from_
     let written = comes_true(STEP, || measuring(&store));
     assert!(written, "the measurement is not in the journal");
     first.signal(Signal::SIGKILL);
-    first.to_its_end(STEP);
+    first.until_its_end(STEP);
     assert!(
         measuring(&store),
         "the kill came too late to leave a step open"

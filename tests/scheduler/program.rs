@@ -115,7 +115,7 @@ impl Program {
     }
 
     /// Reads to the end and returns the exit status.
-    pub fn to_its_end(&mut self, deadline: Duration) -> ExitStatus {
+    pub fn until_its_end(&mut self, deadline: Duration) -> ExitStatus {
         let until = Instant::now() + deadline;
         loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -1,0 +1,229 @@
+//! The binary as a user runs it: a whole day on the embedded and on the real Consul, and nothing left behind.
+#![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which program is tested
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Two estates at once would disturb each other's measurements on a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The binary that users run, where tests/run has built it; else this test's own.
+fn binary() -> PathBuf {
+    std::env::var_os("FORESHADOW_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_foreshadow").into(), PathBuf::from)
+}
+
+fn sandbox(args: &[&str]) -> Child {
+    Command::new(binary())
+        .args(["sandbox", "--headless", "--format", "json"])
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts")
+}
+
+/// Everything it says, to its end.
+fn all_of(child: &mut Child) -> Vec<Value> {
+    let out = BufReader::new(child.stdout.take().expect("its output is read"));
+    out.lines()
+        .map(|line| {
+            let line = line.expect("whole lines");
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("not JSON: {e}: {line}"))
+        })
+        .collect()
+}
+
+fn first(events: &[Value], what: impl Fn(&Value) -> bool) -> Option<usize> {
+    events.iter().position(what)
+}
+
+fn says(event: &Value, kind: &str, text: &str) -> bool {
+    event["kind"] == kind && event["text"].as_str().is_some_and(|t| t.contains(text))
+}
+
+/// What a whole day must show, whichever Consul is underneath.
+fn a_day(args: &[&str]) {
+    let mut child = sandbox(args);
+    let events = all_of(&mut child);
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(events[0]["kind"], "listening");
+    for address in ["nomad", "consul", "dns", "api"] {
+        assert!(
+            events[0][address].is_string(),
+            "{address} is told: {}",
+            events[0]
+        );
+    }
+    let kinds = [
+        "portion",
+        "plan",
+        "held",
+        "effect",
+        "verdict",
+        "verification",
+        "fault",
+        "lesson",
+    ];
+    for kind in kinds {
+        assert!(
+            first(&events, |e| e["kind"] == kind).is_some(),
+            "no event of kind {kind}"
+        );
+    }
+    let death = first(&events, |e| e["scenario"] == true).expect("the scenario's first fault");
+    let prepared = first(&events, |e| {
+        says(e, "plan", "place standby") && e["cause"] == "predicted" && e["portion"] == "web"
+    });
+    assert!(
+        prepared.is_some_and(|at| at < death),
+        "a standby of web is placed before anything breaks"
+    );
+    let surge = first(&events, |e| {
+        says(e, "plan", "set shares: forecast") && e["cause"] == "predicted"
+    });
+    assert!(
+        surge.is_some_and(|at| at < death),
+        "the morning surge is foreseen"
+    );
+    let switched = events
+        .iter()
+        .skip(death)
+        .any(|e| says(e, "effect", "it was prepared"));
+    assert!(
+        switched,
+        "what was prepared for the failure is done when it comes"
+    );
+    let summary = &events.last().expect("a last line")["summary"];
+    println!("{summary}");
+    let number = |key: &str| {
+        summary[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{key} in {summary}"))
+    };
+    assert_eq!(
+        number("lost_planned"),
+        0.0,
+        "lost in planned moves: {summary}"
+    );
+    assert!(number("requests") > 3_000.0);
+    assert!(number("lost") < number("requests") * 0.1);
+    for (key, least) in [
+        ("shadows", 4.0),
+        ("profiles", 4.0),
+        ("preallocations", 1.0),
+        ("switchovers", 1.0),
+        ("failbacks", 1.0),
+    ] {
+        assert!(number(key) >= least, "{key} in {summary}");
+    }
+    let coverage = number("coverage_80");
+    assert!((0.3..=1.0).contains(&coverage), "coverage {coverage}");
+    assert!(number("reaction_ms_p50") >= 0.0);
+}
+
+#[test]
+fn a_day_on_the_embedded_consul_loses_nothing_in_planned_moves() {
+    let _alone = alone();
+    a_day(&[]);
+}
+
+#[test]
+fn a_day_on_a_real_consul_loses_nothing_in_planned_moves() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-consul/root/usr/bin/consul");
+    if !root.exists() && std::env::var_os("FORESHADOW_CACHE").is_none() {
+        println!("skipped: no real Consul; tests/setup unpacks one");
+        return;
+    }
+    let _alone = alone();
+    a_day(&["--consul", "real"]);
+}
+
+/// Processes whose environment names an allocation of that sandbox.
+fn left_of(sandbox: u32) -> Vec<String> {
+    let folder = format!("foreshadow-{sandbox}/");
+    std::fs::read_dir("/proc")
+        .expect("Linux")
+        .flatten()
+        .filter(|p| {
+            p.file_name()
+                .to_string_lossy()
+                .chars()
+                .all(|c| c.is_ascii_digit())
+        })
+        .filter(|p| {
+            let environment = std::fs::read(p.path().join("environ")).unwrap_or_default();
+            let status = std::fs::read_to_string(p.path().join("stat")).unwrap_or_default();
+            String::from_utf8_lossy(&environment).contains(&folder) && !status.contains(") Z ")
+        })
+        .map(|p| p.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Starts one and reads on until its tasks serve.
+fn serving() -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = sandbox(&["--for", "60s"]);
+    let mut out = BufReader::new(child.stdout.take().expect("its output is read"));
+    let mut line = String::new();
+    while !line.contains("first shares") {
+        line.clear();
+        assert!(
+            out.read_line(&mut line).expect("whole lines") > 0,
+            "it ended early"
+        );
+    }
+    assert!(
+        !left_of(child.id()).is_empty(),
+        "its tasks are real processes"
+    );
+    (child, out)
+}
+
+fn gone(sandbox: u32) -> bool {
+    let until = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < until {
+        if left_of(sandbox).is_empty() {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
+}
+
+#[test]
+fn ctrl_c_leaves_no_process_and_no_folder_behind() {
+    let _alone = alone();
+    let (mut child, mut out) = serving();
+    signal(&child, "-INT");
+    std::io::copy(&mut out, &mut std::io::sink()).expect("it says the rest");
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(left_of(child.id()), Vec::<String>::new());
+    let folder = std::env::temp_dir().join(format!("foreshadow-{}", child.id()));
+    assert!(!folder.exists(), "{} is left", folder.display());
+}
+
+#[test]
+fn even_a_killed_sandbox_leaves_no_process_behind() {
+    let _alone = alone();
+    let (mut child, _out) = serving();
+    signal(&child, "-KILL");
+    child.wait().expect("it ends");
+    assert!(gone(child.id()), "still there: {:?}", left_of(child.id()));
+    let folder = std::env::temp_dir().join(format!("foreshadow-{}", child.id()));
+    std::fs::remove_dir_all(folder).expect("its folder");
+}
