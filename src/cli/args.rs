@@ -40,6 +40,8 @@ pub enum Command {
     Place(PlaceArgs),
     /// Forecasts a series from a CSV file
     Forecast(ForecastArgs),
+    /// Judges a shadow's requests against its baseline's: pass, fail or inconclusive, and why
+    Judge(JudgeArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
     Screenshot(ScreenshotArgs),
     /// Prints a completion script
@@ -189,6 +191,47 @@ pub struct ForecastArgs {
     /// Step of the series, such as 5m [default: its most common distance]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub step: Option<Duration>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "A file is CSV with the header `latency_ms,ok` (one request a line, in the order of sending; ok is 1 or 0), or a range answer of Prometheus as JSON.\nThe verdict is no exit code: 0 whatever it is."
+)]
+pub struct JudgeArgs {
+    #[command(subcommand)]
+    pub command: Option<JudgeCommand>,
+    /// Requests of the production release where it runs today
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Requests of the shadow
+    #[arg(long, value_name = "FILE")]
+    pub shadow: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JudgeCommand {
+    /// How often the judge is wrong, by seeded simulation: alike sides that it fails, regressions that it finds
+    Calibrate(CalibrateArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Pairs of each kind
+    #[arg(long, default_value_t = 2000)]
+    pub runs: u32,
+    /// Requests a side
+    #[arg(long, default_value_t = 5000)]
+    pub requests: usize,
+    /// How many times as slow the regression is
+    #[arg(long, default_value_t = 1.10)]
+    pub regression: f64,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

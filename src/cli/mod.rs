@@ -2,6 +2,7 @@
 
 mod args;
 mod files;
+mod judge;
 mod loop_;
 mod offline;
 mod sandbox;
@@ -101,6 +102,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
         Command::Place(args) => offline::place(args),
+        Command::Judge(args) => judge::judge(args),
         Command::Forecast(args) => offline::forecast(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),
