@@ -34,6 +34,16 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Reach, versions and rights of both clusters, one line each with the remedy
     Doctor(RunArgs),
+    /// The dashboard over a foreshadow that runs headless (its HTTP API)
+    Tui(TuiArgs),
+    /// Shadows of a running foreshadow: start one by hand, list them, stop one
+    Shadow(ShadowArgs),
+    /// What is believed of each portion on each kind of resource
+    Profiles(ProfilesArgs),
+    /// Asks a running foreshadow to serve a portion from another site, through planner and guard
+    Switch(SwitchArgs),
+    /// Drops all moves under way and forgets what was asked for by hand; weights stay as they are
+    Abort(AttachArgs),
     /// Sets or clears foreshadow/hold, which stops every write of every foreshadow
     Hold(HoldArgs),
     /// Solves a placement instance
@@ -120,6 +130,75 @@ pub struct RunArgs {
     pub config: PathBuf,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct AttachArgs {
+    /// HTTP API of the running foreshadow; commands need its act token in FORESHADOW_ACT_TOKEN, or FORESHADOW_ACT_TOKEN_FILE
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FORESHADOW_API",
+        default_value = "http://127.0.0.1:4680"
+    )]
+    pub attach: String,
+}
+
+#[derive(Args, Debug)]
+pub struct TuiArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    /// Keys that hold, switch and start shadows work
+    #[arg(long)]
+    pub allow_act: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ShadowArgs {
+    #[command(subcommand)]
+    pub command: ShadowCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ShadowCommand {
+    /// Asks for a shadow of a portion at a site
+    Start {
+        portion: String,
+        #[arg(long = "at", value_name = "SITE")]
+        site: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+    /// Running and finished shadows, and what would be shadowed next
+    List {
+        #[command(flatten)]
+        at: AttachArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Stops a shadow
+    Stop {
+        shadow: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct ProfilesArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct SwitchArgs {
+    pub portion: String,
+    #[arg(long, value_name = "SITE")]
+    pub to: String,
+    #[command(flatten)]
+    pub at: AttachArgs,
 }
 
 #[derive(Args, Debug)]
