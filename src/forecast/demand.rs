@@ -360,7 +360,7 @@ impl Pool {
             rolled,
             smooth,
             level,
-            direct,
+            direct: direct.map(|d| d.all),
             trail,
         }
     }

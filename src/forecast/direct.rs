@@ -13,10 +13,20 @@ const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
 const WIDEST: usize = 10;
 /// Rounds of reweighting.
 const ROUNDS: usize = 3;
+/// Blocks of origins; each is foretold by a fit without it.
+const FOLDS: usize = 6;
 /// Shrinkage of each coefficient, as a share of its own information.
 const RIDGE: f64 = 0.01;
 
 type Row = [f64; WIDEST];
+
+/// One origin's features and what followed, both from the same base.
+struct Lesson {
+    weight: f64,
+    target: f64,
+    fold: usize,
+    x: Row,
+}
 
 /// Values and their running means; index 0 is point number `from`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,49 +163,80 @@ fn anchors(horizon: usize) -> Vec<usize> {
     out
 }
 
+/// A fit on all origins, and one without each fold of them, so that rolled forecasts have not seen what they foretell.
+pub struct Fitted {
+    pub all: Direct,
+    without: Vec<Direct>,
+}
+
+/// Normal equations.
+#[derive(Clone)]
+struct Normal {
+    a: [[f64; WIDEST]; WIDEST],
+    b: Row,
+}
+
 impl Direct {
     /// Fits one regression at each anchor horizon; `None` when there are too few origins to learn from.
-    pub fn fit(s: &Sights, horizon: usize) -> Option<Self> {
+    pub fn fit(s: &Sights, horizon: usize) -> Option<Fitted> {
         let width = 4 + s.smoothers.len().min(2) + 2 * s.periods.len();
         let anchors = anchors(horizon);
-        let coefficients = anchors
+        let fits = anchors
             .iter()
             .map(|h| Self::fit_at(s, *h, width))
             .collect::<Option<Vec<_>>>()?;
-        Some(Self {
-            anchors,
-            coefficients,
+        let of = |k: usize| Direct {
+            anchors: anchors.clone(),
+            coefficients: fits.iter().map(|f| f[k].clone()).collect(),
             periods: s.periods.to_vec(),
+        };
+        Some(Fitted {
+            all: of(0),
+            without: (1..=FOLDS).map(of).collect(),
         })
     }
 
-    fn fit_at(s: &Sights, h: usize, width: usize) -> Option<Vec<f64>> {
+    /// Coefficients on all origins, then without each fold.
+    fn fit_at(s: &Sights, h: usize, width: usize) -> Option<Vec<Vec<f64>>> {
         let n = s.y.len();
-        let rows: Vec<(f64, f64, Row)> = (s.burn.max(1)..=n.checked_sub(h)?)
+        let rows: Vec<Lesson> = (s.burn.max(1)..=n.checked_sub(h)?)
             .filter(|o| s.seen[o + h - 1])
             .filter_map(|o| {
-                let (views, k) = s.views(o - s.burn, h);
+                let r = o - s.burn;
+                let (views, k) = s.views(r, h);
                 let (base, x) = s.trail.features(o, h, s.periods, &views[..k])?;
-                Some((s.recency[o - s.burn], s.y[o + h - 1] - base, x))
+                Some(Lesson {
+                    weight: s.recency[r],
+                    target: s.y[o + h - 1] - base,
+                    fold: fold(r, n - s.burn),
+                    x,
+                })
             })
             .collect();
         if rows.len() < 6 * width {
             return None;
         }
-        let mut weights: Vec<f64> = rows.iter().map(|r| r.0).collect();
-        let mut beta = least_squares(&rows, &weights, width);
+        let mut weights: Vec<f64> = rows.iter().map(|r| r.weight).collect();
+        let mut folds = normal(&rows, &weights, width);
+        let mut beta = solve(total(&folds, FOLDS), width);
         for _ in 0..ROUNDS {
             let off: Vec<f64> = rows
                 .iter()
-                .map(|r| (r.1 - dot(&beta, &r.2)).abs())
+                .map(|r| (r.target - dot(&beta, &r.x)).abs())
                 .collect();
             let typical = off.iter().sum::<f64>() / off.len() as f64;
             for ((w, r), e) in weights.iter_mut().zip(&rows).zip(&off) {
-                *w = r.0 * typical / e.max(0.1 * typical).max(1e-12);
+                *w = r.weight * typical / e.max(0.1 * typical).max(1e-12);
             }
-            beta = least_squares(&rows, &weights, width);
+            folds = normal(&rows, &weights, width);
+            beta = solve(total(&folds, FOLDS), width);
         }
-        beta.iter().all(|b| b.is_finite()).then_some(beta)
+        let mut out = vec![beta];
+        out.extend((0..FOLDS).map(|k| solve(total(&folds, k), width)));
+        out.iter()
+            .flatten()
+            .all(|b| b.is_finite())
+            .then_some(out)
     }
 
     fn coefficients_at(&self, h: usize) -> Vec<f64> {
@@ -235,45 +276,88 @@ impl Direct {
         }
     }
 
-    /// Forecasts from every origin, shaped as the smoothers' are.
+}
+
+impl Fitted {
+    /// Forecasts from every origin, shaped as the smoothers' are: each by the fit without its fold, the last by the whole.
     pub fn rolled(&self, s: &Sights, horizon: usize) -> Array2<f64> {
-        let mut out = Array2::zeros((s.y.len() - s.burn + 1, horizon));
+        let last = s.y.len() - s.burn;
+        let mut out = Array2::zeros((last + 1, horizon));
         for h in 1..=horizon {
-            let beta = self.coefficients_at(h);
+            let all = self.all.coefficients_at(h);
+            let without: Vec<Vec<f64>> = self
+                .without
+                .iter()
+                .map(|d| d.coefficients_at(h))
+                .collect();
             for (r, cell) in out.column_mut(h - 1).iter_mut().enumerate() {
                 let (views, k) = s.views(r, h);
-                *cell = self.at(&beta, s.trail, s.burn + r, h, &views[..k]);
+                let beta = if r == last { &all } else { &without[fold(r, last)] };
+                *cell = self.all.at(beta, s.trail, s.burn + r, h, &views[..k]);
             }
         }
         out
     }
 }
 
+/// The fold of origin `r` of `rows`: blocks, because neighbours share what they foretell.
+fn fold(r: usize, rows: usize) -> usize {
+    (r * FOLDS / rows.max(1)).min(FOLDS - 1)
+}
+
 fn dot(beta: &[f64], x: &Row) -> f64 {
     beta.iter().zip(x).map(|(b, v)| b * v).sum()
 }
 
-/// Weighted ridge regression by Cholesky's decomposition of the normal equations.
-fn least_squares(rows: &[(f64, f64, Row)], weights: &[f64], width: usize) -> Vec<f64> {
-    let mut a = [[0.0; WIDEST]; WIDEST];
-    let mut b = [0.0; WIDEST];
-    for ((_, target, x), w) in rows.iter().zip(weights) {
+/// Weighted normal equations of each fold.
+fn normal(rows: &[Lesson], weights: &[f64], width: usize) -> Vec<Normal> {
+    let mut out = vec![
+        Normal {
+            a: [[0.0; WIDEST]; WIDEST],
+            b: [0.0; WIDEST],
+        };
+        FOLDS
+    ];
+    for (l, w) in rows.iter().zip(weights) {
+        let Normal { a, b } = &mut out[l.fold];
         for i in 0..width {
-            let wx = w * x[i];
-            b[i] += wx * target;
+            let wx = w * l.x[i];
+            b[i] += wx * l.target;
             for j in 0..=i {
-                a[i][j] += wx * x[j];
+                a[i][j] += wx * l.x[j];
             }
         }
     }
+    out
+}
+
+/// The sum of all but fold `without` (none when there is no such fold).
+fn total(folds: &[Normal], without: usize) -> Normal {
+    let mut sum = Normal {
+        a: [[0.0; WIDEST]; WIDEST],
+        b: [0.0; WIDEST],
+    };
+    for f in folds.iter().enumerate().filter(|(k, _)| *k != without).map(|f| f.1) {
+        for i in 0..WIDEST {
+            sum.b[i] += f.b[i];
+            for j in 0..=i {
+                sum.a[i][j] += f.a[i][j];
+            }
+        }
+    }
+    sum
+}
+
+/// Ridge regression by Cholesky's decomposition of the normal equations.
+fn solve(Normal { mut a, b }: Normal, width: usize) -> Vec<f64> {
     let trace: f64 = (0..width).map(|i| a[i][i]).sum();
     for (i, row) in a.iter_mut().enumerate().take(width) {
         row[i] += RIDGE * row[i] + 1e-7 * trace + 1e-12;
     }
-    solve(a, b, width)
+    cholesky(a, b, width)
 }
 
-fn solve(mut a: [[f64; WIDEST]; WIDEST], mut b: [f64; WIDEST], n: usize) -> Vec<f64> {
+fn cholesky(mut a: [[f64; WIDEST]; WIDEST], mut b: [f64; WIDEST], n: usize) -> Vec<f64> {
     for i in 0..n {
         for j in 0..=i {
             let sum: f64 = (0..j).map(|k| a[i][k] * a[j][k]).sum();
@@ -339,7 +423,7 @@ mod tests {
         let mut b = [0.0; WIDEST];
         b[0] = 10.0;
         b[1] = 8.0;
-        let x = solve(a, b, 2);
+        let x = cholesky(a, b, 2);
         assert!(
             (4.0 * x[0] + 2.0 * x[1] - 10.0).abs() < 1e-9
                 && (2.0 * x[0] + 3.0 * x[1] - 8.0).abs() < 1e-9
