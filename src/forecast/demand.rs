@@ -25,6 +25,8 @@ pub enum Member {
     Level,
     /// What it was a season ago, moved by how the level has changed since.
     Naive,
+    /// What is usual at that phase over several seasons, whatever the level is now.
+    Usual,
     /// Direct regression by horizon.
     Direct,
 }
@@ -35,6 +37,7 @@ impl Member {
             Member::Smoothing => "smoothing",
             Member::Level => "level",
             Member::Naive => "naive",
+            Member::Usual => "usual",
             Member::Direct => "direct",
         }
     }
@@ -194,7 +197,7 @@ impl Fit {
             smooth: Smoother { params, state },
             level: None,
             direct: None,
-            trail: Trail::new(y),
+            trail: Trail::new(y, &[]),
             bands: Bands::guess(spread(&clean), horizon),
             warnings,
         }
@@ -234,8 +237,9 @@ impl Fit {
                 Member::Smoothing => smooth.to_vec(),
                 Member::Level => views[views.len() - 1].to_vec(),
                 Member::Naive => (1..=horizon)
-                    .map(|h| self.trail.naive(o, h, &self.seasons))
+                    .map(|h| self.trail.naive(o, h))
                     .collect(),
+                Member::Usual => (1..=horizon).map(|h| self.trail.usual(o, h)).collect(),
                 Member::Direct => match &self.direct {
                     Some(d) => d.path(&self.trail, o, &views, horizon),
                     None => smooth.to_vec(),
@@ -333,7 +337,7 @@ impl Pool {
             s
         });
         let burn = main.burn;
-        let trail = Trail::new(y);
+        let trail = Trail::new(y, seasons);
         let weights = recency(n - burn + 1, seasons);
         let sights = Sights {
             trail: &trail,
@@ -341,14 +345,17 @@ impl Pool {
             y,
             burn,
             smoothers: &rolled,
-            periods: seasons,
             recency: &weights,
         };
         let direct = Direct::fit(&sights, horizon);
         let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights, horizon));
         members.push(Member::Naive);
         rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
-            trail.naive(burn + r, h + 1, seasons)
+            trail.naive(burn + r, h + 1)
+        }));
+        members.push(Member::Usual);
+        rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
+            trail.usual(burn + r, h + 1)
         }));
         if let Some(d) = direct_rolled {
             members.push(Member::Direct);

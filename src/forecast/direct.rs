@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// Smoothing of the three running means, from fast to slow.
 const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
-/// Coefficients at most: five without a season, one more with, and two for each of two seasons.
-const WIDEST: usize = 10;
+/// How fast what is usual at a phase follows, a season.
+const SEASONS: f64 = 0.25;
+/// Coefficients at most: five without a season, one more with, and three for each of two seasons.
+const WIDEST: usize = 12;
 /// Rounds of reweighting.
 const ROUNDS: usize = 3;
 /// Blocks of origins; each is foretold by a fit without it.
@@ -34,14 +36,19 @@ pub struct Trail {
     from: usize,
     y: Vec<f64>,
     means: [Vec<f64>; 3],
+    periods: Vec<usize>,
+    /// For each period, the running mean at each point's phase over the seasons up to and with it.
+    usual: Vec<Vec<f64>>,
 }
 
 impl Trail {
-    pub fn new(y: &[f64]) -> Self {
+    pub fn new(y: &[f64], periods: &[usize]) -> Self {
         let mut t = Trail {
             from: 0,
             y: Vec::with_capacity(y.len()),
             means: Default::default(),
+            periods: periods.to_vec(),
+            usual: vec![Vec::with_capacity(y.len()); periods.len()],
         };
         y.iter().for_each(|v| t.push(*v));
         t
@@ -51,6 +58,10 @@ impl Trail {
         for (m, a) in self.means.iter_mut().zip(SPEEDS) {
             let before = m.last().copied().unwrap_or(v);
             m.push(before + a * (v - before));
+        }
+        for (u, p) in self.usual.iter_mut().zip(&self.periods) {
+            let before = u.len().checked_sub(*p).map_or(v, |i| u[i]);
+            u.push(before + SEASONS * (v - before));
         }
         self.y.push(v);
     }
@@ -62,6 +73,7 @@ impl Trail {
             self.from += drop;
             self.y.drain(..drop);
             self.means.iter_mut().for_each(|m| drop_front(m, drop));
+            self.usual.iter_mut().for_each(|m| drop_front(m, drop));
         }
     }
 
@@ -80,24 +92,35 @@ impl Trail {
     }
 
     /// Value at the phase of point `o + h − 1` in the last whole season before `o`, and the medium mean as it was then.
-    fn season_ago(&self, o: usize, h: usize, period: usize) -> Option<(f64, f64)> {
+    fn season_ago(&self, o: usize, h: usize, k: usize) -> Option<(f64, f64, f64)> {
+        let period = self.periods[k];
         let back = period * h.div_ceil(period);
         let at = (o + h - 1).checked_sub(back + self.from)?;
         let then = (o - 1).checked_sub(back + self.from)?;
-        Some((self.y[at], self.means[1][then]))
+        Some((self.y[at], self.means[1][then], self.usual[k][at]))
+    }
+
+    /// What is usual at that phase, over the last seasons and whatever the level is now.
+    pub fn usual(&self, o: usize, h: usize) -> f64 {
+        let last = self.periods.len().checked_sub(1);
+        match last.and_then(|k| self.season_ago(o, h, k)) {
+            Some((_, _, usual)) => usual,
+            None => self.now(o).1[2],
+        }
     }
 
     /// Seasonal naive of the longest season, moved by what the level has changed since; the last value without a season.
-    pub fn naive(&self, o: usize, h: usize, periods: &[usize]) -> f64 {
+    pub fn naive(&self, o: usize, h: usize) -> f64 {
         let (last, means) = self.now(o);
-        match periods.last().and_then(|p| self.season_ago(o, h, *p)) {
-            Some((value, level)) => value + means[1] - level,
+        let longest = self.periods.len().checked_sub(1);
+        match longest.and_then(|k| self.season_ago(o, h, k)) {
+            Some((value, level, _)) => value + means[1] - level,
             None => last,
         }
     }
 
     /// Features at origin `o` for `h` ahead, and the base they are measured from; `None` where a season ago is unknown.
-    fn features(&self, o: usize, h: usize, periods: &[usize], seen: &[f64]) -> Option<(f64, Row)> {
+    fn features(&self, o: usize, h: usize, seen: &[f64]) -> Option<(f64, Row)> {
         let (last, [fast, medium, slow]) = self.now(o);
         let mut x = [0.0; WIDEST];
         x[..4].copy_from_slice(&[0.1, last - fast, fast - medium, medium - slow]);
@@ -106,11 +129,12 @@ impl Trail {
             x[k] = f - fast;
             k += 1;
         }
-        for p in periods {
-            let (value, level) = self.season_ago(o, h, *p)?;
+        for s in 0..self.periods.len() {
+            let (value, level, usual) = self.season_ago(o, h, s)?;
             x[k] = value - fast;
             x[k + 1] = level - fast;
-            k += 2;
+            x[k + 2] = usual - fast;
+            k += 3;
         }
         Some((fast, x))
     }
@@ -125,7 +149,6 @@ fn drop_front(v: &mut Vec<f64>, n: usize) {
 pub struct Direct {
     anchors: Vec<usize>,
     coefficients: Vec<Vec<f64>>,
-    periods: Vec<usize>,
 }
 
 /// What the regression sees besides the trail: the smoothers' rolled forecasts, from origin `burn` on.
@@ -135,7 +158,6 @@ pub struct Sights<'a> {
     pub y: &'a [f64],
     pub burn: usize,
     pub smoothers: &'a [Array2<f64>],
-    pub periods: &'a [usize],
     /// Weight of each origin.
     pub recency: &'a [f64],
 }
@@ -179,7 +201,7 @@ struct Normal {
 impl Direct {
     /// Fits one regression at each anchor horizon; `None` when there are too few origins to learn from.
     pub fn fit(s: &Sights, horizon: usize) -> Option<Fitted> {
-        let width = 4 + s.smoothers.len().min(2) + 2 * s.periods.len();
+        let width = 4 + s.smoothers.len().min(2) + 3 * s.trail.periods.len();
         let anchors = anchors(horizon);
         let fits = anchors
             .iter()
@@ -188,7 +210,6 @@ impl Direct {
         let of = |k: usize| Direct {
             anchors: anchors.clone(),
             coefficients: fits.iter().map(|f| f[k].clone()).collect(),
-            periods: s.periods.to_vec(),
         };
         Some(Fitted {
             all: of(0),
@@ -204,7 +225,7 @@ impl Direct {
             .filter_map(|o| {
                 let r = o - s.burn;
                 let (views, k) = s.views(r, h);
-                let (base, x) = s.trail.features(o, h, s.periods, &views[..k])?;
+                let (base, x) = s.trail.features(o, h, &views[..k])?;
                 Some(Lesson {
                     weight: s.recency[r],
                     target: s.y[o + h - 1] - base,
@@ -270,7 +291,7 @@ impl Direct {
     }
 
     fn at(&self, beta: &[f64], trail: &Trail, o: usize, h: usize, views: &[f64]) -> f64 {
-        match trail.features(o, h, &self.periods, views) {
+        match trail.features(o, h, views) {
             Some((base, x)) => base + dot(beta, &x),
             None => views.first().copied().unwrap_or(0.0),
         }
@@ -394,7 +415,7 @@ mod tests {
                 2.0 + x
             })
             .collect();
-        let trail = Trail::new(&y);
+        let trail = Trail::new(&y, &[]);
         let flat = Array2::from_elem((y.len() - 100 + 1, 8), 2.0);
         let sights = Sights {
             trail: &trail,
@@ -402,7 +423,6 @@ mod tests {
             y: &y,
             burn: 100,
             smoothers: &[flat],
-            periods: &[],
             recency: &vec![1.0; y.len() - 99],
         };
         let d = Direct::fit(&sights, 8).unwrap();
@@ -433,10 +453,10 @@ mod tests {
     #[test]
     fn a_trail_forgets_without_losing_count() {
         let y: Vec<f64> = (0..100).map(f64::from).collect();
-        let mut t = Trail::new(&y);
-        let before = t.naive(100, 3, &[10]);
+        let mut t = Trail::new(&y, &[10]);
+        let before = t.naive(100, 3);
         t.forget(30);
         assert_eq!(t.taken(), 100);
-        assert_eq!(t.naive(100, 3, &[10]), before);
+        assert_eq!(t.naive(100, 3), before);
     }
 }
