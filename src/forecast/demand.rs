@@ -138,7 +138,7 @@ impl Fit {
             })
             .map(|w| w.members.iter().map(|m| m.1).collect());
         let weights = combine::weights(&past, before.as_deref());
-        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights));
+        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights), seasons.last().copied().unwrap_or(0));
         let bands = bands.unwrap_or_else(|| {
             clean.warnings.push(format!(
                 "{} readings are few for {horizon} steps ahead: the band is a guess",
@@ -210,11 +210,9 @@ impl Fit {
 
     /// Takes one more point in without a refit; a value that is not finite is a gap.
     pub fn observe(&mut self, value: f64) {
-        let foretold = self.mixed(1)[0];
+        let foretold = self.mixed(1).0[0];
         let read = reading(value).map(|v| v / self.scale);
-        if let Some(v) = read {
-            self.bands.surprise(v - foretold);
-        }
+        self.bands.surprise(read.map(|v| v - foretold));
         self.trail.push(read.unwrap_or_else(|| foretold.max(0.0)));
         self.trail.forget(kept(&self.seasons, self.horizon));
         self.smooth.state.take(&self.smooth.params, read);
@@ -224,7 +222,8 @@ impl Fit {
         self.at = self.at + self.step;
     }
 
-    fn mixed(&self, horizon: usize) -> Vec<f64> {
+    /// The mix, and the members' mean distance from it.
+    fn mixed(&self, horizon: usize) -> (Vec<f64>, Vec<f64>) {
         let smooth = Array1::from(self.smooth.path(horizon));
         let level = self.level.as_ref().map(|l| Array1::from(l.path(horizon)));
         let views: Vec<ArrayView1<f64>> = std::iter::once(smooth.view())
@@ -232,6 +231,7 @@ impl Fit {
             .collect();
         let o = self.trail.taken();
         let mut mix = Array1::zeros(horizon);
+        let mut paths = Vec::with_capacity(self.members.len());
         for (member, weight) in &self.members {
             let path: Vec<f64> = match member {
                 Member::Smoothing => smooth.to_vec(),
@@ -245,21 +245,28 @@ impl Fit {
                     None => smooth.to_vec(),
                 },
             };
-            mix.scaled_add(*weight, &Array1::from(path));
+            let path = Array1::from(path);
+            mix.scaled_add(*weight, &path);
+            paths.push(path);
         }
-        mix.to_vec()
+        let mut spread = Array1::zeros(horizon);
+        for p in &paths {
+            spread += &(p - &mix).mapv(f64::abs);
+        }
+        (mix.to_vec(), (spread / paths.len().max(1) as f64).to_vec())
     }
 
     /// Forecasts from where the fit stands.
     pub fn forecast(&self, horizon: usize, quantiles: &[f64], width: f64) -> Forecast {
         let damped = smoothing::State::damped(&self.smooth.params, horizon);
         let state = &self.smooth.state;
-        let mix = self.mixed(horizon);
-        let points = mix
-            .iter()
+        let (mix, spread) = self.mixed(horizon);
+        let points = self
+            .bands
+            .around(&mix, &spread, quantiles, width)
+            .into_iter()
             .zip(1..)
-            .map(|(f, h)| {
-                let (mean, q) = self.bands.around(*f, h, quantiles, width);
+            .map(|((mean, q), h)| {
                 Point {
                     at: self.at + self.step.times(h as i64),
                     mean: mean * self.scale,
