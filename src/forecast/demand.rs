@@ -1,6 +1,7 @@
 //! One series' forecast: a pool of models, mixed by how they did lately, with a band from their own errors.
 
 use super::bands::{Bands, FEWEST};
+use super::bend::Bend;
 use super::combine::{self, Past};
 use super::direct::{Direct, Sights, Trail};
 use super::season;
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 const ORIGINS: usize = 3000;
 /// A series shorter than this gets its last values and a guessed band.
 const SHORTEST: usize = 16;
+
+/// A forecast is at most so many times the highest value seen: an unbent trend may run away.
+const BEYOND: f64 = 2.0;
 
 /// A model of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +86,9 @@ pub struct Fit {
     /// Models and weights, which sum to one.
     pub members: Vec<(Member, f64)>,
     scale: f64,
+    bend: Bend,
+    /// The highest value seen, over `scale`.
+    highest: f64,
     horizon: usize,
     smooth: Smoother,
     level: Option<Smoother>,
@@ -117,9 +124,12 @@ impl Fit {
         let seasons = chosen(&mut clean, samples.step, seasons, warm);
         let horizon = horizon.max(1);
         let n = clean.y.len();
+        let highest = clean.y.iter().copied().fold(0.0, f64::max);
         if clean.observed() < SHORTEST {
             return Fit::short(clean, samples, horizon);
         }
+        let bend = Bend::of(slice(&clean.y));
+        clean.y.mapv_inplace(|v| bend.forth(v));
         let pool = Pool::fit(&clean, &seasons, horizon, warm);
         let recency = recency(n - pool.burn + 1, &seasons);
         let past = Past {
@@ -153,6 +163,8 @@ impl Fit {
             step: samples.step,
             members: pool.members.into_iter().zip(weights).collect(),
             scale: clean.scale,
+            bend,
+            highest,
             horizon,
             smooth: pool.smooth,
             level: pool.level,
@@ -193,6 +205,8 @@ impl Fit {
             step: samples.step,
             members: vec![(Member::Smoothing, 1.0)],
             scale: clean.scale,
+            bend: Bend::new(1.0),
+            highest: f64::INFINITY,
             horizon,
             smooth: Smoother { params, state },
             level: None,
@@ -212,6 +226,8 @@ impl Fit {
     pub fn observe(&mut self, value: f64) {
         let foretold = self.mixed(1).0[0];
         let read = reading(value).map(|v| v / self.scale);
+        self.highest = read.map_or(self.highest, |v| v.max(self.highest));
+        let read = read.map(|v| self.bend.forth(v));
         self.bands.surprise(read.map(|v| v - foretold));
         self.trail.push(read.unwrap_or_else(|| foretold.max(0.0)));
         self.trail.forget(kept(&self.seasons, self.horizon));
@@ -269,16 +285,21 @@ impl Fit {
             .map(|((mean, q), h)| {
                 Point {
                     at: self.at + self.step.times(h as i64),
-                    mean: mean * self.scale,
-                    quantiles: q.into_iter().map(|v| v * self.scale).collect(),
+                    mean: self.unbent(mean),
+                    quantiles: q.into_iter().map(|v| self.unbent(v)).collect(),
                 }
             })
             .collect();
         let parts = (1..=horizon)
-            .map(|h| Parts {
-                level: state.level * self.scale,
-                trend: damped[h] * state.trend * self.scale,
-                season: state.season(h) * self.scale,
+            .map(|h| {
+                let level = self.unbent(state.level);
+                let moved = self.unbent(state.level + damped[h] * state.trend);
+                let all = state.level + damped[h] * state.trend + state.season(h);
+                Parts {
+                    level,
+                    trend: moved - level,
+                    season: self.unbent(all) - moved,
+                }
             })
             .collect();
         Forecast {
@@ -289,6 +310,11 @@ impl Fit {
             warnings: self.warnings.clone(),
             fit: self.clone(),
         }
+    }
+
+    /// In the series' own unit, and no further beyond the highest value than that is from zero.
+    fn unbent(&self, v: f64) -> f64 {
+        self.bend.back(v).min(BEYOND * self.highest) * self.scale
     }
 
     fn model(&self) -> String {

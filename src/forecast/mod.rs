@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod bands;
+mod bend;
 mod combine;
 pub mod demand;
 mod direct;
