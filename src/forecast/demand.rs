@@ -29,6 +29,8 @@ pub enum Member {
     Level,
     /// What it was a season ago, moved by how the level has changed since.
     Naive,
+    /// The same with the longest customary period, where that is not a season that was found.
+    Custom,
     /// What is usual at that phase over several seasons, whatever the level is now.
     Usual,
     /// Direct regression by horizon.
@@ -41,6 +43,7 @@ impl Member {
             Member::Smoothing => "smoothing",
             Member::Level => "level",
             Member::Naive => "naive",
+            Member::Custom => "custom",
             Member::Usual => "usual",
             Member::Direct => "direct",
         }
@@ -85,6 +88,8 @@ pub struct Fit {
     pub step: Span,
     /// Models and weights, which sum to one.
     pub members: Vec<(Member, f64)>,
+    /// The seasons, and what the regression looks at besides.
+    periods: Vec<usize>,
     scale: f64,
     bend: Bend,
     /// The highest value seen, over `scale`.
@@ -121,6 +126,7 @@ impl Fit {
         warm: Option<&Fit>,
     ) -> Fit {
         let mut clean = clean(samples);
+        let found = seasons.is_none();
         let seasons = chosen(&mut clean, samples.step, seasons, warm);
         let horizon = horizon.max(1);
         let n = clean.y.len();
@@ -130,7 +136,13 @@ impl Fit {
         }
         let bend = Bend::of(slice(&clean.y));
         clean.y.mapv_inplace(|v| bend.forth(v));
-        let pool = Pool::fit(&clean, &seasons, horizon, warm);
+        let mut periods = seasons.clone();
+        if found {
+            periods.extend(season::customary(n, samples.step, &seasons));
+            periods.sort_unstable();
+            periods.truncate(3);
+        }
+        let pool = Pool::fit(&clean, &seasons, &periods, horizon, warm);
         let recency = recency(n - pool.burn + 1, &seasons);
         let past = Past {
             rolled: &pool.rolled,
@@ -157,7 +169,7 @@ impl Fit {
             Bands::guess(spread(&clean), horizon)
         });
         let mut trail = pool.trail;
-        trail.forget(kept(&seasons, horizon));
+        trail.forget(kept(&periods, horizon));
         Fit {
             at: last(samples),
             step: samples.step,
@@ -173,6 +185,7 @@ impl Fit {
             bands,
             warnings: clean.warnings,
             seasons,
+            periods,
         }
     }
 
@@ -201,6 +214,7 @@ impl Fit {
         }
         Fit {
             seasons: Vec::new(),
+            periods: Vec::new(),
             at: last(samples),
             step: samples.step,
             members: vec![(Member::Smoothing, 1.0)],
@@ -230,7 +244,7 @@ impl Fit {
         let read = read.map(|v| self.bend.forth(v));
         self.bands.surprise(read.map(|v| v - foretold));
         self.trail.push(read.unwrap_or_else(|| foretold.max(0.0)));
-        self.trail.forget(kept(&self.seasons, self.horizon));
+        self.trail.forget(kept(&self.periods, self.horizon));
         self.smooth.state.take(&self.smooth.params, read);
         if let Some(l) = &mut self.level {
             l.state.take(&l.params, read);
@@ -252,9 +266,14 @@ impl Fit {
             let path: Vec<f64> = match member {
                 Member::Smoothing => smooth.to_vec(),
                 Member::Level => views[views.len() - 1].to_vec(),
-                Member::Naive => (1..=horizon)
-                    .map(|h| self.trail.naive(o, h))
-                    .collect(),
+                Member::Naive => {
+                    let k = position(&self.periods, self.seasons.last());
+                    (1..=horizon).map(|h| self.trail.naive(o, h, k)).collect()
+                }
+                Member::Custom => {
+                    let k = self.periods.len().checked_sub(1);
+                    (1..=horizon).map(|h| self.trail.naive(o, h, k)).collect()
+                }
                 Member::Usual => (1..=horizon).map(|h| self.trail.usual(o, h)).collect(),
                 Member::Direct => match &self.direct {
                     Some(d) => d.path(&self.trail, o, &views, horizon),
@@ -341,7 +360,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn fit(clean: &Clean, seasons: &[usize], horizon: usize, warm: Option<&Fit>) -> Pool {
+    fn fit(clean: &Clean, seasons: &[usize], periods: &[usize], horizon: usize, warm: Option<&Fit>) -> Pool {
         let y = slice(&clean.y);
         let seen = &clean.seen[..];
         let n = y.len();
@@ -370,7 +389,7 @@ impl Pool {
             s
         });
         let burn = main.burn;
-        let trail = Trail::new(y, seasons);
+        let trail = Trail::new(y, periods);
         let weights = recency(n - burn + 1, seasons);
         let sights = Sights {
             trail: &trail,
@@ -383,9 +402,18 @@ impl Pool {
         let direct = Direct::fit(&sights, horizon);
         let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights, horizon));
         members.push(Member::Naive);
-        rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
-            trail.naive(burn + r, h + 1)
+        let season = position(periods, seasons.last());
+        let shape = (n - burn + 1, horizon);
+        rolled.push(Array2::from_shape_fn(shape, |(r, h)| {
+            trail.naive(burn + r, h + 1, season)
         }));
+        let longest = periods.len().checked_sub(1);
+        if longest != season {
+            members.push(Member::Custom);
+            rolled.push(Array2::from_shape_fn(shape, |(r, h)| {
+                trail.naive(burn + r, h + 1, longest)
+            }));
+        }
         members.push(Member::Usual);
         rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
             trail.usual(burn + r, h + 1)
@@ -460,6 +488,10 @@ fn chosen(
     }
     usable.truncate(season::MOST);
     usable
+}
+
+fn position(periods: &[usize], season: Option<&usize>) -> Option<usize> {
+    periods.iter().position(|p| Some(p) == season)
 }
 
 /// Points the trail must hold to forecast `horizon` ahead.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
 /// How fast what is usual at a phase follows, a season.
 const SEASONS: f64 = 0.25;
-/// Coefficients at most: five without a season, one more with, and three for each of two seasons.
-const WIDEST: usize = 12;
+/// Coefficients at most: five without a season, one more with, and three for each of three periods.
+const WIDEST: usize = 15;
 /// Rounds of reweighting.
 const ROUNDS: usize = 3;
 /// Blocks of origins; each is foretold by a fit without it.
@@ -109,11 +109,10 @@ impl Trail {
         }
     }
 
-    /// Seasonal naive of the longest season, moved by what the level has changed since; the last value without a season.
-    pub fn naive(&self, o: usize, h: usize) -> f64 {
+    /// Value a season of the trail's `k`-th period ago, moved by what the level has changed since; the last value without one.
+    pub fn naive(&self, o: usize, h: usize, k: Option<usize>) -> f64 {
         let (last, means) = self.now(o);
-        let longest = self.periods.len().checked_sub(1);
-        match longest.and_then(|k| self.season_ago(o, h, k)) {
+        match k.and_then(|k| self.season_ago(o, h, k)) {
             Some((value, level, _)) => value + means[1] - level,
             None => last,
         }
@@ -454,9 +453,9 @@ mod tests {
     fn a_trail_forgets_without_losing_count() {
         let y: Vec<f64> = (0..100).map(f64::from).collect();
         let mut t = Trail::new(&y, &[10]);
-        let before = t.naive(100, 3);
+        let before = t.naive(100, 3, Some(0));
         t.forget(30);
         assert_eq!(t.taken(), 100);
-        assert_eq!(t.naive(100, 3), before);
+        assert_eq!(t.naive(100, 3, Some(0)), before);
     }
 }
