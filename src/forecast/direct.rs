@@ -14,7 +14,7 @@ const SEASONS: f64 = 0.25;
 /// Coefficients at most: five without a season, one more with, and three for each of three periods.
 const WIDEST: usize = 15;
 /// Rounds of reweighting.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 1;
 /// Blocks of origins; each is foretold by a fit without it.
 const FOLDS: usize = 6;
 /// Shrinkage of each coefficient, as a share of its own information.
