@@ -41,9 +41,11 @@ pub struct Bands {
     /// Running size of one-step errors.
     recent: f64,
     rhythm: Rhythm,
-    /// Horizon × [`GRID`].
+    /// Points ahead of each row of `offsets` and of `bias`.
+    ahead: Vec<usize>,
+    /// Rows × [`GRID`].
     offsets: Array2<f64>,
-    /// Mean error by horizon.
+    /// Mean error.
     bias: Vec<f64>,
     /// Origins the quantiles rest on, after forgetting.
     pub origins: f64,
@@ -77,11 +79,12 @@ impl Rhythm {
         }
     }
 
-    /// For 1…`horizon` ahead, averaged over neighbouring phases; `usual` where nothing is known.
-    fn ahead(&self, horizon: usize, usual: f64) -> Vec<f64> {
+    /// For each of so many points ahead, averaged over neighbouring phases; `usual` where nothing is known.
+    fn ahead(&self, ahead: &[usize], usual: f64) -> Vec<f64> {
         let n = self.means.len();
         let reach = self.period / 48;
-        (1..=horizon)
+        ahead
+            .iter()
             .map(|h| {
                 let back = self.period * h.div_ceil(self.period.max(1));
                 let Some(at) = (n + h - 1).checked_sub(back).filter(|_| self.period > 0) else {
@@ -107,7 +110,8 @@ impl Bands {
     pub fn fit(past: &Past, mixed: &Array2<f64>, period: usize) -> Option<Self> {
         let total: f64 = past.recency.iter().sum();
         let squares: f64 = past.recency.iter().map(|w| w * w).sum();
-        let (rows, horizon) = mixed.dim();
+        let (rows, columns) = mixed.dim();
+        let horizon = past.ahead.last().copied().unwrap_or(0);
         let origins = total * total / squares.max(1e-300);
         if horizon == 0 || rows <= horizon / 2 || origins < FEWEST {
             return None;
@@ -123,13 +127,14 @@ impl Bands {
                 period,
                 means: Vec::new(),
             },
-            offsets: Array2::zeros((horizon, GRID.len())),
-            bias: vec![0.0; horizon],
+            ahead: past.ahead.to_vec(),
+            offsets: Array2::zeros((columns, GRID.len())),
+            bias: vec![0.0; columns],
             origins,
         };
         let told = bands.listen(past, mixed, surprises);
         bands.powers = bands.shape(past, mixed, &told);
-        for h in 0..horizon {
+        for h in 0..columns {
             let mut errors = bands.errors(past, mixed, &told, h);
             if errors.is_empty() {
                 // The end of a long horizon may not have been reached yet.
@@ -144,7 +149,7 @@ impl Bands {
             }
             let weight: f64 = errors.iter().map(|e| e.1).sum();
             bands.bias[h] = errors.iter().map(|e| e.0 * e.1).sum::<f64>() / weight;
-            let row = conformal(&mut errors, h);
+            let row = conformal(&mut errors, past.ahead[h]);
             bands
                 .offsets
                 .row_mut(h)
@@ -163,6 +168,7 @@ impl Bands {
             usual: 1.0,
             recent: 1.0,
             rhythm: Rhythm::default(),
+            ahead: (1..=horizon.max(1)).collect(),
             offsets: Array2::from_shape_fn((horizon.max(1), GRID.len()), |(h, k)| {
                 NORMAL[k] * spread * ((h + 1) as f64).sqrt().min(4.0)
             }),
@@ -173,10 +179,10 @@ impl Bands {
 
     /// Goes through the past once, and leaves the rhythm where it stands at the end.
     fn listen(&mut self, past: &Past, mixed: &Array2<f64>, surprises: Vec<f64>) -> Told {
-        let (rows, horizon) = mixed.dim();
-        let mut rhythm = Array2::zeros((rows, horizon));
+        let (rows, columns) = mixed.dim();
+        let mut rhythm = Array2::zeros((rows, columns));
         for r in 0..rows {
-            let ahead = self.rhythm.ahead(horizon, self.usual);
+            let ahead = self.rhythm.ahead(past.ahead, self.usual);
             rhythm.row_mut(r).iter_mut().zip(ahead).for_each(|(c, v)| *c = v);
             if r + 1 < rows {
                 let error = past.actual(r, 0).map_or(self.usual, |a| (a - mixed[[r, 0]]).abs());
@@ -200,7 +206,11 @@ impl Bands {
     }
 
     fn size(&self, signs: &Signs) -> f64 {
-        signs.iter().zip(self.powers).map(|(s, p)| s * p).sum::<f64>().exp()
+        let mut sum = 0.0;
+        for k in 0..SIGNS {
+            sum += signs[k] * self.powers[k];
+        }
+        sum.exp()
     }
 
     fn signs_at(&self, mixed: &Array2<f64>, told: &Told, r: usize, h: usize) -> Signs {
@@ -218,19 +228,17 @@ impl Bands {
 
     /// Powers by regression of the errors' logarithm on the signs'.
     fn shape(&self, past: &Past, mixed: &Array2<f64>, told: &Told) -> [f64; SIGNS] {
-        let (rows, horizon) = mixed.dim();
+        let (rows, columns) = mixed.dim();
         let mut a = [[0.0; SIGNS]; SIGNS];
         let mut b = [0.0; SIGNS];
         let mut count = 0.0;
-        let mut ahead = vec![0, horizon / 4, horizon / 2, horizon - 1];
-        ahead.dedup();
-        for h in ahead {
+        for h in 0..columns {
             let list: Vec<(f64, f64, Signs)> = (0..rows)
                 .rev()
                 .step_by(rows.div_ceil(500))
                 .filter_map(|r| {
                     let e = (past.actual(r, h)? - mixed[[r, h]]).abs();
-                    Some((past.recency[r], e, self.signs_at(mixed, told, r, h)))
+                    Some((past.recency[r] * past.share(h), e, self.signs_at(mixed, told, r, h)))
                 })
                 .collect();
             let weight: f64 = list.iter().map(|l| l.0).sum();
@@ -266,7 +274,7 @@ impl Bands {
     /// Means and quantiles at `levels` for each of the mixed forecasts `mix` from the next point on; the members lie
     /// `spread` apart, and `width` widens about the median.
     pub fn around(&self, mix: &[f64], spread: &[f64], levels: &[f64], width: f64) -> Vec<(f64, Vec<f64>)> {
-        let rhythm = self.rhythm.ahead(mix.len(), self.usual);
+        let rhythm = self.rhythm.ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
         (0..mix.len())
             .map(|h| {
                 let signs = self.signs(mix[h], self.recent, spread[h], rhythm[h]);
@@ -276,7 +284,11 @@ impl Bands {
     }
 
     fn at(&self, f: f64, h: usize, size: f64, levels: &[f64], width: f64) -> (f64, Vec<f64>) {
-        let row = self.offsets.row((h - 1).min(self.offsets.nrows() - 1));
+        let (a, b, t) = self.between(h);
+        let row: [f64; GRID.len()] = std::array::from_fn(|k| {
+            let (x, y) = (self.offsets[[a, k]], self.offsets[[b, k]]);
+            x + (y - x) * t
+        });
         let middle = row[MEDIAN];
         let width = if width.is_finite() {
             width.clamp(0.05, 20.0)
@@ -284,7 +296,7 @@ impl Bands {
             1.0
         };
         let at = |level: f64| {
-            let offset = middle + width * (between(row.as_slice().unwrap_or(&[]), level) - middle);
+            let offset = middle + width * (between(&row, level) - middle);
             (f + size * offset).max(0.0)
         };
         // In the order of the levels asked for, and never crossing.
@@ -296,8 +308,19 @@ impl Bands {
             floor = floor.max(at(levels[i]));
             out[i] = floor;
         }
-        let bias = self.bias[(h - 1).min(self.bias.len() - 1)];
+        let bias = self.bias[a] + (self.bias[b] - self.bias[a]) * t;
         ((f + size * bias).max(0.0), out)
+    }
+
+    /// The rows around `h` points ahead, and how far it lies from the first to the second.
+    fn between(&self, h: usize) -> (usize, usize, f64) {
+        let k = self.ahead.partition_point(|a| *a < h);
+        if k == 0 || k == self.ahead.len() {
+            let end = k.min(self.ahead.len() - 1);
+            return (end, end, 0.0);
+        }
+        let (a, b) = (self.ahead[k - 1], self.ahead[k]);
+        (k - 1, k, (h - a) as f64 / (b - a) as f64)
     }
 
     /// Takes in the newest one-step error, so that the band breathes without a refit.
@@ -342,7 +365,7 @@ fn conformal(errors: &mut Errors, h: usize) -> [f64; GRID.len()] {
     let total: f64 = errors.iter().map(|e| e.1).sum();
     let squares: f64 = errors.iter().map(|e| e.1 * e.1).sum();
     // Errors of overlapping forecasts repeat one another.
-    let independent = (total * total / squares.max(1e-300) / ((h + 1) as f64).sqrt()).max(1.0);
+    let independent = (total * total / squares.max(1e-300) / (h as f64).sqrt()).max(1.0);
     let mut out = [0.0; GRID.len()];
     let (mut k, mut below) = (0, 0.0);
     for (slot, level) in out.iter_mut().zip(GRID) {
@@ -430,6 +453,7 @@ mod tests {
         let mixed = Array2::from_shape_fn((701, 3), |(r, h)| level(100 + r + h));
         let past = Past {
             rolled: &[],
+            ahead: &[1, 2, 3],
             y: &y,
             seen: &[true; 800],
             burn: 100,

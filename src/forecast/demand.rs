@@ -146,6 +146,7 @@ impl Fit {
         let recency = recency(n - pool.burn + 1, &seasons);
         let past = Past {
             rolled: &pool.rolled,
+            ahead: &pool.ahead,
             y: slice(&clean.y),
             seen: &clean.seen,
             burn: pool.burn,
@@ -351,6 +352,8 @@ impl Fit {
 /// The models, fitted, with their rolled forecasts.
 struct Pool {
     burn: usize,
+    /// Columns of `rolled`, in points ahead.
+    ahead: Vec<usize>,
     members: Vec<Member>,
     rolled: Vec<Array2<f64>>,
     smooth: Smoother,
@@ -373,8 +376,9 @@ impl Pool {
         };
         let main = lessons(seasons);
         let smooth = smoothing::fit(&main, warm.map(|w| &w.smooth.params));
+        let ahead = ahead(horizon);
         let mut members = vec![Member::Smoothing];
-        let mut rolled = vec![smoothing::rolled(&main, &smooth.params)];
+        let mut rolled = vec![smoothing::rolled(&main, &smooth.params, &ahead)];
         let level = (!seasons.is_empty()).then(|| {
             let plain = Lessons {
                 burn: main.burn,
@@ -385,7 +389,7 @@ impl Pool {
                 warm.and_then(|w| w.level.as_ref()).map(|l| &l.params),
             );
             members.push(Member::Level);
-            rolled.push(smoothing::rolled(&plain, &s.params));
+            rolled.push(smoothing::rolled(&plain, &s.params, &ahead));
             s
         });
         let burn = main.burn;
@@ -397,26 +401,27 @@ impl Pool {
             y,
             burn,
             smoothers: &rolled,
+            ahead: &ahead,
             recency: &weights,
         };
-        let direct = Direct::fit(&sights, horizon);
-        let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights, horizon));
+        let direct = Direct::fit(&sights);
+        let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights));
         members.push(Member::Naive);
         let season = position(periods, seasons.last());
-        let shape = (n - burn + 1, horizon);
-        rolled.push(Array2::from_shape_fn(shape, |(r, h)| {
-            trail.naive(burn + r, h + 1, season)
+        let shape = (n - burn + 1, ahead.len());
+        rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
+            trail.naive(burn + r, ahead[k], season)
         }));
         let longest = periods.len().checked_sub(1);
         if longest != season {
             members.push(Member::Custom);
-            rolled.push(Array2::from_shape_fn(shape, |(r, h)| {
-                trail.naive(burn + r, h + 1, longest)
+            rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
+                trail.naive(burn + r, ahead[k], longest)
             }));
         }
         members.push(Member::Usual);
-        rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
-            trail.usual(burn + r, h + 1)
+        rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
+            trail.usual(burn + r, ahead[k])
         }));
         if let Some(d) = direct_rolled {
             members.push(Member::Direct);
@@ -424,6 +429,7 @@ impl Pool {
         }
         Pool {
             burn,
+            ahead,
             members,
             rolled,
             smooth,
@@ -432,6 +438,20 @@ impl Pool {
             trail,
         }
     }
+}
+
+/// Horizons that are learnt: close ones each, far ones ever wider apart; between them what was learnt is interpolated.
+fn ahead(horizon: usize) -> Vec<usize> {
+    let mut out = vec![1];
+    let mut next = 2;
+    while next < horizon {
+        out.push(next);
+        next = (next + 1).max(next * 3 / 2);
+    }
+    if horizon > 1 {
+        out.push(horizon);
+    }
+    out
 }
 
 /// Weight of each of `rows` origins: a half-life of three and a half of the longest season, or a quarter of the rows.

@@ -157,31 +157,20 @@ pub struct Sights<'a> {
     pub y: &'a [f64],
     pub burn: usize,
     pub smoothers: &'a [Array2<f64>],
+    /// How many points ahead the smoothers' columns, and the regressions, lie.
+    pub ahead: &'a [usize],
     /// Weight of each origin.
     pub recency: &'a [f64],
 }
 
 impl Sights<'_> {
-    fn views(&self, r: usize, h: usize) -> ([f64; 2], usize) {
+    fn views(&self, r: usize, column: usize) -> ([f64; 2], usize) {
         let mut v = [0.0; 2];
         for (slot, s) in v.iter_mut().zip(self.smoothers) {
-            *slot = s[[r, h - 1]];
+            *slot = s[[r, column]];
         }
         (v, self.smoothers.len().min(2))
     }
-}
-
-fn anchors(horizon: usize) -> Vec<usize> {
-    let mut out = vec![1];
-    let mut next = 2;
-    while next < horizon {
-        out.push(next);
-        next = (next + 1).max(next * 3 / 2);
-    }
-    if horizon > 1 {
-        out.push(horizon);
-    }
-    out
 }
 
 /// A fit on all origins, and one without each fold of them, so that rolled forecasts have not seen what they foretell.
@@ -199,15 +188,13 @@ struct Normal {
 
 impl Direct {
     /// Fits one regression at each anchor horizon; `None` when there are too few origins to learn from.
-    pub fn fit(s: &Sights, horizon: usize) -> Option<Fitted> {
+    pub fn fit(s: &Sights) -> Option<Fitted> {
         let width = 4 + s.smoothers.len().min(2) + 3 * s.trail.periods.len();
-        let anchors = anchors(horizon);
-        let fits = anchors
-            .iter()
-            .map(|h| Self::fit_at(s, *h, width))
+        let fits = (0..s.ahead.len())
+            .map(|column| Self::fit_at(s, column, width))
             .collect::<Option<Vec<_>>>()?;
         let of = |k: usize| Direct {
-            anchors: anchors.clone(),
+            anchors: s.ahead.to_vec(),
             coefficients: fits.iter().map(|f| f[k].clone()).collect(),
         };
         Some(Fitted {
@@ -217,13 +204,13 @@ impl Direct {
     }
 
     /// Coefficients on all origins, then without each fold.
-    fn fit_at(s: &Sights, h: usize, width: usize) -> Option<Vec<Vec<f64>>> {
-        let n = s.y.len();
+    fn fit_at(s: &Sights, column: usize, width: usize) -> Option<Vec<Vec<f64>>> {
+        let (n, h) = (s.y.len(), s.ahead[column]);
         let rows: Vec<Lesson> = (s.burn.max(1)..=n.checked_sub(h)?)
             .filter(|o| s.seen[o + h - 1])
             .filter_map(|o| {
                 let r = o - s.burn;
-                let (views, k) = s.views(r, h);
+                let (views, k) = s.views(r, column);
                 let (base, x) = s.trail.features(o, h, &views[..k])?;
                 Some(Lesson {
                     weight: s.recency[r],
@@ -300,20 +287,14 @@ impl Direct {
 
 impl Fitted {
     /// Forecasts from every origin, shaped as the smoothers' are: each by the fit without its fold, the last by the whole.
-    pub fn rolled(&self, s: &Sights, horizon: usize) -> Array2<f64> {
+    pub fn rolled(&self, s: &Sights) -> Array2<f64> {
         let last = s.y.len() - s.burn;
-        let mut out = Array2::zeros((last + 1, horizon));
-        for h in 1..=horizon {
-            let all = self.all.coefficients_at(h);
-            let without: Vec<Vec<f64>> = self
-                .without
-                .iter()
-                .map(|d| d.coefficients_at(h))
-                .collect();
-            for (r, cell) in out.column_mut(h - 1).iter_mut().enumerate() {
-                let (views, k) = s.views(r, h);
-                let beta = if r == last { &all } else { &without[fold(r, last)] };
-                *cell = self.all.at(beta, s.trail, s.burn + r, h, &views[..k]);
+        let mut out = Array2::zeros((last + 1, s.ahead.len()));
+        for (column, h) in s.ahead.iter().enumerate() {
+            for (r, cell) in out.column_mut(column).iter_mut().enumerate() {
+                let fit = if r == last { &self.all } else { &self.without[fold(r, last)] };
+                let (views, k) = s.views(r, column);
+                *cell = fit.at(&fit.coefficients[column], s.trail, s.burn + r, *h, &views[..k]);
             }
         }
         out
@@ -422,10 +403,11 @@ mod tests {
             y: &y,
             burn: 100,
             smoothers: &[flat],
+            ahead: &[1, 2, 3, 4, 5, 6, 7, 8],
             recency: &vec![1.0; y.len() - 99],
         };
-        let d = Direct::fit(&sights, 8).unwrap();
-        let rolled = d.rolled(&sights, 8);
+        let d = Direct::fit(&sights).unwrap();
+        let rolled = d.rolled(&sights);
         let off: f64 = (100..1490)
             .map(|o| (rolled[[o - 100, 0]] - (2.0 + 0.8 * (y[o - 1] - 2.0))).abs())
             .sum::<f64>()
