@@ -26,7 +26,7 @@ const SURPRISE: f64 = 0.1;
 /// How fast the usual error at a phase follows, a season.
 const PHASE_SPEED: f64 = 0.3;
 /// Pull of the powers towards none.
-const RIDGE: f64 = 0.05;
+const RIDGE: f64 = 0.02;
 /// How much a surprise may narrow or widen a band.
 const SWING: (f64, f64) = (0.33, 4.0);
 

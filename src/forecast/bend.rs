@@ -123,7 +123,7 @@ mod tests {
             .collect();
         let grows: Vec<f64> = daily(144, 2016, 0.0, 1)
             .into_iter()
-            .map(|v| v * (1.0 + 0.1 * dice.normal()) / 4.0)
+            .map(|v| (v - 4.0).exp() * (1.0 + 0.1 * dice.normal()))
             .collect();
         assert!(Bend::of(&even).lambda() > 0.75, "{:?}", Bend::of(&even));
         assert!(Bend::of(&grows).lambda() < 0.35, "{:?}", Bend::of(&grows));
