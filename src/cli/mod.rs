@@ -1,10 +1,12 @@
 //! Chooses a face, loads files, starts the engine, drains; no logic.
 
 mod args;
+mod backtest;
 mod files;
 mod loop_;
 mod offline;
 mod sandbox;
+mod series;
 
 pub use args::Cli;
 
@@ -102,6 +104,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Validate(args) => files::validate(args),
         Command::Place(args) => offline::place(args),
         Command::Forecast(args) => offline::forecast(args),
+        Command::Backtest(args) => backtest::backtest(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),
         Command::Man => offline::man(),

@@ -1,13 +1,12 @@
 //! What needs no cluster: `place`, `forecast`, completions and the manual page.
 
 use super::Exit;
+use super::series;
 use super::args::{Cli, CompletionsArgs, ForecastArgs, Format, PlaceArgs};
 use crate::forecast::{self, Samples};
-use crate::load::trace;
 use crate::model::{Moment, Span};
 use crate::placement::{self, Options, Problem};
 use clap::CommandFactory;
-use std::io::Read;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -57,21 +56,8 @@ pub fn place(args: PlaceArgs) -> Result<ExitCode, Exit> {
 }
 
 pub fn forecast(args: ForecastArgs) -> Result<ExitCode, Exit> {
-    let name = args.input.display().to_string();
-    let text = if name == "-" {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| Exit::failed(&e))?;
-        text
-    } else {
-        std::fs::read_to_string(&args.input)
-            .map_err(|e| Exit::usage(format!("cannot read {name}: {e}")))?
-    };
-    let points = trace::parse_series(&text, &name).map_err(Exit::usage)?;
     let step = args.step.map(|d| Span(d.as_millis() as i64));
-    let samples =
-        forecast::regular(&points, step).map_err(|e| Exit::usage(format!("{name}: {e}")))?;
+    let samples = series::read(&args.input, step)?;
     let seasons = seasons(&args.season)?;
     if let Some(q) = args
         .quantiles

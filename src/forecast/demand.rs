@@ -125,6 +125,27 @@ impl Fit {
         seasons: Option<&[usize]>,
         warm: Option<&Fit>,
     ) -> Fit {
+        Fit::learn(samples, horizon, seasons, warm, None)
+    }
+
+    /// The same with all weight on one member, to see how it would do by itself. Where the series has no such member
+    /// (`level` needs a season, `direct` enough points), the weights are as in [`Fit::new`].
+    pub fn alone(
+        samples: &Samples,
+        horizon: usize,
+        seasons: Option<&[usize]>,
+        member: Member,
+    ) -> Fit {
+        Fit::learn(samples, horizon, seasons, None, Some(member))
+    }
+
+    fn learn(
+        samples: &Samples,
+        horizon: usize,
+        seasons: Option<&[usize]>,
+        warm: Option<&Fit>,
+        only: Option<Member>,
+    ) -> Fit {
         let mut clean = clean(samples);
         let found = seasons.is_none();
         let seasons = chosen(&mut clean, samples.step, seasons, warm);
@@ -160,7 +181,14 @@ impl Fit {
                     .eq(pool.members.iter().copied())
             })
             .map(|w| w.members.iter().map(|m| m.1).collect());
-        let weights = combine::weights(&past, before.as_deref());
+        let one = |m: Member| -> Option<Vec<f64>> {
+            let all = pool.members.iter();
+            let w: Vec<f64> = all.map(|k| f64::from(u8::from(*k == m))).collect();
+            w.contains(&1.0).then_some(w)
+        };
+        let weights = only
+            .and_then(one)
+            .unwrap_or_else(|| combine::weights(&past, before.as_deref()));
         let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights), seasons.last().copied().unwrap_or(0));
         let bands = bands.unwrap_or_else(|| {
             clean.warnings.push(format!(

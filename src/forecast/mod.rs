@@ -20,7 +20,7 @@ pub mod smoothing;
 mod tests;
 
 pub use backtest::{Scores, backtest};
-pub use demand::{Fit, Forecast, forecast};
+pub use demand::{Fit, Forecast, Member, forecast};
 pub use outlook::{Fits, outlook};
 pub use scenarios::{Scenario, Scenarios, scenarios};
 pub use series::{Samples, SeriesError, regular};
