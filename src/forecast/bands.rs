@@ -379,6 +379,11 @@ fn conformal(errors: &mut Errors, h: usize) -> [f64; GRID.len()] {
     out
 }
 
+/// The standard normal quantile at `level`, cut at the ends of [`GRID`].
+pub fn normal(level: f64) -> f64 {
+    between(&NORMAL, level)
+}
+
 fn between(row: &[f64], level: f64) -> f64 {
     let k = GRID.partition_point(|g| *g < level);
     if row.len() != GRID.len() {

@@ -83,7 +83,7 @@ impl Bend {
         SHIFT * (grown - 1.0)
     }
 
-    pub fn lambda(&self) -> f64 {
+    pub fn power(&self) -> f64 {
         self.lambda
     }
 }
@@ -125,9 +125,9 @@ mod tests {
             .into_iter()
             .map(|v| (v - 4.0).exp() * (1.0 + 0.1 * dice.normal()))
             .collect();
-        assert!(Bend::of(&even).lambda() > 0.75, "{:?}", Bend::of(&even));
-        assert!(Bend::of(&grows).lambda() < 0.35, "{:?}", Bend::of(&grows));
-        assert_eq!(Bend::of(&[1.0; 500]).lambda(), 1.0);
-        assert_eq!(Bend::of(&[]).lambda(), 1.0);
+        assert!(Bend::of(&even).power() > 0.75, "{:?}", Bend::of(&even));
+        assert!(Bend::of(&grows).power() < 0.35, "{:?}", Bend::of(&grows));
+        assert_eq!(Bend::of(&[1.0; 500]).power(), 1.0);
+        assert_eq!(Bend::of(&[]).power(), 1.0);
     }
 }

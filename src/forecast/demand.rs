@@ -1,54 +1,22 @@
 //! One series' forecast: a pool of models, mixed by how they did lately, with a band from their own errors.
 
-use super::bands::{Bands, FEWEST};
+use super::bands::{Bands, FEWEST, normal};
 use super::bend::Bend;
 use super::combine::{self, Past};
-use super::direct::{Direct, Sights, Trail};
+use super::direct::{Direct, Trail};
+use super::pool::{Member, Pool, position, recency};
 use super::season;
 use super::series::{Clean, Samples, clean, reading};
-use super::smoothing::{self, Lessons, Smoother};
+use super::smoothing::{self, Smoother};
 use crate::model::{Moment, Span};
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-/// Origins that the pool learns from, at most; older ones only warm the smoothers up.
-const ORIGINS: usize = 3000;
 /// A series shorter than this gets its last values and a guessed band.
 const SHORTEST: usize = 16;
 
 /// A forecast is at most so many times the highest value seen: an unbent trend may run away.
 const BEYOND: f64 = 2.0;
-
-/// A model of the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Member {
-    /// Damped Holt–Winters with the seasons found.
-    Smoothing,
-    /// The same without a season.
-    Level,
-    /// What it was a season ago, moved by how the level has changed since.
-    Naive,
-    /// The same with the longest customary period, where that is not a season that was found.
-    Custom,
-    /// What is usual at that phase over several seasons, whatever the level is now.
-    Usual,
-    /// Direct regression by horizon.
-    Direct,
-}
-
-impl Member {
-    pub fn name(self) -> &'static str {
-        match self {
-            Member::Smoothing => "smoothing",
-            Member::Level => "level",
-            Member::Naive => "naive",
-            Member::Custom => "custom",
-            Member::Usual => "usual",
-            Member::Direct => "direct",
-        }
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -163,7 +131,13 @@ impl Fit {
             periods.sort_unstable();
             periods.truncate(3);
         }
-        let pool = Pool::fit(&clean, &seasons, &periods, horizon, warm);
+        let pool = Pool::fit(
+            &clean,
+            &seasons,
+            &periods,
+            horizon,
+            warm.map(|w| (&w.smooth, w.level.as_ref())),
+        );
         let recency = recency(n - pool.burn + 1, &seasons);
         let past = Past {
             rolled: &pool.rolled,
@@ -322,19 +296,43 @@ impl Fit {
 
     /// Forecasts from where the fit stands.
     pub fn forecast(&self, horizon: usize, quantiles: &[f64], width: f64) -> Forecast {
+        self.forecast_counted(horizon, quantiles, width, None)
+    }
+
+    /// The same for readings that count events over so many units of time (requests over seconds, of a series in
+    /// requests a second): their own Poisson noise is the least that a band allows for, whatever the past shows, since
+    /// a past that was smoothed or played from a file does not show it.
+    pub fn forecast_counted(
+        &self,
+        horizon: usize,
+        quantiles: &[f64],
+        width: f64,
+        counted: Option<f64>,
+    ) -> Forecast {
         let damped = smoothing::State::damped(&self.smooth.params, horizon);
         let state = &self.smooth.state;
         let (mix, spread) = self.mixed(horizon);
+        let levels: Vec<f64> = quantiles.iter().copied().chain([0.5]).collect();
         let points = self
             .bands
-            .around(&mix, &spread, quantiles, width)
+            .around(&mix, &spread, &levels, width)
             .into_iter()
             .zip(1..)
             .map(|((mean, q), h)| {
+                let mut q: Vec<f64> = q.into_iter().map(|v| self.unbent(v)).collect();
+                let middle = q.pop().unwrap_or(0.0);
+                if let Some(time) = counted.filter(|t| *t > 0.0) {
+                    // The noise of what comes, and what of the noise that was is in the level: α/(2−α) of its variance.
+                    let noise = (middle / time * 2.0 / (2.0 - self.smooth.params.alpha)).sqrt();
+                    for (v, level) in q.iter_mut().zip(&levels) {
+                        let least = (middle + normal(*level) * noise).max(0.0);
+                        *v = if *level < 0.5 { v.min(least) } else { v.max(least) };
+                    }
+                }
                 Point {
                     at: self.at + self.step.times(h as i64),
                     mean: self.unbent(mean),
-                    quantiles: q.into_iter().map(|v| self.unbent(v)).collect(),
+                    quantiles: q,
                 }
             })
             .collect();
@@ -377,129 +375,6 @@ impl Fit {
     }
 }
 
-/// The models, fitted, with their rolled forecasts.
-struct Pool {
-    burn: usize,
-    /// Columns of `rolled`, in points ahead.
-    ahead: Vec<usize>,
-    members: Vec<Member>,
-    rolled: Vec<Array2<f64>>,
-    smooth: Smoother,
-    level: Option<Smoother>,
-    direct: Option<Direct>,
-    trail: Trail,
-}
-
-impl Pool {
-    fn fit(clean: &Clean, seasons: &[usize], periods: &[usize], horizon: usize, warm: Option<&Fit>) -> Pool {
-        let y = slice(&clean.y);
-        let seen = &clean.seen[..];
-        let n = y.len();
-        let lessons = |periods| Lessons {
-            y,
-            seen,
-            periods,
-            burn: smoothing::warm_up(n, periods),
-            horizon,
-        };
-        let main = lessons(seasons);
-        let smooth = smoothing::fit(&main, warm.map(|w| &w.smooth.params));
-        let ahead = ahead(horizon);
-        let mut members = vec![Member::Smoothing];
-        let mut rolled = vec![smoothing::rolled(&main, &smooth.params, &ahead)];
-        let level = (!seasons.is_empty()).then(|| {
-            let plain = Lessons {
-                burn: main.burn,
-                ..lessons(&[])
-            };
-            let s = smoothing::fit(
-                &plain,
-                warm.and_then(|w| w.level.as_ref()).map(|l| &l.params),
-            );
-            members.push(Member::Level);
-            rolled.push(smoothing::rolled(&plain, &s.params, &ahead));
-            s
-        });
-        let burn = main.burn;
-        let trail = Trail::new(y, periods);
-        let weights = recency(n - burn + 1, seasons);
-        let sights = Sights {
-            trail: &trail,
-            seen,
-            y,
-            burn,
-            smoothers: &rolled,
-            ahead: &ahead,
-            recency: &weights,
-        };
-        let direct = Direct::fit(&sights);
-        let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights));
-        members.push(Member::Naive);
-        let season = position(periods, seasons.last());
-        let shape = (n - burn + 1, ahead.len());
-        rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
-            trail.naive(burn + r, ahead[k], season)
-        }));
-        let longest = periods.len().checked_sub(1);
-        if longest != season {
-            members.push(Member::Custom);
-            rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
-                trail.naive(burn + r, ahead[k], longest)
-            }));
-        }
-        members.push(Member::Usual);
-        rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
-            trail.usual(burn + r, ahead[k])
-        }));
-        if let Some(d) = direct_rolled {
-            members.push(Member::Direct);
-            rolled.push(d);
-        }
-        Pool {
-            burn,
-            ahead,
-            members,
-            rolled,
-            smooth,
-            level,
-            direct: direct.map(|d| d.all),
-            trail,
-        }
-    }
-}
-
-/// Horizons that are learnt: close ones each, far ones ever wider apart; between them what was learnt is interpolated.
-fn ahead(horizon: usize) -> Vec<usize> {
-    let mut out = vec![1];
-    let mut next = 2;
-    while next < horizon {
-        out.push(next);
-        next = (next + 1).max(next * 3 / 2);
-    }
-    if horizon > 1 {
-        out.push(horizon);
-    }
-    out
-}
-
-/// Weight of each of `rows` origins: a half-life of three and a half of the longest season, or a quarter of the rows.
-fn recency(rows: usize, seasons: &[usize]) -> Vec<f64> {
-    let half = seasons
-        .iter()
-        .max()
-        .map_or(rows as f64 / 2.0, |m| 3.5 * *m as f64)
-        .max(20.0);
-    (0..rows)
-        .map(|r| {
-            if rows - r > ORIGINS {
-                0.0
-            } else {
-                0.5f64.powf((rows - r) as f64 / half)
-            }
-        })
-        .collect()
-}
-
 /// The given seasons that the series can carry, an earlier fit's, or those found.
 fn chosen(
     clean: &mut Clean,
@@ -536,10 +411,6 @@ fn chosen(
     }
     usable.truncate(season::MOST);
     usable
-}
-
-fn position(periods: &[usize], season: Option<&usize>) -> Option<usize> {
-    periods.iter().position(|p| Some(p) == season)
 }
 
 /// Points the trail must hold to forecast `horizon` ahead.

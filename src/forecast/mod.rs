@@ -9,6 +9,7 @@ mod direct;
 pub mod hazard;
 mod optimise;
 mod outlook;
+pub mod pool;
 pub mod scenarios;
 pub mod season;
 pub mod series;
@@ -20,7 +21,8 @@ pub mod smoothing;
 mod tests;
 
 pub use backtest::{Scores, backtest};
-pub use demand::{Fit, Forecast, Member, forecast};
+pub use demand::{Fit, Forecast, forecast};
+pub use pool::Member;
 pub use outlook::{Fits, outlook};
 pub use scenarios::{Scenario, Scenarios, scenarios};
 pub use series::{Samples, SeriesError, regular};
