@@ -19,6 +19,8 @@ const NORMAL: [f64; 23] = [
     -2.576, -2.326, -1.960, -1.645, -1.282, -1.036, -0.842, -0.674, -0.524, -0.385, -0.253, 0.0,
     0.253, 0.385, 0.524, 0.674, 0.842, 1.036, 1.282, 1.645, 1.960, 2.326, 2.576,
 ];
+/// Origins that a horizon's quantiles are taken from, about: neighbours err nearly alike.
+const ROWS: usize = 1000;
 /// Fewer origins than this say too little about the errors' distribution.
 pub const FEWEST: f64 = 12.0;
 /// Memory of the latest surprises, as a smoothing constant.
@@ -219,6 +221,8 @@ impl Bands {
 
     fn errors(&self, past: &Past, mixed: &Array2<f64>, told: &Told, h: usize) -> Errors {
         (0..mixed.nrows())
+            .rev()
+            .step_by(mixed.nrows().div_ceil(ROWS))
             .filter_map(|r| {
                 let e = past.actual(r, h)? - mixed[[r, h]];
                 Some((e / self.size(&self.signs_at(mixed, told, r, h)), past.recency[r]))
@@ -235,7 +239,7 @@ impl Bands {
         for h in 0..columns {
             let list: Vec<(f64, f64, Signs)> = (0..rows)
                 .rev()
-                .step_by(rows.div_ceil(500))
+                .step_by(rows.div_ceil(ROWS / 2))
                 .filter_map(|r| {
                     let e = (past.actual(r, h)? - mixed[[r, h]]).abs();
                     Some((past.recency[r] * past.share(h), e, self.signs_at(mixed, told, r, h)))

@@ -68,12 +68,12 @@ pub fn weights(past: &Past, warm: Option<&[f64]>) -> Vec<f64> {
         let away: f64 = w.iter().zip(&equal).map(|(a, b)| (a - b).powi(2)).sum();
         loss(&w) + pull * away
     };
-    let start: Vec<f64> = match warm.filter(|w| w.len() == members) {
-        Some(w) => w.iter().map(|v| v.max(1e-3).ln()).collect(),
+    let (start, rounds) = match warm.filter(|w| w.len() == members) {
+        Some(w) => (w.iter().map(|v| v.max(1e-3).ln()).collect(), 20),
         // From the better ones: inverse powers of each member's own loss.
-        None => alone(&loss, members),
+        None => (alone(&loss, members), 60),
     };
-    softmax(&minimise(&start, 1.5, 60, cost).0)
+    softmax(&minimise(&start, 1.5, rounds, cost).0)
 }
 
 fn alone(loss: &impl Fn(&[f64]) -> f64, members: usize) -> Vec<f64> {

@@ -15,6 +15,8 @@ const SEASONS: f64 = 0.25;
 const WIDEST: usize = 15;
 /// Rounds of reweighting.
 const ROUNDS: usize = 1;
+/// Origins that a regression learns from, about: neighbours say nearly the same.
+const ROWS: usize = 800;
 /// Blocks of origins; each is foretold by a fit without it.
 const FOLDS: usize = 6;
 /// Shrinkage of each coefficient, as a share of its own information.
@@ -206,7 +208,12 @@ impl Direct {
     /// Coefficients on all origins, then without each fold.
     fn fit_at(s: &Sights, column: usize, width: usize) -> Option<Vec<Vec<f64>>> {
         let (n, h) = (s.y.len(), s.ahead[column]);
-        let rows: Vec<Lesson> = (s.burn.max(1)..=n.checked_sub(h)?)
+        let last = n.checked_sub(h)?;
+        let stride = (last.saturating_sub(s.burn)).div_ceil(ROWS).max(1);
+        // Counted from the end, so that the newest lesson is always among them.
+        let rows: Vec<Lesson> = (s.burn.max(1)..=last)
+            .rev()
+            .step_by(stride)
             .filter(|o| s.seen[o + h - 1])
             .filter_map(|o| {
                 let r = o - s.burn;
