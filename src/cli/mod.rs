@@ -3,8 +3,10 @@
 mod args;
 mod backtest;
 mod files;
+mod forecast;
 mod loop_;
 mod offline;
+mod plot;
 mod sandbox;
 mod series;
 
@@ -103,7 +105,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
         Command::Place(args) => offline::place(args),
-        Command::Forecast(args) => offline::forecast(args),
+        Command::Forecast(args) => forecast::forecast(args),
         Command::Backtest(args) => backtest::backtest(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),

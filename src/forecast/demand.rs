@@ -239,6 +239,11 @@ impl Fit {
         self.horizon
     }
 
+    /// The power that the series was fitted under: 1 as it is, 0 its logarithm.
+    pub fn power(&self) -> f64 {
+        self.bend.power()
+    }
+
     /// Takes one more point in without a refit; a value that is not finite is a gap.
     pub fn observe(&mut self, value: f64) {
         let foretold = self.mixed(1).0[0];

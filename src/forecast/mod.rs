@@ -14,6 +14,8 @@ pub mod scenarios;
 pub mod season;
 pub mod series;
 #[cfg(test)]
+mod bad_data;
+#[cfg(test)]
 mod simulated;
 pub mod smoothing;
 

@@ -231,12 +231,12 @@ pub fn fit(l: &Lessons, warm: Option<&Params>) -> Smoother {
     };
     let search = |from: &Params, rounds: u64| minimise(&from.to_free(), 1.0, rounds, cost);
     let best = match warm.filter(|w| w.gamma.len() == l.periods.len()) {
-        Some(w) => search(w, 20).0,
+        Some(w) => search(w, 10).0,
         None => {
             // The better of two short searches is searched on.
-            let (slow, quick) = (search(&start(0.08, 0.1), 25), search(&start(0.6, 0.2), 25));
+            let (slow, quick) = (search(&start(0.08, 0.1), 18), search(&start(0.6, 0.2), 18));
             let better = if slow.1 <= quick.1 { slow.0 } else { quick.0 };
-            minimise(&better, 0.4, 35, cost).0
+            minimise(&better, 0.4, 25, cost).0
         }
     };
     let params = Params::from_free(&best);
