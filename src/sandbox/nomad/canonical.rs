@@ -41,8 +41,14 @@ pub fn canonical_job(mut job: Value) -> Value {
         "MaxParallel": int(update, "MaxParallel"), "MinHealthyTime": 0, "ProgressDeadline": 0, "Stagger": int(update, "Stagger")});
     drop_keys(&mut job, &["Migrate", "Reschedule"]);
     let name = text(&job, "Name").to_string();
+    let (namespace, id) = (job["Namespace"].clone(), job["ID"].clone());
     for group in objects_mut(&mut job, "TaskGroups") {
         let group_name = text(group, "Name").to_string();
+        if group["Scaling"].is_object() {
+            drop_keys(&mut group["Scaling"], &["Namespace"]);
+            group["Scaling"]["Target"] =
+                json!({"Namespace": namespace, "Job": id, "Group": group_name});
+        }
         for network in objects_mut(group, "Networks") {
             stored_network(network);
         }
@@ -96,6 +102,15 @@ impl Frame {
         objects_mut(group, "Networks").for_each(request_network);
         let name = text(group, "Name").to_string();
         request_services(group, &format!("{}-{name}", self.job));
+        if group["Scaling"].is_object() {
+            let count = int(group, "Count");
+            fill_at(
+                group,
+                "Scaling",
+                json!({"CreateIndex": 0, "Enabled": true, "ID": "", "Max": null, "Min": count, "ModifyIndex": 0, "Namespace": "", "Policy": null,
+                "Target": null, "Type": "horizontal"}),
+            );
+        }
         let restart = group["RestartPolicy"].clone();
         for task in objects_mut(group, "Tasks") {
             self.task(task, &name, &restart);

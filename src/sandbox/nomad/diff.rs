@@ -414,6 +414,7 @@ pub fn annotated(mut diff: Value, updates: &BTreeMap<String, Updates>) -> Value 
     for group in objects_mut(&mut diff, "TaskGroups") {
         if let Some(u) = updates.get(text(group, "Name")) {
             let words = [
+                ("canary", u.canary),
                 ("create", u.place),
                 ("migrate", u.migrate),
                 ("destroy", u.stop),

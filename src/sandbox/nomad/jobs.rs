@@ -4,9 +4,11 @@ use super::canonical::canonical_job;
 use super::diff;
 use super::json::*;
 use super::scheduler;
+use super::state::alloc::group_of;
 use super::state::records::Eval;
 use super::state::{JobRecord, State, now};
 use super::validate::{faults, listed};
+use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -100,7 +102,7 @@ fn within_bounds(group: &Value, count: i64) -> Result<(), Refusal> {
 }
 
 /// What must not count as a change of a job.
-fn spec(job: &Value) -> Value {
+pub fn spec(job: &Value) -> Value {
     let mut spec = job.clone();
     if let Some(map) = spec.as_object_mut() {
         for key in [
@@ -116,6 +118,11 @@ fn spec(job: &Value) -> Value {
             map.remove(key);
         }
     }
+    for group in objects_mut(&mut spec, "TaskGroups") {
+        if let Some(Value::Object(policy)) = group.get_mut("Scaling") {
+            policy.retain(|k, _| !["ID", "CreateIndex", "ModifyIndex"].contains(&k.as_str()));
+        }
+    }
     spec
 }
 
@@ -127,7 +134,8 @@ impl State {
         if !faults.is_empty() {
             return Err(Refusal::new(500, listed(&faults)));
         }
-        let id = text(&job, "ID").to_string();
+        let id = key_of(&job);
+        self.known_namespace(&job)?;
         self.enforce_index(&id, body)?;
         let index = self.next_index();
         self.upsert_job(job, index, "JobRegistered");
@@ -137,6 +145,15 @@ impl State {
             json!({"EvalCreateIndex": index, "EvalID": eval, "Index": index, "JobModifyIndex": job["JobModifyIndex"], "KnownLeader": false,
             "LastContact": 0, "Warnings": ""}),
         )
+    }
+
+    fn known_namespace(&self, job: &Value) -> Result<(), Refusal> {
+        let (id, namespace) = (text(job, "ID"), text(job, "Namespace"));
+        if self.namespaces.contains_key(namespace) {
+            return Ok(());
+        }
+        let why = format!("job {id:?} is in nonexistent namespace {namespace:?}");
+        Err(Refusal::new(500, why))
     }
 
     fn enforce_index(&self, id: &str, body: &Value) -> Result<(), Refusal> {
@@ -170,8 +187,8 @@ impl State {
     }
 
     /// Store a version of a job at `index`; one that changes nothing is not stored.
-    fn upsert_job(&mut self, mut job: Value, index: u64, event: &str) {
-        let id = text(&job, "ID").to_string();
+    pub fn upsert_job(&mut self, mut job: Value, index: u64, event: &str) {
+        let id = key_of(&job);
         let record = self.jobs.entry(id.clone()).or_default();
         let old = record.versions.first();
         if old.is_some_and(|old| spec(old) == spec(&job)) {
@@ -191,6 +208,9 @@ impl State {
         job["Status"] = status.into();
         job["JobModifyIndex"] = index.into();
         job["SubmitTime"] = now().into();
+        if keep_policies(record.versions.first(), &mut job, index, &mut self.rng) {
+            self.tables.policies = index;
+        }
         record.versions.insert(0, job);
         record.versions.truncate(VERSIONS);
         self.touch_summary(&id);
@@ -234,7 +254,10 @@ impl State {
     pub fn scale(&mut self, id: &str, body: &Value) -> Answer {
         let wish = Scaling::of(body)?;
         let Some(job) = self.job(id).cloned() else {
-            return Err(Refusal::new(404, format!("job {id:?} not found")));
+            return Err(Refusal::new(
+                404,
+                format!("job {:?} not found", key_parts(id).1),
+            ));
         };
         let found = list(&job, "TaskGroups")
             .iter()
@@ -277,8 +300,8 @@ impl State {
     fn may_scale(&self, job: &Value, body: &Value) -> Result<(), Refusal> {
         let created = int(job, "CreateIndex") as u64;
         let busy = self
-            .deployment_of(text(job, "ID"))
-            .is_some_and(|d| d.running() && d.job_create_index == created);
+            .deployment_of(&key_of(job))
+            .is_some_and(|d| d.active() && d.job_create_index == created);
         if busy {
             return Err(Refusal::new(
                 400,
@@ -316,10 +339,65 @@ impl State {
         )
     }
 
+    /// `POST /v1/job/:id/revert`: register an older version anew.
+    pub fn revert(&mut self, id: &str, body: &Value) -> Answer {
+        let wanted = int(body, "JobVersion");
+        let Some(current) = self.job(id) else {
+            return Err(Refusal::new(
+                500,
+                format!("job {:?} not found", key_parts(id).1),
+            ));
+        };
+        let has = int(current, "Version");
+        if wanted == has {
+            return Err(Refusal::new(500, "can't revert to current version"));
+        }
+        let enforced = body.get("EnforcePriorVersion").and_then(Value::as_i64);
+        let modify_index = int(current, "JobModifyIndex");
+        let older = self.version(id, wanted)?;
+        if let Some(enforced) = enforced.filter(|e| *e != has) {
+            let why = format!("Current job has version {has}; enforcing version {enforced}");
+            return Err(Refusal::new(500, why));
+        }
+        self.register(&json!({"Job": older, "EnforceIndex": enforced.is_some(), "JobModifyIndex": modify_index}))
+    }
+
+    fn version(&self, id: &str, version: i64) -> Answer {
+        let versions = self.jobs.get(id).map_or(&[][..], |r| &r.versions);
+        let found = versions.iter().find(|v| int(v, "Version") == version);
+        found.cloned().ok_or_else(|| {
+            let why = format!(
+                "job {:?} in namespace {:?} at version {version} not found",
+                key_parts(id).1,
+                key_parts(id).0
+            );
+            Refusal::new(500, why)
+        })
+    }
+
+    /// `POST /v1/job/:id/stable`
+    pub fn mark_stable(&mut self, id: &str, body: &Value) -> Answer {
+        let version = int(body, "JobVersion");
+        self.version(id, version)?;
+        let index = self.next_index();
+        self.set_stable(id, version, flag(body, "Stable"), "JobStability");
+        Ok(json!({"Index": index}))
+    }
+
+    /// The `scaling` stanzas of all jobs that are not stopped.
+    pub fn scaling_policies(&self) -> Vec<Value> {
+        let jobs = self.jobs.values().map(JobRecord::current);
+        let running = jobs.filter(|j| !flag(j, "Stop"));
+        running
+            .flat_map(|j| list(j, "TaskGroups"))
+            .filter_map(|g| g.get("Scaling").filter(|s| s.is_object()).cloned())
+            .collect()
+    }
+
     /// `POST /v1/job/:id/evaluate`
     pub fn evaluate(&mut self, id: &str) -> Answer {
         let Some(job) = self.job(id).cloned() else {
-            return Err(Refusal::new(404, "job not found"));
+            return Err(Refusal::new(500, "job not found"));
         };
         let index = self.next_index();
         let eval = self.job_eval(id, &job, "job-register", "EvaluationUpdated");
@@ -332,13 +410,14 @@ impl State {
     /// `POST /v1/job/:id/plan`: what a registration would lead to. Changes nothing.
     pub fn dry_run(&self, id: &str, body: &Value) -> Answer {
         let mut job = job_of(body)?;
-        if text(&job, "ID") != id {
+        if text(&job, "ID") != key_parts(id).1 {
             return Err(Refusal::new(400, "Job ID does not match"));
         }
         let faults = faults(&job);
         if !faults.is_empty() {
             return Err(Refusal::new(500, listed(&faults)));
         }
+        self.known_namespace(&job)?;
         let old = self.job(id);
         let modify_index = old.map_or(0, |o| int(o, "JobModifyIndex"));
         if let Some(old) = old {
@@ -430,6 +509,36 @@ impl State {
     }
 }
 
+/// A scaling policy keeps its ID from version to version. Returns whether one is new or has changed.
+fn keep_policies(old: Option<&Value>, job: &mut Value, index: u64, rng: &mut StdRng) -> bool {
+    let mut changed = false;
+    for group in objects_mut(job, "TaskGroups") {
+        let before = old.map(|o| &group_of(o, text(group, "Name"))["Scaling"]);
+        let before = before.filter(|b| b.is_object()).cloned();
+        let Some(policy) = group.get_mut("Scaling").filter(|p| p.is_object()) else {
+            continue;
+        };
+        let (id, created) = match &before {
+            Some(b) => (b["ID"].clone(), b["CreateIndex"].clone()),
+            None => (super::state::uuid_of(rng).into(), index.into()),
+        };
+        policy["ID"] = id;
+        policy["CreateIndex"] = created;
+        let same = |b: &&Value| {
+            ["Min", "Max", "Policy", "Enabled", "Type"]
+                .iter()
+                .all(|k| b.get(k) == policy.get(k))
+        };
+        let at = before
+            .as_ref()
+            .filter(same)
+            .map(|b| b["ModifyIndex"].clone());
+        changed |= at.is_none();
+        policy["ModifyIndex"] = at.unwrap_or_else(|| index.into());
+    }
+    changed
+}
+
 fn set_count(job: &mut Value, group: &str, count: i64) {
     for g in objects_mut(job, "TaskGroups") {
         if text(g, "Name") == group {
@@ -476,7 +585,7 @@ pub fn scale_status(state: &State, id: &str) -> Option<Value> {
         );
     }
     Some(
-        json!({"JobCreateIndex": job["CreateIndex"], "JobID": id, "JobModifyIndex": job["ModifyIndex"], "JobStopped": job["Stop"],
-        "Namespace": "default", "TaskGroups": groups}),
+        json!({"JobCreateIndex": job["CreateIndex"], "JobID": job["ID"], "JobModifyIndex": job["ModifyIndex"], "JobStopped": job["Stop"],
+        "Namespace": job["Namespace"], "TaskGroups": groups}),
     )
 }

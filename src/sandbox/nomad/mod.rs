@@ -1,6 +1,7 @@
 //! The sandbox's Nomad: server state, scheduler and HTTP API, answering as Nomad 1.0.18 does; it runs no task itself (see [`Runtime`]) and knows nothing of foreshadow.
 #![allow(clippy::disallowed_methods)] // a pretend cluster owns its clock
 
+mod acl;
 mod canonical;
 mod client;
 mod deployments;

@@ -105,6 +105,13 @@ fn group_faults(group: &Value) -> Vec<String> {
             faults.push(format!("Port label {label} already in use"));
         }
     }
+    let scaling = scaling_faults(group);
+    if !scaling.is_empty() {
+        faults.push(format!(
+            "Task group scaling policy validation failed: {}",
+            listed(&scaling)
+        ));
+    }
     let log = group.get("EphemeralDisk").map_or(0, |d| int(d, "SizeMB"));
     let mut names: Vec<&str> = Vec::new();
     for (i, task) in list(group, "Tasks").iter().enumerate() {
@@ -133,6 +140,35 @@ fn group_faults(group: &Value) -> Vec<String> {
     faults
 }
 
+/// A count must lie within the bounds of the group's `scaling` stanza.
+fn scaling_faults(group: &Value) -> Vec<String> {
+    let Some(policy) = group.get("Scaling").filter(|p| p.is_object()) else {
+        return Vec::new();
+    };
+    let (count, min) = (int(group, "Count"), int(policy, "Min"));
+    let max = policy.get("Max").and_then(Value::as_i64).unwrap_or(-1);
+    let faults = [
+        (max < 0, "maximum count must be specified and non-negative"),
+        (
+            max >= 0 && max < min,
+            "maximum count must not be less than minimum count",
+        ),
+        (min < 0, "minimum count must be specified and non-negative"),
+        (
+            max < count,
+            "task group count must not be greater than maximum count in scaling policy",
+        ),
+        (
+            count < min,
+            "task group count must not be less than minimum count in scaling policy",
+        ),
+    ];
+    let found = faults.into_iter().filter(|(wrong, _)| *wrong);
+    found
+        .map(|(_, why)| format!("Scaling policy invalid: {why}"))
+        .collect()
+}
+
 fn task_faults(task: &Value, disk_mb: i64) -> Vec<String> {
     let mut faults = Vec::new();
     if text(task, "Name").is_empty() {
@@ -145,17 +181,21 @@ fn task_faults(task: &Value, disk_mb: i64) -> Vec<String> {
         faults.push("KillTimeout must be a positive value".into());
     }
     if let Some(resources) = task.get("Resources") {
+        let mut low = Vec::new();
         if int(resources, "CPU") < 1 {
-            faults.push(format!(
+            low.push(format!(
                 "minimum CPU value is 1; got {}",
                 int(resources, "CPU")
             ));
         }
         if int(resources, "MemoryMB") < 10 {
-            faults.push(format!(
+            low.push(format!(
                 "minimum MemoryMB value is 10; got {}",
                 int(resources, "MemoryMB")
             ));
+        }
+        if !low.is_empty() {
+            faults.push(listed(&[listed(&low)]));
         }
     }
     if let Some(log) = task.get("LogConfig") {

@@ -4,22 +4,44 @@ use super::Request;
 use super::blocking;
 use super::nodes::check_uuid;
 use super::reply::Reply;
+use crate::sandbox::nomad::acl::{Need, denied};
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::json::*;
 use crate::sandbox::nomad::runtime::TaskUsage;
+use crate::sandbox::nomad::state::alloc::Alloc;
 use crate::sandbox::nomad::state::node::Node;
+use crate::sandbox::nomad::state::records::{Deployment, Eval};
 use crate::sandbox::nomad::state::{State, now};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
+/// Refused without `read-job` in the namespace asked for; with `*`, rows of namespaces without it are left out.
+fn may_list(r: &Request<'_>) -> Result<impl Fn(&str) -> bool + use<>, Refusal> {
+    let (rights, namespace) = (r.rights()?, r.query.namespace().to_string());
+    if namespace != "*" {
+        r.may_here(&["read-job"])?;
+    }
+    Ok(move |ns: &str| {
+        let wanted = namespace == "*" || namespace == ns;
+        wanted && rights.allow(Need::Any(ns, &["read-job"]))
+    })
+}
+
+/// Nothing of the kind is ever there.
+pub fn none(r: &Request<'_>, need: Need) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    r.may(need)?;
+    Ok(Reply::json(json!([])))
+}
+
 pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    let here = may_list(r)?;
     blocking::read(r, |s| {
-        let ours = r.query.default_namespace();
         let rows: Vec<Value> = s
             .allocs
             .values()
-            .filter(|a| ours && r.query.matches_prefix(&a.id))
+            .filter(|a| here(a.namespace()) && r.query.matches_prefix(&a.id))
             .map(|a| a.stub(r.query.truth("resources")))
             .collect();
         Reply::read(s.tables.allocs.max(1), rows.into())
@@ -32,8 +54,11 @@ pub async fn one(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         return stop(r, id);
     }
     r.only(&[Method::GET])?;
+    r.may_here(&["read-job"])?;
     check_uuid(rest, "alloc")?;
-    blocking::read(r, |s| match s.allocs.get(rest) {
+    let rights = r.rights()?;
+    let shown = |a: &&Alloc| rights.allow(Need::Any(a.namespace(), &["read-job"]));
+    blocking::read(r, |s| match s.allocs.get(rest).filter(shown) {
         Some(alloc) => Reply::read(alloc.modify_index, alloc.detail()),
         None => Reply::missing(s.tables.allocs.max(1), "alloc not found"),
     })
@@ -45,10 +70,14 @@ fn stop(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     if !r.writes() {
         return Err(Refusal::new(405, "Invalid method"));
     }
+    let rights = r.rights()?;
     r.core.write(|s| {
         let Some(alloc) = s.allocs.get(id) else {
             return Err(Refusal::new(404, "alloc not found"));
         };
+        if !rights.allow(Need::Any(alloc.namespace(), &["alloc-lifecycle"])) {
+            return Err(denied());
+        }
         let (job, node) = (alloc.job_id.clone(), alloc.node_id.clone());
         let index = s.next_index();
         if let Some(alloc) = s.allocs.get_mut(id) {
@@ -65,12 +94,13 @@ fn stop(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 
 pub async fn evaluations(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    let here = may_list(r)?;
     blocking::read(r, |s| {
-        let ours = r.query.default_namespace();
         let wanted = |key: &str, has: &str| r.query.get(key).is_none_or(|w| w == has);
         let rows = s.evals.values().filter(|e| {
-            ours && r.query.matches_prefix(&e.id)
-                && wanted("job", &e.job_id)
+            here(e.namespace())
+                && r.query.matches_prefix(&e.id)
+                && wanted("job", e.shown_job())
                 && wanted("status", e.status)
         });
         Reply::read(
@@ -84,13 +114,18 @@ pub async fn evaluations(r: &Request<'_>) -> Result<Reply, Refusal> {
 pub async fn evaluation(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
     let (id, verb) = rest.split_once('/').unwrap_or((rest, ""));
+    r.may_here(&["read-job"])?;
     check_uuid(id, "eval")?;
-    blocking::read(r, |s| match (s.evals.get(id), verb) {
+    let rights = r.rights()?;
+    let shown = |e: &&Eval| rights.allow(Need::Any(e.namespace(), &["read-job"]));
+    blocking::read(r, |s| match (s.evals.get(id).filter(shown), verb) {
         (_, "allocations") => {
             let rows: Vec<Value> = s
                 .allocs
                 .values()
-                .filter(|a| a.eval_id == id)
+                .filter(|a| {
+                    a.eval_id == id && rights.allow(Need::Any(a.namespace(), &["read-job"]))
+                })
                 .map(|a| a.stub(false))
                 .collect();
             Reply::read(s.tables.allocs.max(1), rows.into())
@@ -103,12 +138,12 @@ pub async fn evaluation(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
 
 pub async fn deployments(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    let here = may_list(r)?;
     blocking::read(r, |s| {
-        let ours = r.query.default_namespace();
         let rows: Vec<Value> = s
             .deployments
             .values()
-            .filter(|d| ours && r.query.matches_prefix(&d.id))
+            .filter(|d| here(d.namespace()) && r.query.matches_prefix(&d.id))
             .map(|d| d.json())
             .collect();
         Reply::read(s.tables.deployments.max(1), rows.into())
@@ -117,13 +152,18 @@ pub async fn deployments(r: &Request<'_>) -> Result<Reply, Refusal> {
 }
 
 pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
-    if let Some(("fail", id)) = rest.split_once('/') {
-        return fail_deployment(r, id);
+    if let Some((order @ ("fail" | "pause" | "promote" | "allocation-health"), id)) =
+        rest.split_once('/')
+    {
+        return order_deployment(r, order, id);
     }
     r.only(&[Method::GET])?;
     let allocations = rest.strip_prefix("allocations/");
     let id = allocations.unwrap_or(rest);
+    r.may_here(&["read-job"])?;
     check_uuid(id, "deployment")?;
+    let rights = r.rights()?;
+    let shown = |d: &&Deployment| rights.allow(Need::Any(d.namespace(), &["read-job"]));
     blocking::read(r, |s| {
         if allocations.is_some() {
             let rows: Vec<Value> = s
@@ -134,7 +174,7 @@ pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
                 .collect();
             return Reply::read(s.tables.allocs.max(1), rows.into());
         }
-        s.deployments.get(id).map_or_else(
+        s.deployments.get(id).filter(shown).map_or_else(
             || Reply::missing(s.tables.deployments.max(1), "deployment not found"),
             |d| Reply::read(d.modify_index, d.json()),
         )
@@ -142,25 +182,40 @@ pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     .await
 }
 
-fn fail_deployment(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
+/// Fail, pause, promote a deployment, or say how its allocations do.
+fn order_deployment(r: &Request<'_>, order: &str, id: &str) -> Result<Reply, Refusal> {
     if !r.writes() {
         return Err(Refusal::new(405, "Invalid method"));
     }
-    r.core.write(|s| match s.deployments.get(id) {
-        Some(d) if d.running() => {
-            let index = s.next_index();
-            s.end_deployment(id, "failed", "Deployment marked as failed", "DeploymentStatusUpdate");
-            Ok(Reply::written(json!({"DeploymentModifyIndex": index, "EvalCreateIndex": 0, "EvalID": "", "Index": index, "RevertedJobVersion": null})))
-        }
-        Some(_) => Err(Refusal::new(500, "can't fail terminal deployment")),
-        None => Err(Refusal::new(500, format!("Deployment ID {id:?} couldn't be found"))),
-    })
+    let body = if order == "fail" {
+        Value::Null
+    } else {
+        r.json()?
+    };
+    match text(&body, "DeploymentID") {
+        _ if order == "fail" => {}
+        "" => return Err(Refusal::new(400, "DeploymentID must be specified")),
+        other if other != id => return Err(Refusal::new(400, "Deployment ID does not match")),
+        _ => {}
+    }
+    check_uuid(id, "deployment")?;
+    let namespace = r.core.read(|s| {
+        let found = s.deployments.get(id);
+        found.map(|d| d.namespace().to_string())
+    });
+    if let Some(namespace) = namespace {
+        r.may(Need::Any(&namespace, &["submit-job"]))?;
+    }
+    r.core
+        .write(|s| s.deployment_order(id, order, &body))
+        .map(Reply::written)
 }
 
 /// `/v1/client/…`: what the node's own agent answers.
 pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
     if rest == "stats" {
+        r.may(Need::NodeRead)?;
         let node = r.query.get("node_id").unwrap_or("");
         return r.core.read(|s| match s.nodes.get(node) {
             Some(n) if n.beating => Ok(Reply::json(host_stats(r, s, n))),
@@ -172,14 +227,15 @@ pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         .strip_prefix("allocation/")
         .and_then(|p| p.strip_suffix("/stats"))
     else {
-        return Err(Refusal::new(
-            404,
-            format!("No handler for /v1/client/{rest}"),
-        ));
+        return Err(Refusal::new(404, ""));
     };
+    let rights = r.rights()?;
     r.core.read(|s| {
         let unknown = || Refusal::new(404, format!("Unknown allocation {id:?}"));
         let alloc = s.allocs.get(id).ok_or_else(unknown)?;
+        if !rights.allow(Need::Any(alloc.namespace(), &["read-job"])) {
+            return Err(denied());
+        }
         if !s.nodes.get(&alloc.node_id).is_some_and(|n| n.beating) {
             return Err(Refusal::new(404, "No path to node"));
         }
@@ -243,6 +299,6 @@ fn host_stats(r: &Request<'_>, s: &State, node: &Node) -> Value {
     let free = total.saturating_sub(used);
     let space = |device: &str, mountpoint: &str| json!({"Available": disk, "Device": device, "InodesUsedPercent": 1.0, "Mountpoint": mountpoint, "Size": disk, "Used": 0, "UsedPercent": 0.0});
     json!({"AllocDirStats": space("", ""), "CPU": [cpu("cpu0"), cpu("cpu1")], "CPUTicksConsumed": ticks, "DeviceStats": null,
-        "DiskStats": [space("/dev/vda", "/")], "Memory": {"Available": free, "Free": free, "Total": total, "Used": used}, "Timestamp": now(),
+        "DiskStats": [space(node.attributes.get("unique.storage.volume").map_or("/", String::as_str), "/")], "Memory": {"Available": free, "Free": free, "Total": total, "Used": used}, "Timestamp": now(),
         "Uptime": (now() - s.started) / SECOND})
 }

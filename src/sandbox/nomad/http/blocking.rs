@@ -43,9 +43,16 @@ impl Query {
             .filter(move |(k, _)| k == key)
             .map(|(_, v)| v.as_str())
     }
-    /// Whether rows of the only namespace there is are wanted.
-    pub fn default_namespace(&self) -> bool {
-        matches!(self.get("namespace"), None | Some("" | "default" | "*"))
+    /// The namespace asked for; `*` is all.
+    pub fn namespace(&self) -> &str {
+        match self.get("namespace") {
+            None | Some("") => "default",
+            Some(namespace) => namespace,
+        }
+    }
+    /// Whether rows of this namespace are wanted.
+    pub fn in_namespace(&self, namespace: &str) -> bool {
+        self.namespace() == "*" || self.namespace() == namespace
     }
     pub fn matches_prefix(&self, id: &str) -> bool {
         id.starts_with(self.get("prefix").unwrap_or(""))

@@ -3,6 +3,7 @@
 use super::Request;
 use super::blocking;
 use super::reply::Reply;
+use crate::sandbox::nomad::acl::Need;
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::json::*;
 use crate::sandbox::nomad::state::node::Drain;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    r.may(Need::NodeRead)?;
     let resources = r.query.truth("resources");
     blocking::read(r, |s| {
         let rows: Vec<Value> = s
@@ -33,6 +35,8 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         "eligibility" if r.writes() => eligibility(r, id),
         "drain" if r.writes() => drain(r, id),
         "evaluate" if r.writes() => {
+            r.may(Need::NodeWrite)?;
+            r.core.read(|s| known(s, id))?;
             let (index, evals) = r.core.write(|s| {
                 let evals = s.node_evals(id);
                 (s.index, evals)
@@ -57,6 +61,7 @@ pub fn check_uuid(id: &str, what: &str) -> Result<(), Refusal> {
 
 async fn one(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    r.may(Need::NodeRead)?;
     check_uuid(id, "node")?;
     blocking::read(r, |s| match s.nodes.get(id) {
         Some(node) => Reply::read(node.modify_index, node.full()),
@@ -67,11 +72,13 @@ async fn one(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 
 async fn allocations(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    r.may(Need::NodeRead)?;
+    let rights = r.rights()?;
     blocking::read(r, |s| {
         let rows: Vec<Value> = s
             .allocs
             .values()
-            .filter(|a| a.node_id == id)
+            .filter(|a| a.node_id == id && rights.allow(Need::Any(a.namespace(), &["read-job"])))
             .map(|a| a.detail())
             .collect();
         Reply::read(s.tables.allocs, rows.into())
@@ -89,6 +96,7 @@ fn known(s: &State, id: &str) -> Result<(), Refusal> {
 
 fn eligibility(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     let body = r.json()?;
+    r.may(Need::NodeWrite)?;
     let eligible = match text(&body, "Eligibility") {
         "eligible" => true,
         "ineligible" => false,
@@ -114,6 +122,7 @@ fn eligibility(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 
 fn drain(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     let body = r.json()?;
+    r.may(Need::NodeWrite)?;
     let drain = body
         .get("DrainSpec")
         .filter(|d| d.is_object())

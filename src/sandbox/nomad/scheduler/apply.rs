@@ -115,7 +115,11 @@ impl State {
         } else {
             self.block(&eval, &decided)
         };
-        let deployment = self.apply(&eval, &decided);
+        let mut deployment = self.apply(&eval, &decided);
+        if deployment.is_empty() {
+            let latest = self.deployment_of(&eval.job_id);
+            deployment = latest.map_or(String::new(), |d| d.id.clone());
+        }
         if blocked.as_deref() == Some(id) {
             return;
         }
@@ -160,7 +164,7 @@ impl State {
                 old.status = "canceled";
                 old.why = format!(
                     "existing blocked evaluation exists for job {:?}",
-                    eval.job_id
+                    key_parts(&eval.job_id).1
                 );
             }
             self.touch_eval(&id, "EvaluationUpdated");
@@ -228,15 +232,7 @@ impl State {
     fn apply(&mut self, eval: &Eval, decided: &Decided) -> String {
         let mut deployment = decided.deployment.clone();
         if !decided.changes {
-            return if self
-                .deployments
-                .get(&deployment)
-                .is_some_and(Deployment::running)
-            {
-                deployment
-            } else {
-                String::new()
-            };
+            return deployment;
         }
         let index = self.next_index();
         self.touch_eval(&eval.id, "PlanResult");
@@ -271,22 +267,30 @@ impl State {
     fn begin_deployment(&mut self, mut new: Deployment, index: u64) -> String {
         new.id = self.uuid();
         new.create_index = index;
-        let mut deadline = 0;
-        for group in new.groups.values_mut() {
-            group.progress_by = now() + group.progress_deadline;
-            deadline = deadline.max(group.progress_deadline);
-        }
         let id = new.id.clone();
         self.deployments.insert(id.clone(), new);
-        if deadline > 0 {
-            self.after(span(deadline), Wake::ProgressDue(id.clone()));
-        }
         id
+    }
+
+    /// Something of a deployment's group has been placed; with the first its progress deadline begins to run.
+    fn count_placed(&mut self, deployment: &str, group: &str, canary: Option<&str>) -> bool {
+        let deployment_of = self.deployments.get_mut(deployment);
+        let Some(group) = deployment_of.and_then(|d| d.groups.get_mut(group)) else {
+            return false;
+        };
+        group.placed += 1;
+        group.placed_canaries.extend(canary.map(String::from));
+        if group.progress_deadline > 0 && group.progress_by == 0 {
+            group.progress_by = now() + group.progress_deadline;
+            let wait = span(group.progress_deadline);
+            self.after(wait, Wake::ProgressDue(deployment.into()));
+        }
+        true
     }
 
     /// The deployment's counts have changed with the plan.
     fn touch_counted(&mut self, id: &str) {
-        if self.deployments.get(id).is_some_and(Deployment::running) {
+        if self.deployments.get(id).is_some_and(Deployment::active) {
             self.touch_deployment(id, "PlanResult");
         }
     }
@@ -314,14 +318,13 @@ impl State {
             alloc.job = job.clone();
             alloc.eval_id = eval.id.clone();
             alloc.deployment = String::new();
+            alloc.canary = false;
             alloc.health = None;
             alloc.view.health = None;
-            if let Some(group) = self
-                .deployments
-                .get_mut(deployment)
-                .and_then(|d| d.groups.get_mut(&alloc.group))
+            let group = alloc.group.clone();
+            if self.count_placed(deployment, &group, None)
+                && let Some(alloc) = self.allocs.get_mut(id)
             {
-                group.placed += 1;
                 alloc.deployment = deployment.into();
             }
             self.touch_alloc(id, "PlanResult", false);
@@ -330,14 +333,12 @@ impl State {
     }
 
     fn apply_placed(&mut self, mut alloc: Alloc, index: u64, deployment: &str, fresh: bool) {
-        let group = self
-            .deployments
-            .get_mut(deployment)
-            .filter(|d| d.running())
-            .and_then(|d| d.groups.get_mut(&alloc.group));
-        if let Some(group) = group.filter(|_| fresh || !alloc.deployment.is_empty()) {
-            group.placed += 1;
+        if fresh && alloc.deployment.is_empty() {
             alloc.deployment = deployment.into();
+        }
+        let canary = alloc.canary.then_some(alloc.id.as_str());
+        if !self.count_placed(&alloc.deployment, &alloc.group, canary) {
+            alloc.deployment = String::new();
         }
         alloc.create_index = index;
         let id = alloc.id.clone();

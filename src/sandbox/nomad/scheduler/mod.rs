@@ -1,6 +1,7 @@
 //! From a job and what runs of it to a plan: what to stop, to keep, to change in place and to put where.
 
 pub mod apply;
+mod canaries;
 pub mod feasible;
 mod reconcile;
 mod reschedule;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 /// Counts for `Annotations.DesiredTGUpdates`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Updates {
+    pub canary: i64,
     pub place: i64,
     pub stop: i64,
     pub migrate: i64,
@@ -30,7 +32,7 @@ pub struct Updates {
 
 impl Updates {
     pub fn json(&self) -> Value {
-        json!({"Canary": 0, "DestructiveUpdate": self.destructive, "Ignore": self.ignore, "InPlaceUpdate": self.in_place,
+        json!({"Canary": self.canary, "DestructiveUpdate": self.destructive, "Ignore": self.ignore, "InPlaceUpdate": self.in_place,
             "Migrate": self.migrate, "Place": self.place, "Preemptions": 0, "Stop": self.stop})
     }
 }
@@ -58,6 +60,8 @@ pub struct Plan<'a> {
     pub deployment: String,
     /// (when, allocations) to be rescheduled later.
     pub later: Vec<(i64, Vec<String>)>,
+    /// The deployment of an older version, or of this one if it is done.
+    old_deployment: String,
     pub escaped: bool,
     eval_id: String,
 }
@@ -71,6 +75,9 @@ struct Place {
     rescheduled: Option<i64>,
     only: Option<String>,
     in_deployment: bool,
+    canary: bool,
+    /// It stands in for one of an older version while canaries are out: that version's job, not older than this.
+    downgrade: Option<i64>,
 }
 
 /// Plan for a job's evaluation. `job` is the version wanted (`None`: the job is gone).
@@ -96,6 +103,7 @@ pub fn plan<'a>(
         deployment_news: Vec::new(),
         deployment: String::new(),
         later: Vec::new(),
+        old_deployment: String::new(),
         escaped: false,
         eval_id: eval.id.clone(),
     };
@@ -164,7 +172,7 @@ impl Plan<'_> {
             self.updates.entry(text(group, "Name").into()).or_default();
             self.queued.insert(text(group, "Name").into(), 0);
         }
-        if let Some(d) = state.deployment_of(job).filter(|d| d.running()) {
+        if let Some(d) = state.deployment_of(job).filter(|d| d.active()) {
             self.deployment_news.push((
                 d.id.clone(),
                 "cancelled",
@@ -177,6 +185,13 @@ impl Plan<'_> {
     fn place(&mut self, job: &Arc<Value>, group: &Value, place: Place, rng: &mut StdRng) -> bool {
         let state = self.proposed.state;
         let name = text(group, "Name");
+        let older = place
+            .downgrade
+            .and_then(|min| canaries::version_to_keep(state, job, name, min));
+        let job = older.as_ref().map_or(job, |(_, job)| job);
+        let group = older
+            .as_ref()
+            .map_or(group, |(_, job)| super::state::alloc::group_of(job, name));
         if let Some(failed) = self.failed.get_mut(name).filter(|_| place.only.is_none()) {
             failed.coalesced += 1;
             *self.queued.entry(name.into()).or_default() += 1;
@@ -223,7 +238,9 @@ impl Plan<'_> {
                 .reschedules
                 .push((now(), previous.id.clone(), previous.node_id.clone(), delay));
         }
-        if place.in_deployment {
+        if let Some((deployment, _)) = &older {
+            alloc.deployment = deployment.clone();
+        } else if place.in_deployment {
             alloc.deployment = self.deployment.clone();
         }
         self.proposed.placed.push(alloc);
@@ -232,6 +249,7 @@ impl Plan<'_> {
 }
 
 const LOST: &str = "alloc is lost since its node is down";
+const MIGRATING: &str = "alloc is being migrated";
 const NOT_NEEDED: &str = "alloc not needed due to job update";
 
 fn node_is_down(state: &State, alloc: &Alloc) -> bool {
@@ -257,7 +275,7 @@ fn new_alloc(
         node_id: String::new(),
         node_name: String::new(),
         node_ip: String::new(),
-        job_id: job_id.into(),
+        job_id: key_of(job),
         job: job.clone(),
         group: name.into(),
         ask,
@@ -265,6 +283,8 @@ fn new_alloc(
         desired: "run",
         desired_why: String::new(),
         migrate: false,
+        replaceable: false,
+        canary: place.canary,
         client: "pending",
         client_why: String::new(),
         tasks: BTreeMap::new(),

@@ -121,7 +121,7 @@ impl Wish<'_> {
     fn dice(&self, seed: u64) -> StdRng {
         let what = format!(
             "{seed}|{}|{}|{}|{}",
-            text(self.job, "ID"),
+            key_of(self.job),
             text(self.group, "Name"),
             int(self.job, "Version"),
             self.slot
@@ -138,6 +138,10 @@ pub fn select(
 ) -> (Option<(String, Vec<Port>)>, Metrics) {
     let mut metrics = Metrics::default();
     let mut nodes: Vec<&Node> = Vec::new();
+    for datacenter in list(wish.job, "Datacenters") {
+        let name = datacenter.as_str().unwrap_or("").to_string();
+        metrics.available.insert(name, 0);
+    }
     for node in proposed.state.nodes.values() {
         let named = list(wish.job, "Datacenters")
             .iter()
@@ -226,7 +230,7 @@ fn fits(
 }
 
 fn distinct_refusal(proposed: &Proposed, wish: &Wish, node: &Node) -> Option<String> {
-    let id = text(wish.job, "ID");
+    let id = key_of(wish.job);
     let group = text(wish.group, "Name");
     for (owner, whole_job) in [(wish.job, true), (wish.group, false)] {
         for constraint in list(owner, "Constraints") {
@@ -354,7 +358,7 @@ fn score(proposed: &Proposed, wish: &Wish, node: &Node) -> (f64, Value) {
     let total = 10f64.powf(free(used.cpu, c.cpu_mhz - c.reserved_cpu_mhz))
         + 10f64.powf(free(used.memory, c.memory_mb - c.reserved_memory_mb));
     let binpack = (20.0 - total).clamp(0.0, 18.0) / 18.0;
-    let (id, group) = (text(wish.job, "ID"), text(wish.group, "Name"));
+    let (id, group) = (key_of(wish.job), text(wish.group, "Name"));
     let collisions = proposed
         .on(&node.id)
         .filter(|a| a.job_id == id && a.group == group)
@@ -424,7 +428,7 @@ fn spread_boost(proposed: &Proposed, wish: &Wish, node: &Node, spread: &Value) -
         return -1.0;
     };
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
-    for alloc in proposed.of_group(text(wish.job, "ID"), text(wish.group, "Name")) {
+    for alloc in proposed.of_group(&key_of(wish.job), text(wish.group, "Name")) {
         if let Some(v) = proposed
             .state
             .nodes

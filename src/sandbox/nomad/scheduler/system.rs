@@ -19,7 +19,7 @@ impl Plan<'_> {
                 self.system_on(job, group, &node.id, rng);
             }
         }
-        for alloc in state.allocs_of(text(job, "ID")).filter(|a| !a.terminal()) {
+        for alloc in state.allocs_of(&key_of(job)).filter(|a| !a.terminal()) {
             if super::super::state::alloc::group_of(job, &alloc.group).is_null() {
                 self.stop(&alloc.id, NOT_NEEDED, false);
             }
@@ -29,7 +29,7 @@ impl Plan<'_> {
     fn system_on(&mut self, job: &Arc<Value>, group: &Value, node_id: &str, rng: &mut StdRng) {
         let state = self.proposed.state;
         let node = &state.nodes[node_id];
-        let (id, name) = (text(job, "ID"), text(group, "Name"));
+        let (id, name) = (&key_of(job), text(group, "Name"));
         let wanted = list(job, "Datacenters")
             .iter()
             .any(|d| d.as_str() == Some(&node.config.datacenter));

@@ -149,6 +149,10 @@ pub struct Alloc {
     pub desired: &'static str,
     pub desired_why: String,
     pub migrate: bool,
+    /// Unhealthy in a deployment that goes on: it may be replaced.
+    pub replaceable: bool,
+    /// Placed beside those it may replace, until its deployment is promoted.
+    pub canary: bool,
     pub client: &'static str,
     pub client_why: String,
     pub tasks: BTreeMap<String, TaskState>,
@@ -170,6 +174,13 @@ pub struct Alloc {
 }
 
 impl Alloc {
+    pub fn namespace(&self) -> &str {
+        key_parts(&self.job_id).0
+    }
+    /// The job's ID as clients know it.
+    pub fn shown_job(&self) -> &str {
+        key_parts(&self.job_id).1
+    }
     pub fn server_terminal(&self) -> bool {
         self.desired != "run"
     }
@@ -241,18 +252,20 @@ impl Alloc {
     }
 
     fn health_json(&self) -> Value {
-        self.health.as_ref().map_or(Value::Null, |h| {
-            json!({"Canary": false, "Healthy": h.healthy, "ModifyIndex": h.index, "Timestamp": time(h.at)})
-        })
+        match &self.health {
+            Some(h) => {
+                json!({"Canary": self.canary, "Healthy": h.healthy, "ModifyIndex": h.index, "Timestamp": time(h.at)})
+            }
+            None if self.canary => {
+                json!({"Canary": true, "Healthy": null, "ModifyIndex": self.create_index, "Timestamp": null})
+            }
+            None => Value::Null,
+        }
     }
 
     fn transition(&self) -> Value {
-        let migrate = if self.migrate {
-            Value::Bool(true)
-        } else {
-            Value::Null
-        };
-        json!({"ForceReschedule": null, "Migrate": migrate, "Reschedule": null})
+        let told = |told: bool| if told { Value::Bool(true) } else { Value::Null };
+        json!({"ForceReschedule": null, "Migrate": told(self.migrate), "Reschedule": told(self.replaceable)})
     }
 
     fn tracker(&self) -> Value {
@@ -285,9 +298,9 @@ impl Alloc {
             "ClientDescription": self.client_why, "ClientStatus": self.client, "CreateIndex": self.create_index,
             "CreateTime": self.create_time, "DeploymentID": self.deployment, "DeploymentStatus": self.health_json(),
             "DesiredDescription": self.desired_why, "DesiredStatus": self.desired, "DesiredTransition": self.transition(),
-            "EvalID": self.eval_id, "FollowupEvalID": self.follow_up, "ID": self.id, "Job": null, "JobID": self.job_id});
+            "EvalID": self.eval_id, "FollowupEvalID": self.follow_up, "ID": self.id, "Job": null, "JobID": self.shown_job()});
         let rest = json!({"Metrics": self.metrics, "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time, "Name": self.name,
-            "Namespace": "default", "NetworkStatus": network, "NextAllocation": self.next, "NodeID": self.node_id,
+            "Namespace": self.namespace(), "NetworkStatus": network, "NextAllocation": self.next, "NodeID": self.node_id,
             "NodeName": self.node_name, "PreemptedAllocations": null, "PreemptedByAllocation": "", "PreviousAllocation": self.previous,
             "RescheduleTracker": self.tracker(), "Resources": self.resources(self.ask.cpu(), self.ask.memory()),
             "SharedResources": self.resources(0, 0), "TaskGroup": self.group, "TaskResources": tasks, "TaskStates": self.task_states()});
@@ -299,7 +312,7 @@ impl Alloc {
     pub fn detail(&self) -> Value {
         let mut all = self.full();
         all["Job"] = (*self.job).clone();
-        if !self.migrate {
+        if !self.migrate && !self.replaceable {
             all["DesiredTransition"] = Value::Null;
         }
         without_empty(all)
@@ -310,11 +323,11 @@ impl Alloc {
         let mut row = json!({"ClientDescription": self.client_why, "ClientStatus": self.client, "CreateIndex": self.create_index,
             "CreateTime": self.create_time, "DeploymentStatus": self.health_json(), "DesiredDescription": self.desired_why,
             "DesiredStatus": self.desired, "DesiredTransition": self.transition(), "EvalID": self.eval_id,
-            "FollowupEvalID": self.follow_up, "ID": self.id, "JobID": self.job_id, "JobType": text(&self.job, "Type"),
+            "FollowupEvalID": self.follow_up, "ID": self.id, "JobID": self.shown_job(), "JobType": text(&self.job, "Type"),
             "JobVersion": int(&self.job, "Version"), "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time});
         fill(
             &mut row,
-            json!({"Name": self.name, "Namespace": "default", "NodeID": self.node_id, "NodeName": self.node_name,
+            json!({"Name": self.name, "Namespace": self.namespace(), "NodeID": self.node_id, "NodeName": self.node_name,
             "PreemptedAllocations": null, "PreemptedByAllocation": "", "RescheduleTracker": self.tracker(), "TaskGroup": self.group,
             "TaskStates": self.task_states()}),
         );
