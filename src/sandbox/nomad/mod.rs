@@ -14,6 +14,7 @@ mod json;
 mod nodes;
 mod registrar;
 pub mod runtime;
+mod scaling;
 mod scheduler;
 mod state;
 mod validate;

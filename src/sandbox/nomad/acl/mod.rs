@@ -3,7 +3,7 @@
 pub mod rules;
 mod tables;
 
-pub use tables::{Acl, hash};
+pub use tables::{Acl, check_secret, hash};
 
 use super::jobs::Refusal;
 use rules::{Grant, Rules};

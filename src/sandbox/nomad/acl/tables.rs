@@ -122,10 +122,48 @@ impl Acl {
         Ok(Rights::of(policies.map(|p| &p.rules)))
     }
 
+    /// Who bears a secret.
+    pub fn accessor(&self, secret: &str) -> &str {
+        match self.by_secret(secret) {
+            Some(token) => &token.accessor,
+            None if secret.is_empty() => "anonymous",
+            None => "",
+        }
+    }
+
     /// The names of the policies a secret's token has.
     pub fn own_policies(&self, secret: &str) -> Vec<String> {
         let token = self.by_secret(secret);
         token.map_or(vec!["anonymous".into()], |t| t.policies.clone())
+    }
+
+    /// What has changed since, at an index: topic, type, key and payload of each event.
+    pub fn changes(
+        &self,
+        before: &Acl,
+        index: u64,
+    ) -> Vec<(&'static str, &'static str, String, Value)> {
+        let policy = |kind, p: &Policy| {
+            let mut told = p.json();
+            told["RulesJSON"] = Value::Null;
+            ("ACLPolicy", kind, p.name.clone(), told)
+        };
+        let token = |kind, t: &Token| {
+            let mut told = t.json();
+            told["SecretID"] = "".into();
+            ("ACLToken", kind, t.accessor.clone(), told)
+        };
+        let put = self.policies.values().filter(|p| p.modify_index == index);
+        let gone = before.policies.values();
+        let gone = gone.filter(|p| !self.policies.contains_key(&p.name));
+        let made = self.tokens.values().filter(|t| t.modify_index == index);
+        let lost = before.tokens.values();
+        let lost = lost.filter(|t| !self.tokens.contains_key(&t.accessor));
+        put.map(|p| policy("ACLPolicyUpserted", p))
+            .chain(gone.map(|p| policy("ACLPolicyDeleted", p)))
+            .chain(made.map(|t| token("ACLTokenUpserted", t)))
+            .chain(lost.map(|t| token("ACLTokenDeleted", t)))
+            .collect()
     }
 
     pub fn put_policy(&mut self, body: &Value, index: u64) -> Result<(), Refusal> {
@@ -228,7 +266,7 @@ impl Acl {
     }
 }
 
-fn check_secret(secret: &str) -> Result<(), Refusal> {
+pub fn check_secret(secret: &str) -> Result<(), Refusal> {
     if secret.len() == 36 {
         return Ok(());
     }

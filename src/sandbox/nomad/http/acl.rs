@@ -3,7 +3,7 @@
 use super::Request;
 use super::blocking;
 use super::reply::Reply;
-use crate::sandbox::nomad::acl::{Acl, Need, denied};
+use crate::sandbox::nomad::acl::{Acl, Need, check_secret, denied};
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::json::*;
 use crate::sandbox::nomad::state::{State, now};
@@ -57,8 +57,13 @@ fn change_at<T>(
 ) -> Result<(u64, T), Refusal> {
     let (index, fresh) = (s.index + 1, (s.uuid(), s.uuid(), now()));
     let acl = s.acl.as_mut().ok_or_else(disabled)?;
+    let before = acl.clone();
     let made = change(acl, index, fresh)?;
+    let changes = acl.changes(&before, index);
     s.index = index;
+    for (topic, kind, key, payload) in changes {
+        s.tell(topic, kind, &key, Value::Null, payload);
+    }
     Ok((index, made))
 }
 
@@ -152,6 +157,7 @@ async fn own(r: &Request<'_>) -> Result<Reply, Refusal> {
             let why = "acl token lookup failed: missing secret id";
             return Err(Refusal::new(500, why));
         }
+        check_secret(&r.token)?;
         Ok(match acl.by_secret(&r.token) {
             Some(token) => Reply::read(token.modify_index, token.json()),
             None => Reply::missing(acl.tokens_index, "ACL token not found"),

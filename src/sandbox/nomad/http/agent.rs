@@ -13,7 +13,8 @@ const SELF: &str = include_str!("agent_self.json");
 pub fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
     match path {
-        "agent/self" | "agent/servers" => r.may(Need::AgentRead)?,
+        "agent/self" => r.may(Need::AgentRead).map_err(Refusal::unresolved)?,
+        "agent/servers" => r.may(Need::AgentRead)?,
         "agent/members" => r.may(Need::NodeRead)?,
         _ => {}
     }

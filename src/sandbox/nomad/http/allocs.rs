@@ -30,7 +30,9 @@ fn may_list(r: &Request<'_>) -> Result<impl Fn(&str) -> bool + use<>, Refusal> {
 /// Nothing of the kind is ever there.
 pub fn none(r: &Request<'_>, need: Need) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
-    r.may(need)?;
+    if r.query.get("type") == Some("csi") {
+        r.may(need)?;
+    }
     Ok(Reply::json(json!([])))
 }
 
@@ -54,11 +56,13 @@ pub async fn one(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         return stop(r, id);
     }
     r.only(&[Method::GET])?;
-    r.may_here(&["read-job"])?;
     check_uuid(rest, "alloc")?;
     let rights = r.rights()?;
-    let shown = |a: &&Alloc| rights.allow(Need::Any(a.namespace(), &["read-job"]));
-    blocking::read(r, |s| match s.allocs.get(rest).filter(shown) {
+    let hidden = |a: &Alloc| !rights.allow(Need::Any(a.namespace(), &["read-job"]));
+    blocking::read(r, |s| match s.allocs.get(rest) {
+        Some(alloc) if hidden(alloc) => {
+            Reply::refused(Refusal::new(500, format!("Unknown allocation {rest:?}")))
+        }
         Some(alloc) => Reply::read(alloc.modify_index, alloc.detail()),
         None => Reply::missing(s.tables.allocs.max(1), "alloc not found"),
     })
@@ -70,10 +74,13 @@ fn stop(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     if !r.writes() {
         return Err(Refusal::new(405, "Invalid method"));
     }
+    if !r.core.read(|s| s.allocs.contains_key(id)) {
+        return Err(Refusal::new(404, "allocation not found"));
+    }
     let rights = r.rights()?;
     r.core.write(|s| {
         let Some(alloc) = s.allocs.get(id) else {
-            return Err(Refusal::new(404, "alloc not found"));
+            return Err(Refusal::new(404, "allocation not found"));
         };
         if !rights.allow(Need::Any(alloc.namespace(), &["alloc-lifecycle"])) {
             return Err(denied());
@@ -220,7 +227,10 @@ pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         return r.core.read(|s| match s.nodes.get(node) {
             Some(n) if n.beating => Ok(Reply::json(host_stats(r, s, n))),
             Some(_) => Err(Refusal::new(404, "No path to node")),
-            None => Err(Refusal::new(404, format!("Unknown node {node:?}"))),
+            None if node.is_empty() => {
+                Err(Refusal::new(400, "No local Node and node_id not provided"))
+            }
+            None => Err(Refusal::new(404, format!("Unknown node {node}"))),
         });
     }
     let Some(id) = rest
@@ -229,9 +239,13 @@ pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     else {
         return Err(Refusal::new(404, ""));
     };
+    check_uuid(id, "alloc")?;
+    let unknown = || Refusal::new(404, format!("Unknown allocation {id:?}"));
+    if !r.core.read(|s| s.allocs.contains_key(id)) {
+        return Err(unknown());
+    }
     let rights = r.rights()?;
     r.core.read(|s| {
-        let unknown = || Refusal::new(404, format!("Unknown allocation {id:?}"));
         let alloc = s.allocs.get(id).ok_or_else(unknown)?;
         if !rights.allow(Need::Any(alloc.namespace(), &["read-job"])) {
             return Err(denied());

@@ -4,9 +4,10 @@ use super::Request;
 use super::blocking;
 use super::reply::Reply;
 use crate::sandbox::nomad::acl::{Need, denied};
-use crate::sandbox::nomad::jobs::{Refusal, scale_status};
+use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::jobspec::parse_job;
 use crate::sandbox::nomad::json::*;
+use crate::sandbox::nomad::scaling::scale_status;
 use crate::sandbox::nomad::state::{JobRecord, State, summary};
 use crate::sandbox::nomad::{canonical, diff};
 use axum::http::Method;
@@ -54,6 +55,12 @@ fn placed(r: &Request<'_>, body: &mut Value) {
 fn register(r: &Request<'_>, mut body: Value) -> Result<Reply, Refusal> {
     placed(r, &mut body);
     may_submit(r, &body)?;
+    if body["Job"].is_object() {
+        body["Job"]["NomadTokenID"] = r.core.read(|s| {
+            let acl = s.acl.as_ref();
+            acl.map_or("", |acl| acl.accessor(&r.token)).into()
+        });
+    }
     r.core.write(|s| s.register(&body)).map(Reply::written)
 }
 
@@ -109,7 +116,8 @@ pub fn parse(r: &Request<'_>) -> Result<Reply, Refusal> {
     if !r.writes() {
         return Err(Refusal::new(405, "Invalid method"));
     }
-    r.may_here(&["parse-job", "submit-job"])?;
+    r.may_here(&["parse-job", "submit-job"])
+        .map_err(Refusal::unresolved)?;
     let body = r.json()?;
     let source = text(&body, "JobHCL");
     if source.is_empty() {
@@ -157,10 +165,7 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         ("plan" | "evaluate" | "dispatch" | "revert" | "stable", false) => {
             Err(Refusal::new(405, "Invalid method"))
         }
-        ("dispatch", true) => Err(Refusal::new(
-            501,
-            format!("the sandbox's Nomad does not do {verb:?}; use a real Nomad for it"),
-        )),
+        ("dispatch", true) => dispatch(r, id),
         (_, true) => Err(Refusal::new(405, "Invalid method")),
         _ => {
             r.only(&[Method::GET])?;
@@ -171,6 +176,25 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
             blocking::read(r, |s| look(r, s, id, verb)).await
         }
     }
+}
+
+/// Parameterized jobs are not done here; of others Nomad says so itself.
+fn dispatch(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
+    r.may_here(&["dispatch-job"])?;
+    Err(r.core.read(|s| match s.job(id) {
+        None => Refusal::new(500, "parameterized job not found"),
+        Some(job) if job["ParameterizedJob"].is_null() => {
+            let why = format!(
+                "Specified job {:?} is not a parameterized job",
+                key_parts(id).1
+            );
+            Refusal::new(500, why)
+        }
+        Some(_) => Refusal::new(
+            501,
+            "the sandbox's Nomad does not dispatch jobs; use a real Nomad for it",
+        ),
+    }))
 }
 
 fn write(r: &Request<'_>, id: &str, verb: &str) -> Result<Reply, Refusal> {

@@ -111,7 +111,7 @@ async fn answer(
     };
     let path = uri.path().strip_prefix("/v1/").unwrap_or("").to_string();
     if path == "event/stream" {
-        return stream::open(&request);
+        return stream::open(&request).unwrap_or_else(|refused| refused);
     }
     match route(&request, &path).await {
         Ok(reply) => reply.into_response(&request.query),
@@ -160,18 +160,15 @@ async fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
         ("evaluation", rest) => allocs::evaluation(r, rest).await,
         ("deployments", "") => allocs::deployments(r).await,
         ("deployment", rest) => allocs::deployment(r, rest).await,
-        ("volumes", "") => allocs::none(
-            r,
-            Need::Any(
-                r.query.namespace(),
-                &[
-                    "csi-list-volume",
-                    "csi-read-volume",
-                    "list-jobs",
-                    "read-job",
-                ],
-            ),
-        ),
+        ("volumes", "") => {
+            let any = [
+                "csi-list-volume",
+                "csi-read-volume",
+                "list-jobs",
+                "read-job",
+            ];
+            allocs::none(r, Need::Any(r.query.namespace(), &any))
+        }
         ("plugins", "") => allocs::none(r, Need::PluginList),
         (
             "quotas" | "quota" | "quota-usages" | "sentinel" | "recommendations" | "recommendation",

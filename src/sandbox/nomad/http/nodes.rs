@@ -90,7 +90,7 @@ fn known(s: &State, id: &str) -> Result<(), Refusal> {
     if s.nodes.contains_key(id) {
         Ok(())
     } else {
-        Err(Refusal::new(404, "node not found"))
+        Err(Refusal::new(500, "node not found"))
     }
 }
 

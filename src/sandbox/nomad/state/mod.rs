@@ -225,7 +225,17 @@ impl State {
             .max_by_key(|d| d.create_index)
     }
 
-    fn tell(&mut self, topic: &str, kind: &str, key: &str, filter_keys: Value, mut payload: Value) {
+    pub fn tell(
+        &mut self,
+        topic: &str,
+        kind: &str,
+        key: &str,
+        filter_keys: Value,
+        mut payload: Value,
+    ) {
+        if kind.is_empty() {
+            return;
+        }
         go_times(&mut payload);
         let namespace = match topic {
             "Node" => "",
