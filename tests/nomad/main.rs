@@ -1,5 +1,7 @@
 //! The sandbox's Nomad, over HTTP.
 
+mod access;
+mod access_calls;
 mod estate;
 mod fake;
 mod real_consul;
