@@ -2,6 +2,7 @@
 
 mod access;
 mod access_calls;
+mod command_line;
 mod estate;
 mod fake;
 mod real_consul;
