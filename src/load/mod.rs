@@ -18,5 +18,5 @@ pub use http::{Fault, HttpClient, Reply};
 pub use open_loop::{LoadReport, Record, drive, measure};
 pub use schedule::{Pacing, Schedule};
 pub use srv_client::{SrvClient, SrvConfig};
-pub use sweep::{Slo, SweepPoint, SweepReport, SweepSpec, sweep};
+pub use sweep::{SweepPoint, SweepReport, SweepSpec, sweep};
 pub use trace::{Rate, TraceError};
