@@ -2,6 +2,7 @@
 
 use super::client;
 use super::http;
+use super::registering::{Secrets, bootstrap};
 use super::runtime::{Registrar, Runtime, TaskUsage};
 use super::state::{Effect, EstateConfig, State, Wake};
 use serde_json::Value;
@@ -170,7 +171,10 @@ impl NomadEstate {
             registrar,
         )));
         tokio::spawn(http::serve(core.clone(), listener));
-        Ok(Handle { core })
+        Ok(Handle {
+            core,
+            secrets: Mutex::new(None),
+        })
     }
 }
 
@@ -237,12 +241,22 @@ fn agent_queue(core: &Arc<Core>, registrar: Arc<dyn Registrar>) -> mpsc::Unbound
 /// Holds a running estate.
 pub struct Handle {
     core: Arc<Core>,
+    secrets: Mutex<Option<Secrets>>,
 }
 
 impl Handle {
     /// Where the API listens.
     pub fn address(&self) -> SocketAddr {
         self.core.address
+    }
+
+    /// The tokens of an estate with ACLs on, made at the first call; after that nobody else can bootstrap it.
+    pub fn secrets(&self) -> Option<Secrets> {
+        let mut secrets = lock(&self.secrets);
+        if secrets.is_none() {
+            *secrets = self.core.write(bootstrap);
+        }
+        secrets.clone()
     }
 
     /// Whether a node's client reaches the server; after `heartbeat_grace` without, the node is down.

@@ -12,6 +12,7 @@ mod jobs;
 pub mod jobspec;
 mod json;
 mod nodes;
+mod registering;
 mod registrar;
 pub mod runtime;
 mod scaling;
@@ -21,6 +22,7 @@ mod validate;
 
 pub use estate::{Handle, NomadError, NomadEstate};
 pub use jobspec::{ParseError, parse_job};
+pub use registering::{RegisterError, Secrets, register};
 pub use registrar::HttpRegistrar;
 pub use runtime::{
     CheckKind, CheckReg, NoConsul, Registrar, Runtime, ServiceReg, TaskEvent, TaskStart, TaskUsage,
