@@ -52,7 +52,7 @@ pub fn canonical_job(mut job: Value) -> Value {
         for network in objects_mut(group, "Networks") {
             stored_network(network);
         }
-        stored_services(group, &[("JOB", &name), ("TASKGROUP", &group_name)], "");
+        stored_services(group, &[("JOB", &name), ("TASKGROUP", &group_name)]);
         for task in objects_mut(group, "Tasks") {
             fill(task, json!({"CSIPluginConfig": null}));
             fill_at(task, "Resources", json!({"DiskMB": 0, "IOPS": 0}));
@@ -66,7 +66,6 @@ pub fn canonical_job(mut job: Value) -> Value {
                     ("TASK", &task_name),
                     ("BASE", &base),
                 ],
-                &task_name,
             );
             if let Some(resources) = task.get_mut("Resources") {
                 objects_mut(resources, "Networks").for_each(stored_network);
@@ -294,7 +293,7 @@ fn request_services(owner: &mut Value, default_name: &str) {
     }
 }
 
-fn stored_services(owner: &mut Value, words: &[(&str, &str)], task: &str) {
+fn stored_services(owner: &mut Value, words: &[(&str, &str)]) {
     for service in objects_mut(owner, "Services") {
         drop_keys(service, &["CheckRestart", "Id"]);
         let mut name = text(service, "Name").to_string();
@@ -302,9 +301,6 @@ fn stored_services(owner: &mut Value, words: &[(&str, &str)], task: &str) {
             name = name.replace(&format!("${{{word}}}"), value);
         }
         service["Name"] = name.clone().into();
-        if !task.is_empty() {
-            service["TaskName"] = task.into();
-        }
         for check in objects_mut(service, "Checks") {
             drop_keys(check, &["Id"]);
             if text(check, "Name").is_empty() {

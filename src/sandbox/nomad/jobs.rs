@@ -299,6 +299,14 @@ impl State {
             .iter()
             .map(|(name, u)| (name.clone(), u.json()))
             .collect();
+        let preempted: Vec<Value> = (plan.preempted.iter())
+            .filter_map(|(_, victim)| Some(self.allocs.get(victim)?.stub(false)))
+            .collect();
+        let preempted = if preempted.is_empty() {
+            Value::Null
+        } else {
+            preempted.into()
+        };
         let failed = or_null(plan.failed.iter().map(|(name, m)| (name.clone(), m.json())));
         let mut created = Value::Null;
         if !plan.failed.is_empty() {
@@ -323,7 +331,7 @@ impl State {
             Value::Null
         };
         Ok(
-            json!({"Annotations": {"DesiredTGUpdates": updates, "PreemptedAllocs": null}, "CreatedEvals": created, "Diff": diff,
+            json!({"Annotations": {"DesiredTGUpdates": updates, "PreemptedAllocs": preempted}, "CreatedEvals": created, "Diff": diff,
             "FailedTGAllocs": failed, "Index": 0, "JobModifyIndex": modify_index, "NextPeriodicLaunch": null, "Warnings": ""}),
         )
     }

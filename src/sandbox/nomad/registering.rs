@@ -72,9 +72,14 @@ pub(super) fn bootstrap(s: &mut super::state::State) -> Option<Secrets> {
     let policy = json!({"Name": "foreshadow", "Description": "What the scheduler needs", "Rules": SCHEDULER});
     let own = json!({"Name": "foreshadow", "Type": "client", "Policies": ["foreshadow"]});
     acl.bootstrapped = Some(index);
-    acl.put_token(&all, index, (first, management.clone(), now)).ok()?;
+    acl.put_token(&all, index, (first, management.clone(), now))
+        .ok()?;
     acl.put_policy(&policy, index).ok()?;
-    acl.put_token(&own, index, (second, scheduler.clone(), now)).ok()?;
+    acl.put_token(&own, index, (second, scheduler.clone(), now))
+        .ok()?;
     s.index = index;
-    Some(Secrets { management, scheduler })
+    Some(Secrets {
+        management,
+        scheduler,
+    })
 }

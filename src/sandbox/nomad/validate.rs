@@ -33,7 +33,7 @@ pub fn faults(job: &Value) -> Vec<String> {
     constraint_faults(job, &mut faults);
     group_name_faults(job, &mut faults);
     for group in list(job, "TaskGroups") {
-        let inner = group_faults(group);
+        let inner = group_faults(kind, group);
         if !inner.is_empty() {
             faults.push(format!(
                 "Task group {} validation failed: {}",
@@ -79,7 +79,7 @@ fn group_name_faults(job: &Value, faults: &mut Vec<String>) {
     }
 }
 
-fn group_faults(group: &Value) -> Vec<String> {
+fn group_faults(kind: &str, group: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     if text(group, "Name").is_empty() {
         faults.push("Missing task group name".into());
@@ -104,6 +104,9 @@ fn group_faults(group: &Value) -> Vec<String> {
         if labels[..i].contains(label) {
             faults.push(format!("Port label {label} already in use"));
         }
+    }
+    if kind == "batch" && group.get("Update").is_some_and(Value::is_object) {
+        faults.push(format!("Job type {kind:?} does not allow update block"));
     }
     let scaling = scaling_faults(group);
     if !scaling.is_empty() {

@@ -7,7 +7,7 @@ use super::super::state::records::{Deployment, Eval};
 use super::super::state::{State, Wake, now, span};
 use super::{Plan, Stop, plan};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything of a [`Plan`] that lives on when the state is no longer borrowed.
@@ -15,6 +15,7 @@ struct Decided {
     job: Option<Arc<Value>>,
     stops: Vec<Stop>,
     in_place: Vec<String>,
+    preempted: Vec<(String, String)>,
     placed: Vec<Alloc>,
     new_deployment: Option<Deployment>,
     deployment_news: Vec<(String, &'static str, &'static str)>,
@@ -40,6 +41,7 @@ impl From<Plan<'_>> for Decided {
             job: plan.job,
             stops: plan.stops,
             in_place: plan.in_place,
+            preempted: plan.preempted,
             placed: plan.proposed.placed,
             new_deployment: plan.new_deployment,
             deployment_news: plan.deployment_news,
@@ -245,6 +247,9 @@ impl State {
         for stop in &decided.stops {
             self.apply_stop(stop);
         }
+        for (by, victim) in &decided.preempted {
+            self.apply_preemption(by, victim);
+        }
         for (at, allocs) in &decided.later {
             self.follow_up(eval, *at, allocs);
         }
@@ -258,6 +263,7 @@ impl State {
             );
         }
         self.touch_counted(&deployment);
+        self.evals_of_preempted(&decided.preempted);
         self.update_job_status(&eval.job_id, "PlanResult");
         let nodes: Vec<String> = self.nodes.keys().cloned().collect();
         nodes.iter().for_each(|node| client::pull(self, node));
@@ -307,6 +313,29 @@ impl State {
             alloc.client = "lost";
         }
         self.touch_alloc(&stop.alloc, "PlanResult", false);
+    }
+
+    fn apply_preemption(&mut self, by: &str, victim: &str) {
+        let Some(alloc) = self.allocs.get_mut(victim) else {
+            return;
+        };
+        alloc.desired = "evict";
+        alloc.desired_why = format!("Preempted by alloc ID {by}");
+        alloc.preempted_by = by.into();
+        self.touch_alloc(victim, "PlanResult", false);
+    }
+
+    /// The jobs that lost something look for another place.
+    fn evals_of_preempted(&mut self, preempted: &[(String, String)]) {
+        let jobs: BTreeSet<String> = preempted
+            .iter()
+            .filter_map(|(_, victim)| Some(self.allocs.get(victim)?.job_id.clone()))
+            .collect();
+        for id in jobs {
+            if let Some(job) = self.job(&id).cloned() {
+                self.create_eval(&id, &job, "preemption", "PlanResult");
+            }
+        }
     }
 
     fn apply_in_place(&mut self, eval: &Eval, decided: &Decided, deployment: &str) {

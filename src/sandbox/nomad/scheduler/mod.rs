@@ -3,10 +3,13 @@
 pub mod apply;
 mod canaries;
 pub mod feasible;
+mod preempt;
 mod reconcile;
 mod reschedule;
+mod score;
 pub mod stack;
 mod system;
+mod update;
 
 use super::json::*;
 use super::state::alloc::Alloc;
@@ -17,6 +20,7 @@ use serde_json::{Value, json};
 use stack::{Metrics, Proposed, Wish, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use update::destroys;
 
 /// Counts for `Annotations.DesiredTGUpdates`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,6 +28,7 @@ pub struct Updates {
     pub canary: i64,
     pub place: i64,
     pub stop: i64,
+    pub preemptions: i64,
     pub migrate: i64,
     pub in_place: i64,
     pub destructive: i64,
@@ -33,7 +38,7 @@ pub struct Updates {
 impl Updates {
     pub fn json(&self) -> Value {
         json!({"Canary": self.canary, "DestructiveUpdate": self.destructive, "Ignore": self.ignore, "InPlaceUpdate": self.in_place,
-            "Migrate": self.migrate, "Place": self.place, "Preemptions": 0, "Stop": self.stop})
+            "Migrate": self.migrate, "Place": self.place, "Preemptions": self.preemptions, "Stop": self.stop})
     }
 }
 
@@ -50,6 +55,8 @@ pub struct Plan<'a> {
     pub job: Option<Arc<Value>>,
     pub stops: Vec<Stop>,
     pub in_place: Vec<String>,
+    /// (for whom, who)
+    pub preempted: Vec<(String, String)>,
     pub updates: BTreeMap<String, Updates>,
     pub failed: BTreeMap<String, Metrics>,
     pub queued: BTreeMap<String, i64>,
@@ -63,6 +70,8 @@ pub struct Plan<'a> {
     /// The deployment of an older version, or of this one if it is done.
     old_deployment: String,
     pub escaped: bool,
+    /// What has been found out in this evaluation: group → class of nodes → whether it may run the group.
+    known: BTreeMap<String, BTreeMap<String, bool>>,
     eval_id: String,
 }
 
@@ -96,6 +105,7 @@ pub fn plan<'a>(
         job: job.clone(),
         stops: Vec::new(),
         in_place: Vec::new(),
+        preempted: Vec::new(),
         updates: BTreeMap::new(),
         failed: BTreeMap::new(),
         queued: BTreeMap::new(),
@@ -105,6 +115,7 @@ pub fn plan<'a>(
         later: Vec::new(),
         old_deployment: String::new(),
         escaped: false,
+        known: BTreeMap::new(),
         eval_id: eval.id.clone(),
     };
     plan.mark_stopping_lost(&eval.job_id);
@@ -131,10 +142,8 @@ impl Plan<'_> {
 
     /// Classes seen while placing failed, for a blocked evaluation.
     pub fn classes(&self) -> BTreeMap<String, bool> {
-        self.failed
-            .values()
-            .flat_map(|m| m.classes.clone())
-            .collect()
+        let failed = self.failed.keys().filter_map(|group| self.known.get(group));
+        failed.flatten().map(|(c, may)| (c.clone(), *may)).collect()
     }
 
     fn stop(&mut self, alloc: &str, why: &'static str, lost: bool) {
@@ -214,9 +223,17 @@ impl Plan<'_> {
             slot: place.slot,
         };
         self.escaped |= feasible::escapes_classes(job, group);
-        let (found, mut metrics) = select(&self.proposed, &wish, rng);
+        let may_preempt = state.scheduler.preempts(text(job, "Type"));
+        let already: Vec<String> = self.preempted.iter().map(|(_, a)| a.clone()).collect();
+        let preempt = may_preempt.then_some(already.as_slice());
+        let at_once = preempt.filter(|_| place.only.is_some());
+        let known = self.known.entry(name.into()).or_default();
+        let (mut found, mut metrics) = select(&self.proposed, &wish, at_once, known, rng);
+        if found.is_none() && preempt.is_some() && at_once.is_none() {
+            (found, metrics) = select(&self.proposed, &wish, preempt, known, rng);
+        }
         metrics.nanos = now() - started;
-        let Some((node, ports)) = found else {
+        let Some(found) = found else {
             if place.only.is_some() && metrics.exhausted == 0 {
                 return false;
             }
@@ -224,13 +241,13 @@ impl Plan<'_> {
             *self.queued.entry(name.into()).or_default() += 1;
             return false;
         };
-        let node = &state.nodes[&node];
+        let node = &state.nodes[&found.node];
         let mut alloc = new_alloc(uuid_of(rng), job, group, &place, ask);
         alloc.eval_id = self.eval_id.clone();
         alloc.node_id = node.id.clone();
         alloc.node_name = node.config.name.clone();
         alloc.node_ip = node.config.network_ip().to_string();
-        alloc.ports = ports;
+        alloc.ports = found.ports;
         alloc.metrics = metrics.json();
         if let (Some(delay), Some(previous)) = (place.rescheduled, previous) {
             alloc.reschedules = previous.reschedules.clone();
@@ -242,6 +259,13 @@ impl Plan<'_> {
             alloc.deployment = deployment.clone();
         } else if place.in_deployment {
             alloc.deployment = self.deployment.clone();
+        }
+        let updates = self.updates.entry(name.into()).or_default();
+        updates.preemptions += found.preempted.len() as i64;
+        for victim in found.preempted {
+            self.proposed.stopped.insert(victim.clone());
+            alloc.preempted.push(victim.clone());
+            self.preempted.push((alloc.id.clone(), victim));
         }
         self.proposed.placed.push(alloc);
         true
@@ -284,6 +308,8 @@ fn new_alloc(
         desired_why: String::new(),
         migrate: false,
         replaceable: false,
+        preempted: Vec::new(),
+        preempted_by: String::new(),
         canary: place.canary,
         client: "pending",
         client_why: String::new(),
@@ -302,46 +328,6 @@ fn new_alloc(
         modify_time: now(),
         view: Default::default(),
     }
-}
-
-/// Whether two versions of a group differ in what cannot be changed while its tasks run.
-pub fn tasks_differ(old: &Value, new: &Value) -> bool {
-    let group_keys = ["EphemeralDisk", "Networks", "Volumes"];
-    if group_keys.iter().any(|k| old.get(k) != new.get(k)) {
-        return true;
-    }
-    let connects = |g: &Value| {
-        list(g, "Services")
-            .iter()
-            .map(|s| s.get("Connect").cloned())
-            .collect::<Vec<_>>()
-    };
-    if connects(old) != connects(new) {
-        return true;
-    }
-    let (before, after) = (list(old, "Tasks"), list(new, "Tasks"));
-    let task_keys = [
-        "Driver",
-        "User",
-        "Config",
-        "Env",
-        "Artifacts",
-        "Vault",
-        "Templates",
-        "Meta",
-        "Resources",
-        "VolumeMounts",
-        "Lifecycle",
-        "DispatchPayload",
-    ];
-    before.len() != after.len()
-        || after.iter().any(|task| {
-            let twin = before
-                .iter()
-                .find(|t| text(t, "Name") == text(task, "Name"));
-            twin.is_none_or(|t| task_keys.iter().any(|k| t.get(k) != task.get(k)))
-        })
-        || old.get("Meta") != new.get("Meta")
 }
 
 /// Whether the allocation runs this very version of the job.

@@ -6,8 +6,8 @@ use super::super::state::now;
 use super::super::state::records::{Deployment, GroupDeployment};
 use super::reschedule::{Verdict, verdict};
 use super::{
-    LOST, MIGRATING, NOT_NEEDED, Place, Plan, Updates, canaries, feasible, node_is_down,
-    runs_version, tasks_differ,
+    LOST, MIGRATING, NOT_NEEDED, Place, Plan, Updates, canaries, destroys, node_is_down,
+    runs_version,
 };
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -327,9 +327,7 @@ impl<'a> Plan<'a> {
             let node = self.proposed.state.nodes.get(&alloc.node_id);
             if runs_version(alloc, job) || alloc.client == "failed" {
                 ignored += 1;
-            } else if tasks_differ(alloc.group_json(), group)
-                || node.is_none_or(|n| feasible::refusal(n, job, group).is_some())
-            {
+            } else if destroys(alloc, node, job, group) {
                 destructive.push(*alloc);
             } else {
                 in_place.push(alloc.id.clone());

@@ -1,7 +1,7 @@
 //! System jobs: one of each group on every node that may run it.
 
 use super::super::json::*;
-use super::{LOST, NOT_NEEDED, Place, Plan, node_is_down, runs_version, tasks_differ};
+use super::{LOST, NOT_NEEDED, Place, Plan, destroys, node_is_down, runs_version};
 use rand::rngs::StdRng;
 use serde_json::Value;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Plan<'_> {
             Some(alloc) if alloc.client == "failed" || runs_version(alloc, job) => {
                 updates.ignore += 1
             }
-            Some(alloc) if !tasks_differ(alloc.group_json(), group) => {
+            Some(alloc) if !destroys(alloc, Some(node), job, group) => {
                 updates.in_place += 1;
                 self.in_place.push(alloc.id.clone());
             }

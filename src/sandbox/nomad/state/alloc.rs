@@ -151,6 +151,9 @@ pub struct Alloc {
     pub migrate: bool,
     /// Unhealthy in a deployment that goes on: it may be replaced.
     pub replaceable: bool,
+    /// Those that had to go for it.
+    pub preempted: Vec<String>,
+    pub preempted_by: String,
     /// Placed beside those it may replace, until its deployment is promoted.
     pub canary: bool,
     pub client: &'static str,
@@ -268,6 +271,14 @@ impl Alloc {
         json!({"ForceReschedule": null, "Migrate": told(self.migrate), "Reschedule": told(self.replaceable)})
     }
 
+    fn preempted_json(&self) -> Value {
+        if self.preempted.is_empty() {
+            Value::Null
+        } else {
+            json!(self.preempted)
+        }
+    }
+
     fn tracker(&self) -> Value {
         if self.reschedules.is_empty() {
             return Value::Null;
@@ -301,7 +312,7 @@ impl Alloc {
             "EvalID": self.eval_id, "FollowupEvalID": self.follow_up, "ID": self.id, "Job": null, "JobID": self.shown_job()});
         let rest = json!({"Metrics": self.metrics, "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time, "Name": self.name,
             "Namespace": self.namespace(), "NetworkStatus": network, "NextAllocation": self.next, "NodeID": self.node_id,
-            "NodeName": self.node_name, "PreemptedAllocations": null, "PreemptedByAllocation": "", "PreviousAllocation": self.previous,
+            "NodeName": self.node_name, "PreemptedAllocations": self.preempted_json(), "PreemptedByAllocation": self.preempted_by, "PreviousAllocation": self.previous,
             "RescheduleTracker": self.tracker(), "Resources": self.resources(self.ask.cpu(), self.ask.memory()),
             "SharedResources": self.resources(0, 0), "TaskGroup": self.group, "TaskResources": tasks, "TaskStates": self.task_states()});
         fill(&mut all, rest);
@@ -328,7 +339,7 @@ impl Alloc {
         fill(
             &mut row,
             json!({"Name": self.name, "Namespace": self.namespace(), "NodeID": self.node_id, "NodeName": self.node_name,
-            "PreemptedAllocations": null, "PreemptedByAllocation": "", "RescheduleTracker": self.tracker(), "TaskGroup": self.group,
+            "PreemptedAllocations": self.preempted_json(), "PreemptedByAllocation": self.preempted_by, "RescheduleTracker": self.tracker(), "TaskGroup": self.group,
             "TaskStates": self.task_states()}),
         );
         if resources {
