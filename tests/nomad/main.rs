@@ -7,3 +7,4 @@ mod estate;
 mod fake;
 mod real_consul;
 mod recorded;
+mod scheduled;

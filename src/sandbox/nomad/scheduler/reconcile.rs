@@ -2,11 +2,12 @@
 
 use super::super::json::*;
 use super::super::state::alloc::Alloc;
+use super::super::state::node::Node;
 use super::super::state::now;
 use super::super::state::records::{Deployment, GroupDeployment};
 use super::reschedule::{Verdict, verdict};
 use super::{
-    LOST, MIGRATING, NOT_NEEDED, Place, Plan, Updates, canaries, destroys, node_is_down,
+    LOST, MIGRATING, NOT_NEEDED, Place, Plan, Updates, canaries, destroys, feasible, node_is_down,
     runs_version,
 };
 use rand::rngs::StdRng;
@@ -317,7 +318,7 @@ impl<'a> Plan<'a> {
 
     /// Those to be replaced and those to be changed in place for a new version, and how many need neither.
     fn updating(
-        &self,
+        &mut self,
         job: &Value,
         group: &Value,
         keep: &[&'a Alloc],
@@ -328,12 +329,22 @@ impl<'a> Plan<'a> {
             if runs_version(alloc, job) || alloc.client == "failed" {
                 ignored += 1;
             } else if destroys(alloc, node, job, group) {
+                self.learn_class(node, job, group);
                 destructive.push(*alloc);
             } else {
                 in_place.push(alloc.id.clone());
             }
         }
         (destructive, in_place, ignored)
+    }
+
+    /// A node that may no longer run the group tells of all of its class.
+    fn learn_class(&mut self, node: Option<&Node>, job: &Value, group: &Value) {
+        let refused = node.filter(|n| feasible::refusal(n, job, group).is_some());
+        if let Some(node) = refused.filter(|_| !feasible::escapes_classes(job, group)) {
+            let known = self.known.entry(text(group, "Name").into()).or_default();
+            known.insert(node.class_hash.clone(), false);
+        }
     }
 
     /// How many may be placed or replaced now.
