@@ -3,6 +3,7 @@
 mod access;
 mod access_calls;
 mod command_line;
+mod deployments;
 mod estate;
 mod fake;
 mod real_consul;
