@@ -5,6 +5,7 @@ mod access_calls;
 mod command_line;
 mod deployments;
 mod estate;
+mod events;
 mod fake;
 mod real_consul;
 mod recorded;
