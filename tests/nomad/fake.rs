@@ -235,6 +235,18 @@ impl Estate {
         }
     }
 
+    /// A body as it is.
+    pub async fn send(&self, method: &str, path: &str, body: String) -> Answer {
+        let method = method.parse().expect("method");
+        let request = self.client.request(method, self.url(path)).body(body);
+        let answer = request.send().await.expect("answers");
+        Answer {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: answer.text().await.expect("text"),
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         self.call("GET", path, None).await.json()
     }

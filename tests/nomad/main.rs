@@ -7,6 +7,7 @@ mod deployments;
 mod estate;
 mod events;
 mod fake;
+mod questions;
 mod real_consul;
 mod recorded;
 mod scheduled;

@@ -51,7 +51,7 @@ pub type Answer = Result<Value, Refusal>;
 /// The job of a request body, as the server would keep it.
 fn job_of(body: &Value) -> Answer {
     match body.get("Job") {
-        Some(job) if job.is_object() && !text(job, "ID").is_empty() => {
+        Some(job) if job.is_object() && job.get("ID").is_some_and(Value::is_string) => {
             Ok(canonical_job(job.clone()))
         }
         Some(job) if job.is_object() => Err(Refusal::new(400, "Job ID hasn't been provided")),

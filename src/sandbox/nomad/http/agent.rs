@@ -29,6 +29,10 @@ pub fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
             r.core.read(|s| s.index),
             r.core.read(|s| s.acl.is_some()),
         ))),
+        "agent/health" if r.query.get("type") == Some("client") => {
+            let no = r#"{"client":{"ok":false,"message":"client not enabled"}}"#;
+            Err(Refusal::new(500, no))
+        }
         "agent/health" => Ok(Reply::json(
             json!({"server": {"message": "ok", "ok": true}}),
         )),

@@ -157,7 +157,7 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         }
         ("", false) if r.method == Method::DELETE => {
             r.may_here(&["submit-job"])?;
-            let purge = r.query.truth("purge");
+            let purge = r.query.boolean("purge")?.unwrap_or(false);
             r.core
                 .write(|s| s.deregister(id, purge))
                 .map(Reply::written)
@@ -169,6 +169,7 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         (_, true) => Err(Refusal::new(405, "Invalid method")),
         _ => {
             r.only(&[Method::GET])?;
+            r.query.boolean("diffs")?;
             match verb {
                 "scale" => r.may_here(&["read-job", "read-job-scaling"])?,
                 _ => r.may_here(&["read-job"])?,
@@ -219,7 +220,16 @@ fn write(r: &Request<'_>, id: &str, verb: &str) -> Result<Reply, Refusal> {
             ..Reply::json(v)
         }),
         "scale" => r.core.write(|s| s.scale(id, &body)).map(Reply::written),
+        "evaluate" if !r.body.is_empty() && text(&body, "JobID").is_empty() => {
+            Err(Refusal::new(400, "Job ID must be specified"))
+        }
+        "evaluate" if !r.body.is_empty() && text(&body, "JobID") != key_parts(id).1 => {
+            Err(Refusal::new(400, "JobID not same as job name"))
+        }
         "evaluate" => r.core.write(|s| s.evaluate(id)).map(Reply::written),
+        "revert" | "stable" if text(&body, "JobID").is_empty() => {
+            Err(Refusal::new(400, "JobID must be specified"))
+        }
         "revert" | "stable" if text(&body, "JobID") != key_parts(id).1 => {
             Err(Refusal::new(400, "Job ID does not match"))
         }
@@ -274,7 +284,7 @@ fn look(r: &Request<'_>, s: &State, id: &str, verb: &str) -> Reply {
         ),
         "versions" => record.map_or_else(
             || Reply::missing(s.tables.jobs.max(1), "job versions not found"),
-            |j| versions(r, s, j),
+            |j| versions(r.query.truth("diffs"), s, j),
         ),
         "scale" => scale_status(s, id).map_or_else(missing, |v| {
             let job = record.map_or(0, |j| {
@@ -288,23 +298,23 @@ fn look(r: &Request<'_>, s: &State, id: &str, verb: &str) -> Reply {
     }
 }
 
-fn versions(r: &Request<'_>, s: &State, record: &JobRecord) -> Reply {
+fn versions(diffs: bool, s: &State, record: &JobRecord) -> Reply {
     let index = record
         .versions
         .iter()
         .map(|v| int(v, "ModifyIndex") as u64)
         .max()
         .unwrap_or(s.tables.jobs);
-    let mut diffs = Value::Null;
-    if r.query.truth("diffs") {
+    let mut told = Value::Null;
+    if diffs && record.versions.len() > 1 {
         let pairs = record
             .versions
             .windows(2)
             .map(|w| diff::job(Some(&w[1]), Some(&w[0])));
-        diffs = pairs.collect::<Vec<_>>().into();
+        told = pairs.collect::<Vec<_>>().into();
     }
     Reply::read(
         index,
-        json!({"Diffs": diffs, "Index": index, "KnownLeader": true, "LastContact": 0, "Versions": record.versions}),
+        json!({"Diffs": told, "Index": index, "KnownLeader": true, "LastContact": 0, "Versions": record.versions}),
     )
 }

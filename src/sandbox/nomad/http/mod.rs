@@ -4,6 +4,7 @@ mod acl;
 mod agent;
 mod allocs;
 mod blocking;
+mod client;
 mod jobs;
 mod metrics;
 mod namespaces;
@@ -78,7 +79,15 @@ impl Request<'_> {
         if self.body.is_empty() {
             return Err(Refusal::new(400, "Request body is empty"));
         }
-        serde_json::from_slice(self.body).map_err(|e| Refusal::new(400, e.to_string()))
+        serde_json::from_slice(self.body).map_err(|e| {
+            let cut = e.is_eof();
+            let why = if cut {
+                "unexpected EOF".into()
+            } else {
+                e.to_string()
+            };
+            Refusal::new(400, why)
+        })
     }
 
     /// Only these methods will do.
@@ -113,7 +122,13 @@ async fn answer(
     if path == "event/stream" {
         return stream::open(&request).unwrap_or_else(|refused| refused);
     }
-    match route(&request, &path).await {
+    let known = ["", "global"].contains(&request.query.get("region").unwrap_or(""));
+    let answered = if known {
+        route(&request, &path).await
+    } else {
+        Err(Refusal::new(500, "No path to region"))
+    };
+    match answered {
         Ok(reply) => reply.into_response(&request.query),
         Err(refusal) => Reply::refused(refusal).into_response(&request.query),
     }
@@ -139,15 +154,19 @@ async fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
         }
         ("acl", rest) => acl::route(r, rest).await,
         ("namespaces", "") => namespaces::list(r).await,
+        ("namespace", "") if path.ends_with('/') => {
+            Err(Refusal::new(400, "Missing Namespace Name"))
+        }
         ("namespace", name) => namespaces::route(r, name).await,
         ("search", "") => search::answer(r),
         ("scaling", rest) => scaling::route(r, rest).await,
         ("metrics", "") => Ok(metrics::answer(r)),
         ("nodes", "") => nodes::list(r).await,
         ("node", rest) => nodes::route(r, rest).await,
-        ("client", rest) => allocs::client(r, rest),
+        ("client", rest) => client::route(r, rest),
         ("jobs", "") => jobs::collection(r).await,
         ("jobs", "parse") => jobs::parse(r),
+        ("validate", "job") if !r.writes() => Err(Refusal::new(405, "Invalid method")),
         ("validate", "job") => {
             let body = r.json()?;
             r.may_here(&["read-job"])?;

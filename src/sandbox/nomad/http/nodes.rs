@@ -1,8 +1,9 @@
 //! `/v1/nodes` and `/v1/node/…`
 
 use super::Request;
+use super::allocs::check_prefix;
 use super::blocking;
-use super::reply::Reply;
+use super::reply::{Content, Reply};
 use crate::sandbox::nomad::acl::Need;
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::json::*;
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
     r.may(Need::NodeRead)?;
-    let resources = r.query.truth("resources");
+    check_prefix(r, "node lookup failed: ")?;
+    let resources = r.query.boolean("resources")?.unwrap_or(false);
     blocking::read(r, |s| {
         let rows: Vec<Value> = s
             .nodes
@@ -37,14 +39,24 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         "evaluate" if r.writes() => {
             r.may(Need::NodeWrite)?;
             r.core.read(|s| known(s, id))?;
-            let (index, evals) = r.core.write(|s| {
+            let (index, evals, modified) = r.core.write(|s| {
                 let evals = s.node_evals(id);
-                (s.index, evals)
+                (s.index, evals, s.nodes[id].modify_index)
             });
-            Ok(written(index, 0, &evals, index))
+            let mut reply = written(index, modified, &evals, index);
+            if let Content::Json(v) = &mut reply.content {
+                let at = format!("{}:4647", r.core.address.ip());
+                let server = json!({"Datacenter": "dc1", "RPCAdvertiseAddr": at, "RPCMajorVersion": 0, "RPCMinorVersion": 0});
+                fill(
+                    v,
+                    json!({"Features": 0, "HeartbeatTTL": 0, "KnownLeader": false, "LastContact": 0, "LeaderRPCAddr": at,
+                    "NumNodes": r.core.read(|s| s.nodes.len()), "Servers": [server]}),
+                );
+            }
+            Ok(reply)
         }
         "eligibility" | "drain" | "evaluate" => Err(Refusal::new(405, "Invalid method")),
-        _ => Err(Refusal::new(404, format!("No handler for /v1/node/{rest}"))),
+        _ => one(r, rest).await,
     }
 }
 
@@ -87,6 +99,7 @@ async fn allocations(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 }
 
 fn known(s: &State, id: &str) -> Result<(), Refusal> {
+    check_uuid(id, "node")?;
     if s.nodes.contains_key(id) {
         Ok(())
     } else {

@@ -121,6 +121,8 @@ pub struct ClientView {
     pub restarts: BTreeMap<String, Vec<i64>>,
     /// (healthy, when), for the deployment the allocation belongs to.
     pub health: Option<(bool, i64)>,
+    /// Tasks that someone has asked to be restarted, and that have not ended yet.
+    pub restarting: BTreeSet<String>,
     /// What the server has not heard yet.
     pub dirty: bool,
 }
