@@ -34,12 +34,24 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Reach, versions and rights of both clusters, one line each with the remedy
     Doctor(RunArgs),
+    /// The dashboard over a foreshadow that runs headless (its HTTP API)
+    Tui(TuiArgs),
+    /// Shadows of a running foreshadow: start one by hand, list them, stop one
+    Shadow(ShadowArgs),
+    /// What is believed of each portion on each kind of resource
+    Profiles(ProfilesArgs),
+    /// Asks a running foreshadow to serve a portion from another site, through planner and guard
+    Switch(SwitchArgs),
+    /// Drops all moves under way and forgets what was asked for by hand; weights stay as they are
+    Abort(AttachArgs),
     /// Sets or clears foreshadow/hold, which stops every write of every foreshadow
     Hold(HoldArgs),
     /// Solves a placement instance
     Place(PlaceArgs),
     /// Forecasts a series from a CSV file
     Forecast(ForecastArgs),
+    /// Judges a shadow's requests against its baseline's: pass, fail or inconclusive, and why
+    Judge(JudgeArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
     Screenshot(ScreenshotArgs),
     /// Prints a completion script
@@ -127,6 +139,75 @@ pub struct RunArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct AttachArgs {
+    /// HTTP API of the running foreshadow; commands need its act token in FORESHADOW_ACT_TOKEN, or FORESHADOW_ACT_TOKEN_FILE
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FORESHADOW_API",
+        default_value = "http://127.0.0.1:4680"
+    )]
+    pub attach: String,
+}
+
+#[derive(Args, Debug)]
+pub struct TuiArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    /// Keys that hold, switch and start shadows work
+    #[arg(long)]
+    pub allow_act: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ShadowArgs {
+    #[command(subcommand)]
+    pub command: ShadowCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ShadowCommand {
+    /// Asks for a shadow of a portion at a site
+    Start {
+        portion: String,
+        #[arg(long = "at", value_name = "SITE")]
+        site: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+    /// Running and finished shadows, and what would be shadowed next
+    List {
+        #[command(flatten)]
+        at: AttachArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Stops a shadow
+    Stop {
+        shadow: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct ProfilesArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct SwitchArgs {
+    pub portion: String,
+    #[arg(long, value_name = "SITE")]
+    pub to: String,
+    #[command(flatten)]
+    pub at: AttachArgs,
+}
+
+#[derive(Args, Debug)]
 pub struct PartitionArgs {
     /// A job file (*.hcl), or the ID of a job in Nomad
     pub job: String,
@@ -195,6 +276,47 @@ pub struct ForecastArgs {
     /// Step of the series, such as 5m [default: its most common distance]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub step: Option<Duration>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "A file is CSV with the header `latency_ms,ok` (one request a line, in the order of sending; ok is 1 or 0), or a range answer of Prometheus as JSON.\nThe verdict is no exit code: 0 whatever it is."
+)]
+pub struct JudgeArgs {
+    #[command(subcommand)]
+    pub command: Option<JudgeCommand>,
+    /// Requests of the production release where it runs today
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Requests of the shadow
+    #[arg(long, value_name = "FILE")]
+    pub shadow: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JudgeCommand {
+    /// How often the judge is wrong, by seeded simulation: alike sides that it fails, regressions that it finds
+    Calibrate(CalibrateArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Pairs of each kind
+    #[arg(long, default_value_t = 2000)]
+    pub runs: u32,
+    /// Requests a side
+    #[arg(long, default_value_t = 5000)]
+    pub requests: usize,
+    /// How many times as slow the regression is
+    #[arg(long, default_value_t = 1.10)]
+    pub regression: f64,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -92,7 +92,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
             let listener = headless::bind(at).await.map_err(|e| Exit::failed(&e))?;
             tokio::spawn(headless::serve(
                 listener,
-                api(&house, config.cycle),
+                api(&house, config.cycle)?,
                 cancel.clone(),
             ));
         }
@@ -138,14 +138,14 @@ pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
     })
 }
 
-fn api(house: &House, cycle: Span) -> Api {
-    Api {
+fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
+    Ok(Api {
         views: house.views.clone(),
         commands: house.commands.clone(),
-        act_token: settings::access("FORESHADOW_ACT_TOKEN").map(Into::into),
+        act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle,
         now: Arc::new(clock::now),
-    }
+    })
 }
 
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {

@@ -97,7 +97,7 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
     let api = headless::bind(world.api)
         .await
         .map_err(|e| Exit::failed(&e))?;
-    tokio::spawn(headless::serve(api, api_of(&house), cancel.clone()));
+    tokio::spawn(headless::serve(api, api_of(&house)?, cancel.clone()));
     let (tell, faults) = mpsc::unbounded_channel();
     let played = world.clone();
     let playing = tokio::spawn(async move {
@@ -116,14 +116,14 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
     })
 }
 
-fn api_of(house: &House) -> Api {
-    Api {
+fn api_of(house: &House) -> Result<Api, Exit> {
+    Ok(Api {
         views: house.views.clone(),
         commands: house.commands.clone(),
-        act_token: None,
+        act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle: CYCLE,
         now: Arc::new(clock::now),
-    }
+    })
 }
 
 fn remove(folder: &Path) {

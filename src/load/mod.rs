@@ -1,6 +1,7 @@
 //! The open-loop load generator and the clients that honour SRV weights; it drives load and measures, it does not judge.
 #![allow(clippy::disallowed_methods)] // this room sends at given moments and measures latencies: it needs a clock and may sleep
 
+pub mod answers;
 #[cfg(test)]
 mod dns_stub;
 mod exposition;

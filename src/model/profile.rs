@@ -22,6 +22,13 @@ impl NodeClass {
     }
 }
 
+/// One request that has ended: its latency from the intended send time, and whether it was answered well.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub latency: Millis,
+    pub ok: bool,
+}
+
 /// One load and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadPoint {
