@@ -187,7 +187,7 @@ async fn a_running_allocation_is_restarted_on_request_and_says_so() {
         .await;
     assert_eq!(
         (wrong.status, wrong.body.as_str()),
-        (500, "Could not find task nope")
+        (500, "Could not find task runner for task: nope")
     );
     estate.call("PUT", &path, Some(&json!({}))).await;
     let again = estate

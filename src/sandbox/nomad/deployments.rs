@@ -296,19 +296,7 @@ impl State {
                 answer(index, eval, back)
             }
             "pause" => {
-                let index = self.next_index();
-                let paused = flag(body, "Pause");
-                let (status, why) = if paused {
-                    ("paused", "Deployment is paused")
-                } else {
-                    ("running", "Deployment is running")
-                };
-                self.end_deployment(id, status, why, UPDATE);
-                let eval = if paused {
-                    String::new()
-                } else {
-                    self.deployment_eval(id)
-                };
+                let (eval, index) = self.pause(id, flag(body, "Pause"));
                 answer(index, eval, None)
             }
             "promote" => {
@@ -321,6 +309,17 @@ impl State {
                 answer(index, eval, back)
             }
         }
+    }
+
+    /// Hold a deployment, or go on with it.
+    fn pause(&mut self, id: &str, paused: bool) -> (String, u64) {
+        let index = self.next_index();
+        if paused {
+            self.end_deployment(id, "paused", "Deployment is paused", UPDATE);
+            return (String::new(), index);
+        }
+        self.end_deployment(id, "running", "Deployment is running", UPDATE);
+        (self.deployment_eval(id), index)
     }
 
     /// Someone else than the client says which allocations are healthy.

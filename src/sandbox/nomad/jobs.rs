@@ -88,12 +88,8 @@ impl State {
     /// `POST /v1/jobs` and `POST /v1/job/:id`. Returns the answer; the index is its `Index`.
     pub fn register(&mut self, body: &Value) -> Answer {
         let job = job_of(body)?;
-        let faults = faults(&job);
-        if !faults.is_empty() {
-            return Err(Refusal::new(500, listed(&faults)));
-        }
+        self.acceptable(&job)?;
         let id = key_of(&job);
-        self.known_namespace(&job)?;
         self.enforce_index(&id, body)?;
         let index = self.next_index();
         self.upsert_job(job, index, "JobRegistered");
@@ -105,7 +101,12 @@ impl State {
         )
     }
 
-    fn known_namespace(&self, job: &Value) -> Result<(), Refusal> {
+    /// Refused if there is something wrong with a job, or nowhere to put it.
+    fn acceptable(&self, job: &Value) -> Result<(), Refusal> {
+        let faults = faults(job);
+        if !faults.is_empty() {
+            return Err(Refusal::new(500, listed(&faults)));
+        }
         let (id, namespace) = (text(job, "ID"), text(job, "Namespace"));
         if self.namespaces.contains_key(namespace) {
             return Ok(());
@@ -272,11 +273,7 @@ impl State {
         if text(&job, "ID") != key_parts(id).1 {
             return Err(Refusal::new(400, "Job ID does not match"));
         }
-        let faults = faults(&job);
-        if !faults.is_empty() {
-            return Err(Refusal::new(500, listed(&faults)));
-        }
-        self.known_namespace(&job)?;
+        self.acceptable(&job)?;
         let old = self.job(id);
         let modify_index = old.map_or(0, |o| int(o, "JobModifyIndex"));
         if let Some(old) = old {
@@ -302,11 +299,7 @@ impl State {
         let preempted: Vec<Value> = (plan.preempted.iter())
             .filter_map(|(_, victim)| Some(self.allocs.get(victim)?.stub(false)))
             .collect();
-        let preempted = if preempted.is_empty() {
-            Value::Null
-        } else {
-            preempted.into()
-        };
+        let preempted = Some(preempted).filter(|p| !p.is_empty());
         let failed = or_null(plan.failed.iter().map(|(name, m)| (name.clone(), m.json())));
         let mut created = Value::Null;
         if !plan.failed.is_empty() {

@@ -91,20 +91,8 @@ fn group_faults(kind: &str, group: &Value) -> Vec<String> {
         faults.push("Missing tasks for task group".into());
     }
     constraint_faults(group, &mut faults);
-    let labels: Vec<&str> = list(group, "Networks")
-        .iter()
-        .flat_map(|n| {
-            list(n, "DynamicPorts")
-                .iter()
-                .chain(list(n, "ReservedPorts"))
-        })
-        .map(|p| text(p, "Label"))
-        .collect();
-    for (i, label) in labels.iter().enumerate() {
-        if labels[..i].contains(label) {
-            faults.push(format!("Port label {label} already in use"));
-        }
-    }
+    port_faults(group, &mut faults);
+    let log = group.get("EphemeralDisk").map_or(0, |d| int(d, "SizeMB"));
     if kind == "batch" && group.get("Update").is_some_and(Value::is_object) {
         faults.push(format!("Job type {kind:?} does not allow update block"));
     }
@@ -115,7 +103,6 @@ fn group_faults(kind: &str, group: &Value) -> Vec<String> {
             listed(&scaling)
         ));
     }
-    let log = group.get("EphemeralDisk").map_or(0, |d| int(d, "SizeMB"));
     let mut names: Vec<&str> = Vec::new();
     for (i, task) in list(group, "Tasks").iter().enumerate() {
         let name = text(task, "Name");
@@ -141,6 +128,23 @@ fn group_faults(kind: &str, group: &Value) -> Vec<String> {
         }
     }
     faults
+}
+
+fn port_faults(group: &Value, faults: &mut Vec<String>) {
+    let labels: Vec<&str> = list(group, "Networks")
+        .iter()
+        .flat_map(|n| {
+            list(n, "DynamicPorts")
+                .iter()
+                .chain(list(n, "ReservedPorts"))
+        })
+        .map(|p| text(p, "Label"))
+        .collect();
+    for (i, label) in labels.iter().enumerate() {
+        if labels[..i].contains(label) {
+            faults.push(format!("Port label {label} already in use"));
+        }
+    }
 }
 
 /// A count must lie within the bounds of the group's `scaling` stanza.

@@ -143,7 +143,10 @@ pub fn restart_on_request(state: &mut State, id: &str, task: &str) -> Result<(),
     };
     let not_running = "Task not running".to_string();
     if !task.is_empty() && !alloc.view.tasks.contains_key(task) {
-        return Err(Refusal::new(500, format!("Could not find task {task}")));
+        return Err(Refusal::new(
+            500,
+            format!("Could not find task runner for task: {task}"),
+        ));
     }
     let idle = alloc.view.tasks.values().any(|t| t.state != "running");
     if idle {

@@ -134,24 +134,25 @@ async fn answer(
     }
 }
 
+/// The summaries are made anew at every look, so there is nothing to reconcile.
+fn system(r: &Request<'_>, what: &str) -> Result<Reply, Refusal> {
+    if !r.writes() {
+        return Err(Refusal::new(405, "Invalid method"));
+    }
+    r.may(Need::Management)?;
+    if what == "gc" {
+        r.core.write(super::state::State::collect_garbage);
+    }
+    Ok(Reply::empty())
+}
+
 async fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
     let (head, rest) = path.split_once('/').unwrap_or((path, ""));
     let rest = blocking::decoded(rest);
     match (head, rest.as_str()) {
         ("status" | "agent" | "regions", _) => agent::route(r, path),
         ("operator", rest) => operator::route(r, rest),
-        ("system", "gc" | "reconcile/summaries") if !r.writes() => {
-            Err(Refusal::new(405, "Invalid method"))
-        }
-        ("system", "reconcile/summaries") => {
-            r.may(Need::Management)?;
-            Ok(Reply::empty())
-        }
-        ("system", "gc") => {
-            r.may(Need::Management)?;
-            r.core.write(super::state::State::collect_garbage);
-            Ok(Reply::empty())
-        }
+        ("system", rest @ ("gc" | "reconcile/summaries")) => system(r, rest),
         ("acl", rest) => acl::route(r, rest).await,
         ("namespaces", "") => namespaces::list(r).await,
         ("namespace", "") if path.ends_with('/') => {

@@ -208,11 +208,7 @@ impl Plan<'_> {
         }
         let started = now();
         let previous = place.previous.as_ref().and_then(|id| state.allocs.get(id));
-        let penalty: BTreeSet<String> = previous
-            .filter(|_| place.rescheduled.is_some())
-            .map(|a| a.node_id.clone())
-            .into_iter()
-            .collect();
+        let penalty = shunned(previous);
         let ask = super::state::alloc::Ask::of(group);
         let wish = Wish {
             job,
@@ -222,16 +218,7 @@ impl Plan<'_> {
             only: place.only.as_deref(),
             slot: place.slot,
         };
-        self.escaped |= feasible::escapes_classes(job, group);
-        let may_preempt = state.scheduler.preempts(text(job, "Type"));
-        let already: Vec<String> = self.preempted.iter().map(|(_, a)| a.clone()).collect();
-        let preempt = may_preempt.then_some(already.as_slice());
-        let at_once = preempt.filter(|_| place.only.is_some());
-        let known = self.known.entry(name.into()).or_default();
-        let (mut found, mut metrics) = select(&self.proposed, &wish, at_once, known, rng);
-        if found.is_none() && preempt.is_some() && at_once.is_none() {
-            (found, metrics) = select(&self.proposed, &wish, preempt, known, rng);
-        }
+        let (found, mut metrics) = self.search(&wish, rng);
         metrics.nanos = now() - started;
         let Some(found) = found else {
             if place.only.is_some() && metrics.exhausted == 0 {
@@ -260,16 +247,45 @@ impl Plan<'_> {
         } else if place.in_deployment {
             alloc.deployment = self.deployment.clone();
         }
-        let updates = self.updates.entry(name.into()).or_default();
-        updates.preemptions += found.preempted.len() as i64;
-        for victim in found.preempted {
+        self.preempt(&mut alloc, found.preempted);
+        self.proposed.placed.push(alloc);
+        true
+    }
+
+    /// The best node; one where others have to go only if there is no other.
+    fn search(&mut self, wish: &Wish, rng: &mut StdRng) -> (Option<stack::Place>, Metrics) {
+        let name = text(wish.group, "Name");
+        self.escaped |= feasible::escapes_classes(wish.job, wish.group);
+        let kind = text(wish.job, "Type");
+        let may_preempt = self.proposed.state.scheduler.preempts(kind);
+        let already: Vec<String> = self.preempted.iter().map(|(_, a)| a.clone()).collect();
+        let preempt = may_preempt.then_some(already.as_slice());
+        let at_once = preempt.filter(|_| wish.only.is_some());
+        let known = self.known.entry(name.into()).or_default();
+        let first = select(&self.proposed, wish, at_once, known, rng);
+        if first.0.is_some() || preempt.is_none() || at_once.is_some() {
+            return first;
+        }
+        select(&self.proposed, wish, preempt, known, rng)
+    }
+
+    fn preempt(&mut self, alloc: &mut Alloc, victims: Vec<String>) {
+        let updates = self.updates.entry(alloc.group.clone()).or_default();
+        updates.preemptions += victims.len() as i64;
+        for victim in victims {
             self.proposed.stopped.insert(victim.clone());
             alloc.preempted.push(victim.clone());
             self.preempted.push((alloc.id.clone(), victim));
         }
-        self.proposed.placed.push(alloc);
-        true
     }
+}
+
+/// Nodes on which it, or those before it, failed.
+fn shunned(previous: Option<&Alloc>) -> BTreeSet<String> {
+    let failed = previous.filter(|a| a.client == "failed");
+    let before = previous.into_iter().flat_map(|a| &a.reschedules);
+    let nodes = failed.map(|a| a.node_id.clone()).into_iter();
+    nodes.chain(before.map(|r| r.2.clone())).collect()
 }
 
 const LOST: &str = "alloc is lost since its node is down";

@@ -130,34 +130,20 @@ impl<'a> Plan<'a> {
         let moving = destructive.len() + sorted.migrate.len() > 0;
         let limit = self.limit(group, &sorted.keep, moving, canarying, count);
         let slots = FreeSlots::new(&sorted, count);
-        let mut want = Wanted {
-            canaries: Vec::new(),
-            replace: missing.min(sorted.replace.len()),
-            fresh: 0,
-            destructive: Vec::new(),
+        let mut want = self.wanted(
+            &mut sorted,
+            &destructive,
+            (missing, limit),
+            frozen,
             canarying,
-        };
+        );
         if require && !frozen {
             let number = wanted_canaries as usize - sorted.canaries.len();
             let taken = sorted.canaries.iter().map(|a| a.slot).collect();
             want.canaries =
                 canaries::slots(number, &taken, &destructive, &slots.left(), count as u32);
-            updates.canary = number as i64;
         }
-        if frozen || canarying {
-            // Nothing new, but what was lost or failed by itself is made good.
-            want.fresh = sorted.lost.len().min(missing).saturating_sub(want.replace);
-            if current.is_some_and(|d| d.status == "failed") {
-                sorted
-                    .replace
-                    .retain(|(a, _)| a.deployment != self.deployment);
-                want.replace = want.replace.min(sorted.replace.len());
-            }
-        } else {
-            want.fresh = missing - want.replace;
-            want.destructive = destructive.clone();
-            want.destructive.truncate(limit.saturating_sub(missing));
-        }
+        updates.canary = want.canaries.len() as i64;
         updates.place = (want.replace + want.fresh) as i64;
         updates.migrate = sorted.migrate.len() as i64;
         updates.in_place = in_place.len() as i64;
@@ -170,13 +156,43 @@ impl<'a> Plan<'a> {
         self.in_place.extend(in_place);
         self.place_all(job, group, (&sorted, &want, slots), rng);
         let waiting = !sorted.later.is_empty();
-        self.later.extend(
-            sorted
-                .later
-                .into_iter()
-                .map(|(at, alloc)| (at, vec![alloc])),
-        );
+        let later = sorted.later.into_iter();
+        self.later
+            .extend(later.map(|(at, alloc)| (at, vec![alloc])));
         missing == 0 && !changing && updates.migrate == 0 && !waiting && !require
+    }
+
+    /// What of that which lacks may be placed now.
+    fn wanted(
+        &self,
+        sorted: &mut Sorted<'a>,
+        destructive: &[&'a Alloc],
+        (missing, limit): (usize, usize),
+        frozen: bool,
+        canarying: bool,
+    ) -> Wanted<'a> {
+        let mut want = Wanted {
+            canaries: Vec::new(),
+            replace: missing.min(sorted.replace.len()),
+            fresh: 0,
+            destructive: Vec::new(),
+            canarying,
+        };
+        if !frozen && !canarying {
+            want.fresh = missing - want.replace;
+            let room = limit.saturating_sub(missing).min(destructive.len());
+            want.destructive = destructive[..room].to_vec();
+            return want;
+        }
+        // Nothing new, but what was lost or failed by itself is made good.
+        want.fresh = sorted.lost.len().min(missing).saturating_sub(want.replace);
+        let current = self.proposed.state.deployments.get(&self.deployment);
+        if current.is_some_and(|d| d.status == "failed") {
+            let own = &self.deployment;
+            sorted.replace.retain(|(a, _)| &a.deployment != own);
+            want.replace = want.replace.min(sorted.replace.len());
+        }
+        want
     }
 
     /// Successors first, then canaries, then what is missing, then what moves.
