@@ -108,6 +108,12 @@ pub struct SandboxArgs {
     pub format: Format,
     #[arg(long, value_enum, default_value = "embedded")]
     pub consul: ConsulKind,
+    /// Where the Nomad API is served [default: port 4646 of an address of the sandbox's own]
+    #[arg(long, value_name = "ADDR")]
+    pub nomad_bind: Option<std::net::SocketAddr>,
+    /// Nomad wants tokens: the management token is in the first event, the scheduler gets one of its own
+    #[arg(long)]
+    pub acl: bool,
     /// Policy of the workload [default: the built-in policies/shop.hcl]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -387,6 +393,8 @@ impl Default for SandboxArgs {
             seed: 1,
             format: Format::Text,
             consul: ConsulKind::Embedded,
+            nomad_bind: None,
+            acl: false,
             policy: None,
             job: None,
             no_forecast: false,

@@ -3,7 +3,7 @@
 use super::Exit;
 use super::args::{ConsulKind, Format, Picture, SandboxArgs, ScreenshotArgs, TaskExecArgs};
 use crate::clients::connect::Peer;
-use crate::clients::http::System;
+use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
 use crate::engine::{State, clock};
@@ -169,6 +169,8 @@ async fn start(args: &SandboxArgs, policy: &Policy, folder: &Path) -> Result<Wor
         limit: Duration::from_secs_f64(entry.slo.latency.0 / 1000.0),
         scenario,
         consul,
+        nomad_bind: args.nomad_bind,
+        acl: args.acl,
         binary: std::env::current_exe().map_err(|e| Exit::failed(&e))?,
         folder: folder.to_path_buf(),
         path,
@@ -221,8 +223,7 @@ fn setup(
         .collect::<Result<Vec<_>, Exit>>()?;
     Ok(Setup {
         name: format!("sandbox (pid {})", std::process::id()),
-        nomad: Peer::plain(System::Nomad, &format!("http://{}", world.nomad))
-            .map_err(Exit::usage)?,
+        nomad: nomad(world)?,
         gateways,
         kv_datacenter: Some("edge".into()),
         policies: vec![policy],
@@ -233,6 +234,16 @@ fn setup(
         source: Some(world.source),
         seed: args.seed,
     })
+}
+
+/// The estate's Nomad, with the scheduler's own token where it wants one.
+fn nomad(world: &World) -> Result<Peer, Exit> {
+    let address = format!("http://{}", world.nomad);
+    let mut peer = Peer::plain(System::Nomad, &address).map_err(Exit::usage)?;
+    if let Some(secrets) = &world.secrets {
+        peer.token = Token::Given(secrets.scheduler.clone().into());
+    }
+    Ok(peer)
 }
 
 /// Ctrl-C or SIGTERM.
@@ -297,6 +308,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
     let listening = json!({
         "at": headless::rfc3339(clock::now()), "kind": "listening",
         "nomad": format!("http://{}", session.world.nomad),
+        "nomad_token": session.world.secrets.as_ref().map(|s| s.management.as_str()),
         "consul": session.world.gateways.first().map(|g| format!("http://{}", g.http)),
         "dns": session.world.gateways.first().map(|g| g.dns.to_string()),
         "metrics": session.world.metrics.iter().map(|(_, at)| format!("http://{at}/metrics")).collect::<Vec<_>>(),
