@@ -4,6 +4,7 @@ mod args;
 mod files;
 mod loop_;
 mod offline;
+mod place;
 mod sandbox;
 
 pub use args::Cli;
@@ -100,7 +101,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Doctor(args) => loop_::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
-        Command::Place(args) => offline::place(args),
+        Command::Place(args) => place::place(args),
         Command::Forecast(args) => offline::forecast(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),

@@ -2,6 +2,7 @@
 
 mod anneal;
 mod bound;
+mod dual;
 mod explain;
 mod greedy;
 mod problem;
@@ -18,7 +19,8 @@ pub use explain::{Candidate, alternatives, explain};
 pub use problem::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, Problem, ProblemError};
 pub use referee::{Score, Violation, check};
 
-use anneal::{Budget, Search};
+use anneal::{Budget, Found, Search};
+use bound::Prices;
 
 /// Rounds of the bound when nobody says otherwise: within about 1 % of where it converges.
 pub const BOUND_ROUNDS: u64 = 2_000;
@@ -41,6 +43,8 @@ pub struct Options<'a> {
     pub move_cost: i64,
     /// Ascent steps of the lower bound.
     pub bound_rounds: u64,
+    /// Told the best total of each chain at each of its temperatures, move and risk costs included.
+    pub progress: Option<&'a (dyn Fn(i64) + Sync)>,
 }
 
 impl Default for Options<'_> {
@@ -53,6 +57,7 @@ impl Default for Options<'_> {
             warm: None,
             move_cost: 0,
             bound_rounds: BOUND_ROUNDS,
+            progress: None,
         }
     }
 }
@@ -74,6 +79,9 @@ pub struct Answer {
     pub unplaced: usize,
     /// For each portion with a missing standby (by index), what binds and what would free it.
     pub why_unplaced: Vec<(usize, String)>,
+    /// Where the next ascent of the bound begins.
+    #[serde(skip)]
+    prices: Prices,
 }
 
 /// Searches within `stop`, then proves a lower bound with `options.bound_rounds` steps that `stop` does not cut short.
@@ -86,7 +94,7 @@ pub fn solve(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + Sy
     answer
 }
 
-/// Searches only; the answer's bound is the trivial 0.
+/// Searches only; the answer's bound is that of the prices which guided the search.
 pub fn search(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + Sync)) -> Answer {
     let budget = match (options.iterations, options.spent) {
         (Some(moves), _) => Budget::Moves(moves),
@@ -102,11 +110,10 @@ pub fn search(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + S
         threads: options.threads,
         budget,
         stop,
+        progress: options.progress,
     };
-    let slots = search.run();
-    let standbys = state::standbys(problem, &slots);
-    let why_unplaced = explain::unplaced(problem, &cost, &slots);
-    answer(problem, standbys, why_unplaced)
+    let found = search.run();
+    answer(problem, &cost, found)
 }
 
 /// Raises the answer's bound by at most `rounds` steps, until `stop`.
@@ -116,8 +123,9 @@ pub fn prove(
     rounds: u64,
     stop: &(dyn Fn() -> bool + Sync),
 ) {
-    let bound = lower_bound(problem, answer.objective, rounds, stop);
-    answer.bound = answer.bound.max(bound);
+    let from = std::mem::take(&mut answer.prices);
+    answer.prices = Prices::raise(problem, from, answer.objective, rounds, stop);
+    answer.bound = answer.prices.bound;
     answer.gap_pct = gap_pct(answer.objective, answer.bound);
 }
 
@@ -137,23 +145,22 @@ fn costs(problem: &Problem, options: &Options) -> Vec<i64> {
     cost
 }
 
-fn answer(
-    problem: &Problem,
-    standbys: Vec<Vec<usize>>,
-    why_unplaced: Vec<(usize, String)>,
-) -> Answer {
+fn answer(problem: &Problem, cost: &[i64], found: Found) -> Answer {
+    let standbys = state::standbys(problem, &found.slots);
+    let why_unplaced = explain::unplaced(problem, cost, &found.slots);
     let score = check(problem, &standbys);
     let feasible = score.is_ok();
     let (objective, unplaced) = score.map_or((0, 0), |score| (score.objective, score.unplaced));
-    let gap_pct = gap_pct(objective, 0);
+    let bound = found.prices.bound;
     Answer {
         feasible,
         objective,
-        bound: 0,
-        gap_pct,
+        bound,
+        gap_pct: gap_pct(objective, bound),
         standbys,
         unplaced,
         why_unplaced,
+        prices: found.prices,
     }
 }
 

@@ -202,19 +202,23 @@ impl Problem {
         self.slot_portion.len()
     }
 
+    #[inline]
     pub(crate) fn candidates(&self, portion: usize) -> std::ops::Range<usize> {
         self.candidate_start[portion] as usize..self.candidate_start[portion + 1] as usize
     }
 
+    #[inline]
     pub(crate) fn slots(&self, portion: usize) -> std::ops::Range<usize> {
         self.slot_start[portion] as usize..self.slot_start[portion + 1] as usize
     }
 
+    #[inline]
     pub(crate) fn visitors(&self, node: usize) -> &[u32] {
         &self.visitors[self.visitor_start[node] as usize..self.visitor_start[node + 1] as usize]
     }
 
     /// The candidate of `portion` on `node`, if it may stand there.
+    #[inline]
     pub(crate) fn candidate_on(&self, portion: usize, node: usize) -> Option<usize> {
         let row = &self.by_node[self.candidates(portion)];
         row.binary_search_by_key(&(node as u32), |&c| self.candidate_node[c as usize])

@@ -1,6 +1,6 @@
 //! An assignment under change: always feasible, with constant-time evaluation of a change of cost and of N-1 capacity.
 
-use super::problem::{Amounts, Problem};
+use super::problem::{Amounts, MAX_RESOURCES, Problem};
 
 /// No candidate: the slot is unplaced.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -29,6 +29,7 @@ pub(crate) struct State<'p> {
     loads: Vec<Load>,
     /// `surge[node * domains + failed]`.
     surge: Vec<Amounts>,
+    /// Slots on each node, and last those that stand nowhere.
     members: Vec<Vec<u32>>,
     position: Vec<u32>,
     total: i64,
@@ -44,44 +45,58 @@ impl<'p> State<'p> {
             worst: zero,
         });
         let penalty = |&i: &u32| problem.penalty[i as usize];
+        let mut members = vec![Vec::new(); problem.nodes()];
+        members.push((0..problem.wanted() as u32).collect());
         Self {
             problem,
             cost,
             slot: vec![NOWHERE; problem.wanted()],
             loads: loads.collect(),
             surge: vec![zero; problem.nodes() * problem.domains],
-            members: vec![Vec::new(); problem.nodes()],
-            position: vec![0; problem.wanted()],
+            members,
+            position: (0..problem.wanted() as u32).collect(),
             total: problem.slot_portion.iter().map(penalty).sum(),
         }
     }
 
     /// Cost of the whole assignment: standbys, open nodes and penalties.
+    #[inline]
     pub(crate) fn total(&self) -> i64 {
         self.total
     }
 
     /// The candidate of each slot, or `NOWHERE`.
+    #[inline]
     pub(crate) fn slots(&self) -> &[u32] {
         &self.slot
     }
 
     /// Slots standing on a node.
+    #[inline]
     pub(crate) fn members(&self, node: usize) -> &[u32] {
         &self.members[node]
     }
 
+    /// Slots that stand nowhere.
+    #[inline]
+    pub(crate) fn missing(&self) -> &[u32] {
+        &self.members[self.problem.nodes()]
+    }
+
+    #[inline]
     pub(crate) fn cost(&self, candidate: usize) -> i64 {
         self.cost[candidate]
     }
 
     /// The node on which a slot stands.
+    #[inline]
     pub(crate) fn node_of(&self, slot: usize) -> Option<usize> {
         let candidate = self.slot[slot];
         (candidate != NOWHERE).then(|| self.problem.candidate_node[candidate as usize] as usize)
     }
 
     /// What the slot costs as it stands, without the cost of its node being open.
+    #[inline]
     pub(crate) fn standing_cost(&self, slot: usize) -> i64 {
         match self.slot[slot] {
             NOWHERE => self.problem.penalty[self.problem.slot_portion[slot] as usize],
@@ -101,6 +116,7 @@ impl<'p> State<'p> {
     }
 
     /// Change of `total` if the slot moved to the candidate, whether or not that is feasible.
+    #[inline]
     pub(crate) fn delta(&self, slot: usize, candidate: usize) -> i64 {
         let to = self.problem.candidate_node[candidate] as usize;
         let from = self.node_of(slot);
@@ -119,6 +135,7 @@ impl<'p> State<'p> {
     }
 
     /// Whether no other standby of the slot's portion stands in the candidate's domain.
+    #[inline]
     pub(crate) fn domain_is_free(&self, slot: usize, candidate: usize) -> bool {
         let portion = self.problem.slot_portion[slot] as usize;
         let domain = self.domain_of(candidate);
@@ -130,6 +147,7 @@ impl<'p> State<'p> {
     }
 
     /// Whether the candidate's node survives every single failure with one more standby of its portion.
+    #[inline]
     pub(crate) fn fits(&self, candidate: usize) -> bool {
         let node = self.problem.candidate_node[candidate] as usize;
         let portion = self.problem.candidate_portion[candidate] as usize;
@@ -137,7 +155,7 @@ impl<'p> State<'p> {
         let surge = &self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
         let (reserve, extra) = (&self.problem.reserve[portion], &self.problem.surge[portion]);
         let mut fits = true;
-        for r in 0..reserve.len() {
+        for r in 0..MAX_RESOURCES {
             let worst = load.worst[r].max(surge[r] + extra[r]);
             fits &= load.base[r] + reserve[r] + worst <= load.free[r];
         }
@@ -157,6 +175,7 @@ impl<'p> State<'p> {
     }
 
     /// Whether the slot may move to the candidate (its own node excepted).
+    #[inline]
     pub(crate) fn may_put(&self, slot: usize, candidate: usize) -> bool {
         self.domain_is_free(slot, candidate) && self.fits(candidate)
     }
@@ -168,8 +187,7 @@ impl<'p> State<'p> {
         let node = self.problem.candidate_node[candidate] as usize;
         let portion = self.problem.slot_portion[slot] as usize;
         self.slot[slot] = candidate as u32;
-        self.position[slot] = self.members[node].len() as u32;
-        self.members[node].push(slot as u32);
+        self.enlist(slot, self.problem.nodes(), node);
         let load = &mut self.loads[node];
         let surge =
             &mut self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
@@ -186,11 +204,7 @@ impl<'p> State<'p> {
         };
         let portion = self.problem.slot_portion[slot] as usize;
         self.slot[slot] = NOWHERE;
-        let at = self.position[slot] as usize;
-        self.members[node].swap_remove(at);
-        if let Some(&moved) = self.members[node].get(at) {
-            self.position[moved as usize] = at as u32;
-        }
+        self.enlist(slot, node, self.problem.nodes());
         let closing = if self.members[node].is_empty() {
             self.problem.open_cost[node]
         } else {
@@ -208,6 +222,17 @@ impl<'p> State<'p> {
         before
     }
 
+    /// Takes a slot out of one list of members into another.
+    fn enlist(&mut self, slot: usize, from: usize, to: usize) {
+        let at = self.position[slot] as usize;
+        self.members[from].swap_remove(at);
+        if let Some(&moved) = self.members[from].get(at) {
+            self.position[moved as usize] = at as u32;
+        }
+        self.position[slot] = self.members[to].len() as u32;
+        self.members[to].push(slot as u32);
+    }
+
     fn unload(&mut self, node: usize, portion: usize) {
         let domains = self.problem.domains;
         let row = &mut self.surge[node * domains..(node + 1) * domains];
@@ -223,23 +248,25 @@ impl<'p> State<'p> {
         }
     }
 
+    #[inline]
     fn domain_of(&self, candidate: usize) -> u32 {
         self.problem.node_domain[self.problem.candidate_node[candidate] as usize]
     }
 }
 
+#[inline]
 fn add(to: &mut Amounts, what: &Amounts) {
-    to.iter_mut().zip(what).for_each(|(a, b)| *a += b);
+    (0..MAX_RESOURCES).for_each(|r| to[r] += what[r]);
 }
 
+#[inline]
 fn subtract(from: &mut Amounts, what: &Amounts) {
-    from.iter_mut().zip(what).for_each(|(a, b)| *a -= b);
+    (0..MAX_RESOURCES).for_each(|r| from[r] -= what[r]);
 }
 
+#[inline]
 fn raise(to: &mut Amounts, least: &Amounts) {
-    to.iter_mut()
-        .zip(least)
-        .for_each(|(a, b)| *a = (*a).max(*b));
+    (0..MAX_RESOURCES).for_each(|r| to[r] = to[r].max(least[r]));
 }
 
 /// Node indices of each portion's standbys, ascending, out of the candidates of its slots.

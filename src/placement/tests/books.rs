@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::super::bound::Prices;
 use super::super::state::{NOWHERE, State, standbys};
 use super::super::walk::Walk;
 use super::super::{Problem, check, greedy};
@@ -42,7 +43,8 @@ proptest! {
     ) {
         let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let mut walk = Walk::new(start, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let order = Prices::default().order(&problem);
+        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
         for _ in 0..12 {
             (0..60).for_each(|_| walk.step(temperature));
             let state = walk.state();
@@ -67,7 +69,8 @@ proptest! {
     ) {
         let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let mut walk = Walk::new(start, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let order = Prices::default().order(&problem);
+        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
         (0..100).for_each(|_| walk.step(100.0));
         let state = walk.state();
         let before = objective(&problem, state)?;
