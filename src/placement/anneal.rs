@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::bound::Prices;
 use super::greedy;
 use super::problem::Problem;
+use super::squeeze::squeeze_all;
 use super::state::State;
 use super::walk::Walk;
 
@@ -70,7 +71,10 @@ pub(crate) struct Found {
 impl Search<'_> {
     /// The best assignment of all chains; ties go to the first chain.
     pub(crate) fn run(&self) -> Found {
-        let start = greedy::start(self.problem, self.cost, self.warm);
+        let mut start = greedy::start(self.problem, self.cost, self.warm);
+        if self.warm.is_some() {
+            squeeze_all(&mut start, &self.stop);
+        }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build();
@@ -151,6 +155,7 @@ impl Search<'_> {
             }),
         }
         let mut walk = walk.into_inner();
+        walk.squeeze_best(&self.stop);
         (walk.best_total(), walk.best().to_vec())
     }
 

@@ -72,8 +72,11 @@ impl Prices {
 
     /// Each portion's candidates at the problem's offsets, the one that costs least at these prices first.
     pub(crate) fn order(&self, problem: &Problem) -> Vec<u32> {
-        let dual = Dual::new(problem);
         let mut order: Vec<u32> = (0..problem.candidate_cost.len() as u32).collect();
+        if self.at.is_empty() {
+            return order;
+        }
+        let dual = Dual::new(problem);
         if dual.takes(&self.at) {
             let reduced = dual.reduced_costs(&self.at);
             for portion in 0..problem.portions() {

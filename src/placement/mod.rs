@@ -7,6 +7,7 @@ mod explain;
 mod greedy;
 mod problem;
 mod referee;
+mod squeeze;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::problem::Problem;
+use super::squeeze;
 use super::state::{NOWHERE, State};
 
 /// Of a thousand moves, so many try to empty a node, to swap one node for another, to open a node, and to drop a standby.
@@ -96,6 +97,14 @@ impl<'p> Walk<'p> {
         changes.sort_unstable();
         let median = changes.get(changes.len() / 2);
         median.map_or(1.0, |&median| median as f64)
+    }
+
+    /// Makes room for what is missing in the best assignment, where that gains, until `stop`.
+    pub(crate) fn squeeze_best(&mut self, stop: &dyn Fn() -> bool) {
+        self.return_to_best();
+        if squeeze::squeeze_all(&mut self.state, stop) > 0 {
+            self.note_best();
+        }
     }
 
     /// Tries one move at a temperature.
