@@ -9,7 +9,8 @@
 
 use rayon::prelude::*;
 
-use super::problem::{Amounts, MAX_RESOURCES, Problem};
+use super::instance::MAX_RESOURCES;
+use super::problem::{Amounts, Problem};
 
 /// No "one standby in a domain" row: the portion wants one only, or has a single candidate in the domain.
 const NO_ROW: u32 = u32::MAX;

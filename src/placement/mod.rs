@@ -2,11 +2,16 @@
 
 mod anneal;
 mod bound;
+mod conditions;
 mod dual;
 mod explain;
 mod greedy;
+mod instance;
 mod problem;
+mod recount;
 mod referee;
+mod risk;
+mod shared;
 mod squeeze;
 mod state;
 #[cfg(test)]
@@ -17,8 +22,11 @@ use serde::Serialize;
 
 pub use bound::lower_bound;
 pub use explain::{Candidate, alternatives, explain};
-pub use problem::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, Problem, ProblemError};
+pub use conditions::{Conditions, Draw, MAX_SCENARIOS, Risk, Scenario, Shared};
+pub use instance::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, ProblemError};
+pub use problem::Problem;
 pub use referee::{Score, Violation, check};
+pub use risk::Unserved;
 
 use anneal::{Budget, Found, Search};
 use bound::Prices;
@@ -80,6 +88,9 @@ pub struct Answer {
     pub unplaced: usize,
     /// For each portion with a missing standby (by index), what binds and what would free it.
     pub why_unplaced: Vec<(usize, String)>,
+    /// Demand that goes unserved in the scenarios, if the problem weighs any; its cost is part of the objective.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<Unserved>,
     /// Where the next ascent of the bound begins.
     #[serde(skip)]
     prices: Prices,
@@ -139,7 +150,7 @@ fn costs(problem: &Problem, options: &Options) -> Vec<i64> {
     for (portion, stands) in warm.iter().enumerate().take(problem.portions()) {
         for candidate in problem.candidates(portion) {
             if !stands.contains(&(problem.candidate_node[candidate] as usize)) {
-                cost[candidate] += options.move_cost.clamp(0, problem::MAX_COST);
+                cost[candidate] += options.move_cost.clamp(0, instance::MAX_COST);
             }
         }
     }
@@ -151,7 +162,9 @@ fn answer(problem: &Problem, cost: &[i64], found: Found) -> Answer {
     let why_unplaced = explain::unplaced(problem, cost, &found.slots);
     let score = check(problem, &standbys);
     let feasible = score.is_ok();
-    let (objective, unplaced) = score.map_or((0, 0), |score| (score.objective, score.unplaced));
+    let (objective, unplaced, unserved) = score.map_or((0, 0, None), |score| {
+        (score.objective, score.unplaced, score.unserved)
+    });
     let bound = found.prices.bound;
     Answer {
         feasible,
@@ -161,6 +174,7 @@ fn answer(problem: &Problem, cost: &[i64], found: Found) -> Answer {
         standbys,
         unplaced,
         why_unplaced,
+        unserved,
         prices: found.prices,
     }
 }

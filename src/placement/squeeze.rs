@@ -28,7 +28,7 @@ fn squeeze_in(state: &mut State, slot: usize) -> bool {
         if !state.domain_is_free(slot, candidate) {
             continue;
         }
-        if state.fits(candidate) {
+        if state.fits(slot, candidate) {
             consider(state, slot, candidate, None, &mut best);
             continue;
         }
@@ -36,7 +36,7 @@ fn squeeze_in(state: &mut State, slot: usize) -> bool {
         for other in state.members(node).to_vec() {
             let other = other as usize;
             let stood = state.take(other) as usize;
-            if state.fits(candidate) {
+            if state.fits(slot, candidate) {
                 state.put(slot, candidate);
                 refuge(state, other, &mut best, candidate);
                 state.take(slot);

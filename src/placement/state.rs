@@ -1,6 +1,9 @@
 //! An assignment under change: always feasible, with constant-time evaluation of a change of cost and of N-1 capacity.
 
-use super::problem::{Amounts, MAX_RESOURCES, Problem};
+use super::instance::MAX_RESOURCES;
+use super::problem::{Amounts, Problem};
+use super::risk::RiskBooks;
+use super::shared::SharedBooks;
 
 /// No candidate: the slot is unplaced.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -32,6 +35,9 @@ pub(crate) struct State<'p> {
     /// Slots on each node, and last those that stand nowhere.
     members: Vec<Vec<u32>>,
     position: Vec<u32>,
+    /// Only where the problem has shared capacities, and scenarios.
+    shared: Option<SharedBooks>,
+    risk: Option<RiskBooks>,
     total: i64,
 }
 
@@ -45,6 +51,8 @@ impl<'p> State<'p> {
             worst: zero,
         });
         let penalty = |&i: &u32| problem.penalty[i as usize];
+        let risk = RiskBooks::empty(problem);
+        let risk_cost = risk.as_ref().map_or(0, RiskBooks::cost);
         let mut members = vec![Vec::new(); problem.nodes()];
         members.push((0..problem.wanted() as u32).collect());
         Self {
@@ -55,11 +63,13 @@ impl<'p> State<'p> {
             surge: vec![zero; problem.nodes() * problem.domains],
             members,
             position: (0..problem.wanted() as u32).collect(),
-            total: problem.slot_portion.iter().map(penalty).sum(),
+            shared: SharedBooks::empty(problem),
+            risk,
+            total: problem.slot_portion.iter().map(penalty).sum::<i64>() + risk_cost,
         }
     }
 
-    /// Cost of the whole assignment: standbys, open nodes and penalties.
+    /// Cost of the whole assignment: standbys, open nodes, penalties and risk.
     #[inline]
     pub(crate) fn total(&self) -> i64 {
         self.total
@@ -131,7 +141,16 @@ impl<'p> State<'p> {
                 delta -= self.problem.open_cost[from];
             }
         }
-        delta
+        delta + self.risk_change(self.problem.slot_portion[slot] as usize, from, Some(to))
+    }
+
+    /// Change of the cost of risk if a standby went from one node to another.
+    #[inline]
+    fn risk_change(&self, portion: usize, from: Option<usize>, to: Option<usize>) -> i64 {
+        self.risk.as_ref().map_or(0, |risk| {
+            let held = |node: usize| self.loads[node].base;
+            risk.cost_after(self.problem, portion, from, to, held) - risk.cost()
+        })
     }
 
     /// Whether no other standby of the slot's portion stands in the candidate's domain.
@@ -146,9 +165,22 @@ impl<'p> State<'p> {
         })
     }
 
-    /// Whether the candidate's node survives every single failure with one more standby of its portion.
+    /// Whether the candidate's node survives every single failure with one more standby of its portion, and every shared
+    /// capacity does with the slot there.
     #[inline]
-    pub(crate) fn fits(&self, candidate: usize) -> bool {
+    pub(crate) fn fits(&self, slot: usize, candidate: usize) -> bool {
+        self.node_takes(candidate) && self.lacking(slot, candidate).is_none()
+    }
+
+    /// The shared capacity that the slot would overdraw on the candidate, and by how much.
+    #[inline]
+    pub(crate) fn lacking(&self, slot: usize, candidate: usize) -> Option<(usize, i64)> {
+        let shared = self.shared.as_ref()?;
+        shared.lacking(self.problem, self.slot[slot], candidate)
+    }
+
+    #[inline]
+    fn node_takes(&self, candidate: usize) -> bool {
         let node = self.problem.candidate_node[candidate] as usize;
         let portion = self.problem.candidate_portion[candidate] as usize;
         let load = &self.loads[node];
@@ -177,7 +209,7 @@ impl<'p> State<'p> {
     /// Whether the slot may move to the candidate (its own node excepted).
     #[inline]
     pub(crate) fn may_put(&self, slot: usize, candidate: usize) -> bool {
-        self.domain_is_free(slot, candidate) && self.fits(candidate)
+        self.domain_is_free(slot, candidate) && self.fits(slot, candidate)
     }
 
     /// Places an unplaced slot. The caller has asked `may_put`.
@@ -194,6 +226,12 @@ impl<'p> State<'p> {
         add(&mut load.base, &self.problem.reserve[portion]);
         add(surge, &self.problem.surge[portion]);
         raise(&mut load.worst, surge);
+        if let Some(shared) = &mut self.shared {
+            shared.put(self.problem, candidate);
+        }
+        if let Some(risk) = &mut self.risk {
+            risk.book(self.problem, portion, node, 1, &load.base);
+        }
     }
 
     /// Takes a slot off its node; returns the candidate it had.
@@ -212,6 +250,14 @@ impl<'p> State<'p> {
         };
         self.total += self.problem.penalty[portion] - self.cost[candidate as usize] - closing;
         self.unload(node, portion);
+        if let Some(shared) = &mut self.shared {
+            shared.take(self.problem, candidate as usize);
+        }
+        if let Some(risk) = &mut self.risk {
+            self.total -= risk.cost();
+            risk.book(self.problem, portion, node, -1, &self.loads[node].base);
+            self.total += risk.cost();
+        }
         candidate
     }
 

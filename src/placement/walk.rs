@@ -169,7 +169,7 @@ impl<'p> Walk<'p> {
         if delta > patience || !self.state.domain_is_free(slot, candidate) {
             return;
         }
-        if self.state.fits(candidate) {
+        if self.state.fits(slot, candidate) {
             self.leave_best(delta);
             self.state.shift(slot, candidate);
             self.note_best();
@@ -202,7 +202,7 @@ impl<'p> Walk<'p> {
         let before = self.state.total();
         let left = self.state.node_of(slot);
         self.take(other);
-        if self.state.fits(candidate) {
+        if self.state.fits(slot, candidate) {
             self.shift(slot, candidate);
             let swap = left
                 .and_then(|node| problem.candidate_on(problem.slot_portion[other] as usize, node));
