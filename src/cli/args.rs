@@ -254,6 +254,15 @@ pub struct PlaceArgs {
     /// 0: one a core
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// What runs now, as an earlier `place --format json` printed it: changed as little as it pays
+    #[arg(long, value_name = "PLACEMENT.json")]
+    pub running: Option<PathBuf>,
+    /// What a standby must save to be moved from where it runs, in the instance's cost units
+    #[arg(long, value_name = "COST", requires = "running", default_value_t = 100)]
+    pub move_cost: i64,
+    /// Shows the candidates of one portion, what each costs, and why not
+    #[arg(long, value_name = "PORTION")]
+    pub explain: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

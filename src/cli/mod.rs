@@ -8,6 +8,7 @@ mod forecast;
 mod judge;
 mod loop_;
 mod offline;
+mod place;
 mod plot;
 mod sandbox;
 mod series;
@@ -115,7 +116,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Doctor(args) => loop_::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
-        Command::Place(args) => offline::place(args),
+        Command::Place(args) => place::place(args),
         Command::Judge(args) => judge::judge(args),
         Command::Forecast(args) => forecast::forecast(args),
         Command::Backtest(args) => backtest::backtest(args),
