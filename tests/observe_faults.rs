@@ -28,6 +28,8 @@ fn eyes(nomad: &MockServer, consul: &MockServer) -> Cluster {
     let consul = Arc::new(Consul::new(&peer(System::Consul, consul)).expect("a client"));
     Cluster::new(Sources {
         nomad: Arc::new(Nomad::new(&peer(System::Nomad, nomad)).expect("a client")),
+        lists: Arc::new(Nomad::new(&peer(System::Nomad, nomad)).expect("a client")),
+        wake: None,
         gateways: vec![Gateway {
             id: "edge-a".into(),
             site: "edge-a".into(),

@@ -18,10 +18,10 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use token::TokenCell;
 
-/// Replies longer than this are refused: no list of a sane cluster comes near it.
-const LONGEST_BODY: usize = 64 << 20;
-/// An event stream sends a heartbeat every 10 s; three missed ones mean that it is dead.
-const STREAM_SILENCE: Duration = Duration::from_secs(30);
+/// Replies longer than this are refused; 50,000 allocations are about 80 MB.
+const LONGEST_BODY: usize = 256 << 20;
+/// An event stream sends a heartbeat every 10 s, newer Nomads every 30 s; two missed ones mean that it is dead.
+const STREAM_SILENCE: Duration = Duration::from_secs(65);
 
 /// One request, before it has an address: what it is for (in words, for errors), path segments (not yet encoded), query and body.
 #[derive(Clone, Debug)]
@@ -403,7 +403,7 @@ pub struct Streaming {
 }
 
 impl Streaming {
-    /// The next bytes, or `None` at the end. Silence of more than 30 s is an error: the server sends heartbeats.
+    /// The next bytes, or `None` at the end. Silence of more than 65 s is an error: the server sends heartbeats.
     pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, HttpError> {
         match tokio::time::timeout(STREAM_SILENCE, self.response.chunk()).await {
             Ok(Ok(chunk)) => Ok(chunk),
