@@ -6,7 +6,7 @@ use crate::act;
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::{HttpError, System};
-use crate::clients::nomad::Nomad;
+use crate::clients::nomad::{Agent, Nomad};
 use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
@@ -203,6 +203,22 @@ pub fn hold(args: HoldArgs) -> Result<ExitCode, Exit> {
     })
 }
 
+/// Which features this Nomad has, and from which version on it would have the others.
+fn features(agent: &Agent) -> String {
+    let all = agent.features().all();
+    let has: Vec<&str> = all.iter().filter(|f| f.2).map(|f| f.0).collect();
+    let lacks: Vec<String> = all
+        .iter()
+        .filter(|f| !f.2)
+        .map(|(name, since, _)| format!("{name} (from {since} on)"))
+        .collect();
+    match (has.is_empty(), lacks.is_empty()) {
+        (_, true) => has.join(", "),
+        (true, _) => format!("none of {}", lacks.join(", ")),
+        _ => format!("{}; not {}", has.join(", "), lacks.join(", ")),
+    }
+}
+
 /// One line for each thing that must work, with the remedy where it does not.
 pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
@@ -216,11 +232,13 @@ pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
                 println!("FAIL  {what}: {e}");
             }
         };
-        let version = nomad
-            .agent_self()
-            .await
-            .map(|a| format!("version {}", a.version_text()));
+        let agent = nomad.agent_self().await;
+        let has = agent.as_ref().ok().map(features);
+        let version = agent.map(|a| format!("version {}", a.version_text()));
         tell("Nomad".into(), version);
+        if let Some(has) = has {
+            tell("Nomad features".into(), Ok(has));
+        }
         let nodes = nomad
             .nodes(None)
             .await

@@ -5,6 +5,7 @@
 
 mod dial;
 mod error;
+mod pace;
 mod token;
 mod wait;
 
@@ -13,6 +14,8 @@ pub use token::Token;
 pub use wait::{Indexed, Wait};
 
 use super::connect::Peer;
+use backon::{Sleeper, TokioSleeper};
+use pace::Pace;
 use reqwest::{Method, Url, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -112,6 +115,7 @@ pub struct Transport {
     base: Url,
     http: reqwest::Client,
     token: TokenCell,
+    pace: Pace,
     /// Added to each query: namespace and region.
     always: Vec<(&'static str, String)>,
     timeout: Duration,
@@ -137,6 +141,7 @@ impl Transport {
             base,
             http,
             token: TokenCell::new(peer.system, peer.token.clone()),
+            pace: Pace::new(peer.most_a_second, peer.in_flight),
             always: peer.always(),
             timeout: peer.timeout,
         })
@@ -150,7 +155,8 @@ impl Transport {
         &self.base
     }
 
-    /// Sends and takes any status as an answer. A 403 makes a token file be read again, and when it has changed the request is sent once more.
+    /// Sends and takes any status as an answer. What only reads, or never arrived, is sent again twice, with jitter. A 403 makes
+    /// a token file be read again, and when it has changed the request is sent once more.
     pub async fn exchange(&self, ask: &Ask) -> Result<Answer, HttpError> {
         self.exchange_at(ask, self.url(ask)).await
     }
@@ -160,12 +166,28 @@ impl Transport {
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
+        let mut waits = pace::again();
+        loop {
+            let outcome = self.with_token(ask, &url).await;
+            let repeat = match &outcome {
+                Ok(answer) if (200..300).contains(&answer.status) => false,
+                Ok(answer) => pace::may_repeat(ask, &self.refusal(ask, answer)),
+                Err(e) => pace::may_repeat(ask, e),
+            };
+            match waits.next().filter(|_| repeat) {
+                Some(wait) => TokioSleeper.sleep(wait).await,
+                None => return outcome,
+            }
+        }
+    }
+
+    async fn with_token(&self, ask: &Ask, url: &Url) -> Result<Answer, HttpError> {
         let token = self.token.current().await?;
         let answer = self.once(ask, url.clone(), token.as_ref()).await?;
         if answer.status == 403
             && let Some(newer) = self.token.newer_than(token.as_ref()).await?
         {
-            return self.once(ask, url, Some(&newer)).await;
+            return self.once(ask, url.clone(), Some(&newer)).await;
         }
         Ok(answer)
     }
@@ -206,12 +228,12 @@ impl Transport {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
         let token = self.token.current().await?;
-        // The first heartbeat comes with the headers, so the same silence is too long for them.
-        let opening = self.open(ask, url, token.as_ref(), None);
-        let response = tokio::time::timeout(STREAM_SILENCE, opening)
-            .await
-            .map_err(|_| self.silent(ask, STREAM_SILENCE))?
-            .map_err(|e| self.sending(ask, e))?;
+        let mut response = self.opening(ask, &url, token.as_ref()).await?;
+        if response.status() == 403
+            && let Some(newer) = self.token.newer_than(token.as_ref()).await?
+        {
+            response = self.opening(ask, &url, Some(&newer)).await?;
+        }
         if !response.status().is_success() {
             let answer = self.collect(ask, response).await?;
             return Err(self.refusal(ask, &answer));
@@ -222,6 +244,21 @@ impl Transport {
             system: self.system,
             url: self.shown_url(ask),
         })
+    }
+
+    /// The first heartbeat comes with the headers, so the same silence is too long for them.
+    async fn opening(
+        &self,
+        ask: &Ask,
+        url: &Url,
+        token: Option<&header::HeaderValue>,
+    ) -> Result<reqwest::Response, HttpError> {
+        self.pace.turn(true).await;
+        let opening = self.open(ask, url.clone(), token, None);
+        tokio::time::timeout(STREAM_SILENCE, opening)
+            .await
+            .map_err(|_| self.silent(ask, STREAM_SILENCE))?
+            .map_err(|e| self.sending(ask, e))
     }
 
     /// What a status outside 200 to 299 means.
@@ -309,6 +346,7 @@ impl Transport {
         token: Option<&header::HeaderValue>,
     ) -> Result<Answer, HttpError> {
         let longest = ask.longest.unwrap_or_default() + self.timeout;
+        let _in_flight = self.pace.turn(ask.longest.is_some()).await;
         match self.open(ask, url, token, Some(longest)).await {
             Ok(response) => self.collect(ask, response).await,
             Err(e) if e.is_timeout() && !e.is_connect() => Err(self.silent(ask, longest)),

@@ -73,10 +73,15 @@ struct Book {
     wanted: bool,
     /// A list is on its way.
     reading: bool,
+    /// Times that something may have been missed, and how many of these a list has settled.
+    doubts: u64,
+    settled: u64,
     /// Why the last list could not be read.
     error: Option<String>,
     /// Attempts to read a list, failed ones too.
     attempts: u64,
+    /// The last list brought nothing new.
+    in_vain: bool,
     /// Looks for which no list is asked for.
     leave_out: u32,
 }
@@ -176,7 +181,12 @@ impl Follower {
             }
             let book = &inner.books[which as usize];
             let grace = if inner.refused { LIST_GRACE } else { GRACE };
-            (grace, book.attempts, inner.picture.at(which), book.reads == 0)
+            (
+                grace,
+                book.attempts,
+                inner.picture.at(which),
+                book.reads == 0,
+            )
         };
         if first {
             // The stream is opened before the first list, or the list would have to be read twice.
@@ -194,7 +204,7 @@ impl Follower {
 
     /// After the event had its time: current, or by a list, or as it was.
     async fn settle(&self, which: Which, fence: u64) -> Proof {
-        let done = {
+        let known = {
             let mut inner = self.shared.lock();
             if inner.is_current(which, fence) {
                 return Proof::Current;
@@ -206,26 +216,50 @@ impl Follower {
                 // The stream has gone past the write, so no event of ours is missing.
                 return if passed { Proof::Current } else { Proof::Older };
             }
-            // A list that is on its way may be older than the question.
-            let done = book.attempts + if book.reading { 2 } else { 1 };
-            self.shared.want(&mut inner, which);
-            done
+            book.reads > 0
         };
-        let tried = |inner: &Inner| {
-            inner.is_current(which, fence) || inner.books[which as usize].attempts >= done
-        };
-        self.until(PATIENCE, tried).await;
-        let inner = self.shared.lock();
-        let book = &inner.books[which as usize];
-        match &book.error {
-            Some(why) => Proof::Unknown(why.clone()),
-            None if tried(&inner) => Proof::Current,
-            None if book.reads > 0 => Proof::Older,
-            None => Proof::Unknown(format!(
+        // A list that is on its way may be older than the question: then the next one answers it.
+        for _ in 0..2 {
+            if let Some(proof) = self.by_list(which, fence, known).await {
+                return proof;
+            }
+        }
+        match known {
+            true => Proof::Older,
+            false => Proof::Unknown(format!(
                 "Nomad's {} are still being read for the first time",
                 which.path()
             )),
         }
+    }
+
+    /// Waits for one list: what it proves, or `None` when it did not come in time or was too old.
+    async fn by_list(&self, which: Which, fence: u64, known: bool) -> Option<Proof> {
+        let (attempts, own) = {
+            let mut inner = self.shared.lock();
+            let book = &inner.books[which as usize];
+            let (attempts, own) = (book.attempts, !book.reading && !book.wanted);
+            if own {
+                self.shared.want(&mut inner, which);
+            }
+            (attempts, own)
+        };
+        let tried = |inner: &Inner| inner.books[which as usize].attempts > attempts;
+        self.until(PATIENCE, tried).await;
+        let mut inner = self.shared.lock();
+        let current = inner.is_current(which, fence) || fence == 0;
+        let open = inner.open;
+        let book = &mut inner.books[which as usize];
+        if book.attempts == attempts {
+            return None;
+        }
+        if let Some(why) = &book.error {
+            return Some(Proof::Unknown(why.clone()));
+        }
+        if own && known && open && book.in_vain {
+            book.leave_out = LOOKS_LEFT_OUT;
+        }
+        current.then_some(Proof::Current)
     }
 
     async fn until(&self, longest: Duration, wanted: impl Fn(&Inner) -> bool) {
@@ -242,7 +276,9 @@ impl Inner {
         let at = self.picture.at(which);
         // An older index than ours is another state store, unless the stream has brought newer writes since the question.
         let went_back = fence < at && self.streamed < at;
-        fence > 0 && self.books[which as usize].reads > 0 && fence <= at && !went_back
+        let book = &self.books[which as usize];
+        let whole = book.reads > 0 && book.settled == book.doubts;
+        fence > 0 && whole && fence <= at && !went_back
     }
 }
 
@@ -261,9 +297,11 @@ impl Shared {
         self.lists[which as usize].notify_one();
     }
 
-    fn want_all(&self) {
+    /// Something may have been missed: nothing is current until the lists are read again.
+    fn doubt_all(&self) {
         let mut inner = self.lock();
         for which in Which::ALL {
+            inner.books[which as usize].doubts += 1;
             self.want(&mut inner, which);
         }
     }
@@ -280,8 +318,8 @@ impl Shared {
         self.tell();
     }
 
-    /// Books a list that was read.
-    fn listed(&self, which: Which, change: Change) {
+    /// Books a list that was read, asked for when there were so many doubts.
+    fn listed(&self, which: Which, change: Change, doubts: u64) {
         let mut inner = self.lock();
         let open = inner.open;
         if change.went_back {
@@ -292,8 +330,9 @@ impl Shared {
         book.reads += 1;
         book.attempts += 1;
         book.error = None;
-        let in_vain = again && open && change == Change::default();
-        book.leave_out = if in_vain { LOOKS_LEFT_OUT } else { 0 };
+        book.settled = doubts;
+        book.in_vain = change == Change::default();
+        book.leave_out = 0;
         drop(inner);
         // Rows that no event had told of: this connection is not to be trusted any more.
         if change.went_back || (open && again && change.put > 0) {

@@ -42,16 +42,17 @@ fn wanted(shared: &Shared, which: Which) -> bool {
     wanted
 }
 
-/// Reads a list and takes it in; `blocking`: when something newer than what is known is there.
-pub(super) async fn read(shared: &Shared, which: Which, blocking: bool) -> Result<(), HttpError> {
-    let wait = {
+/// Reads a list and takes it in; `blocking`: when something newer than what is known is there. Whether anything changed.
+pub(super) async fn read(shared: &Shared, which: Which, blocking: bool) -> Result<bool, HttpError> {
+    let (wait, doubts) = {
         let mut inner = shared.lock();
         inner.picture.begin(which);
         let index = inner.picture.at(which);
-        (blocking && index > 0).then_some(Wait {
+        let wait = (blocking && index > 0).then_some(Wait {
             index,
             longest: WAIT,
-        })
+        });
+        (wait, inner.books[which as usize].doubts)
     };
     let change = match which {
         Which::Nodes => nodes(shared, wait).await?,
@@ -64,8 +65,8 @@ pub(super) async fn read(shared: &Shared, which: Which, blocking: bool) -> Resul
             shared.lock().picture.list_evals(all, index)
         }
     };
-    shared.listed(which, change);
-    Ok(())
+    shared.listed(which, change, doubts);
+    Ok(change != Change::default())
 }
 
 fn shared_rows<T>(list: Indexed<Vec<T>>) -> (Vec<Arc<T>>, u64) {

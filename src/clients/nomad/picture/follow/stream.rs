@@ -77,27 +77,31 @@ async fn read(shared: &Shared, mut stream: EventStream, last: &mut u64, lived: &
             Ok(None) => return,
             Err(e @ HttpError::Decode { .. }) if *lived => {
                 tracing::warn!("{e}; the lists are read again");
-                shared.want_all();
+                shared.doubt_all();
                 continue;
             }
             Err(e) => return tracing::debug!("{e}"),
         };
+        if !whole && *last == 0 {
+            whole = true;
+            shared.doubt_all();
+        }
         opened(shared, lived);
         if batch.is_heartbeat() {
             heartbeats += 1;
-            // The index that we go on from would have come at once, had it still been there.
-            if !whole && (*last == 0 || heartbeats > 1) {
+            if !whole && heartbeats > 1 {
                 whole = true;
-                shared.want_all();
+                shared.doubt_all();
             }
             continue;
         }
-        let gap = !whole && (*last == 0 || batch.index > *last);
+        // The index that we go on from comes first, if it is still in the server's buffer.
+        let gap = !whole && batch.index > *last;
         let went_back = batch.index < shared.lock().streamed;
         whole = true;
         *last = batch.index;
         if gap || went_back {
-            shared.want_all();
+            shared.doubt_all();
         }
         shared.take(batch);
     }
@@ -130,11 +134,14 @@ async fn block(shared: &Shared, which: Which) {
     let mut waits = delays();
     loop {
         match lists::read(shared, which, true).await {
-            Ok(()) => waits = delays(),
-            Err(e) => {
-                tracing::debug!("{e}");
-                TokioSleeper.sleep(waits.next().unwrap_or_default()).await;
+            Ok(true) => {
+                waits = delays();
+                continue;
             }
+            // A server that does not block is not asked in a busy loop.
+            Ok(false) => {}
+            Err(e) => tracing::debug!("{e}"),
         }
+        TokioSleeper.sleep(waits.next().unwrap_or_default()).await;
     }
 }
