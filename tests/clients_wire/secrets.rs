@@ -178,8 +178,8 @@ async fn the_program_at_trace_keeps_its_tokens_to_itself() {
         "policies = [\"shop.hcl\"]\ncycle = \"1s\"\ngateway \"edge-a\" {\n  site = \"edge-a\"\n}\n";
     std::fs::write(&config, text).unwrap();
     for verb in ["doctor", "plan"] {
-        let run = Command::new(env!("CARGO_BIN_EXE_foreshadow"))
-            .args(["--log", "trace", verb, "--config"])
+        let mut run = Command::new(env!("CARGO_BIN_EXE_foreshadow"));
+        run.args(["--log", "trace", verb, "--config"])
             .arg(&config)
             .current_dir(folder.path())
             .env("NOMAD_ADDR", server.uri())
@@ -188,7 +188,6 @@ async fn the_program_at_trace_keeps_its_tokens_to_itself() {
             .env("CONSUL_HTTP_TOKEN", CANARY)
             .env("FORESHADOW_ACT_TOKEN", CANARY)
             .stdin(Stdio::null());
-        let mut run = run;
         let output = tokio::task::spawn_blocking(move || run.output())
             .await
             .unwrap();
