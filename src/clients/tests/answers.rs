@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::PathBuf;
 
-fn lines(name: &str) -> Option<Vec<Value>> {
+pub(super) fn lines(name: &str) -> Option<Vec<Value>> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut up = root.ancestors();
     let found = up.find_map(|a| {
