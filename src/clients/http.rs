@@ -6,10 +6,12 @@
 mod dial;
 mod error;
 mod pace;
+mod streaming;
 mod token;
 mod wait;
 
 pub use error::{HttpError, System};
+pub use streaming::Streaming;
 pub use token::Token;
 pub use wait::{Indexed, Wait};
 
@@ -23,6 +25,8 @@ use token::TokenCell;
 
 /// Replies longer than this are refused; 50,000 allocations are about 80 MB.
 const LONGEST_BODY: usize = 256 << 20;
+/// Bytes from which a list is decoded on a thread of its own.
+const LONG_LIST: usize = 1 << 20;
 /// An event stream sends a heartbeat every 10 s, newer Nomads every 30 s; two missed ones mean that it is dead.
 const STREAM_SILENCE: Duration = Duration::from_secs(65);
 
@@ -207,7 +211,7 @@ impl Transport {
     }
 
     /// Reads a list, as a blocking query when `wait` is given.
-    pub async fn read_indexed<T: DeserializeOwned>(
+    pub async fn read_indexed<T: DeserializeOwned + Send + 'static>(
         &self,
         ask: Ask,
         wait: Option<Wait>,
@@ -217,7 +221,7 @@ impl Transport {
             None => ask,
         };
         let answer = self.send(&ask).await?;
-        let value = self.decode(&ask, &answer.body)?;
+        let value = self.decode_list(&ask, answer.body).await?;
         Ok(Indexed::new(value, answer.index, wait))
     }
 
@@ -303,6 +307,26 @@ impl Transport {
         body: &[u8],
     ) -> Result<T, HttpError> {
         serde_json::from_slice(body).map_err(|e| self.undecodable(ask, body.len(), e))
+    }
+
+    /// A long list takes a good part of a second: it is decoded beside the runtime's own threads.
+    async fn decode_list<T: DeserializeOwned + Send + 'static>(
+        &self,
+        ask: &Ask,
+        body: Vec<u8>,
+    ) -> Result<T, HttpError> {
+        if body.len() < LONG_LIST {
+            return self.decode(ask, &body);
+        }
+        let bytes = body.len();
+        let decoded = tokio::task::spawn_blocking(move || serde_json::from_slice(&body)).await;
+        match decoded {
+            Ok(value) => value.map_err(|e| self.undecodable(ask, bytes, e)),
+            Err(stopped) => Err(HttpError::Invalid {
+                what: ask.what.clone(),
+                why: format!("the decoding of its answer was stopped ({stopped})"),
+            }),
+        }
     }
 
     pub(super) fn undecodable(
@@ -428,56 +452,6 @@ impl Transport {
             system: self.system,
             url: self.shown_url(ask),
             after,
-        }
-    }
-}
-
-/// A reply that goes on until either side ends it.
-pub struct Streaming {
-    response: reqwest::Response,
-    what: String,
-    system: System,
-    url: String,
-}
-
-impl Streaming {
-    /// The next bytes, or `None` at the end. Silence of more than 65 s is an error: the server sends heartbeats.
-    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, HttpError> {
-        match tokio::time::timeout(STREAM_SILENCE, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(source)) => Err(HttpError::Unreachable {
-                what: self.what.clone(),
-                system: self.system,
-                url: self.url.clone(),
-                source: source.without_url(),
-            }),
-            Err(_) => Err(HttpError::Timeout {
-                what: self.what.clone(),
-                system: self.system,
-                url: self.url.clone(),
-                after: STREAM_SILENCE,
-            }),
-        }
-    }
-
-    /// A line that is not what the stream should hold.
-    pub(super) fn undecodable(&self, bytes: usize, source: serde_json::Error) -> HttpError {
-        HttpError::Decode {
-            what: self.what.clone(),
-            system: self.system,
-            url: self.url.clone(),
-            bytes,
-            source,
-        }
-    }
-
-    /// A line without an end.
-    pub(super) fn endless(&self, limit: usize) -> HttpError {
-        HttpError::TooLong {
-            what: self.what.clone(),
-            system: self.system,
-            url: self.url.clone(),
-            limit,
         }
     }
 }

@@ -283,7 +283,7 @@ impl Nomad {
     }
 
     /// A list that may be `null`.
-    async fn list<T: DeserializeOwned>(
+    async fn list<T: DeserializeOwned + Send + 'static>(
         &self,
         ask: Ask,
         wait: Option<Wait>,

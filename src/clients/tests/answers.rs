@@ -5,6 +5,7 @@ use crate::clients::nomad::*;
 use crate::model::JobSpec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::io::Write;
 use std::path::PathBuf;
 
 pub(super) fn lines(name: &str) -> Option<Vec<Value>> {
@@ -15,7 +16,11 @@ pub(super) fn lines(name: &str) -> Option<Vec<Value>> {
         std::fs::read_to_string(file).ok()
     });
     let Some(text) = found else {
-        println!("skipped: no shared/recordings/{name} beside the repository");
+        // Past the test harness, which keeps what is printed to itself while a test passes.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: no shared/recordings/{name} beside the repository"
+        );
         return None;
     };
     let parsed = text.lines().map(|l| serde_json::from_str(l).unwrap());

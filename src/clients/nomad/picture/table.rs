@@ -102,29 +102,37 @@ impl<T: Kept> Table<T> {
         };
         // Without an index nothing tells old from new either.
         let anew = change.went_back || index == 0;
-        let mut listed: HashSet<String> = HashSet::with_capacity(all.len());
+        // What was there before, less what the list names, is gone.
+        let mut rest: HashSet<String> = match self.rows.is_empty() {
+            true => HashSet::new(),
+            false => self.rows.keys().cloned().collect(),
+        };
+        self.rows.reserve(all.len().saturating_sub(rest.len()));
         for row in all {
-            let id = row.id().to_string();
-            let held = self.rows.get(&id);
+            let id = row.id();
+            rest.remove(id);
+            let held = self.rows.get(id);
             let newer = held.is_none_or(|h| row.modify_index() > h.modify_index());
-            let dead = gone.get(&id).is_some_and(|d| *d > index);
+            let dead = gone.get(id).is_some_and(|d| *d > index);
             if anew || (newer && !dead) {
                 change.put += 1;
+                let id = id.to_string();
                 self.changed.insert(id.clone());
-                self.rows.insert(id.clone(), row);
+                self.rows.insert(id, row);
             }
-            listed.insert(id);
         }
         let keep_from = if anew { u64::MAX } else { index };
-        let changed = &mut self.changed;
-        self.rows.retain(|id, row| {
-            let stays = listed.contains(id) || row.modify_index() > keep_from;
-            if !stays {
+        for id in rest {
+            let newer = self
+                .rows
+                .get(&id)
+                .is_some_and(|r| r.modify_index() > keep_from);
+            if !newer {
                 change.removed += 1;
-                changed.insert(id.clone());
+                self.rows.remove(&id);
+                self.changed.insert(id);
             }
-            stays
-        });
+        }
         self.at = if anew { index } else { self.at.max(index) };
         change
     }
