@@ -59,7 +59,12 @@ impl Links {
         self.left(from, to).is_none_or(|left| flow <= left)
     }
 
-    pub fn take(&mut self, from: &Site, to: &Site, flow: Mbps) {
+    /// Every limited link and what is left of it.
+    pub fn iter(&self) -> impl Iterator<Item = (&Site, &Site, Mbps)> {
+        self.left.iter().map(|((a, b), left)| (a, b, *left))
+    }
+
+    fn take(&mut self, from: &Site, to: &Site, flow: Mbps) {
         if from != to
             && let Some(left) = self.left.get_mut(&key(from, to))
         {

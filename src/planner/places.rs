@@ -3,7 +3,7 @@
 use super::links::Links;
 use super::scene::Scene;
 use crate::model::*;
-use crate::placement::{self, Instance, Options, Problem};
+use crate::placement::{self, Conditions, Draw, Instance, Options, Problem, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Annealing iterations for one plan: the instances are small, and the answer must not depend on the clock.
@@ -48,7 +48,7 @@ pub fn room(node: &Node, free: &Resources, needs: &Resources) -> usize {
 
 /// Candidates are usable nodes of allowed sites that have room, behind links that have some left; the cost of one is the
 /// price of what is reserved, more where it is far or poorly known. The answer is the solver's; only its reading is ours.
-pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask], links: &mut Links) -> Vec<Places<'a>> {
+pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask], links: &Links) -> Vec<Places<'a>> {
     let nodes: Vec<&Node> = scene
         .world
         .nodes
@@ -72,7 +72,11 @@ pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask], links: &mut Links) -> Vec<Pla
     }
     let free = free(scene, &nodes);
     let instance = instance(scene, &nodes, &free, asks, links);
-    let problem = match Problem::new(instance) {
+    let conditions = Conditions {
+        shared: shared(&nodes, asks, links),
+        ..Conditions::default()
+    };
+    let problem = match Problem::with(instance, conditions) {
         Ok(problem) => problem,
         Err(e) => return refuse(&e.to_string()),
     };
@@ -84,30 +88,61 @@ pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask], links: &mut Links) -> Vec<Pla
     let answer = placement::solve(&problem, &options, &|| false);
     asks.iter()
         .zip(&answer.standbys)
-        .map(|(ask, chosen)| {
-            // The solver knows nodes, not links: each answer takes its part, and what is too much for a link is left out.
-            let kept: Vec<&Node> = chosen
-                .iter()
-                .map(|j| nodes[*j])
-                .filter(|node| reserve(ask, node, links))
-                .collect();
-            let missing =
-                (kept.len() < ask.k).then(|| unplaced(ask, kept.len(), &nodes, &free, links));
-            Places {
-                nodes: kept,
-                missing,
-            }
+        .map(|(ask, chosen)| Places {
+            nodes: chosen.iter().map(|j| nodes[*j]).collect(),
+            missing: (chosen.len() < ask.k)
+                .then(|| unplaced(ask, chosen.len(), &nodes, &free, links)),
         })
         .collect()
 }
 
-fn reserve(ask: &Ask, node: &Node, links: &mut Links) -> bool {
-    let Some(home) = &ask.home else { return true };
-    let fits = links.fits(home, &node.site, ask.flow);
-    if fits {
-        links.take(home, &node.site, ask.flow);
-    }
-    fits
+/// Each limited link as a capacity that the nodes at its two ends share, in kbit/s: a standby takes its part once the site
+/// that it stands for has failed.
+fn shared(nodes: &[&Node], asks: &[Ask], links: &Links) -> Vec<Shared> {
+    let sites = sites(nodes);
+    let kbit = |flow: Mbps| (flow.0 * 1000.0).clamp(0.0, LARGEST_FLOW);
+    let over = |a: &Site, b: &Site| -> Vec<Draw> {
+        let asked = asks.iter().enumerate();
+        asked
+            .filter_map(|(portion, ask)| {
+                let home = ask.home.as_ref()?;
+                let other = if home == a {
+                    b
+                } else if home == b {
+                    a
+                } else {
+                    return None;
+                };
+                Some(Draw {
+                    portion,
+                    node: None,
+                    domain: Some(sites.iter().position(|s| *s == other)?),
+                    reserve: 0,
+                    active: kbit(ask.flow).ceil() as i64,
+                })
+            })
+            .collect()
+    };
+    links
+        .iter()
+        .map(|(a, b, left)| Shared {
+            id: format!("link {a} – {b}"),
+            unit: "kbit/s".into(),
+            free: kbit(left).floor() as i64,
+            draws: over(a, b),
+        })
+        .filter(|shared| !shared.draws.is_empty())
+        .collect()
+}
+
+/// Flows beyond this, in kbit/s, count as this: 100 Gbit/s.
+const LARGEST_FLOW: f64 = 1e8;
+
+fn sites<'a>(nodes: &[&'a Node]) -> Vec<&'a Site> {
+    let mut sites: Vec<&Site> = nodes.iter().map(|n| &n.site).collect();
+    sites.sort();
+    sites.dedup();
+    sites
 }
 
 /// What stands in the way of a candidate; `None` for one that may be chosen.
@@ -166,9 +201,7 @@ fn instance(
     asks: &[Ask],
     links: &Links,
 ) -> Instance {
-    let mut sites: Vec<&Site> = nodes.iter().map(|n| &n.site).collect();
-    sites.sort();
-    sites.dedup();
+    let sites = sites(nodes);
     // A portion without a home that is up fails with a domain of its own, in which no node is.
     let nowhere = sites.len();
     let domain = |site: &Site| sites.iter().position(|s| *s == site);

@@ -108,7 +108,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         asks.push((ask(scene, portion, set, k, &need), need));
     }
     if !asks.is_empty() {
-        place(scene, book, asks, &mut Links::of(scene, copies), out);
+        place(scene, book, asks, &Links::of(scene, copies), out);
     }
 }
 
@@ -346,13 +346,7 @@ fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: 
     }
 }
 
-fn place(
-    scene: &Scene,
-    book: &mut Book,
-    asks: Vec<(Ask, Need)>,
-    links: &mut Links,
-    out: &mut Draft,
-) {
+fn place(scene: &Scene, book: &mut Book, asks: Vec<(Ask, Need)>, links: &Links, out: &mut Draft) {
     let (asks, needs): (Vec<Ask>, Vec<Need>) = asks.into_iter().unzip();
     let answers = places::choose(scene, &asks, links);
     for ((ask, need), answer) in asks.iter().zip(&needs).zip(answers) {

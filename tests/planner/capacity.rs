@@ -194,3 +194,23 @@ fn the_count_of_a_job_that_is_not_ours_is_never_changed() {
     let held = clear(step, &facts).expect_err("it must be held");
     assert_eq!(held.1.law, Law::BlastRadius);
 }
+
+#[test]
+fn two_standbys_over_one_link_get_no_more_than_it_has_left() {
+    let mut state = common::state();
+    let mut world = common::world();
+    rate(&mut world, 140.0);
+    // 70 requests a second of 900 bytes for each of two primaries: about half a megabit for each standby.
+    let narrow = |site: &str| LinkLimit {
+        between: ("edge-a".into(), site.into()),
+        capacity: Mbps(0.6),
+    };
+    state.workloads[0].policy.links = vec![narrow("provider-a"), narrow("provider-b")];
+    state.workloads[0].policy.sites = ["provider-a", "provider-b"].map(Site::from).to_vec();
+    let (_, actions, _) = turn(state, &world);
+    let mut sites = placed(&actions);
+    sites.sort();
+    sites.dedup();
+    assert_eq!(sites.len(), placed(&actions).len(), "one over each link");
+    assert_eq!(sites.len(), 2, "{actions:?}");
+}
