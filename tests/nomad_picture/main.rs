@@ -93,8 +93,8 @@ proptest! {
         };
         let last_of = |upto: usize| {
             let mut last = std::collections::BTreeMap::new();
-            for n in 0..upto {
-                last.insert(writes[n].0, row(n));
+            for (n, (id, _)) in writes.iter().enumerate().take(upto) {
+                last.insert(*id, row(n));
             }
             last.into_values().collect::<Vec<_>>()
         };
@@ -210,10 +210,10 @@ async fn a_gap_in_the_stream_has_the_lists_read_again() {
     server.cut();
     server.write(Which::Allocs, alloc_row("a2", "running", 12), 12, true);
     server.write(Which::Allocs, alloc_row("a3", "running", 13), 13, false);
-    let mut store = server.store();
-    store.buffer.retain(|(index, _)| *index > 12);
-    store.refuse = None;
-    drop(store);
+    server.change(|store| {
+        store.buffer.retain(|(index, _)| *index > 12);
+        store.refuse = None;
+    });
     server.streams(2).await;
     told(&mut events, "a3").await;
     let glance = follower.glance().await;
@@ -241,12 +241,12 @@ async fn a_restored_state_store_voids_the_picture() {
     server.write(Which::Allocs, alloc_row("late", "running", 40), 40, false);
     assert!(all_current(&follower.glance().await));
     told(&mut events, "late").await;
-    let mut store = server.store();
-    store.index = [6; 3];
-    store.rows[1].clear();
-    store.rows[1].insert("early".into(), alloc_row("early", "running", 5));
-    store.buffer.clear();
-    drop(store);
+    server.change(|store| {
+        store.index = [6; 3];
+        store.rows[1].clear();
+        store.rows[1].insert("early".into(), alloc_row("early", "running", 5));
+        store.buffer.clear();
+    });
     server.cut();
     server.streams(2).await;
     let glance = follower.glance().await;

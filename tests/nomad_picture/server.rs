@@ -82,6 +82,11 @@ impl Server {
         self.shared.store.lock().unwrap()
     }
 
+    /// Changes what it holds, without a word to anyone.
+    pub fn change(&self, how: impl FnOnce(&mut Store)) {
+        how(&mut self.store());
+    }
+
     /// Writes a row as Nomad does: table, index, and an event unless `silent`.
     pub fn write(&self, which: Which, row: Value, index: u64, silent: bool) {
         let mut store = self.store();

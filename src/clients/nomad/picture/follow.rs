@@ -145,7 +145,7 @@ impl Follower {
         }
     }
 
-    /// Proves each table and takes what changed. Takes two seconds at most beyond the patience of the brief client.
+    /// Proves each table and takes what changed. Takes four seconds at most beyond the patience of the brief client.
     pub async fn glance(&self) -> Glance {
         let (nodes, allocs, evals) = futures::join!(
             self.prove(Which::Nodes),
@@ -224,16 +224,10 @@ impl Follower {
                 return proof;
             }
         }
-        match known {
-            true => Proof::Older,
-            false => Proof::Unknown(format!(
-                "Nomad's {} are still being read for the first time",
-                which.path()
-            )),
-        }
+        late(which, known)
     }
 
-    /// Waits for one list: what it proves, or `None` when it did not come in time or was too old.
+    /// Waits for one list: what it proves, or `None` when it was read before the question.
     async fn by_list(&self, which: Which, fence: u64, known: bool) -> Option<Proof> {
         let (attempts, own) = {
             let mut inner = self.shared.lock();
@@ -251,7 +245,7 @@ impl Follower {
         let open = inner.open;
         let book = &mut inner.books[which as usize];
         if book.attempts == attempts {
-            return None;
+            return Some(late(which, known));
         }
         if let Some(why) = &book.error {
             return Some(Proof::Unknown(why.clone()));
@@ -267,6 +261,17 @@ impl Follower {
         let waiting = moved.wait_for(|_| wanted(&self.shared.lock()));
         // Not in time is an answer too: the caller looks for itself.
         let _ = tokio::time::timeout(longest, waiting).await;
+    }
+}
+
+/// A list that did not come in time.
+fn late(which: Which, known: bool) -> Proof {
+    match known {
+        true => Proof::Older,
+        false => Proof::Unknown(format!(
+            "Nomad's {} are still being read for the first time",
+            which.path()
+        )),
     }
 }
 
