@@ -26,7 +26,8 @@ use rig::Rig;
 use script::{Case, Script};
 
 fn cases() -> Vec<(&'static str, Case)> {
-    let mut all = cases_kv::all();
+    let mut all = cases_agent::first();
+    all.extend(cases_kv::all());
     all.extend(cases_txn::all());
     all.extend(cases_session::all());
     all.extend(cases_agent::all());

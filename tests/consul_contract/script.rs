@@ -179,10 +179,22 @@ impl<'r> Script<'r> {
         what: &str,
         condition: impl Fn(&Reply) -> bool,
     ) {
+        self.eventually_within(WAIT, (agent, path), what, condition)
+            .await;
+    }
+
+    /// The same with a limit of its own.
+    pub async fn eventually_within(
+        &mut self,
+        limit: Duration,
+        (agent, path): (&str, &str),
+        what: &str,
+        condition: impl Fn(&Reply) -> bool,
+    ) {
         let this = &*self;
         let condition = &condition;
         let came = until(
-            WAIT,
+            limit,
             || async move { condition(&this.look(agent, path).await) },
         )
         .await;

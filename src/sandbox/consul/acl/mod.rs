@@ -4,10 +4,12 @@ mod rules;
 mod tables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use rules::{Access, Resource, Rules};
 pub use tables::{ANONYMOUS, AclTables, GLOBAL_MANAGEMENT, Policy, PolicyLink, Token};
 
+use super::datacenter::rfc3339;
 use super::records::{CheckServiceNode, HealthCheck};
 use super::world::AgentRef;
 
@@ -43,8 +45,9 @@ impl Rights {
         let Some(primary) = agent.world.primary() else {
             return Ok(Rights::Off);
         };
+        let now = rfc3339(Duration::ZERO).1;
         primary
-            .read(|store| store.acl.rights(secret))
+            .read(|store| store.acl.rights(secret, now))
             .ok_or(NOT_FOUND)
     }
 

@@ -199,9 +199,11 @@ impl AclTables {
         self.policies.values().find(|policy| policy.name == name)
     }
 
-    /// What a secret may do; `None` for an unknown one.
-    pub fn rights(&self, secret: &str) -> Option<Rights> {
-        let token = self.by_secret(secret)?;
+    /// What a secret may do at a time, in seconds since 1970; `None` for an unknown one and one whose time is up.
+    pub fn rights(&self, secret: &str, now: u64) -> Option<Rights> {
+        let token = self
+            .by_secret(secret)
+            .filter(|token| token.expires.is_none_or(|end| end > now))?;
         if token
             .policies
             .iter()
@@ -229,5 +231,33 @@ impl AclTables {
     pub fn expire(&mut self, now: u64) {
         self.tokens
             .retain(|_, token| token.expires.is_none_or(|end| end > now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_whose_time_is_up_is_not_known_any_more() {
+        let mut tables = AclTables::default();
+        let master = "11111111-1111-1111-1111-111111111111".to_owned();
+        tables.bootstrap(&AclConfig { master }, "accessor".into(), 3, "now");
+        let token = Token {
+            accessor: "short".into(),
+            secret: "secret".into(),
+            expires: Some(100),
+            ..Token::default()
+        };
+        tables.tokens.insert(token.accessor.clone(), token);
+        assert!(tables.rights("secret", 99).is_some());
+        assert!(tables.rights("secret", 100).is_none());
+        tables.expire(100);
+        assert!(tables.by_secret("secret").is_none());
+        assert!(matches!(
+            tables.rights("11111111-1111-1111-1111-111111111111", 100),
+            Some(Rights::All)
+        ));
+        assert!(matches!(tables.rights("", 100), Some(Rights::Ruled(_))));
     }
 }
