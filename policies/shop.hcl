@@ -7,6 +7,16 @@ workload "shop" {
   # Where shadows and standbys may run.
   sites = ["edge-a", "edge-b", "provider-a", "provider-b"]
 
+  # Nomad keeps no book of links. What standbys at a provider may send back to clients at the edge, were they to serve:
+  link {
+    between = ["edge-a", "provider-a"]
+    mbit    = 20
+  }
+  link {
+    between = ["edge-a", "provider-b"]
+    mbit    = 20
+  }
+
   slo {
     quantile = 0.95
     latency  = "400ms"

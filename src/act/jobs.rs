@@ -105,7 +105,7 @@ pub(super) async fn stop(hands: &ClusterHands, id: &JobId) -> Effect {
         .nomad
         .deregister(id.as_str(), true)
         .await
-        .map(|_| Done::verified("stopped"))
+        .map(|_| Done::applied("deregistered; Nomad ends its allocations"))
         .or_else(|e| match e {
             crate::clients::http::HttpError::NotFound { .. } => {
                 Ok(Done::verified("was gone already"))

@@ -35,7 +35,12 @@ pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<Stri
             }
         }
     }
-    Ok(format!("applied and seen in SRV at {}", seen.join(", ")))
+    let seen = seen.join(", ");
+    Ok(if target.instances.iter().all(|i| i.share == Share::NONE) {
+        format!("entries stand at {seen}; nothing serves yet")
+    } else {
+        format!("applied and seen in SRV at {seen}")
+    })
 }
 
 /// Waits until every gateway has reported this target, or a newer one. Those that do not report and do not answer either

@@ -34,12 +34,26 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Reach, versions and rights of both clusters, one line each with the remedy
     Doctor(RunArgs),
+    /// The dashboard over a foreshadow that runs headless (its HTTP API)
+    Tui(TuiArgs),
+    /// Shadows of a running foreshadow: start one by hand, list them, stop one
+    Shadow(ShadowArgs),
+    /// What is believed of each portion on each kind of resource
+    Profiles(ProfilesArgs),
+    /// Asks a running foreshadow to serve a portion from another site, through planner and guard
+    Switch(SwitchArgs),
+    /// Drops all moves under way and forgets what was asked for by hand; weights stay as they are
+    Abort(AttachArgs),
     /// Sets or clears foreshadow/hold, which stops every write of every foreshadow
     Hold(HoldArgs),
     /// Solves a placement instance
     Place(PlaceArgs),
     /// Forecasts a series from a CSV file
     Forecast(ForecastArgs),
+    /// Judges a shadow's requests against its baseline's: pass, fail or inconclusive, and why
+    Judge(JudgeArgs),
+    /// How good forecasts of given series would have been, by rolling origins
+    Backtest(BacktestArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
     Screenshot(ScreenshotArgs),
     /// Prints a completion script
@@ -100,6 +114,12 @@ pub struct SandboxArgs {
     /// Where the embedded Consul's DNS is served [default: port 8600 of the first edge site's gateway]
     #[arg(long, value_name = "ADDR")]
     pub dns_bind: Option<std::net::SocketAddr>,
+    /// Where the Nomad API is served [default: port 4646 of an address of the sandbox's own]
+    #[arg(long, value_name = "ADDR")]
+    pub nomad_bind: Option<std::net::SocketAddr>,
+    /// Nomad wants tokens: the management token is in the first event, the scheduler gets one of its own
+    #[arg(long)]
+    pub acl: bool,
     /// Policy of the workload [default: the built-in policies/shop.hcl]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -124,6 +144,75 @@ pub struct RunArgs {
     pub config: PathBuf,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct AttachArgs {
+    /// HTTP API of the running foreshadow; commands need its act token in FORESHADOW_ACT_TOKEN, or FORESHADOW_ACT_TOKEN_FILE
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FORESHADOW_API",
+        default_value = "http://127.0.0.1:4680"
+    )]
+    pub attach: String,
+}
+
+#[derive(Args, Debug)]
+pub struct TuiArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    /// Keys that hold, switch and start shadows work
+    #[arg(long)]
+    pub allow_act: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ShadowArgs {
+    #[command(subcommand)]
+    pub command: ShadowCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ShadowCommand {
+    /// Asks for a shadow of a portion at a site
+    Start {
+        portion: String,
+        #[arg(long = "at", value_name = "SITE")]
+        site: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+    /// Running and finished shadows, and what would be shadowed next
+    List {
+        #[command(flatten)]
+        at: AttachArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Stops a shadow
+    Stop {
+        shadow: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct ProfilesArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct SwitchArgs {
+    pub portion: String,
+    #[arg(long, value_name = "SITE")]
+    pub to: String,
+    #[command(flatten)]
+    pub at: AttachArgs,
 }
 
 #[derive(Args, Debug)]
@@ -171,6 +260,15 @@ pub struct PlaceArgs {
     /// 0: one a core
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// What runs now, as an earlier `place --format json` printed it: changed as little as it pays
+    #[arg(long, value_name = "PLACEMENT.json")]
+    pub running: Option<PathBuf>,
+    /// What a standby must save to be moved from where it runs, in the instance's cost units
+    #[arg(long, value_name = "COST", requires = "running", default_value_t = 100)]
+    pub move_cost: i64,
+    /// Shows the candidates of one portion, what each costs, and why not
+    #[arg(long, value_name = "PORTION")]
+    pub explain: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -195,6 +293,71 @@ pub struct ForecastArgs {
     /// Step of the series, such as 5m [default: its most common distance]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub step: Option<Duration>,
+    /// Draw history, 80% band and components: in the terminal, or as SVG into a file
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1)]
+    pub plot: Option<Option<PathBuf>>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct BacktestArgs {
+    /// Folders and files of `timestamp,value` lines
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., required = true)]
+    pub input: Vec<PathBuf>,
+    /// Steps ahead [default: as the file of origins has it, or 24]
+    #[arg(long)]
+    pub horizon: Option<usize>,
+    /// How many origins, spread over the last two fifths of each series, or a file that lists them
+    #[arg(long, value_name = "N|FILE", default_value = "8")]
+    pub origins: String,
+    /// What the forecaster may see before an origin, such as 7d [default: as the file of origins has it, or 7d, and 28d for hourly series]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub window: Option<Duration>,
+    /// Score each model of the pool by itself, too
+    #[arg(long)]
+    pub models: bool,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "A file is CSV with the header `latency_ms,ok` (one request a line, in the order of sending; ok is 1 or 0), or a range answer of Prometheus as JSON.\nThe verdict is no exit code: 0 whatever it is."
+)]
+pub struct JudgeArgs {
+    #[command(subcommand)]
+    pub command: Option<JudgeCommand>,
+    /// Requests of the production release where it runs today
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Requests of the shadow
+    #[arg(long, value_name = "FILE")]
+    pub shadow: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JudgeCommand {
+    /// How often the judge is wrong, by seeded simulation: alike sides that it fails, regressions that it finds
+    Calibrate(CalibrateArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Pairs of each kind
+    #[arg(long, default_value_t = 2000)]
+    pub runs: u32,
+    /// Requests a side
+    #[arg(long, default_value_t = 5000)]
+    pub requests: usize,
+    /// How many times as slow the regression is
+    #[arg(long, default_value_t = 1.10)]
+    pub regression: f64,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -247,6 +410,8 @@ impl Default for SandboxArgs {
             consul: ConsulKind::Embedded,
             consul_bind: None,
             dns_bind: None,
+            nomad_bind: None,
+            acl: false,
             policy: None,
             job: None,
             no_forecast: false,
@@ -256,9 +421,9 @@ impl Default for SandboxArgs {
     }
 }
 
-/// `60s`, `2m`, `500ms`, `1h`.
+/// `60s`, `2m`, `500ms`, `1h`, `7d`.
 fn time(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no length of time; write 500ms, 60s, 2m or 1h");
+    let bad = || format!("{text:?} is no length of time; write 500ms, 60s, 2m, 1h or 7d");
     let digits = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .ok_or_else(bad)?;
@@ -268,6 +433,7 @@ fn time(text: &str) -> Result<Duration, String> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return Err(bad()),
     };
     Duration::try_from_secs_f64(n * factor).map_err(|_| bad())

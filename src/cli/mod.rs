@@ -1,10 +1,17 @@
 //! Chooses a face, loads files, starts the engine, drains; no logic.
 
 mod args;
+mod backtest;
+mod by_hand;
 mod files;
+mod forecast;
+mod judge;
 mod loop_;
 mod offline;
+mod place;
+mod plot;
 mod sandbox;
+mod series;
 
 pub use args::Cli;
 
@@ -63,8 +70,12 @@ fn chain(e: &dyn std::error::Error) -> String {
 /// Runs the command line to its end.
 pub fn main(cli: Cli) -> ExitCode {
     // A log line would tear the dashboard's picture; redirected, it may be kept.
-    let torn = matches!(&cli.command, Command::Sandbox(a) if !a.headless)
-        && std::io::stderr().is_terminal();
+    let draws = match &cli.command {
+        Command::Sandbox(args) => !args.headless,
+        Command::Tui(_) => true,
+        _ => false,
+    };
+    let torn = draws && std::io::stderr().is_terminal();
     let filter = if torn { "off" } else { &cli.log };
     if let Err(exit) = log(filter) {
         eprintln!("foreshadow: {}", exit.message);
@@ -96,12 +107,19 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Sandbox(args) => sandbox::sandbox(args),
         Command::Run(args) => loop_::run(args),
         Command::Plan(args) => loop_::plan(args),
+        Command::Tui(args) => by_hand::dashboard(args),
+        Command::Shadow(args) => by_hand::shadow(args),
+        Command::Profiles(args) => by_hand::profiles(args),
+        Command::Switch(args) => by_hand::switch(args),
+        Command::Abort(args) => by_hand::abort(args),
         Command::Hold(args) => loop_::hold(args),
         Command::Doctor(args) => loop_::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
-        Command::Place(args) => offline::place(args),
-        Command::Forecast(args) => offline::forecast(args),
+        Command::Place(args) => place::place(args),
+        Command::Judge(args) => judge::judge(args),
+        Command::Forecast(args) => forecast::forecast(args),
+        Command::Backtest(args) => backtest::backtest(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),
         Command::Man => offline::man(),

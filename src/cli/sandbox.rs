@@ -3,7 +3,7 @@
 use super::Exit;
 use super::args::{ConsulKind, Format, Picture, SandboxArgs, ScreenshotArgs, TaskExecArgs};
 use crate::clients::connect::Peer;
-use crate::clients::http::System;
+use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
 use crate::engine::{State, clock};
@@ -97,7 +97,7 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
     let api = headless::bind(world.api)
         .await
         .map_err(|e| Exit::failed(&e))?;
-    tokio::spawn(headless::serve(api, api_of(&house), cancel.clone()));
+    tokio::spawn(headless::serve(api, api_of(&house)?, cancel.clone()));
     let (tell, faults) = mpsc::unbounded_channel();
     let played = world.clone();
     let playing = tokio::spawn(async move {
@@ -116,14 +116,14 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
     })
 }
 
-fn api_of(house: &House) -> Api {
-    Api {
+fn api_of(house: &House) -> Result<Api, Exit> {
+    Ok(Api {
         views: house.views.clone(),
         commands: house.commands.clone(),
-        act_token: None,
+        act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle: CYCLE,
         now: Arc::new(clock::now),
-    }
+    })
 }
 
 fn remove(folder: &Path) {
@@ -176,6 +176,8 @@ async fn start(args: &SandboxArgs, policy: &Policy, folder: &Path) -> Result<Wor
         consul,
         consul_bind: args.consul_bind,
         dns_bind: args.dns_bind,
+        nomad_bind: args.nomad_bind,
+        acl: args.acl,
         binary: std::env::current_exe().map_err(|e| Exit::failed(&e))?,
         folder: folder.to_path_buf(),
         path,
@@ -228,8 +230,7 @@ fn setup(
         .collect::<Result<Vec<_>, Exit>>()?;
     Ok(Setup {
         name: format!("sandbox (pid {})", std::process::id()),
-        nomad: Peer::plain(System::Nomad, &format!("http://{}", world.nomad))
-            .map_err(Exit::usage)?,
+        nomad: nomad(world)?,
         gateways,
         kv_datacenter: Some("edge".into()),
         policies: vec![policy],
@@ -240,6 +241,16 @@ fn setup(
         source: Some(world.source),
         seed: args.seed,
     })
+}
+
+/// The estate's Nomad, with the scheduler's own token where it wants one.
+fn nomad(world: &World) -> Result<Peer, Exit> {
+    let address = format!("http://{}", world.nomad);
+    let mut peer = Peer::plain(System::Nomad, &address).map_err(Exit::usage)?;
+    if let Some(secrets) = &world.secrets {
+        peer.token = Token::Given(secrets.scheduler.clone().into());
+    }
+    Ok(peer)
 }
 
 /// Ctrl-C or SIGTERM.
@@ -304,6 +315,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
     let listening = json!({
         "at": headless::rfc3339(clock::now()), "kind": "listening",
         "nomad": format!("http://{}", session.world.nomad),
+        "nomad_token": session.world.secrets.as_ref().map(|s| s.management.as_str()),
         "consul": session.world.gateways.first().map(|g| format!("http://{}", g.http)),
         "dns": session.world.gateways.first().map(|g| g.dns.to_string()),
         "metrics": session.world.metrics.iter().map(|(_, at)| format!("http://{at}/metrics")).collect::<Vec<_>>(),

@@ -80,7 +80,14 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
         Action::ReleaseStandby { job, .. } => {
             workload.book.needed.remove(job);
         }
-        Action::Scale { .. } | Action::Reap { .. } => {}
+        Action::Scale { .. } => {
+            // Another standby is placed in its stead meanwhile.
+            if let Some(portion) = outcome.step.portion.as_ref().filter(|_| !good) {
+                let key = crate::planner::burst_key(portion);
+                workload.book.refused.insert(key, outcome.at + BACK_OFF);
+            }
+        }
+        Action::Reap { .. } => {}
     }
 }
 
@@ -218,7 +225,7 @@ fn measured(
         LogKind::Verdict,
         Some(Cause::Learning),
         Some(&key.portion),
-        format!("shadow at {} ({}): {verdict}", key.site, key.class),
+        format!("shadow at {} ({}): {verdict}", key.site, key.class.shown()),
     );
     if let Some(run) = workload.book.shadows.get_mut(shadow) {
         run.state = ShadowState::Stopping;

@@ -2,14 +2,12 @@
 
 use super::clock;
 use crate::act::Measurer;
-use crate::clients::nomad::Nomad;
-use crate::load::open_loop::in_flight_for;
-use crate::load::{HttpClient, LoadReport, Pacing, Schedule, measure};
+use crate::clients::nomad::{Nomad, ResourceUsage};
+use crate::load::{HttpClient, SweepPoint, SweepReport, SweepSpec, sweep};
 use crate::model::*;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Each load is driven so long, after a warm-up that does not count.
 const EACH: Duration = Duration::from_millis(1_500);
@@ -17,8 +15,12 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// A shadow that does not pass its check by then never will.
 const START: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(1);
-/// A load at which the limit is missed by this factor ends the sweep: higher ones only hurt.
+/// An answer later than the limit times this counts as none.
 const HOPELESS: f64 = 3.0;
+/// The gap between the last good load and the first bad one is halved so often.
+const HALVINGS: u32 = 2;
+/// Fewer answers than this at a load prove nothing.
+const MIN_REQUESTS: u64 = 5;
 
 pub struct LoadMeasurer {
     pub nomad: Arc<Nomad>,
@@ -71,39 +73,90 @@ impl LoadMeasurer {
         let timeout = Duration::from_secs_f64((slo.latency.0 * HOPELESS / 1000.0).max(1.0));
         let client = HttpClient::new(self.source, CONNECT, timeout);
         let startup = passing(&client, address, health, *registered).await?;
-        let mut points: Vec<LoadPoint> = Vec::new();
-        let mut cpu = Vec::new();
-        let mut memory = 0.0f64;
-        for rate in loads {
-            drive(&client, address, path, *rate, WARM_UP, slo).await;
-            let report = drive(&client, address, path, *rate, EACH, slo).await;
-            if let Ok(used) = self.nomad.alloc_stats(alloc.as_str()).await {
-                cpu.push(used.resource_usage.cpu_stats.total_ticks / rate.0.max(0.1));
-                memory = memory.max(used.resource_usage.memory_bytes() as f64 / 1_048_576.0);
+        let used = Arc::new(Mutex::new(Used::default()));
+        let spec = SweepSpec {
+            loads: loads.clone(),
+            each: EACH,
+            warm_up: WARM_UP,
+            refine: HALVINGS,
+            min_requests: MIN_REQUESTS,
+            slo: *slo,
+            seed: registered.0 as u64,
+        };
+        let path: Arc<str> = path.into();
+        let send = |n: u64| {
+            let (client, path) = (client.clone(), path.clone());
+            async move { client.get(address, &path, &format!("foreshadow-{n}")).await }
+        };
+        let after = |point: &SweepPoint| {
+            let (used, rate) = (used.clone(), point.rps);
+            async move {
+                if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
+                    lock(&used).add(rate, &stats.resource_usage);
+                }
             }
-            let point = judged(*rate, &report, slo);
-            points.push(point);
-            if !point.good {
-                break;
-            }
-        }
-        if points.iter().all(|p| p.failed == p.requests) {
-            return Err("no request was answered".into());
-        }
-        let (knee, knee_open) = knee(&points, slo);
-        cpu.sort_by(f64::total_cmp);
-        Ok(Measurement {
-            key: key.clone(),
-            at: clock::now(),
-            knee,
-            knee_open,
-            cpu_a_request: cpu.get(cpu.len() / 2).copied().unwrap_or(0.0),
-            memory: MiB(memory),
-            startup,
-            points,
-            cut_short: None,
-        })
+        };
+        // A shadow that must go loses its job: what is sent then fails, the sweep ends, and its result is not believed.
+        let report = sweep(&spec, send, after, std::future::pending()).await;
+        let used = lock(&used).clone();
+        measurement(key, slo, &report, startup, &used)
     }
+}
+
+/// What the allocation used at each load.
+#[derive(Clone, Default)]
+struct Used {
+    /// MHz·s a request.
+    cpu: Vec<f64>,
+    memory: MiB,
+}
+
+impl Used {
+    fn add(&mut self, rate: Rps, usage: &ResourceUsage) {
+        self.cpu.push(usage.cpu_stats.total_ticks / rate.0.max(0.1));
+        let memory = MiB(usage.memory_bytes() as f64 / 1_048_576.0);
+        self.memory = self.memory.max(memory);
+    }
+    /// Median over the loads.
+    fn cpu_a_request(&self) -> f64 {
+        let mut cpu = self.cpu.clone();
+        cpu.sort_by(f64::total_cmp);
+        cpu.get(cpu.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+fn lock(used: &Mutex<Used>) -> std::sync::MutexGuard<'_, Used> {
+    used.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The sweep as profiles keep it.
+fn measurement(
+    key: &ProfileKey,
+    slo: &Slo,
+    report: &SweepReport,
+    startup: Span,
+    used: &Used,
+) -> Result<Measurement, String> {
+    let points: Vec<LoadPoint> = report.points.iter().map(|p| p.load_point(slo)).collect();
+    if points.iter().all(|p| p.failed == p.requests) {
+        return Err("no request was answered".into());
+    }
+    let lowest = points.first().map_or(Rps(0.0), |p| p.rate);
+    let requests: u64 = points.iter().map(|p| p.requests).sum();
+    let bytes: u64 = report.points.iter().map(|p| p.report.bytes).sum();
+    Ok(Measurement {
+        key: key.clone(),
+        at: clock::now(),
+        // Bad from the start: it carries less than the least that was tried.
+        knee: report.knee.unwrap_or(Rps(lowest.0 * 0.5)),
+        knee_open: report.knee_open,
+        cpu_a_request: used.cpu_a_request(),
+        bytes_a_request: bytes as f64 / requests.max(1) as f64,
+        memory: used.memory,
+        startup,
+        points,
+        cut_short: None,
+    })
 }
 
 /// From the registration to the first passing check.
@@ -132,95 +185,41 @@ async fn passing(
         .map_err(|_| format!("its check did not pass within {} s", START.as_secs()))
 }
 
-async fn drive(
-    client: &HttpClient,
-    address: SocketAddr,
-    path: &str,
-    rate: Rps,
-    lasts: Duration,
-    slo: &Slo,
-) -> LoadReport {
-    let (client, path) = (client.clone(), path.to_string());
-    let limit = Duration::from_secs_f64(slo.latency.0.max(1.0) / 1000.0);
-    let schedule = Schedule::constant(rate, lasts, Pacing::Even);
-    measure(
-        schedule,
-        in_flight_for(rate),
-        limit,
-        &CancellationToken::new(),
-        move |n| {
-            let (client, path) = (client.clone(), path.clone());
-            async move { client.get(address, &path, &format!("foreshadow-{n}")).await }
-        },
-    )
-    .await
-}
-
-fn judged(rate: Rps, report: &LoadReport, slo: &Slo) -> LoadPoint {
-    let at_slo = report.quantile(slo.quantile);
-    let success = report.success().unwrap_or(0.0);
-    LoadPoint {
-        rate,
-        requests: report.ok + report.failed,
-        failed: report.failed,
-        p50: report.p50,
-        p90: report.p90,
-        p99: report.p99,
-        at_slo,
-        good: success >= slo.success && at_slo <= slo.latency,
-    }
-}
-
-/// The highest good load, or where the latency curve crosses the limit between it and the first bad one.
-fn knee(points: &[LoadPoint], slo: &Slo) -> (Rps, bool) {
-    let good = points.iter().take_while(|p| p.good).last();
-    let bad = points.iter().find(|p| !p.good);
-    match (good, bad) {
-        (Some(g), None) => (g.rate, true),
-        (Some(g), Some(b)) => {
-            let rise = (b.at_slo.0 - g.at_slo.0).max(1e-9);
-            let part = ((slo.latency.0 - g.at_slo.0) / rise).clamp(0.0, 0.5);
-            (Rps(g.rate.0 + (b.rate.0 - g.rate.0) * part), false)
-        }
-        // Bad from the start: it carries less than the least that was tried.
-        (None, Some(b)) => (Rps(b.rate.0 * 0.5), false),
-        (None, None) => (Rps(0.0), false),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn point(rate: f64, at_slo: f64) -> LoadPoint {
-        LoadPoint {
-            rate: Rps(rate),
-            requests: 50,
-            failed: 0,
-            p50: Millis(at_slo / 2.0),
-            p90: Millis(at_slo),
-            p99: Millis(at_slo),
-            at_slo: Millis(at_slo),
-            good: at_slo <= 250.0,
-        }
-    }
-
     #[test]
-    fn the_knee_lies_between_the_last_good_load_and_the_first_bad_one() {
+    fn a_shadow_that_answers_nothing_gives_no_measurement() {
         let slo = Slo {
             quantile: 0.95,
             latency: Millis(250.0),
             success: 0.99,
         };
-        let (at, open) = knee(
-            &[point(10.0, 50.0), point(20.0, 100.0), point(30.0, 900.0)],
-            &slo,
-        );
-        assert!(at.0 > 20.0 && at.0 <= 25.0 && !open, "{at}");
-        let (at, open) = knee(&[point(10.0, 50.0), point(20.0, 100.0)], &slo);
-        assert_eq!((at, open), (Rps(20.0), true));
-        let (at, _) = knee(&[point(10.0, 900.0)], &slo);
-        assert_eq!(at, Rps(5.0));
+        let key = ProfileKey {
+            portion: "web".into(),
+            release: "1".into(),
+            site: "edge-b".into(),
+            class: "small".into(),
+        };
+        let report = SweepReport {
+            points: Vec::new(),
+            knee: None,
+            knee_open: true,
+            stopped: None,
+        };
+        let used = Used::default();
+        assert!(measurement(&key, &slo, &report, Span::secs(1), &used).is_err());
+    }
+
+    #[test]
+    fn cpu_a_request_is_the_median_over_the_loads() {
+        let used = Used {
+            cpu: vec![9.0, 1.0, 4.0],
+            ..Used::default()
+        };
+        assert_eq!(used.cpu_a_request(), 4.0);
+        assert_eq!(Used::default().cpu_a_request(), 0.0);
     }
 
     #[test]

@@ -281,6 +281,7 @@ fn policy() -> crate::model::Policy {
             max_standbys: 1,
         },
         sites: Vec::new(),
+        links: Vec::new(),
         ramp: Ramp {
             steps: Vec::new(),
             soak: Span::secs(1),

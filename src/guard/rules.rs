@@ -101,7 +101,15 @@ fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
             ours(&job.id())?;
             isolated(job)
         }
-        Action::MeasureShadow { .. } | Action::Scale { .. } => Ok(()),
+        Action::Scale { job, from, to, .. } => {
+            ours(job)?;
+            // Which copy goes when a count shrinks is Nomad's choice: none of them may carry traffic.
+            if to < from {
+                released(job, facts)?;
+            }
+            Ok(())
+        }
+        Action::MeasureShadow { .. } => Ok(()),
     }
 }
 

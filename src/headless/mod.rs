@@ -1,9 +1,11 @@
 //! The same View without a screen: NDJSON, a small HTTP API and exit codes; it holds no state of its own.
 
 mod api;
+mod attach;
 mod ndjson;
 
 pub use api::{Api, ApiError, bind, router, serve};
+pub use attach::{Remote, RemoteError};
 pub use ndjson::{Follower, rfc3339, stream, write_event, write_summary};
 
 #[cfg(test)]

@@ -226,6 +226,48 @@ async fn only_the_act_token_commands() {
 }
 
 #[tokio::test]
+async fn another_process_sees_the_view_and_its_commands_arrive_with_the_token_alone() {
+    let mut served = served(Some("sesame"), 0).await;
+    let remote = |token: Option<&str>| {
+        let token = token.map(|t| t.to_string().into());
+        Remote::new(&format!("http://{}", served.at), token).unwrap()
+    };
+    let (without, with) = (remote(None), remote(Some("sesame")));
+    assert_eq!(with.view().await.unwrap(), view(1..=2));
+    let refused = without.command(&Command::Abort).await.unwrap_err();
+    assert!(refused.to_string().contains("act token"), "{refused}");
+    assert!(served.asked.try_recv().is_err());
+    let said = with.command(&Command::Abort).await.unwrap();
+    assert!(said.starts_with("accepted"), "{said}");
+    assert_eq!(served.asked.try_recv(), Ok(Command::Abort));
+}
+
+#[tokio::test]
+async fn a_face_that_follows_gets_each_new_view_and_its_commands_go_out() {
+    let mut served = served(Some("sesame"), 0).await;
+    let remote = Remote::new(
+        &format!("http://{}", served.at),
+        Some("sesame".to_string().into()),
+    );
+    let cancel = CancellationToken::new();
+    let guard = cancel.clone().drop_guard();
+    let (mut views, commands) = remote.unwrap().follow(View::default(), cancel);
+    let seen = views.wait_for(|v| v.cycle == 7).await.unwrap().clone();
+    assert_eq!(*seen, view(1..=2));
+    commands.send(Command::Hold { on: true }).await.unwrap();
+    assert_eq!(served.asked.recv().await, Some(Command::Hold { on: true }));
+    drop(guard);
+}
+
+#[test]
+fn an_address_that_is_none_is_told_with_an_example() {
+    for wrong in ["", "gateway", "ftp://gateway", "127.0.0.1:4680"] {
+        let e = Remote::new(wrong, None).err().unwrap().to_string();
+        assert!(e.contains("http://127.0.0.1:4680"), "{e}");
+    }
+}
+
+#[tokio::test]
 async fn it_listens_on_loopback_alone() {
     let refused = bind("0.0.0.0:0".parse().unwrap()).await;
     assert!(matches!(refused, Err(ApiError::NotLoopback(_))));

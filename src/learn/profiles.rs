@@ -16,6 +16,7 @@ pub fn fold(before: Option<&Profile>, m: &Measurement) -> Profile {
             knee: m.knee,
             knee_spread: Rps(m.knee.0 * PRIOR_SPREAD),
             cpu_a_request: m.cpu_a_request,
+            bytes_a_request: m.bytes_a_request,
             memory: m.memory,
             startup: m.startup,
             curve: m.points.clone(),
@@ -31,6 +32,7 @@ pub fn fold(before: Option<&Profile>, m: &Measurement) -> Profile {
         knee: Rps(mix(old.knee.0, m.knee.0)),
         knee_spread: Rps(mix(old.knee_spread.0, surprise)),
         cpu_a_request: mix(old.cpu_a_request, m.cpu_a_request),
+        bytes_a_request: mix(old.bytes_a_request, m.bytes_a_request),
         memory: old.memory.max(m.memory),
         startup: Span(mix(old.startup.0 as f64, m.startup.0 as f64) as i64),
         curve: m.points.clone(),
@@ -49,6 +51,6 @@ pub fn sentence(before: Option<&Profile>, now: &Profile, m: &Measurement) -> Str
     );
     format!(
         "{} at {} ({}): carries {more}{} within the SLO ({change}); {:.1} MHz·s a request, ready after {} ms",
-        m.key.portion, m.key.site, m.key.class, m.knee, m.cpu_a_request, m.startup.0
+        m.key.portion, m.key.site, m.key.class.shown(), m.knee, m.cpu_a_request, m.startup.0
     )
 }

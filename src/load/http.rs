@@ -47,6 +47,19 @@ pub struct Reply {
     pub instance: Option<SocketAddr>,
     /// The 2xx status, or the fault.
     pub result: Result<u16, Fault>,
+    /// Bytes of the answer, its header fields and its body, as far as it came.
+    pub bytes: u64,
+}
+
+impl Reply {
+    /// One that came from no instance: never sent, or made up.
+    pub fn of(result: Result<u16, Fault>) -> Reply {
+        Reply {
+            instance: None,
+            result,
+            bytes: 0,
+        }
+    }
 }
 
 /// Sends GETs. Cheap to clone; clones share the connection pool.
@@ -58,6 +71,9 @@ pub struct HttpClient {
     client: Client<HttpConnector, Empty<Bytes>>,
     timeout: Duration,
 }
+
+/// Colon, space and line end of each header field on the wire.
+const FIELD_EXTRA: usize = 4;
 
 /// Header by which a request is followed through the services.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -81,8 +97,9 @@ impl HttpClient {
         let request = hyper::Request::get(format!("http://{instance}{path}"))
             .header(REQUEST_ID, request_id)
             .body(Empty::new());
+        let mut bytes = 0;
         let result = match request {
-            Ok(request) => tokio::time::timeout(self.timeout, self.exchange(request))
+            Ok(request) => tokio::time::timeout(self.timeout, self.exchange(request, &mut bytes))
                 .await
                 .unwrap_or(Err(Fault::Timeout)),
             // Only a path or id with control characters comes here: nothing can be sent.
@@ -91,15 +108,25 @@ impl HttpClient {
         Reply {
             instance: Some(instance),
             result,
+            bytes,
         }
     }
 
-    async fn exchange(&self, request: hyper::Request<Empty<Bytes>>) -> Result<u16, Fault> {
+    async fn exchange(
+        &self,
+        request: hyper::Request<Empty<Bytes>>,
+        bytes: &mut u64,
+    ) -> Result<u16, Fault> {
         let answer = self.client.request(request).await.map_err(|e| fault(&e))?;
         let status = answer.status();
+        let fields = answer.headers().iter();
+        *bytes += fields
+            .map(|(name, value)| (name.as_str().len() + value.len() + FIELD_EXTRA) as u64)
+            .sum::<u64>();
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
-            frame.map_err(|_| Fault::Broken)?;
+            let frame = frame.map_err(|_| Fault::Broken)?;
+            *bytes += frame.data_ref().map_or(0, |d| d.len() as u64);
         }
         if status.is_success() {
             Ok(status.as_u16())

@@ -1,6 +1,7 @@
 //! The open-loop load generator and the clients that honour SRV weights; it drives load and measures, it does not judge.
 #![allow(clippy::disallowed_methods)] // this room sends at given moments and measures latencies: it needs a clock and may sleep
 
+pub mod answers;
 #[cfg(test)]
 mod dns_stub;
 mod exposition;
@@ -18,5 +19,5 @@ pub use http::{Fault, HttpClient, Reply};
 pub use open_loop::{LoadReport, Record, drive, measure};
 pub use schedule::{Pacing, Schedule};
 pub use srv_client::{SrvClient, SrvConfig};
-pub use sweep::{Slo, SweepPoint, SweepReport, SweepSpec, sweep};
+pub use sweep::{SweepPoint, SweepReport, SweepSpec, sweep};
 pub use trace::{Rate, TraceError};

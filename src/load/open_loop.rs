@@ -108,10 +108,7 @@ fn refused(start: Instant, index: u64, intended: Duration) -> Record {
         index,
         intended,
         latency: start.elapsed().saturating_sub(intended),
-        reply: Reply {
-            instance: None,
-            result: Err(Fault::Overload),
-        },
+        reply: Reply::of(Err(Fault::Overload)),
     }
 }
 
@@ -131,6 +128,8 @@ pub struct LoadReport {
     pub late: u64,
     /// In flight at a cancellation: no verdict.
     pub aborted: u64,
+    /// Bytes of all answers.
+    pub bytes: u64,
     pub p50: Millis,
     pub p90: Millis,
     pub p95: Millis,
@@ -160,6 +159,7 @@ pub struct Tally {
     limit: Duration,
     ok: u64,
     late: u64,
+    bytes: u64,
     histogram: Histogram<u64>,
     by_error: BTreeMap<Fault, u64>,
 }
@@ -174,6 +174,7 @@ impl Tally {
             limit,
             ok: 0,
             late: 0,
+            bytes: 0,
             histogram: Histogram::new_with_bounds(1, HIGHEST_MICROS, 3)
                 .expect("constant bounds are valid"),
             by_error: BTreeMap::new(),
@@ -181,6 +182,7 @@ impl Tally {
     }
 
     pub fn add(&mut self, record: &Record) {
+        self.bytes += record.reply.bytes;
         if matches!(record.reply.result, Ok(_) | Err(Fault::Timeout)) {
             let micros = u64::try_from(record.latency.as_micros()).unwrap_or(u64::MAX);
             self.histogram.saturating_record(micros.max(1));
@@ -216,6 +218,7 @@ impl Tally {
             failed,
             late: self.late,
             aborted,
+            bytes: self.bytes,
             p50: at(&self.histogram, 0.50),
             p90: at(&self.histogram, 0.90),
             p95: at(&self.histogram, 0.95),

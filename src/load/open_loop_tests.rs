@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn good() -> Reply {
-    Reply {
-        instance: None,
-        result: Ok(200),
-    }
+    Reply::of(Ok(200))
 }
 
 fn even(rate: f64, secs: u64) -> Schedule {
@@ -160,10 +157,7 @@ async fn faults_are_counted_by_kind_and_a_timeout_is_a_slow_answer() {
                 }
                 _ => Ok(200),
             };
-            Reply {
-                instance: None,
-                result,
-            }
+            Reply::of(result)
         },
     )
     .await;

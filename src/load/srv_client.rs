@@ -125,10 +125,7 @@ impl SrvClient {
     /// GET `path` from one instance, picked by weight. See [`Fault`] for what may come instead of an answer.
     pub async fn get(&self, path: &str, request_id: &str) -> Reply {
         let Some(instance) = self.choose() else {
-            return Reply {
-                instance: None,
-                result: Err(Fault::NoInstance),
-            };
+            return Reply::of(Err(Fault::NoInstance));
         };
         let reply = self.http.get(instance, path, request_id).await;
         self.judge(instance, &reply);

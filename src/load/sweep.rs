@@ -3,29 +3,17 @@
 use super::http::Reply;
 use super::open_loop::{LoadReport, Tally, drive, in_flight_for};
 use super::schedule::{Pacing, Schedule};
-use crate::model::{LoadPoint, Millis, Rps};
+use crate::model::{LoadPoint, Rps, Slo};
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// What counts as good: `quantile` of latency within `limit`, and at least `success` of the requests answered well.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Slo {
-    /// 0…1, such as 0.95.
-    pub quantile: f64,
-    pub limit: Millis,
-    /// 0…1, such as 0.999.
-    pub success: f64,
-}
-
-impl Slo {
-    /// Whether a report keeps the SLO; a report of nothing does not.
-    pub fn kept(&self, report: &LoadReport) -> bool {
-        report.quantile(self.quantile).0 <= self.limit.0
-            && report.success().is_some_and(|s| s >= self.success)
-    }
+/// Whether a report keeps the SLO; a report of nothing does not.
+fn kept(slo: &Slo, report: &LoadReport) -> bool {
+    report.quantile(slo.quantile) <= slo.latency
+        && report.success().is_some_and(|s| s >= slo.success)
 }
 
 /// The loads to try and for how long.
@@ -87,16 +75,20 @@ pub struct SweepReport {
 
 /// Tries the loads of `spec` in turn through `send` (see [`drive`]) until one is bad, then halves the gap `refine` times.
 ///
-/// A point that is clearly bad ends at once. When `stop` resolves (production suffers, say), the sweep drops what is in
+/// A point that is clearly bad ends at once. `after` is called at the end of each point while the target is still warm, to
+/// read what it used. When `stop` resolves (production suffers, say), the sweep drops what is in
 /// flight and returns with what it has; the point of that moment does not count for the knee.
-pub async fn sweep<S, F>(
+pub async fn sweep<S, F, A, G>(
     spec: &SweepSpec,
     send: S,
+    mut after: A,
     stop: impl Future<Output = String>,
 ) -> SweepReport
 where
     S: Fn(u64) -> F,
     F: Future<Output = Reply> + Send + 'static,
+    A: FnMut(&SweepPoint) -> G,
+    G: Future<Output = ()>,
 {
     let mut stop = pin!(stop);
     let mut report = SweepReport {
@@ -137,10 +129,12 @@ where
             report.knee_open = false;
             first_bad = Some(load);
         }
-        report.points.push(done);
         if stopped {
+            report.points.push(done);
             break;
         }
+        after(&done).await;
+        report.points.push(done);
     }
     report.points.sort_by(|a, b| a.rps.0.total_cmp(&b.rps.0));
     report
@@ -160,7 +154,7 @@ where
 {
     let lasts = spec.warm_up + spec.each;
     let schedule = Schedule::constant(load, lasts, Pacing::Poisson { seed });
-    let limit = Duration::from_secs_f64(spec.slo.limit.0.max(0.0) / 1000.0);
+    let limit = Duration::from_secs_f64(spec.slo.latency.0.max(0.0) / 1000.0);
     let mut tally = Tally::new(limit);
     let mut clearly_bad = false;
     let driven = drive(schedule, in_flight_for(load), cancel, send, |record| {
@@ -181,7 +175,7 @@ where
     let enough = report.ok + report.failed >= spec.min_requests.max(1);
     SweepPoint {
         rps: load,
-        good: !cut_short && enough && spec.slo.kept(&report),
+        good: !cut_short && enough && kept(&spec.slo, &report),
         report,
         cut_short,
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::load::http::Fault;
+use crate::model::Millis;
 use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,11 +15,16 @@ fn spec(loads: &[f64], refine: u32) -> SweepSpec {
         min_requests: 50,
         slo: Slo {
             quantile: 0.95,
-            limit: Millis(200.0),
+            latency: Millis(200.0),
             success: 0.99,
         },
         seed: 3,
     }
+}
+
+/// Nobody reads what the target used.
+fn unwatched(_: &SweepPoint) -> std::future::Ready<()> {
+    std::future::ready(())
 }
 
 /// A server with one worker that takes `service` for each request: its capacity is 1/service.
@@ -35,10 +41,7 @@ fn one_worker(
                 *free_at
             };
             sleep_until(done).await;
-            Reply {
-                instance: None,
-                result: Ok(200),
-            }
+            Reply::of(Ok(200))
         })
     }
 }
@@ -50,7 +53,7 @@ async fn the_knee_of_one_worker_lies_below_its_capacity_and_above_half_of_it() {
     // Spawned, as the engine does it: the future must be `Send`.
     let report = tokio::spawn(async move {
         let server = one_worker(Duration::from_millis(20));
-        sweep(&tried, server, std::future::pending()).await
+        sweep(&tried, server, unwatched, std::future::pending()).await
     });
     let report = report.await.unwrap();
     let knee = report.knee.unwrap().0;
@@ -71,6 +74,7 @@ async fn a_target_that_keeps_the_slo_at_every_load_has_an_open_knee() {
     let report = sweep(
         &spec(&[10.0, 20.0], 4),
         one_worker(Duration::from_millis(1)),
+        unwatched,
         std::future::pending(),
     )
     .await;
@@ -81,13 +85,14 @@ async fn a_target_that_keeps_the_slo_at_every_load_has_an_open_knee() {
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_fails_from_the_start_is_cut_short_and_has_no_knee() {
-    let broken = |_| async {
-        Reply {
-            instance: None,
-            result: Err(Fault::Connect),
-        }
-    };
-    let report = sweep(&spec(&[50.0, 60.0], 3), broken, std::future::pending()).await;
+    let broken = |_| async { Reply::of(Err(Fault::Connect)) };
+    let report = sweep(
+        &spec(&[50.0, 60.0], 3),
+        broken,
+        unwatched,
+        std::future::pending(),
+    )
+    .await;
     assert_eq!((report.knee, report.knee_open), (None, false));
     assert_eq!(report.points.len(), 1);
     assert!(report.points[0].cut_short);
@@ -108,6 +113,7 @@ async fn when_stop_fires_the_sweep_ends_at_once_and_the_running_point_does_not_c
     let report = sweep(
         &spec(&[10.0, 20.0, 30.0], 0),
         one_worker(Duration::from_millis(1)),
+        unwatched,
         stop,
     )
     .await;
@@ -125,6 +131,7 @@ async fn too_few_requests_prove_nothing() {
     let report = sweep(
         &few,
         one_worker(Duration::from_millis(1)),
+        unwatched,
         std::future::pending(),
     )
     .await;
@@ -138,12 +145,9 @@ async fn a_slow_warm_up_is_not_counted() {
         if started.elapsed() < Duration::from_millis(1500) {
             tokio::time::sleep(Duration::from_millis(900)).await;
         }
-        Reply {
-            instance: None,
-            result: Ok(200),
-        }
+        Reply::of(Ok(200))
     };
-    let report = sweep(&spec(&[20.0], 0), cold, std::future::pending()).await;
+    let report = sweep(&spec(&[20.0], 0), cold, unwatched, std::future::pending()).await;
     assert_eq!(report.points[0].report.late, 0);
     assert_eq!(report.knee, Some(Rps(20.0)));
 }

@@ -98,6 +98,13 @@ pub struct PortionPolicy {
     pub standby: bool,
 }
 
+/// What the workload's standbys may put on the link between two sites. Nomad keeps no book of links; foreshadow does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkLimit {
+    pub between: (Site, Site),
+    pub capacity: Mbps,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub workload: String,
@@ -107,6 +114,7 @@ pub struct Policy {
     pub budget: Budget,
     /// Sites where shadows and standbys may run.
     pub sites: Vec<Site>,
+    pub links: Vec<LinkLimit>,
     pub ramp: Ramp,
     pub quiet: Vec<Quiet>,
     /// Services never touched (Consul, Nomad and foreshadow themselves always are).

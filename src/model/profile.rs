@@ -11,6 +11,24 @@ pub struct ProfileKey {
     pub class: NodeClass,
 }
 
+impl NodeClass {
+    /// The class as people read it: Nomad lets nodes have none.
+    pub fn shown(&self) -> &str {
+        if self.as_str().is_empty() {
+            "no class"
+        } else {
+            self.as_str()
+        }
+    }
+}
+
+/// One request that has ended: its latency from the intended send time, and whether it was answered well.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub latency: Millis,
+    pub ok: bool,
+}
+
 /// One load and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadPoint {
@@ -36,6 +54,9 @@ pub struct Measurement {
     /// The knee lies above the highest load tried.
     pub knee_open: bool,
     pub cpu_a_request: f64,
+    /// Bytes of an answer.
+    #[serde(default)]
+    pub bytes_a_request: f64,
     pub memory: MiB,
     /// From register to the first passing check.
     pub startup: Span,
@@ -52,6 +73,9 @@ pub struct Profile {
     pub knee_spread: Rps,
     /// MHz·s of CPU a request.
     pub cpu_a_request: f64,
+    /// Bytes of an answer: what a request puts on the link to its clients.
+    #[serde(default)]
+    pub bytes_a_request: f64,
     pub memory: MiB,
     pub startup: Span,
     pub curve: Vec<LoadPoint>,

@@ -167,8 +167,21 @@ impl Resources {
             network: Mbps(self.network.0 * n),
         }
     }
-    /// Whether `need` fits into `self`; a node that does not fingerprint bandwidth (0) is not asked for it.
-    pub fn fits(&self, need: &Resources) -> bool {
-        need.cpu.0 <= self.cpu.0 && need.memory.0 <= self.memory.0 && need.disk.0 <= self.disk.0
+    /// How many times `need` fits into `self`. Bandwidth is asked for only where it is kept (`with_network`): a node that does
+    /// not fingerprint it keeps no book of it.
+    pub fn times_fits(&self, need: &Resources, with_network: bool) -> usize {
+        let network = with_network.then_some((self.network.0, need.network.0));
+        let dimensions = [
+            (self.cpu.0, need.cpu.0),
+            (self.memory.0, need.memory.0),
+            (self.disk.0, need.disk.0),
+        ];
+        dimensions
+            .into_iter()
+            .chain(network)
+            .filter(|(_, need)| *need > 0.0)
+            .map(|(free, need)| (free / need).max(0.0) as usize)
+            .min()
+            .unwrap_or(usize::MAX)
     }
 }

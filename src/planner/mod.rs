@@ -1,10 +1,12 @@
 //! Turns a world and an outlook into an immutable list of steps with reasons, and says why the others must wait; it may do nothing itself.
 
 pub mod book;
+mod burst;
 mod contingency;
 pub mod derive;
 pub mod instances;
 pub mod partition;
+mod links;
 mod places;
 pub mod risk;
 mod scene;
@@ -15,6 +17,7 @@ mod traffic;
 mod trust;
 
 pub use book::{Book, ShadowState};
+pub use burst::key as burst_key;
 pub use instances::{Copies, Role};
 pub use partition::{Portion, portions};
 pub use scene::{FRESH, Scene};

@@ -1,5 +1,6 @@
 //! Puts the planner's wishes as an instance of the placement problem, and reads the solver's answer back as nodes.
 
+use super::links::Links;
 use super::scene::Scene;
 use crate::model::*;
 use crate::placement::{self, Instance, Options, Problem};
@@ -18,6 +19,8 @@ pub struct Ask {
     pub release: Release,
     pub k: usize,
     pub needs: Resources,
+    /// What one of them puts on the link between home and where it stands.
+    pub flow: Mbps,
     pub home: Option<Site>,
     pub taken: BTreeSet<NodeId>,
     pub data: Data,
@@ -31,9 +34,21 @@ pub struct Places<'a> {
     pub missing: Option<String>,
 }
 
-/// Candidates are usable nodes of allowed sites that have room; the cost of one is the price of what is reserved, more
-/// where it is far or poorly known. The answer is the solver's; only its reading is ours.
-pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask]) -> Vec<Places<'a>> {
+/// What a copy of the portion asks of Nomad; `None` while its job is unknown.
+pub fn needs(scene: &Scene, portion: &PortionPolicy) -> Option<Resources> {
+    let job = scene.world.job(&portion.job)?;
+    let needs = portion.groups.iter().map(|g| job.needs(g));
+    Some(needs.fold(Resources::default(), Resources::plus))
+}
+
+/// How many more copies of `needs` the node takes, of which `free` is left.
+pub fn room(node: &Node, free: &Resources, needs: &Resources) -> usize {
+    free.times_fits(needs, node.capacity.network.0 > 0.0)
+}
+
+/// Candidates are usable nodes of allowed sites that have room, behind links that have some left; the cost of one is the
+/// price of what is reserved, more where it is far or poorly known. The answer is the solver's; only its reading is ours.
+pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask], links: &mut Links) -> Vec<Places<'a>> {
     let nodes: Vec<&Node> = scene
         .world
         .nodes
@@ -55,7 +70,8 @@ pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask]) -> Vec<Places<'a>> {
     if nodes.is_empty() {
         return refuse("no node of the allowed sites is usable");
     }
-    let instance = instance(scene, &nodes, asks);
+    let free = free(scene, &nodes);
+    let instance = instance(scene, &nodes, &free, asks, links);
     let problem = match Problem::new(instance) {
         Ok(problem) => problem,
         Err(e) => return refuse(&e.to_string()),
@@ -68,27 +84,94 @@ pub fn choose<'a>(scene: &Scene<'a>, asks: &[Ask]) -> Vec<Places<'a>> {
     let answer = placement::solve(&problem, &options, &|| false);
     asks.iter()
         .zip(&answer.standbys)
-        .map(|(ask, chosen)| Places {
-            nodes: chosen.iter().map(|j| nodes[*j]).collect(),
-            missing: (chosen.len() < ask.k).then(|| {
-                let short = ask.k - chosen.len();
-                format!(
-                    "{short} of {} cannot be placed: no other site has room for {} and {}",
-                    ask.k, ask.needs.cpu, ask.needs.memory
-                )
-            }),
+        .map(|(ask, chosen)| {
+            // The solver knows nodes, not links: each answer takes its part, and what is too much for a link is left out.
+            let kept: Vec<&Node> = chosen
+                .iter()
+                .map(|j| nodes[*j])
+                .filter(|node| reserve(ask, node, links))
+                .collect();
+            let missing =
+                (kept.len() < ask.k).then(|| unplaced(ask, kept.len(), &nodes, &free, links));
+            Places {
+                nodes: kept,
+                missing,
+            }
         })
         .collect()
 }
 
-fn instance(scene: &Scene, nodes: &[&Node], asks: &[Ask]) -> Instance {
+fn reserve(ask: &Ask, node: &Node, links: &mut Links) -> bool {
+    let Some(home) = &ask.home else { return true };
+    let fits = links.fits(home, &node.site, ask.flow);
+    if fits {
+        links.take(home, &node.site, ask.flow);
+    }
+    fits
+}
+
+/// What stands in the way of a candidate; `None` for one that may be chosen.
+fn bars(ask: &Ask, node: &Node, free: &Resources, links: &Links) -> Option<&'static str> {
+    let home = ask.home.as_ref();
+    if home == Some(&node.site) {
+        Some("in its own failure domain")
+    } else if ask.taken.contains(&node.id) {
+        Some("with a copy already")
+    } else if matches!(&ask.data, Data::Stays(sites) if !sites.contains(&node.site)) {
+        Some("where its data may not be")
+    } else if room(node, free, &ask.needs) == 0 {
+        Some("without room")
+    } else if home.is_some_and(|h| !links.fits(h, &node.site, ask.flow)) {
+        Some("behind a link without capacity left")
+    } else {
+        None
+    }
+}
+
+/// Names what binds: how many nodes each reason rules out.
+fn unplaced(
+    ask: &Ask,
+    placed: usize,
+    nodes: &[&Node],
+    free: &[Resources],
+    links: &Links,
+) -> String {
+    let mut tally: BTreeMap<&str, usize> = BTreeMap::new();
+    for (node, free) in nodes.iter().zip(free) {
+        if let Some(bar) = bars(ask, node, free, links) {
+            *tally.entry(bar).or_default() += 1;
+        }
+    }
+    let reasons: Vec<String> = tally.iter().map(|(bar, n)| format!("{n} {bar}")).collect();
+    let reasons = if reasons.is_empty() {
+        "others need them more".to_string()
+    } else {
+        reasons.join(", ")
+    };
+    format!(
+        "{} of {} cannot be placed ({}, {}, {} to its clients): of {} nodes {reasons}",
+        ask.k - placed,
+        ask.k,
+        ask.needs.cpu,
+        ask.needs.memory,
+        ask.flow,
+        nodes.len()
+    )
+}
+
+fn instance(
+    scene: &Scene,
+    nodes: &[&Node],
+    free: &[Resources],
+    asks: &[Ask],
+    links: &Links,
+) -> Instance {
     let mut sites: Vec<&Site> = nodes.iter().map(|n| &n.site).collect();
     sites.sort();
     sites.dedup();
     // A portion without a home that is up fails with a domain of its own, in which no node is.
     let nowhere = sites.len();
     let domain = |site: &Site| sites.iter().position(|s| *s == site);
-    let free = free(scene, nodes);
     let mut domains: Vec<placement::Domain> = sites
         .iter()
         .map(|s| placement::Domain {
@@ -103,14 +186,16 @@ fn instance(scene: &Scene, nodes: &[&Node], asks: &[Ask]) -> Instance {
     Instance {
         format: placement::FORMAT.into(),
         name: scene.plan.to_string(),
-        resources: ["cpu_mhz", "mem_mb", "disk_mb"].map(String::from).to_vec(),
+        resources: ["cpu_mhz", "mem_mb", "disk_mb", "net_mbit"]
+            .map(String::from)
+            .to_vec(),
         nodes: nodes
             .iter()
-            .zip(&free)
+            .zip(free)
             .map(|(n, free)| placement::Node {
                 id: n.id.to_string(),
                 domain: domain(&n.site).unwrap_or(nowhere),
-                free: amounts(free),
+                free: left(n, free),
                 open_cost: (n.price.0 * SCALE / 20.0) as i64,
             })
             .collect(),
@@ -121,9 +206,9 @@ fn instance(scene: &Scene, nodes: &[&Node], asks: &[Ask]) -> Instance {
                 k: ask.k as i64,
                 primary_node: None,
                 primary_domain: ask.home.as_ref().and_then(domain).unwrap_or(nowhere),
-                reserve: amounts(&ask.needs),
-                active: amounts(&ask.needs),
-                candidates: candidates(scene, nodes, &free, ask),
+                reserve: asked(&ask.needs),
+                active: asked(&ask.needs),
+                candidates: candidates(scene, nodes, free, ask, links),
                 unplaced_penalty: UNPLACED,
             })
             .collect(),
@@ -131,14 +216,28 @@ fn instance(scene: &Scene, nodes: &[&Node], asks: &[Ask]) -> Instance {
     }
 }
 
-fn amounts(r: &Resources) -> Vec<i64> {
-    [r.cpu.0, r.memory.0, r.disk.0]
-        .map(|v| v.max(0.0) as i64)
+/// Bandwidth of a node that does not fingerprint it, in Mbit/s: more than anybody asks for.
+const UNKEPT: f64 = 1e6;
+
+fn left(node: &Node, free: &Resources) -> Vec<i64> {
+    let network = if node.capacity.network.0 > 0.0 {
+        free.network.0
+    } else {
+        UNKEPT
+    };
+    [free.cpu.0, free.memory.0, free.disk.0, network]
+        .map(|v| v.max(0.0).floor() as i64)
+        .to_vec()
+}
+
+fn asked(r: &Resources) -> Vec<i64> {
+    [r.cpu.0, r.memory.0, r.disk.0, r.network.0]
+        .map(|v| v.max(0.0).ceil() as i64)
         .to_vec()
 }
 
 /// Node resources − what Nomad has allocated − what our accepted, not yet placed steps asked for.
-fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
+pub fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
     let mut held: BTreeMap<&NodeId, Resources> = BTreeMap::new();
     for alloc in scene
         .world
@@ -152,9 +251,28 @@ fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
         *sum = sum.plus(alloc.resources);
     }
     for step in &scene.inflight {
-        if let Action::PlaceStandby { node, needs, .. } = &step.action {
-            let sum = held.entry(node).or_default();
-            *sum = sum.plus(*needs);
+        match &step.action {
+            Action::PlaceStandby { node, needs, .. } => {
+                let sum = held.entry(node).or_default();
+                *sum = sum.plus(*needs);
+            }
+            Action::Scale {
+                job,
+                group,
+                from,
+                to,
+            } => {
+                let allocs = scene.world.allocs.value().into_iter().flatten();
+                if let Some(on) = allocs.into_iter().find(|a| &a.job == job && a.holds()) {
+                    let needs = scene.world.job(job).map(|j| j.needs(group));
+                    let more = needs
+                        .unwrap_or_default()
+                        .times(to.saturating_sub(*from) as f64);
+                    let sum = held.entry(&on.node).or_default();
+                    *sum = sum.plus(more);
+                }
+            }
+            _ => {}
         }
     }
     nodes
@@ -166,20 +284,17 @@ fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
         .collect()
 }
 
-fn candidates(scene: &Scene, nodes: &[&Node], free: &[Resources], ask: &Ask) -> Vec<(usize, i64)> {
-    let stays = |site: &Site| match &ask.data {
-        Data::Free => true,
-        Data::Stays(sites) => sites.contains(site),
-    };
+fn candidates(
+    scene: &Scene,
+    nodes: &[&Node],
+    free: &[Resources],
+    ask: &Ask,
+    links: &Links,
+) -> Vec<(usize, i64)> {
     nodes
         .iter()
         .enumerate()
-        .filter(|(j, n)| {
-            free[*j].fits(&ask.needs)
-                && !ask.taken.contains(&n.id)
-                && ask.home.as_ref() != Some(&n.site)
-                && stays(&n.site)
-        })
+        .filter(|(j, n)| bars(ask, n, &free[*j], links).is_none())
         .map(|(j, n)| (j, cost(scene, ask, n)))
         .collect()
 }

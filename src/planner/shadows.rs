@@ -195,7 +195,7 @@ fn start(scene: &Scene, book: &mut Book, candidate: Candidate, out: &mut Draft) 
         .iter()
         .find(|n| n.usable() && n.site == key.site && n.class == key.class);
     let job = kind
-        .ok_or_else(|| format!("no usable node of class {} at {}", key.class, key.site))
+        .ok_or_else(|| format!("no usable node of {} at {}", key.class.shown(), key.site))
         .and_then(|node| derive::shadow(live, portion, node, &id, deadline));
     let job = match job {
         Ok(job) => job,

@@ -1,8 +1,10 @@
 //! How many standbys each portion should have, and which to place or release. Where they go is the solver's answer.
 
 use super::book::Book;
+use super::burst;
 use super::derive;
 use super::instances::{Copies, Copy, META_STANDBY, Role};
+use super::links::{self, Links};
 use super::places::{self, Ask};
 use super::scene::{Draft, Scene};
 use crate::model::*;
@@ -13,7 +15,7 @@ const KEEP: i64 = 2;
 /// A placement that Nomad refused is not asked for again for so long.
 const BACK_OFF: Span = Span::secs(10);
 /// No portion gets more standbys than this, whatever the forecast says.
-const MOST: usize = 3;
+pub(super) const MOST: usize = 3;
 
 /// What a portion needs, and why.
 struct Need {
@@ -36,7 +38,18 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         .iter()
         .map(|p| (&p.id, standby_jobs(jobs, &p.id)))
         .collect();
-    let mut running: usize = ours.values().map(Vec::len).sum();
+    let sizes = |portion: &PortionPolicy, of: &[JobId]| -> usize {
+        of.iter()
+            .filter_map(|j| jobs.get(j))
+            .map(|j| burst::size(j, portion))
+            .sum()
+    };
+    let mut running: usize = scene
+        .policy
+        .portions
+        .iter()
+        .filter_map(|p| Some(sizes(p, ours.get(&p.id)?)))
+        .sum();
     running += placing(book, jobs, None);
     let mut asks = Vec::new();
     for portion in &scene.policy.portions {
@@ -47,10 +60,19 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         let (alive, dead): (Vec<JobId>, Vec<JobId>) =
             mine.iter().cloned().partition(|j| stands(scene, j));
         let need = need(scene, portion, set, alive.len());
-        let have = alive.len() + placing(book, jobs, Some(&portion.id));
+        let mut have = sizes(portion, &alive) + placing(book, jobs, Some(&portion.id));
         let mine: Vec<JobId> = alive.into_iter().chain(dead).collect();
         release(scene, book, portion, set, &mine, need.count, out);
         if !portion.standby || need.count <= have {
+            continue;
+        }
+        // What is wrong now is answered where a standby already stands: nothing starts sooner.
+        let missing = need.urgent.saturating_sub(have);
+        let missing = missing.min(scene.policy.budget.max_standbys.saturating_sub(running));
+        let grown = burst::grow(scene, book, portion, set, missing, &need.why, out);
+        have += grown;
+        running += grown;
+        if need.count <= have {
             continue;
         }
         if let Some(until) = book.refused.get(portion.id.as_str())
@@ -86,7 +108,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         asks.push((ask(scene, portion, set, k, &need), need));
     }
     if !asks.is_empty() {
-        place(scene, book, asks, out);
+        place(scene, book, asks, &mut Links::of(scene, copies), out);
     }
 }
 
@@ -272,49 +294,51 @@ fn release(
     let surging = book.surging.contains_key(&portion.id);
     // No data never shrinks: without a reading of demand nobody can say that it is not needed.
     let unread = portion.front.is_some() && scene.rate(&portion.id).is_none();
-    for (i, job) in jobs.iter().enumerate() {
-        if i < needed || serving(job) || surging || unread {
-            book.needed.insert(job.clone(), scene.now);
+    let mut kept = 0;
+    for id in jobs {
+        let Some(job) = scene.world.job(id) else {
+            continue;
+        };
+        let (size, keep_here) = (burst::size(job, portion), needed.saturating_sub(kept));
+        kept += size;
+        if size <= keep_here || serving(id) || surging || unread {
+            book.needed.insert(id.clone(), scene.now);
             continue;
         }
-        let since = *book.needed.entry(job.clone()).or_insert(scene.now);
+        let since = *book.needed.entry(id.clone()).or_insert(scene.now);
         let keep = scene
             .policy
             .ramp
             .settle
             .max(scene.policy.ramp.warm)
             .times(KEEP);
-        if scene.now.since(since) < keep || book.working_on_job(job) {
+        if scene.now.since(since) < keep || book.working_on_job(id) {
+            continue;
+        }
+        let why = format!("not needed for {} s", keep.0 / 1000);
+        if keep_here > 0 {
+            let why = format!("{why}; back to {keep_here} of {size} copies");
+            burst::scale(scene, portion, job, keep_here, Cause::Upkeep, &why, out);
             continue;
         }
         let action = Action::ReleaseStandby {
             portion: portion.id.clone(),
-            job: job.clone(),
+            job: id.clone(),
         };
-        let why = format!("not needed for {} s", keep.0 / 1000);
         out.step(scene, Some(&portion.id), Cause::Upkeep, action, why);
     }
 }
 
 fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: &Need) -> Ask {
-    let needs = scene
-        .world
-        .job(&portion.job)
-        .map(|job| {
-            let needs = portion.groups.iter().map(|g| job.needs(g));
-            needs.fold(Resources::default(), Resources::plus)
-        })
-        .unwrap_or_default();
-    let home = need
-        .avoid
-        .clone()
-        .or_else(|| copies.of(Role::Primary).next().map(|c| c.site.clone()));
+    let needs = places::needs(scene, portion).unwrap_or_default();
+    let home = need.avoid.clone().or_else(|| links::home(copies).cloned());
     let taken: BTreeSet<NodeId> = copies.all.iter().map(|c| c.node.clone()).collect();
     Ask {
         portion: portion.id.clone(),
         release: scene.release(&portion.id),
         k,
         needs,
+        flow: links::flow(scene, &portion.id),
         home,
         taken,
         data: portion.data.clone(),
@@ -322,9 +346,15 @@ fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: 
     }
 }
 
-fn place(scene: &Scene, book: &mut Book, asks: Vec<(Ask, Need)>, out: &mut Draft) {
+fn place(
+    scene: &Scene,
+    book: &mut Book,
+    asks: Vec<(Ask, Need)>,
+    links: &mut Links,
+    out: &mut Draft,
+) {
     let (asks, needs): (Vec<Ask>, Vec<Need>) = asks.into_iter().unzip();
-    let answers = places::choose(scene, &asks);
+    let answers = places::choose(scene, &asks, links);
     for ((ask, need), answer) in asks.iter().zip(&needs).zip(answers) {
         let what = format!("standby of {}", ask.portion);
         if let Some(why) = answer.missing {

@@ -53,9 +53,21 @@ impl Block {
     /// # Errors
     /// When every block is taken, or the machine has no 127.0.0.0/8.
     pub fn first_free() -> Result<(Block, TcpListener), BlockError> {
+        Self::first_free_at(NOMAD_PORT)
+    }
+
+    /// The same for a sandbox whose Nomad API is served elsewhere: the block is held by its listener alone.
+    ///
+    /// # Errors
+    /// As [`Block::first_free`]; a Nomad on 0.0.0.0:4646 does not matter here.
+    pub fn first_free_without_api() -> Result<(Block, TcpListener), BlockError> {
+        Self::first_free_at(NOMAD_PORT).or_else(|_| Self::first_free_at(NOMAD_PORT + 1))
+    }
+
+    fn first_free_at(port: u16) -> Result<(Block, TcpListener), BlockError> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for block in (0..BLOCKS).map(Block) {
-            let address = block.nomad_api();
+            let address = SocketAddr::from((block.control(), port));
             match TcpListener::bind(address) {
                 Ok(listener) => return Ok((block, listener)),
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse => last = e,

@@ -6,7 +6,7 @@ use super::estate::Estate;
 use super::fault::{Fault, Physical};
 use super::layout::{clients, embedded, gateways, metrics, nodes};
 use super::links::Links;
-use super::nomad::{self, HttpRegistrar, NomadError, NomadEstate, ParseError};
+use super::nomad::{self, HttpRegistrar, NomadError, NomadEstate, ParseError, RegisterError};
 use super::real_consul::{RealConsul, RealConsulConfig, RealConsulError};
 use super::runtime::{Launcher, ProcessRuntime, RuntimeConfig, RuntimeError};
 use super::scenario::{Incident, Player, Scenario, ScenarioError};
@@ -49,6 +49,8 @@ pub enum WorldError {
     #[error(transparent)]
     Nomad(#[from] NomadError),
     #[error(transparent)]
+    Register(#[from] RegisterError),
+    #[error(transparent)]
     Scenario(#[from] Box<ScenarioError>),
     #[error(transparent)]
     Clients(#[from] PlayersError),
@@ -56,8 +58,6 @@ pub enum WorldError {
     Trace(#[from] TraceError),
     #[error("the job: {0}")]
     Job(ParseError),
-    #[error("the sandbox's Nomad did not take the job ({0})")]
-    Register(String),
     #[error("cannot prepare the sandbox's own HTTP client")]
     Client(#[source] reqwest::Error),
 }
@@ -82,6 +82,10 @@ pub struct Options {
     pub consul_bind: Option<SocketAddr>,
     /// The same for its DNS.
     pub dns_bind: Option<SocketAddr>,
+    /// Where the Nomad API is served; an address of the estate's own if missing.
+    pub nomad_bind: Option<SocketAddr>,
+    /// Whether Nomad wants tokens.
+    pub acl: bool,
     /// The foreshadow binary, which is also the sample workload's program.
     pub binary: PathBuf,
     /// Tasks' folders, Consul's data; removed by whoever made it.
@@ -106,6 +110,8 @@ pub(super) enum Consul {
 /// A running estate.
 pub struct World {
     pub nomad: SocketAddr,
+    /// Where Nomad wants tokens.
+    pub secrets: Option<nomad::Secrets>,
     /// Where each site's clients show what they see.
     pub metrics: Vec<(Site, SocketAddr)>,
     pub api: SocketAddr,
@@ -125,6 +131,8 @@ pub struct World {
     board: Arc<Board>,
     players: PlayersConfig,
     stop: CancellationToken,
+    /// Keeps the block, where the Nomad API does not.
+    _held: Option<std::net::TcpListener>,
 }
 
 fn now() -> Moment {
@@ -140,7 +148,10 @@ impl World {
     /// # Errors
     /// When an address is taken, a program is missing, or a file is wrong.
     pub async fn start(options: Options) -> Result<World, WorldError> {
-        let (block, held) = Block::first_free()?;
+        let (block, held) = match options.nomad_bind {
+            None => Block::first_free()?,
+            Some(_) => Block::first_free_without_api()?,
+        };
         let estate = Arc::new(Estate::builtin(block));
         let scenario = scenario(&options, &estate)?;
         let job = nomad::parse_job(&options.job).map_err(WorldError::Job)?;
@@ -155,8 +166,9 @@ impl World {
         let consul = Arc::new(start_consul(&options, &estate, &links, launcher).await?);
         let gateways = gateways(&estate, &consul);
         let nodes = nodes(&options, &estate, &gateways);
-        // The block is ours until here; the API takes over its address.
-        drop(held);
+        // The block is ours until here; the API takes over its address, unless it has another.
+        let bind = options.nomad_bind.unwrap_or(block.nomad_api());
+        let held = options.nomad_bind.map(|_| held);
         // Clients need a provider even where they speak no TLS; who was first, wins.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -166,10 +178,12 @@ impl World {
         let registrar = Arc::new(HttpRegistrar::for_nodes(client.clone(), &nodes));
         let server = nomad::EstateConfig {
             seed: options.seed,
-            ..nomad::EstateConfig::new(block.nomad_api(), nodes)
+            acl: options.acl,
+            ..nomad::EstateConfig::new(bind, nodes)
         };
         let server = Arc::new(NomadEstate::start(server, runtime.clone(), registrar).await?);
-        register(&client, server.address(), &job).await?;
+        let secrets = server.secrets();
+        nomad::register(&client, &server, &job).await?;
         let series = parse_series(TRACE, "assets/traces/shop.csv")?;
         let events = parse_events(EVENTS, "assets/traces/shop-events.csv")?;
         let (from, begins) = (played_day(&series), now() + LEAD);
@@ -180,6 +194,7 @@ impl World {
         };
         Ok(World {
             nomad: server.address(),
+            secrets,
             metrics: metrics(&estate),
             api: block.api(),
             source: block.gateway(1).into(),
@@ -205,6 +220,7 @@ impl World {
             consul,
             server,
             stop: CancellationToken::new(),
+            _held: held,
         })
     }
 
@@ -472,23 +488,4 @@ async fn start_consul(
             ConsulEstate::start(embedded(estate, options)).await?,
         )),
     }
-}
-
-async fn register(
-    client: &reqwest::Client,
-    nomad: SocketAddr,
-    job: &serde_json::Value,
-) -> Result<(), WorldError> {
-    let body = serde_json::json!({ "Job": job });
-    let answer = client
-        .post(format!("http://{nomad}/v1/jobs"))
-        .json(&body)
-        .send()
-        .await;
-    let answer = answer.map_err(WorldError::Client)?;
-    if answer.status().is_success() {
-        return Ok(());
-    }
-    let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-    Err(WorldError::Register(format!("{status}: {text}")))
 }

@@ -7,7 +7,7 @@ mod hcl;
 mod policy;
 
 pub use config::{Config, GatewayConfig, parse_config, read_config};
-pub use env::{access, cache_folder, no_color, utf8};
+pub use env::{access, cache_folder, no_color, secret, utf8};
 pub use policy::{parse_policy, read_policy};
 
 use std::path::PathBuf;

@@ -61,6 +61,11 @@ fn workload(w: &Section) -> Result<Policy, Error> {
             .iter()
             .map(|s| Site::new(s.as_str()))
             .collect(),
+        links: w
+            .blocks("link")
+            .iter()
+            .map(link)
+            .collect::<Result<_, _>>()?,
         ramp: ramp(w)?,
         quiet: w
             .blocks("quiet")
@@ -185,6 +190,27 @@ fn ramp(w: &Section) -> Result<Ramp, Error> {
     };
     r.finish()?;
     Ok(ramp)
+}
+
+/// `link { between = ["edge-a", "provider-a"]  mbit = 200 }`.
+fn link(l: &Section) -> Result<LinkLimit, Error> {
+    let shape = "two different sites, such as [\"edge-a\", \"provider-a\"]";
+    let sites = l
+        .strings("between")?
+        .ok_or_else(|| l.missing("between", shape))?;
+    let between = match sites.as_slice() {
+        [a, b] if a != b => (Site::new(a.as_str()), Site::new(b.as_str())),
+        _ => return Err(l.bad("between", format!("between must name {shape}"))),
+    };
+    let limit = LinkLimit {
+        between,
+        capacity: Mbps(
+            l.number("mbit", 0.0..=1e9)?
+                .ok_or_else(|| l.missing("mbit", "what standbys may use, in Mbit/s"))?,
+        ),
+    };
+    l.finish()?;
+    Ok(limit)
 }
 
 /// `quiet { from = "22:00" to = "06:00" }`, in UTC.

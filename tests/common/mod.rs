@@ -54,6 +54,7 @@ pub fn policy() -> Policy {
         sites: ["edge-a", "edge-b", "provider-a", "provider-b"]
             .map(Site::from)
             .to_vec(),
+        links: vec![],
         ramp: Ramp {
             steps: [25, 50, 100].map(Share::percent).to_vec(),
             soak: Span::secs(1),
@@ -223,6 +224,7 @@ pub fn world() -> World {
 pub fn with_standby(mut world: World) -> World {
     let mut standby = job();
     standby.0["ID"] = json!("foreshadow-standby-web-1");
+    standby.0["TaskGroups"][0]["Count"] = json!(1);
     standby.0["Meta"] =
         json!({"foreshadow_standby": "web", "foreshadow_release": release().as_str()});
     if let Seen::Known { value, .. } = &mut world.jobs {
@@ -263,6 +265,7 @@ pub fn profile(site: &str, class: &str, knee: f64) -> Profile {
         knee: Rps(knee),
         knee_spread: Rps(1.0),
         cpu_a_request: 5.0,
+        bytes_a_request: 900.0,
         memory: MiB(30.0),
         startup: Span::millis(800),
         curve: vec![],

@@ -204,13 +204,41 @@ impl Estate {
     }
 
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.call_as("", method, path, body).await
+    }
+
+    /// The same with a token.
+    pub async fn call_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let method = method.parse().expect("method");
         let request = self.client.request(method, self.url(path));
+        let request = if token.is_empty() {
+            request
+        } else {
+            request.header("X-Nomad-Token", token)
+        };
         let request = if let Some(body) = body {
             request.json(body)
         } else {
             request
         };
+        let answer = request.send().await.expect("answers");
+        Answer {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: answer.text().await.expect("text"),
+        }
+    }
+
+    /// A body as it is.
+    pub async fn send(&self, method: &str, path: &str, body: String) -> Answer {
+        let method = method.parse().expect("method");
+        let request = self.client.request(method, self.url(path)).body(body);
         let answer = request.send().await.expect("answers");
         Answer {
             status: answer.status().as_u16(),
@@ -242,11 +270,26 @@ impl Estate {
 
     /// Follow a read by blocking queries until it is as wanted.
     pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.until_as("", path, wanted).await
+    }
+
+    /// The same with a token.
+    pub async fn until_as(
+        &self,
+        token: &str,
+        path: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let mut index = 0;
         let joint = if path.contains('?') { '&' } else { '?' };
         for _ in 0..200 {
             let answer = self
-                .call("GET", &format!("{path}{joint}index={index}&wait=10s"), None)
+                .call_as(
+                    token,
+                    "GET",
+                    &format!("{path}{joint}index={index}&wait=10s"),
+                    None,
+                )
                 .await;
             if answer.status == 200 && wanted(&answer.json()) {
                 return answer.json();

@@ -1,8 +1,8 @@
 //! What a real Nomad 1.0.18 answered to 66 requests, asked again of the sandbox's Nomad.
 
+use crate::events::{collect, compare_events};
 use crate::fake::{Answer, Estate, recordings};
 use foreshadow::sandbox::nomad::NodeConfig;
-use futures::StreamExt;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -67,77 +67,6 @@ async fn recorded_calls_are_answered_alike() {
         "only {agree} of {} recorded calls agree, {FLOOR} did before",
         calls.len()
     );
-}
-
-/// Read an event stream to its end.
-async fn collect(url: String, into: Arc<Mutex<Vec<Value>>>) {
-    let mut stream = reqwest::get(url).await.expect("opens").bytes_stream();
-    let mut rest = Vec::new();
-    while let Some(Ok(bytes)) = stream.next().await {
-        rest.extend_from_slice(&bytes);
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let batch: Value = serde_json::from_slice(&line).expect("JSON lines");
-            into.lock()
-                .expect("lock")
-                .extend(batch["Events"].as_array().into_iter().flatten().cloned());
-        }
-    }
-}
-
-/// Every kind of event that was recorded is sent, with the same keys.
-fn compare_events(folder: &std::path::Path, ours: &[Value]) {
-    let text =
-        std::fs::read_to_string(folder.join("nomad-events-1.0.18.ndjson")).expect("readable");
-    let batches = text
-        .lines()
-        .map(|l| serde_json::from_str::<Value>(l).expect("JSON"));
-    let theirs: Vec<Value> = batches
-        .flat_map(|b| b["Events"].as_array().cloned().unwrap_or_default())
-        .collect();
-    let kinds = |events: &[Value]| -> BTreeMap<(String, String), BTreeSet<String>> {
-        let named = events.iter().map(|e| {
-            (
-                (
-                    text_at(e, "/Topic").to_string(),
-                    text_at(e, "/Type").to_string(),
-                ),
-                keys(e),
-            )
-        });
-        named.fold(BTreeMap::new(), |mut all, (kind, keys)| {
-            all.entry(kind).or_insert(keys);
-            all
-        })
-    };
-    let mine = kinds(ours);
-    for (kind, keys) in kinds(&theirs) {
-        let has = mine
-            .get(&kind)
-            .unwrap_or_else(|| panic!("no event {kind:?} was sent"));
-        assert_eq!(has, &keys, "{kind:?}");
-    }
-}
-
-/// The keys of an event, and those of what it is about.
-fn keys(event: &Value) -> BTreeSet<String> {
-    let about = event["Payload"]
-        .as_object()
-        .and_then(|p| p.iter().next())
-        .expect("a payload");
-    let inner = about
-        .1
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(|k| format!("{}.{k}", about.0));
-    event
-        .as_object()
-        .expect("an object")
-        .keys()
-        .cloned()
-        .chain(inner)
-        .collect()
 }
 
 /// What the recorded nodes had been through before: one drain of edge-a, one loss of edge-b.

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod capacity;
 mod derive;
 mod estate;
 mod moves;

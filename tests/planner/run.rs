@@ -194,18 +194,8 @@ impl Cluster {
             Action::PlaceStandby {
                 job, node, needs, ..
             } => {
-                let id = self.next_alloc;
-                self.next_alloc += 1;
                 let node = self.world.node(node).expect("a node").clone();
-                let mut alloc = common::alloc(id, job.id().as_str(), node.site.as_str(), 1);
-                alloc.node = node.id;
-                alloc.node_name = node.name;
-                alloc.resources = *needs;
-                alloc.status = AllocStatus::Pending;
-                self.up_since.insert(alloc.id.clone(), self.turn + START);
-                if let Seen::Known { value, .. } = &mut self.world.allocs {
-                    value.push(alloc);
-                }
+                self.alloc(&job.id(), &node, *needs);
                 if let Seen::Known { value, .. } = &mut self.world.jobs {
                     value.insert(job.id(), job.clone());
                 }
@@ -218,7 +208,40 @@ impl Cluster {
                     value.retain(|a| &a.job != job);
                 }
             }
+            Action::Scale { job, to, .. } => self.scale(job, *to),
             other => panic!("a step that this run has no use for: {other:?}"),
+        }
+    }
+
+    fn alloc(&mut self, job: &JobId, node: &Node, needs: Resources) {
+        let id = self.next_alloc;
+        self.next_alloc += 1;
+        let mut alloc = common::alloc(id, job.as_str(), node.site.as_str(), 1);
+        alloc.node = node.id.clone();
+        alloc.node_name = node.name.clone();
+        alloc.resources = needs;
+        alloc.status = AllocStatus::Pending;
+        self.up_since.insert(alloc.id.clone(), self.turn + START);
+        if let Seen::Known { value, .. } = &mut self.world.allocs {
+            value.push(alloc);
+        }
+    }
+
+    /// Copies come and go where the first one stands, the youngest goes first.
+    fn scale(&mut self, job: &JobId, to: u64) {
+        let mut of_job: Vec<Alloc> = self.allocs().filter(|a| &a.job == job).cloned().collect();
+        let node = self.world.node(&of_job[0].node).expect("a node").clone();
+        while (of_job.len() as u64) < to {
+            self.alloc(job, &node, of_job[0].resources);
+            of_job.push(of_job[0].clone());
+        }
+        let gone: Vec<AllocId> = of_job.drain(to as usize..).map(|a| a.id).collect();
+        if let Seen::Known { value, .. } = &mut self.world.allocs {
+            value.retain(|a| !gone.contains(&a.id));
+        }
+        if let Seen::Known { value, .. } = &mut self.world.jobs {
+            let job = value.get_mut(job).expect("a job");
+            job.0["TaskGroups"][0]["Count"] = serde_json::json!(to);
         }
     }
 

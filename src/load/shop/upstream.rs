@@ -82,10 +82,7 @@ impl Upstream {
         let reply = match &self.way {
             Way::Stub(takes) => {
                 tokio::time::sleep(*takes).await;
-                Reply {
-                    instance: None,
-                    result: Ok(200),
-                }
+                Reply::of(Ok(200))
             }
             Way::Fixed(http, addr) => http.get(*addr, "/", request_id).await,
             Way::Service(client) => client.get("/", request_id).await,

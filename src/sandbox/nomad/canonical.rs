@@ -41,12 +41,18 @@ pub fn canonical_job(mut job: Value) -> Value {
         "MaxParallel": int(update, "MaxParallel"), "MinHealthyTime": 0, "ProgressDeadline": 0, "Stagger": int(update, "Stagger")});
     drop_keys(&mut job, &["Migrate", "Reschedule"]);
     let name = text(&job, "Name").to_string();
+    let (namespace, id) = (job["Namespace"].clone(), job["ID"].clone());
     for group in objects_mut(&mut job, "TaskGroups") {
         let group_name = text(group, "Name").to_string();
+        if group["Scaling"].is_object() {
+            drop_keys(&mut group["Scaling"], &["Namespace"]);
+            group["Scaling"]["Target"] =
+                json!({"Namespace": namespace, "Job": id, "Group": group_name});
+        }
         for network in objects_mut(group, "Networks") {
             stored_network(network);
         }
-        stored_services(group, &[("JOB", &name), ("TASKGROUP", &group_name)], "");
+        stored_services(group, &[("JOB", &name), ("TASKGROUP", &group_name)]);
         for task in objects_mut(group, "Tasks") {
             fill(task, json!({"CSIPluginConfig": null}));
             fill_at(task, "Resources", json!({"DiskMB": 0, "IOPS": 0}));
@@ -60,7 +66,6 @@ pub fn canonical_job(mut job: Value) -> Value {
                     ("TASK", &task_name),
                     ("BASE", &base),
                 ],
-                &task_name,
             );
             if let Some(resources) = task.get_mut("Resources") {
                 objects_mut(resources, "Networks").for_each(stored_network);
@@ -96,6 +101,15 @@ impl Frame {
         objects_mut(group, "Networks").for_each(request_network);
         let name = text(group, "Name").to_string();
         request_services(group, &format!("{}-{name}", self.job));
+        if group["Scaling"].is_object() {
+            let count = int(group, "Count");
+            fill_at(
+                group,
+                "Scaling",
+                json!({"CreateIndex": 0, "Enabled": true, "ID": "", "Max": null, "Min": count, "ModifyIndex": 0, "Namespace": "", "Policy": null,
+                "Target": null, "Type": "horizontal"}),
+            );
+        }
         let restart = group["RestartPolicy"].clone();
         for task in objects_mut(group, "Tasks") {
             self.task(task, &name, &restart);
@@ -279,7 +293,7 @@ fn request_services(owner: &mut Value, default_name: &str) {
     }
 }
 
-fn stored_services(owner: &mut Value, words: &[(&str, &str)], task: &str) {
+fn stored_services(owner: &mut Value, words: &[(&str, &str)]) {
     for service in objects_mut(owner, "Services") {
         drop_keys(service, &["CheckRestart", "Id"]);
         let mut name = text(service, "Name").to_string();
@@ -287,9 +301,6 @@ fn stored_services(owner: &mut Value, words: &[(&str, &str)], task: &str) {
             name = name.replace(&format!("${{{word}}}"), value);
         }
         service["Name"] = name.clone().into();
-        if !task.is_empty() {
-            service["TaskName"] = task.into();
-        }
         for check in objects_mut(service, "Checks") {
             drop_keys(check, &["Id"]);
             if text(check, "Name").is_empty() {

@@ -74,9 +74,15 @@ fn group(old: &Value, new: &Value) -> Value {
         .into_iter()
         .map(|(o, n)| task(o, n))
         .collect();
-    let changed = !fields.is_empty()
-        || !objects.is_empty()
-        || tasks.iter().any(|t| text(t, "Type") != "None");
+    // A group may differ in what is not shown; a scaling policy's ID is not its own.
+    let own = |group: &Value| {
+        let mut group = group.clone();
+        if let Some(Value::Object(policy)) = group.get_mut("Scaling") {
+            policy.retain(|k, _| !["ID", "CreateIndex", "ModifyIndex"].contains(&k.as_str()));
+        }
+        group
+    };
+    let changed = own(old) != own(new);
     json!({"Fields": or_none(fields), "Name": name_of(old, new), "Objects": or_none(objects), "Tasks": or_none(tasks),
         "Type": kind(old, new, changed), "Updates": null})
 }
@@ -108,7 +114,8 @@ fn task(old: &Value, new: &Value) -> Value {
     objects.extend(by_position(old, new, "VolumeMounts", |o, n| {
         object(o, n, "VolumeMount", &[])
     }));
-    let changed = !fields.is_empty() || !objects.is_empty();
+    // A task may differ in what is not shown.
+    let changed = old != new;
     json!({"Annotations": null, "Fields": or_none(fields), "Name": name_of(old, new), "Objects": or_none(objects), "Type": kind(old, new, changed)})
 }
 
@@ -313,12 +320,13 @@ fn set(old: &Value, new: &Value, key: &str, name: &str, quiet: bool) -> Option<V
                 .map(|t| field(name, &words(t), &words(t), true, true)),
         );
     }
-    let kind = if before.is_empty() {
-        "Added"
-    } else if after.is_empty() {
-        "Deleted"
-    } else {
-        "Edited"
+    fields.sort_by_key(|f| (text(f, "Old").to_string(), text(f, "New").to_string()));
+    let came = after.iter().any(|t| !before.contains(t));
+    let went = before.iter().any(|t| !after.contains(t));
+    let kind = match (came, went) {
+        (true, false) => "Added",
+        (false, true) => "Deleted",
+        _ => "Edited",
     };
     Some(json!({"Fields": fields, "Name": name, "Objects": null, "Type": kind}))
 }
@@ -414,6 +422,7 @@ pub fn annotated(mut diff: Value, updates: &BTreeMap<String, Updates>) -> Value 
     for group in objects_mut(&mut diff, "TaskGroups") {
         if let Some(u) = updates.get(text(group, "Name")) {
             let words = [
+                ("canary", u.canary),
                 ("create", u.place),
                 ("migrate", u.migrate),
                 ("destroy", u.stop),
@@ -421,12 +430,9 @@ pub fn annotated(mut diff: Value, updates: &BTreeMap<String, Updates>) -> Value 
                 ("create/destroy update", u.destructive),
                 ("ignore", u.ignore),
             ];
-            group["Updates"] = or_null(
-                words
-                    .iter()
-                    .filter(|(_, n)| *n > 0)
-                    .map(|(w, n)| ((*w).to_string(), (*n).into())),
-            );
+            let told = words.iter().filter(|(_, n)| *n > 0);
+            let told = told.map(|(w, n)| ((*w).to_string(), Value::from(*n)));
+            group["Updates"] = told.collect::<Map<_, _>>().into();
         }
         let group_kind = text(group, "Type").to_string();
         for field in objects_mut(group, "Fields") {

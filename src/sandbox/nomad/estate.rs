@@ -2,6 +2,7 @@
 
 use super::client;
 use super::http;
+use super::registering::{Secrets, bootstrap};
 use super::runtime::{Registrar, Runtime, TaskUsage};
 use super::state::{Effect, EstateConfig, State, Wake};
 use serde_json::Value;
@@ -65,15 +66,19 @@ impl Core {
     }
 
     fn publish(&self, told: Vec<Value>) {
-        let mut batches: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
+        // A job and the evaluation it leads to are written at one index, one after the other.
+        let second = |e: &Value| {
+            e["Topic"] == "Evaluation"
+                && (e["Type"] == "JobRegistered" || e["Type"] == "JobDeregistered")
+        };
+        let mut batches: BTreeMap<(u64, bool), Vec<Value>> = BTreeMap::new();
         for event in told {
-            batches
-                .entry(event["Index"].as_u64().unwrap_or(0))
-                .or_default()
-                .push(event);
+            let index = event["Index"].as_u64().unwrap_or(0);
+            let batch = batches.entry((index, second(&event))).or_default();
+            batch.push(event);
         }
         let mut past = lock(&self.past);
-        for (index, events) in batches {
+        for ((index, _), events) in batches {
             let batch = Arc::new(serde_json::json!({"Index": index, "Events": events}));
             past.push_back(batch.clone());
             // No stream may be open.
@@ -88,19 +93,13 @@ impl Core {
         self.index.subscribe()
     }
 
-    /// Events from an index on, if one is given; and those to come.
-    pub fn event_stream(
-        &self,
-        from: Option<u64>,
-    ) -> (Vec<Arc<Value>>, broadcast::Receiver<Arc<Value>>) {
+    /// Events from an index on, the last ones if it has not been reached yet; and those to come.
+    pub fn event_stream(&self, from: u64) -> (Vec<Arc<Value>>, broadcast::Receiver<Arc<Value>>) {
         let past = lock(&self.past);
         let receiver = self.events.subscribe();
-        let old = past
-            .iter()
-            .filter(|b| from.is_some_and(|from| b["Index"].as_u64() >= Some(from)))
-            .cloned()
-            .collect();
-        (old, receiver)
+        let reached = past.partition_point(|b| b["Index"].as_u64() < Some(from));
+        let old = past.iter().skip(reached.min(past.len().saturating_sub(1)));
+        (old.cloned().collect(), receiver)
     }
 
     pub fn usage(&self, alloc: &str) -> Option<BTreeMap<String, TaskUsage>> {
@@ -172,7 +171,10 @@ impl NomadEstate {
             registrar,
         )));
         tokio::spawn(http::serve(core.clone(), listener));
-        Ok(Handle { core })
+        Ok(Handle {
+            core,
+            secrets: Mutex::new(None),
+        })
     }
 }
 
@@ -239,12 +241,22 @@ fn agent_queue(core: &Arc<Core>, registrar: Arc<dyn Registrar>) -> mpsc::Unbound
 /// Holds a running estate.
 pub struct Handle {
     core: Arc<Core>,
+    secrets: Mutex<Option<Secrets>>,
 }
 
 impl Handle {
     /// Where the API listens.
     pub fn address(&self) -> SocketAddr {
         self.core.address
+    }
+
+    /// The tokens of an estate with ACLs on, made at the first call; after that nobody else can bootstrap it.
+    pub fn secrets(&self) -> Option<Secrets> {
+        let mut secrets = lock(&self.secrets);
+        if secrets.is_none() {
+            *secrets = self.core.write(bootstrap);
+        }
+        secrets.clone()
     }
 
     /// Whether a node's client reaches the server; after `heartbeat_grace` without, the node is down.

@@ -3,13 +3,16 @@
 use super::canonical::canonical_job;
 use super::diff;
 use super::json::*;
+use super::scaling::keep_policies;
 use super::scheduler;
 use super::state::records::Eval;
-use super::state::{JobRecord, State, now};
+use super::state::{State, now};
 use super::validate::{faults, listed};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// A kind of change that the event stream does not tell.
+const UNTOLD: &str = "";
 /// How many versions of a job are kept.
 const VERSIONS: usize = 6;
 
@@ -30,12 +33,25 @@ impl Refusal {
     }
 }
 
-type Answer = Result<Value, Refusal>;
+impl Refusal {
+    /// As the agent itself words a token it cannot look up.
+    pub fn unresolved(self) -> Refusal {
+        match self.status {
+            500 => Refusal::new(
+                500,
+                format!("failed to resolve ACL token: {}", self.message),
+            ),
+            _ => self,
+        }
+    }
+}
+
+pub type Answer = Result<Value, Refusal>;
 
 /// The job of a request body, as the server would keep it.
 fn job_of(body: &Value) -> Answer {
     match body.get("Job") {
-        Some(job) if job.is_object() && !text(job, "ID").is_empty() => {
+        Some(job) if job.is_object() && job.get("ID").is_some_and(Value::is_string) => {
             Ok(canonical_job(job.clone()))
         }
         Some(job) if job.is_object() => Err(Refusal::new(400, "Job ID hasn't been provided")),
@@ -43,64 +59,8 @@ fn job_of(body: &Value) -> Answer {
     }
 }
 
-/// What a scaling request asks for.
-struct Scaling {
-    group: String,
-    count: Option<i64>,
-    error: bool,
-}
-
-impl Scaling {
-    fn of(body: &Value) -> Result<Scaling, Refusal> {
-        let group = body
-            .get("Target")
-            .map_or("", |t| text(t, "Group"))
-            .to_string();
-        let count = body
-            .get("Count")
-            .filter(|c| !c.is_null())
-            .map(|_| int(body, "Count"));
-        let error = flag(body, "Error");
-        let why = match count {
-            _ if group.is_empty() => "missing task group name for scaling action",
-            Some(_) if error => "scaling action should not contain count if error is true",
-            Some(c) if c < 0 => "scaling action count can't be negative",
-            _ => {
-                return Ok(Scaling {
-                    group,
-                    count,
-                    error,
-                });
-            }
-        };
-        Err(Refusal::new(400, why))
-    }
-}
-
-/// A count must keep to the bounds of the group's `scaling` stanza.
-fn within_bounds(group: &Value, count: i64) -> Result<(), Refusal> {
-    let Some(policy) = group.get("Scaling").filter(|s| s.is_object()) else {
-        return Ok(());
-    };
-    let (min, max) = (
-        int(policy, "Min"),
-        policy
-            .get("Max")
-            .and_then(Value::as_i64)
-            .unwrap_or(i64::MAX),
-    );
-    let why = if count < min {
-        format!("group count was less than scaling policy minimum: {count} < {min}")
-    } else if count > max {
-        format!("group count was greater than scaling policy maximum: {count} > {max}")
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::new(400, why))
-}
-
 /// What must not count as a change of a job.
-fn spec(job: &Value) -> Value {
+pub fn spec(job: &Value) -> Value {
     let mut spec = job.clone();
     if let Some(map) = spec.as_object_mut() {
         for key in [
@@ -116,6 +76,11 @@ fn spec(job: &Value) -> Value {
             map.remove(key);
         }
     }
+    for group in objects_mut(&mut spec, "TaskGroups") {
+        if let Some(Value::Object(policy)) = group.get_mut("Scaling") {
+            policy.retain(|k, _| !["ID", "CreateIndex", "ModifyIndex"].contains(&k.as_str()));
+        }
+    }
     spec
 }
 
@@ -123,11 +88,8 @@ impl State {
     /// `POST /v1/jobs` and `POST /v1/job/:id`. Returns the answer; the index is its `Index`.
     pub fn register(&mut self, body: &Value) -> Answer {
         let job = job_of(body)?;
-        let faults = faults(&job);
-        if !faults.is_empty() {
-            return Err(Refusal::new(500, listed(&faults)));
-        }
-        let id = text(&job, "ID").to_string();
+        self.acceptable(&job)?;
+        let id = key_of(&job);
         self.enforce_index(&id, body)?;
         let index = self.next_index();
         self.upsert_job(job, index, "JobRegistered");
@@ -137,6 +99,20 @@ impl State {
             json!({"EvalCreateIndex": index, "EvalID": eval, "Index": index, "JobModifyIndex": job["JobModifyIndex"], "KnownLeader": false,
             "LastContact": 0, "Warnings": ""}),
         )
+    }
+
+    /// Refused if there is something wrong with a job, or nowhere to put it.
+    fn acceptable(&self, job: &Value) -> Result<(), Refusal> {
+        let faults = faults(job);
+        if !faults.is_empty() {
+            return Err(Refusal::new(500, listed(&faults)));
+        }
+        let (id, namespace) = (text(job, "ID"), text(job, "Namespace"));
+        if self.namespaces.contains_key(namespace) {
+            return Ok(());
+        }
+        let why = format!("job {id:?} is in nonexistent namespace {namespace:?}");
+        Err(Refusal::new(500, why))
     }
 
     fn enforce_index(&self, id: &str, body: &Value) -> Result<(), Refusal> {
@@ -160,7 +136,7 @@ impl State {
         Err(Refusal::new(500, clash))
     }
 
-    fn job_eval(&mut self, id: &str, job: &Value, why: &'static str, event: &str) -> String {
+    pub fn job_eval(&mut self, id: &str, job: &Value, why: &'static str, event: &str) -> String {
         let modify_index = int(job, "JobModifyIndex") as u64;
         let eval = self.create_eval(id, job, why, event);
         if let Some(e) = self.evals.get_mut(&eval) {
@@ -170,8 +146,8 @@ impl State {
     }
 
     /// Store a version of a job at `index`; one that changes nothing is not stored.
-    fn upsert_job(&mut self, mut job: Value, index: u64, event: &str) {
-        let id = text(&job, "ID").to_string();
+    pub fn upsert_job(&mut self, mut job: Value, index: u64, event: &str) {
+        let id = key_of(&job);
         let record = self.jobs.entry(id.clone()).or_default();
         let old = record.versions.first();
         if old.is_some_and(|old| spec(old) == spec(&job)) {
@@ -191,6 +167,9 @@ impl State {
         job["Status"] = status.into();
         job["JobModifyIndex"] = index.into();
         job["SubmitTime"] = now().into();
+        if keep_policies(record.versions.first(), &mut job, index, &mut self.rng) {
+            self.tables.policies = index;
+        }
         record.versions.insert(0, job);
         record.versions.truncate(VERSIONS);
         self.touch_summary(&id);
@@ -224,102 +203,61 @@ impl State {
     }
 
     /// A version made by the server itself keeps the stability of the one before.
-    fn keep_stable(&mut self, id: &str, stable: bool) {
+    pub fn keep_stable(&mut self, id: &str, stable: bool) {
         if let Some(record) = self.jobs.get_mut(id) {
             record.versions[0]["Stable"] = stable.into();
         }
     }
 
-    /// `POST /v1/job/:id/scale`
-    pub fn scale(&mut self, id: &str, body: &Value) -> Answer {
-        let wish = Scaling::of(body)?;
-        let Some(job) = self.job(id).cloned() else {
-            return Err(Refusal::new(404, format!("job {id:?} not found")));
-        };
-        let found = list(&job, "TaskGroups")
-            .iter()
-            .find(|g| text(g, "Name") == wish.group);
-        let Some(group) = found else {
-            let why = format!(
-                "task group {:?} specified for scaling does not exist in job",
-                wish.group
-            );
-            return Err(Refusal::new(400, why));
-        };
-        let before = int(group, "Count");
-        let mut eval = (String::new(), 0);
-        if let Some(count) = wish.count {
-            within_bounds(group, count)?;
-            self.may_scale(&job, body)?;
-            eval = self.scale_to(id, job, &wish.group, count);
-        }
-        let index = self.next_index();
-        let event = json!({"Count": wish.count, "CreateIndex": index, "Error": wish.error, "EvalID": eval.0,
-            "Message": text(body, "Message"), "Meta": body.get("Meta").cloned().unwrap_or(Value::Null), "PreviousCount": before,
-            "Time": now()});
-        self.tables.scaling = index;
-        let record = self.jobs.entry(id.to_string()).or_default();
-        record
-            .scaling
-            .entry(wish.group)
-            .or_default()
-            .insert(0, event);
-        let modify_index = record
-            .versions
-            .first()
-            .map_or(Value::Null, |j| j["JobModifyIndex"].clone());
-        Ok(
-            json!({"EvalCreateIndex": eval.1, "EvalID": eval.0, "Index": index, "JobModifyIndex": modify_index, "KnownLeader": true,
-            "LastContact": 0, "Warnings": ""}),
-        )
-    }
-
-    fn may_scale(&self, job: &Value, body: &Value) -> Result<(), Refusal> {
-        let created = int(job, "CreateIndex") as u64;
-        let busy = self
-            .deployment_of(text(job, "ID"))
-            .is_some_and(|d| d.running() && d.job_create_index == created);
-        if busy {
+    /// `POST /v1/job/:id/revert`: register an older version anew.
+    pub fn revert(&mut self, id: &str, body: &Value) -> Answer {
+        let wanted = int(body, "JobVersion");
+        let Some(current) = self.job(id) else {
             return Err(Refusal::new(
-                400,
-                "job scaling blocked due to active deployment",
+                500,
+                format!("job {:?} not found", key_parts(id).1),
             ));
+        };
+        let has = int(current, "Version");
+        if wanted == has {
+            return Err(Refusal::new(500, "can't revert to current version"));
         }
-        let (wanted, has) = (int(body, "JobModifyIndex"), int(job, "JobModifyIndex"));
-        if wanted > 0 && wanted != has {
-            let why = format!(
-                "Enforcing job modify index {wanted}: job exists with conflicting job modify index: {has}"
-            );
+        let enforced = body.get("EnforcePriorVersion").and_then(Value::as_i64);
+        let modify_index = int(current, "JobModifyIndex");
+        let older = self.version(id, wanted)?;
+        if let Some(enforced) = enforced.filter(|e| *e != has) {
+            let why = format!("Current job has version {has}; enforcing version {enforced}");
             return Err(Refusal::new(500, why));
         }
-        Ok(())
+        self.register(&json!({"Job": older, "EnforceIndex": enforced.is_some(), "JobModifyIndex": modify_index}))
     }
 
-    fn scale_to(&mut self, id: &str, mut job: Value, group: &str, count: i64) -> (String, u64) {
-        let stable = flag(&job, "Stable");
-        let older = job.clone();
-        set_count(&mut job, group, count);
-        if spec(&older) != spec(&job) {
-            let index = self.next_index();
-            self.upsert_job(job, index, "JobRegistered");
-            self.keep_stable(id, stable);
-            // Nomad 1.0.18 writes the count into the version before as well.
-            if let Some(before) = self.jobs.get_mut(id).and_then(|r| r.versions.get_mut(1)) {
-                set_count(before, group, count);
-            }
-        }
-        let current = self.job(id).cloned().unwrap_or(Value::Null);
+    fn version(&self, id: &str, version: i64) -> Answer {
+        let versions = self.jobs.get(id).map_or(&[][..], |r| &r.versions);
+        let found = versions.iter().find(|v| int(v, "Version") == version);
+        found.cloned().ok_or_else(|| {
+            let why = format!(
+                "job {:?} in namespace {:?} at version {version} not found",
+                key_parts(id).1,
+                key_parts(id).0
+            );
+            Refusal::new(500, why)
+        })
+    }
+
+    /// `POST /v1/job/:id/stable`
+    pub fn mark_stable(&mut self, id: &str, body: &Value) -> Answer {
+        let version = int(body, "JobVersion");
+        self.version(id, version)?;
         let index = self.next_index();
-        (
-            self.job_eval(id, &current, "job-scaling", "EvaluationUpdated"),
-            index,
-        )
+        self.set_stable(id, version, flag(body, "Stable"), UNTOLD);
+        Ok(json!({"Index": index}))
     }
 
     /// `POST /v1/job/:id/evaluate`
     pub fn evaluate(&mut self, id: &str) -> Answer {
         let Some(job) = self.job(id).cloned() else {
-            return Err(Refusal::new(404, "job not found"));
+            return Err(Refusal::new(500, "job not found"));
         };
         let index = self.next_index();
         let eval = self.job_eval(id, &job, "job-register", "EvaluationUpdated");
@@ -332,13 +270,10 @@ impl State {
     /// `POST /v1/job/:id/plan`: what a registration would lead to. Changes nothing.
     pub fn dry_run(&self, id: &str, body: &Value) -> Answer {
         let mut job = job_of(body)?;
-        if text(&job, "ID") != id {
+        if text(&job, "ID") != key_parts(id).1 {
             return Err(Refusal::new(400, "Job ID does not match"));
         }
-        let faults = faults(&job);
-        if !faults.is_empty() {
-            return Err(Refusal::new(500, listed(&faults)));
-        }
+        self.acceptable(&job)?;
         let old = self.job(id);
         let modify_index = old.map_or(0, |o| int(o, "JobModifyIndex"));
         if let Some(old) = old {
@@ -361,6 +296,10 @@ impl State {
             .iter()
             .map(|(name, u)| (name.clone(), u.json()))
             .collect();
+        let preempted: Vec<Value> = (plan.preempted.iter())
+            .filter_map(|(_, victim)| Some(self.allocs.get(victim)?.stub(false)))
+            .collect();
+        let preempted = Some(preempted).filter(|p| !p.is_empty());
         let failed = or_null(plan.failed.iter().map(|(name, m)| (name.clone(), m.json())));
         let mut created = Value::Null;
         if !plan.failed.is_empty() {
@@ -385,7 +324,7 @@ impl State {
             Value::Null
         };
         Ok(
-            json!({"Annotations": {"DesiredTGUpdates": updates, "PreemptedAllocs": null}, "CreatedEvals": created, "Diff": diff,
+            json!({"Annotations": {"DesiredTGUpdates": updates, "PreemptedAllocs": preempted}, "CreatedEvals": created, "Diff": diff,
             "FailedTGAllocs": failed, "Index": 0, "JobModifyIndex": modify_index, "NextPeriodicLaunch": null, "Warnings": ""}),
         )
     }
@@ -430,14 +369,6 @@ impl State {
     }
 }
 
-fn set_count(job: &mut Value, group: &str, count: i64) {
-    for g in objects_mut(job, "TaskGroups") {
-        if text(g, "Name") == group {
-            g["Count"] = count.into();
-        }
-    }
-}
-
 /// `POST /v1/validate/job`
 pub fn validate(body: &Value) -> Answer {
     let job = job_of(body)?;
@@ -449,34 +380,5 @@ pub fn validate(body: &Value) -> Answer {
     };
     Ok(
         json!({"DriverConfigValidated": true, "Error": error, "ValidationErrors": all, "Warnings": ""}),
-    )
-}
-
-/// `GET /v1/job/:id/scale`
-pub fn scale_status(state: &State, id: &str) -> Option<Value> {
-    let record: &JobRecord = state.jobs.get(id)?;
-    let job = record.current();
-    let mut groups = Map::new();
-    for group in list(job, "TaskGroups") {
-        let name = text(group, "Name");
-        let live: Vec<_> = state
-            .allocs_of(id)
-            .filter(|a| a.group == name && !a.terminal())
-            .collect();
-        let health = |wanted: bool| {
-            live.iter()
-                .filter(|a| a.health.as_ref().is_some_and(|h| h.healthy == wanted))
-                .count()
-        };
-        let events = record.scaling.get(name).map_or(Value::Null, |e| json!(e));
-        groups.insert(
-            name.into(),
-            json!({"Desired": group["Count"], "Events": events, "Healthy": health(true), "Placed": live.len(),
-                "Running": live.iter().filter(|a| a.client == "running").count(), "Unhealthy": health(false)}),
-        );
-    }
-    Some(
-        json!({"JobCreateIndex": job["CreateIndex"], "JobID": id, "JobModifyIndex": job["ModifyIndex"], "JobStopped": job["Stop"],
-        "Namespace": "default", "TaskGroups": groups}),
     )
 }

@@ -130,3 +130,20 @@ pub fn duration(nanos: i64) -> String {
         _ => format!("{h}h{m}m{s}s"),
     }
 }
+
+/// Under which a job is kept: its ID, in other namespaces than `default` with the namespace before it.
+pub fn job_key(namespace: &str, id: &str) -> String {
+    match namespace {
+        "" | "default" => id.into(),
+        _ => format!("{namespace}\u{1f}{id}"),
+    }
+}
+
+/// Namespace and ID of a [`job_key`].
+pub fn key_parts(key: &str) -> (&str, &str) {
+    key.split_once('\u{1f}').unwrap_or(("default", key))
+}
+
+pub fn key_of(job: &Value) -> String {
+    job_key(text(job, "Namespace"), text(job, "ID"))
+}

@@ -33,7 +33,7 @@ pub fn faults(job: &Value) -> Vec<String> {
     constraint_faults(job, &mut faults);
     group_name_faults(job, &mut faults);
     for group in list(job, "TaskGroups") {
-        let inner = group_faults(group);
+        let inner = group_faults(kind, group);
         if !inner.is_empty() {
             faults.push(format!(
                 "Task group {} validation failed: {}",
@@ -79,7 +79,7 @@ fn group_name_faults(job: &Value, faults: &mut Vec<String>) {
     }
 }
 
-fn group_faults(group: &Value) -> Vec<String> {
+fn group_faults(kind: &str, group: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     if text(group, "Name").is_empty() {
         faults.push("Missing task group name".into());
@@ -91,21 +91,18 @@ fn group_faults(group: &Value) -> Vec<String> {
         faults.push("Missing tasks for task group".into());
     }
     constraint_faults(group, &mut faults);
-    let labels: Vec<&str> = list(group, "Networks")
-        .iter()
-        .flat_map(|n| {
-            list(n, "DynamicPorts")
-                .iter()
-                .chain(list(n, "ReservedPorts"))
-        })
-        .map(|p| text(p, "Label"))
-        .collect();
-    for (i, label) in labels.iter().enumerate() {
-        if labels[..i].contains(label) {
-            faults.push(format!("Port label {label} already in use"));
-        }
-    }
+    port_faults(group, &mut faults);
     let log = group.get("EphemeralDisk").map_or(0, |d| int(d, "SizeMB"));
+    if kind == "batch" && group.get("Update").is_some_and(Value::is_object) {
+        faults.push(format!("Job type {kind:?} does not allow update block"));
+    }
+    let scaling = scaling_faults(group);
+    if !scaling.is_empty() {
+        faults.push(format!(
+            "Task group scaling policy validation failed: {}",
+            listed(&scaling)
+        ));
+    }
     let mut names: Vec<&str> = Vec::new();
     for (i, task) in list(group, "Tasks").iter().enumerate() {
         let name = text(task, "Name");
@@ -133,6 +130,52 @@ fn group_faults(group: &Value) -> Vec<String> {
     faults
 }
 
+fn port_faults(group: &Value, faults: &mut Vec<String>) {
+    let labels: Vec<&str> = list(group, "Networks")
+        .iter()
+        .flat_map(|n| {
+            list(n, "DynamicPorts")
+                .iter()
+                .chain(list(n, "ReservedPorts"))
+        })
+        .map(|p| text(p, "Label"))
+        .collect();
+    for (i, label) in labels.iter().enumerate() {
+        if labels[..i].contains(label) {
+            faults.push(format!("Port label {label} already in use"));
+        }
+    }
+}
+
+/// A count must lie within the bounds of the group's `scaling` stanza.
+fn scaling_faults(group: &Value) -> Vec<String> {
+    let Some(policy) = group.get("Scaling").filter(|p| p.is_object()) else {
+        return Vec::new();
+    };
+    let (count, min) = (int(group, "Count"), int(policy, "Min"));
+    let max = policy.get("Max").and_then(Value::as_i64).unwrap_or(-1);
+    let faults = [
+        (max < 0, "maximum count must be specified and non-negative"),
+        (
+            max >= 0 && max < min,
+            "maximum count must not be less than minimum count",
+        ),
+        (min < 0, "minimum count must be specified and non-negative"),
+        (
+            max < count,
+            "task group count must not be greater than maximum count in scaling policy",
+        ),
+        (
+            count < min,
+            "task group count must not be less than minimum count in scaling policy",
+        ),
+    ];
+    let found = faults.into_iter().filter(|(wrong, _)| *wrong);
+    found
+        .map(|(_, why)| format!("Scaling policy invalid: {why}"))
+        .collect()
+}
+
 fn task_faults(task: &Value, disk_mb: i64) -> Vec<String> {
     let mut faults = Vec::new();
     if text(task, "Name").is_empty() {
@@ -145,17 +188,21 @@ fn task_faults(task: &Value, disk_mb: i64) -> Vec<String> {
         faults.push("KillTimeout must be a positive value".into());
     }
     if let Some(resources) = task.get("Resources") {
+        let mut low = Vec::new();
         if int(resources, "CPU") < 1 {
-            faults.push(format!(
+            low.push(format!(
                 "minimum CPU value is 1; got {}",
                 int(resources, "CPU")
             ));
         }
         if int(resources, "MemoryMB") < 10 {
-            faults.push(format!(
+            low.push(format!(
                 "minimum MemoryMB value is 10; got {}",
                 int(resources, "MemoryMB")
             ));
+        }
+        if !low.is_empty() {
+            faults.push(listed(&[listed(&low)]));
         }
     }
     if let Some(log) = task.get("LogConfig") {

@@ -291,7 +291,7 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
 }
 
 fn place_of(p: &Profile) -> String {
-    format!("{} on {}", p.key.site, p.key.class)
+    format!("{} on {}", p.key.site, p.key.class.shown())
 }
 
 fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
@@ -405,7 +405,7 @@ fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
             inner.width.saturating_sub(2),
             &[
                 piece(format!("{glyph} {:<10}", s.state), tone),
-                piece(format!("{} on {}", s.site, s.class), Tone::Strong),
+                piece(format!("{} on {}", s.site, s.class.shown()), Tone::Strong),
                 piece(
                     format!("  {}", s.verdict.as_deref().unwrap_or("no verdict yet")),
                     Tone::Dim,

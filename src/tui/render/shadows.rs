@@ -66,7 +66,7 @@ fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
     let place = if row.width >= 90 {
         format!(
             "{:<26}",
-            fit(pen.look, &format!("{} on {}", s.site, s.class), 25)
+            fit(pen.look, &format!("{} on {}", s.site, s.class.shown()), 25)
         )
     } else {
         format!("{:<12}", fit(pen.look, s.site.as_str(), 11))

@@ -110,6 +110,7 @@ fn profile(portion: &str, site: &str, knee: f64) -> Profile {
         knee: Rps(knee),
         knee_spread: Rps(knee * 0.06),
         cpu_a_request: 5.2,
+        bytes_a_request: 900.0,
         memory: MiB(46.0),
         startup: Span::millis(740),
         curve: (1..=7).map(point).collect(),

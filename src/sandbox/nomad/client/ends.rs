@@ -1,8 +1,10 @@
 //! Tasks that have ended: killed, done, to be restarted, or given up.
 
+use super::super::jobs::Refusal;
 use super::super::json::*;
 use super::super::state::alloc::{Alloc, task_event};
-use super::super::state::{State, Wake, now, span};
+use super::super::state::{Effect, State, Wake, now, span};
+use super::super::validate::listed;
 use super::{deregister, kill, start, sync};
 use serde_json::{Value, json};
 
@@ -27,7 +29,9 @@ pub(super) fn ended(state: &mut State, id: &str, task: &str, event: Value, well:
         return;
     };
     view.events.push(event);
-    if killing {
+    if alloc.view.restarting.remove(task) && !killing {
+        restart_later(state, id, task, 0, "");
+    } else if killing {
         view.events.push(task_event(
             "Killed",
             now(),
@@ -129,6 +133,42 @@ fn restart_later(state: &mut State, id: &str, task: &str, wait: i64, reason: &st
     sync(state, id);
 }
 
+/// Someone asks for one task, or with no name all tasks, to be restarted.
+///
+/// # Errors
+/// When one of them does not run.
+pub fn restart_on_request(state: &mut State, id: &str, task: &str) -> Result<(), Refusal> {
+    let Some(alloc) = state.allocs.get_mut(id) else {
+        return Err(Refusal::new(404, format!("Unknown allocation {id:?}")));
+    };
+    let not_running = "Task not running".to_string();
+    if !task.is_empty() && !alloc.view.tasks.contains_key(task) {
+        return Err(Refusal::new(
+            500,
+            format!("Could not find task runner for task: {task}"),
+        ));
+    }
+    let idle = alloc.view.tasks.values().any(|t| t.state != "running");
+    if idle {
+        let why = if task.is_empty() {
+            listed(&[not_running])
+        } else {
+            not_running
+        };
+        return Err(Refusal::new(500, why));
+    }
+    let reason = "User requested restart";
+    for (name, view) in &mut alloc.view.tasks {
+        let details = json!({"restart_reason": reason});
+        let more = json!({"RestartReason": reason});
+        let event = task_event("Restart Signaled", now(), reason, details, more);
+        view.events.push(event);
+        alloc.view.restarting.insert(name.clone());
+    }
+    state.effects.push(Effect::Stop(id.into()));
+    Ok(())
+}
+
 /// The delay before that restart is over.
 pub fn restart(state: &mut State, id: &str, task: &str, attempt: i64) {
     let Some(alloc) = state.allocs.get(id) else {
@@ -156,8 +196,14 @@ fn die(state: &mut State, id: &str, task: &str, failed: bool) {
     }
     let all_dead = alloc.view.tasks.values().all(|t| t.state == "dead");
     alloc.view.finished = all_dead;
-    if failed && alloc.view.health.is_none() {
+    if failed && alloc.view.health.is_none() && !alloc.deployment.is_empty() {
         alloc.view.health = Some((false, now()));
+        if let Some(view) = alloc.view.tasks.get_mut(task) {
+            let why = "Unhealthy because of failed task";
+            let (details, more) = (json!({"message": why}), json!({"Message": why}));
+            let event = task_event("Alloc Unhealthy", now(), why, details, more);
+            view.events.push(event);
+        }
     }
     if all_dead {
         deregister(state, id);

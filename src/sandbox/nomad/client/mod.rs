@@ -5,7 +5,7 @@ mod environment;
 mod services;
 
 use ends::ended;
-pub use ends::restart;
+pub use ends::{restart, restart_on_request};
 
 use super::json::*;
 use super::runtime::TaskEvent;

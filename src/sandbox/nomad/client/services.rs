@@ -55,13 +55,15 @@ fn service_reg(
     let label = text(service, "PortLabel");
     let id = format!("_nomad-task-{}-{owner}-{name}-{label}", alloc.id);
     let address = node.config.network_ip().to_string();
-    let mut meta: BTreeMap<String, String> = texts(service, "Meta")
+    let on_trial = alloc.canary && entries(service, "CanaryMeta").next().is_some();
+    let meta = if on_trial { "CanaryMeta" } else { "Meta" };
+    let mut meta: BTreeMap<String, String> = texts(service, meta)
         .map(|(k, v)| (k.to_string(), fill_in(v)))
         .collect();
     meta.insert("external-source".into(), "nomad".into());
     ServiceReg {
         port: port(alloc, label),
-        tags: list(service, "Tags")
+        tags: tags(alloc, service)
             .iter()
             .filter_map(Value::as_str)
             .map(fill_in)
@@ -75,6 +77,16 @@ fn service_reg(
         name,
         address,
         meta,
+    }
+}
+
+/// A canary has its own tags, if the job names any.
+fn tags<'a>(alloc: &Alloc, service: &'a Value) -> &'a [Value] {
+    let own = list(service, "CanaryTags");
+    if alloc.canary && !own.is_empty() {
+        own
+    } else {
+        list(service, "Tags")
     }
 }
 

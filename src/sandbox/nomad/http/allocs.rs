@@ -4,36 +4,95 @@ use super::Request;
 use super::blocking;
 use super::nodes::check_uuid;
 use super::reply::Reply;
+use crate::sandbox::nomad::acl::{Need, denied};
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::json::*;
-use crate::sandbox::nomad::runtime::TaskUsage;
-use crate::sandbox::nomad::state::node::Node;
-use crate::sandbox::nomad::state::{State, now};
+use crate::sandbox::nomad::state::alloc::Alloc;
+use crate::sandbox::nomad::state::records::{Deployment, Eval};
 use axum::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+/// Refused without `read-job` in the namespace asked for; with `*`, rows of namespaces without it are left out.
+fn may_list(r: &Request<'_>) -> Result<impl Fn(&str) -> bool + use<>, Refusal> {
+    let (rights, namespace) = (r.rights()?, r.query.namespace().to_string());
+    if namespace != "*" {
+        r.may_here(&["read-job"])?;
+    }
+    Ok(move |ns: &str| {
+        let wanted = namespace == "*" || namespace == ns;
+        wanted && rights.allow(Need::Any(ns, &["read-job"]))
+    })
+}
+
+/// Nothing of the kind is ever there.
+pub fn none(r: &Request<'_>, need: Need) -> Result<Reply, Refusal> {
+    r.only(&[Method::GET])?;
+    if r.query.get("type") == Some("csi") {
+        r.may(need)?;
+        return Ok(Reply::read(1, json!([])));
+    }
+    Ok(Reply::json(json!([])))
+}
 
 pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    let here = may_list(r)?;
+    check_prefix(r, "alloc lookup failed: ")?;
+    let resources = r.query.boolean("resources")?.unwrap_or(false);
+    let states = r.query.boolean("task_states")?.unwrap_or(true);
+    let row = |a: &Alloc| {
+        let mut row = a.stub(resources);
+        if !states {
+            row["TaskStates"] = Value::Null;
+        }
+        row
+    };
     blocking::read(r, |s| {
-        let ours = r.query.default_namespace();
         let rows: Vec<Value> = s
             .allocs
             .values()
-            .filter(|a| ours && r.query.matches_prefix(&a.id))
-            .map(|a| a.stub(r.query.truth("resources")))
+            .filter(|a| here(a.namespace()) && r.query.matches_prefix(&a.id))
+            .map(row)
             .collect();
         Reply::read(s.tables.allocs.max(1), rows.into())
     })
     .await
 }
 
+/// IDs are looked up by whole bytes.
+pub fn check_prefix(r: &Request<'_>, what: &str) -> Result<(), Refusal> {
+    let prefix = r.query.get("prefix").unwrap_or("");
+    let hyphens = prefix.matches('-').count();
+    let odd = prefix.chars().find(|c| !c.is_ascii_hexdigit() && *c != '-');
+    let why = match odd {
+        _ if hyphens > 4 => "UUID should have maximum of 4 hyphens".to_string(),
+        _ if !(prefix.len() - hyphens).is_multiple_of(2) => {
+            "Input (without hyphens) must be even length".into()
+        }
+        Some(c) => format!(
+            "Invalid UUID: encoding/hex: invalid byte: U+{:04X} '{c}'",
+            u32::from(c)
+        ),
+        None => return Ok(()),
+    };
+    Err(Refusal::new(500, format!("{what}index error: {why}")))
+}
+
 pub async fn one(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     if let Some((id, "stop")) = rest.split_once('/') {
         return stop(r, id);
     }
+    if rest.contains('/') {
+        return Err(Refusal::new(404, "resource not found"));
+    }
     r.only(&[Method::GET])?;
     check_uuid(rest, "alloc")?;
+    let rights = r.rights()?;
+    let hidden = |a: &Alloc| !rights.allow(Need::Any(a.namespace(), &["read-job"]));
     blocking::read(r, |s| match s.allocs.get(rest) {
+        Some(alloc) if hidden(alloc) => {
+            Reply::refused(Refusal::new(500, format!("Unknown allocation {rest:?}")))
+        }
         Some(alloc) => Reply::read(alloc.modify_index, alloc.detail()),
         None => Reply::missing(s.tables.allocs.max(1), "alloc not found"),
     })
@@ -45,10 +104,17 @@ fn stop(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     if !r.writes() {
         return Err(Refusal::new(405, "Invalid method"));
     }
+    if !r.core.read(|s| s.allocs.contains_key(id)) {
+        return Err(Refusal::new(404, "allocation not found"));
+    }
+    let rights = r.rights()?;
     r.core.write(|s| {
         let Some(alloc) = s.allocs.get(id) else {
-            return Err(Refusal::new(404, "alloc not found"));
+            return Err(Refusal::new(404, "allocation not found"));
         };
+        if !rights.allow(Need::Any(alloc.namespace(), &["alloc-lifecycle"])) {
+            return Err(denied());
+        }
         let (job, node) = (alloc.job_id.clone(), alloc.node_id.clone());
         let index = s.next_index();
         if let Some(alloc) = s.allocs.get_mut(id) {
@@ -65,12 +131,14 @@ fn stop(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 
 pub async fn evaluations(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    let here = may_list(r)?;
+    check_prefix(r, "eval lookup failed: ")?;
     blocking::read(r, |s| {
-        let ours = r.query.default_namespace();
         let wanted = |key: &str, has: &str| r.query.get(key).is_none_or(|w| w == has);
         let rows = s.evals.values().filter(|e| {
-            ours && r.query.matches_prefix(&e.id)
-                && wanted("job", &e.job_id)
+            here(e.namespace())
+                && r.query.matches_prefix(&e.id)
+                && wanted("job", e.shown_job())
                 && wanted("status", e.status)
         });
         Reply::read(
@@ -84,13 +152,18 @@ pub async fn evaluations(r: &Request<'_>) -> Result<Reply, Refusal> {
 pub async fn evaluation(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
     let (id, verb) = rest.split_once('/').unwrap_or((rest, ""));
+    r.may_here(&["read-job"])?;
     check_uuid(id, "eval")?;
-    blocking::read(r, |s| match (s.evals.get(id), verb) {
+    let rights = r.rights()?;
+    let shown = |e: &&Eval| rights.allow(Need::Any(e.namespace(), &["read-job"]));
+    blocking::read(r, |s| match (s.evals.get(id).filter(shown), verb) {
         (_, "allocations") => {
             let rows: Vec<Value> = s
                 .allocs
                 .values()
-                .filter(|a| a.eval_id == id)
+                .filter(|a| {
+                    a.eval_id == id && rights.allow(Need::Any(a.namespace(), &["read-job"]))
+                })
                 .map(|a| a.stub(false))
                 .collect();
             Reply::read(s.tables.allocs.max(1), rows.into())
@@ -103,12 +176,13 @@ pub async fn evaluation(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
 
 pub async fn deployments(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    let here = may_list(r)?;
+    check_prefix(r, "")?;
     blocking::read(r, |s| {
-        let ours = r.query.default_namespace();
         let rows: Vec<Value> = s
             .deployments
             .values()
-            .filter(|d| ours && r.query.matches_prefix(&d.id))
+            .filter(|d| here(d.namespace()) && r.query.matches_prefix(&d.id))
             .map(|d| d.json())
             .collect();
         Reply::read(s.tables.deployments.max(1), rows.into())
@@ -117,13 +191,18 @@ pub async fn deployments(r: &Request<'_>) -> Result<Reply, Refusal> {
 }
 
 pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
-    if let Some(("fail", id)) = rest.split_once('/') {
-        return fail_deployment(r, id);
+    if let Some((order @ ("fail" | "pause" | "promote" | "allocation-health"), id)) =
+        rest.split_once('/')
+    {
+        return order_deployment(r, order, id);
     }
     r.only(&[Method::GET])?;
     let allocations = rest.strip_prefix("allocations/");
     let id = allocations.unwrap_or(rest);
+    r.may_here(&["read-job"])?;
     check_uuid(id, "deployment")?;
+    let rights = r.rights()?;
+    let shown = |d: &&Deployment| rights.allow(Need::Any(d.namespace(), &["read-job"]));
     blocking::read(r, |s| {
         if allocations.is_some() {
             let rows: Vec<Value> = s
@@ -134,7 +213,7 @@ pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
                 .collect();
             return Reply::read(s.tables.allocs.max(1), rows.into());
         }
-        s.deployments.get(id).map_or_else(
+        s.deployments.get(id).filter(shown).map_or_else(
             || Reply::missing(s.tables.deployments.max(1), "deployment not found"),
             |d| Reply::read(d.modify_index, d.json()),
         )
@@ -142,107 +221,31 @@ pub async fn deployment(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
     .await
 }
 
-fn fail_deployment(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
+/// Fail, pause, promote a deployment, or say how its allocations do.
+fn order_deployment(r: &Request<'_>, order: &str, id: &str) -> Result<Reply, Refusal> {
     if !r.writes() {
         return Err(Refusal::new(405, "Invalid method"));
     }
-    r.core.write(|s| match s.deployments.get(id) {
-        Some(d) if d.running() => {
-            let index = s.next_index();
-            s.end_deployment(id, "failed", "Deployment marked as failed", "DeploymentStatusUpdate");
-            Ok(Reply::written(json!({"DeploymentModifyIndex": index, "EvalCreateIndex": 0, "EvalID": "", "Index": index, "RevertedJobVersion": null})))
-        }
-        Some(_) => Err(Refusal::new(500, "can't fail terminal deployment")),
-        None => Err(Refusal::new(500, format!("Deployment ID {id:?} couldn't be found"))),
-    })
-}
-
-/// `/v1/client/…`: what the node's own agent answers.
-pub fn client(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
-    r.only(&[Method::GET])?;
-    if rest == "stats" {
-        let node = r.query.get("node_id").unwrap_or("");
-        return r.core.read(|s| match s.nodes.get(node) {
-            Some(n) if n.beating => Ok(Reply::json(host_stats(r, s, n))),
-            Some(_) => Err(Refusal::new(404, "No path to node")),
-            None => Err(Refusal::new(404, format!("Unknown node {node:?}"))),
-        });
-    }
-    let Some(id) = rest
-        .strip_prefix("allocation/")
-        .and_then(|p| p.strip_suffix("/stats"))
-    else {
-        return Err(Refusal::new(
-            404,
-            format!("No handler for /v1/client/{rest}"),
-        ));
+    let body = if order == "fail" {
+        Value::Null
+    } else {
+        r.json()?
     };
-    r.core.read(|s| {
-        let unknown = || Refusal::new(404, format!("Unknown allocation {id:?}"));
-        let alloc = s.allocs.get(id).ok_or_else(unknown)?;
-        if !s.nodes.get(&alloc.node_id).is_some_and(|n| n.beating) {
-            return Err(Refusal::new(404, "No path to node"));
-        }
-        if !alloc.view.received {
-            return Err(unknown());
-        }
-        Ok(Reply::json(alloc_stats(
-            &r.core.usage(id).unwrap_or_default(),
-            &alloc.view.pids,
-        )))
-    })
-}
-
-fn usage_json(usage: &TaskUsage, devices: Value) -> Value {
-    json!({"CpuStats": {"Measured": ["System Mode", "User Mode", "Percent"], "Percent": usage.cpu_percent, "SystemMode": 0.0,
-            "ThrottledPeriods": 0, "ThrottledTime": 0, "TotalTicks": usage.cpu_ticks_mhz, "UserMode": usage.cpu_percent},
-        "DeviceStats": devices,
-        "MemoryStats": {"Cache": 0, "KernelMaxUsage": 0, "KernelUsage": 0, "MaxUsage": 0, "Measured": ["RSS", "Swap"], "RSS": usage.rss_bytes,
-            "Swap": 0, "Usage": 0}})
-}
-
-fn alloc_stats(
-    tasks: &std::collections::BTreeMap<String, TaskUsage>,
-    pids: &std::collections::BTreeMap<String, u32>,
-) -> Value {
-    let mut sum = TaskUsage::default();
-    let mut out = Map::new();
-    for (name, usage) in tasks {
-        sum.cpu_percent += usage.cpu_percent;
-        sum.cpu_ticks_mhz += usage.cpu_ticks_mhz;
-        sum.rss_bytes += usage.rss_bytes;
-        sum.at_nanos = sum.at_nanos.max(usage.at_nanos);
-        let pids: Map<String, Value> = pids
-            .get(name)
-            .map(|pid| (pid.to_string(), usage_json(usage, Value::Null)))
-            .into_iter()
-            .collect();
-        out.insert(name.clone(), json!({"Pids": pids, "ResourceUsage": usage_json(usage, Value::Null), "Timestamp": usage.at_nanos}));
+    match text(&body, "DeploymentID") {
+        _ if order == "fail" => {}
+        "" => return Err(Refusal::new(400, "DeploymentID must be specified")),
+        other if other != id => return Err(Refusal::new(400, "Deployment ID does not match")),
+        _ => {}
     }
-    json!({"ResourceUsage": usage_json(&sum, json!([])), "Tasks": out, "Timestamp": sum.at_nanos})
-}
-
-/// What runs on the node, as if nothing else did.
-fn host_stats(r: &Request<'_>, s: &State, node: &Node) -> Value {
-    let running = s
-        .allocs
-        .values()
-        .filter(|a| a.node_id == node.id && !a.view.finished);
-    let usage: Vec<TaskUsage> = running
-        .filter_map(|a| r.core.usage(&a.id))
-        .flat_map(|u| u.into_values().collect::<Vec<_>>())
-        .collect();
-    let ticks: f64 = usage.iter().map(|u| u.cpu_ticks_mhz).sum();
-    let used: u64 = usage.iter().map(|u| u.rss_bytes).sum();
-    let busy = (ticks / (node.config.cpu_mhz as f64).max(1.0) * 100.0).min(100.0);
-    let cpu = |name: &str| json!({"CPU": name, "Idle": 100.0 - busy, "System": 0.0, "Total": busy, "User": busy});
-    let (total, disk) = (
-        (node.config.memory_mb as u64) << 20,
-        (node.config.disk_mb as u64) << 20,
-    );
-    let free = total.saturating_sub(used);
-    let space = |device: &str, mountpoint: &str| json!({"Available": disk, "Device": device, "InodesUsedPercent": 1.0, "Mountpoint": mountpoint, "Size": disk, "Used": 0, "UsedPercent": 0.0});
-    json!({"AllocDirStats": space("", ""), "CPU": [cpu("cpu0"), cpu("cpu1")], "CPUTicksConsumed": ticks, "DeviceStats": null,
-        "DiskStats": [space("/dev/vda", "/")], "Memory": {"Available": free, "Free": free, "Total": total, "Used": used}, "Timestamp": now(),
-        "Uptime": (now() - s.started) / SECOND})
+    check_uuid(id, "deployment")?;
+    let namespace = r.core.read(|s| {
+        let found = s.deployments.get(id);
+        found.map(|d| d.namespace().to_string())
+    });
+    if let Some(namespace) = namespace {
+        r.may(Need::Any(&namespace, &["submit-job"]))?;
+    }
+    r.core
+        .write(|s| s.deployment_order(id, order, &body))
+        .map(Reply::written)
 }

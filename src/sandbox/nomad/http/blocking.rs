@@ -4,7 +4,8 @@ use super::Request;
 use super::reply::Reply;
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::jobspec::go_duration;
-use crate::sandbox::nomad::state::State;
+use crate::sandbox::nomad::state::node::fnv;
+use crate::sandbox::nomad::state::{State, now};
 use std::time::Duration;
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(300);
@@ -37,15 +38,36 @@ impl Query {
     pub fn truth(&self, key: &str) -> bool {
         matches!(self.get(key), Some("true" | "1" | "t"))
     }
+    /// A parameter that is a truth, or nothing; errors as Nomad words them.
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>, Refusal> {
+        match self.get(key) {
+            None | Some("") => Ok(None),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
+            Some(other) => {
+                let why = format!(
+                    "Failed to parse value of {key:?} ({other}) as a bool: strconv.ParseBool: parsing {other:?}: invalid syntax"
+                );
+                Err(Refusal::new(500, why))
+            }
+        }
+    }
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(k, _)| k == key)
             .map(|(_, v)| v.as_str())
     }
-    /// Whether rows of the only namespace there is are wanted.
-    pub fn default_namespace(&self) -> bool {
-        matches!(self.get("namespace"), None | Some("" | "default" | "*"))
+    /// The namespace asked for; `*` is all.
+    pub fn namespace(&self) -> &str {
+        match self.get("namespace") {
+            None | Some("") => "default",
+            Some(namespace) => namespace,
+        }
+    }
+    /// Whether rows of this namespace are wanted.
+    pub fn in_namespace(&self, namespace: &str) -> bool {
+        self.namespace() == "*" || self.namespace() == namespace
     }
     pub fn matches_prefix(&self, id: &str) -> bool {
         id.starts_with(self.get("prefix").unwrap_or(""))
@@ -78,12 +100,19 @@ pub async fn read(r: &Request<'_>, look: impl Fn(&State) -> Reply) -> Result<Rep
     };
     let wait = match r.query.get("wait") {
         None | Some("") => DEFAULT_WAIT,
-        Some(text) => go_duration(text)
-            .and_then(|n| u64::try_from(n).ok())
-            .map(Duration::from_nanos)
-            .ok_or_else(|| Refusal::new(400, "Invalid wait time"))?,
+        Some(text) => match go_duration(text) {
+            // A negative wait is none of its own.
+            Some(n) => u64::try_from(n).map_or(DEFAULT_WAIT, Duration::from_nanos),
+            None => return Err(Refusal::new(400, "Invalid wait time")),
+        },
     };
-    let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
+    let wait = match wait.min(MAX_WAIT) {
+        Duration::ZERO => DEFAULT_WAIT,
+        wait => wait,
+    };
+    // Up to a sixteenth more, so that clients that began together do not come back together.
+    let jitter = (fnv(&now().to_be_bytes()) % 1000) as f64 / 16_000.0;
+    let deadline = tokio::time::Instant::now() + wait.mul_f64(1.0 + jitter);
     let mut changes = r.core.changes();
     loop {
         changes.borrow_and_update();

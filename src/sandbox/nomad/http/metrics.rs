@@ -30,7 +30,7 @@ fn in_memory(s: &State) -> Value {
             for state in [
                 "Complete", "Failed", "Lost", "Queued", "Running", "Starting",
             ] {
-                let labels = json!({"host": "sandbox", "job": id, "namespace": "default", "task_group": group});
+                let labels = json!({"host": "sandbox", "job": key_parts(id).1, "namespace": key_parts(id).0, "task_group": group});
                 let name = format!("nomad.nomad.job_summary.{}", state.to_lowercase());
                 gauges.push(
                     json!({"Labels": labels, "Name": name, "Value": int(counts, state) as f64}),
@@ -114,7 +114,10 @@ fn prometheus(r: &Request<'_>, s: &State) -> String {
             for (task, cpu, memory) in &alloc.ask.tasks {
                 let labels = format!(
                     "alloc_id=\"{}\",host=\"{}\",job=\"{}\",namespace=\"default\",task=\"{task}\",task_group=\"{}\"",
-                    alloc.id, alloc.node_name, alloc.job_id, alloc.group
+                    alloc.id,
+                    alloc.node_name,
+                    key_parts(&alloc.job_id).1,
+                    alloc.group
                 );
                 let state = alloc.view.tasks.get(task).map_or("pending", |t| t.state);
                 task_rows(

@@ -1,8 +1,10 @@
 //! `/v1/nodes` and `/v1/node/…`
 
 use super::Request;
+use super::allocs::check_prefix;
 use super::blocking;
-use super::reply::Reply;
+use super::reply::{Content, Reply};
+use crate::sandbox::nomad::acl::Need;
 use crate::sandbox::nomad::jobs::Refusal;
 use crate::sandbox::nomad::json::*;
 use crate::sandbox::nomad::state::node::Drain;
@@ -12,7 +14,9 @@ use serde_json::{Value, json};
 
 pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
-    let resources = r.query.truth("resources");
+    r.may(Need::NodeRead)?;
+    check_prefix(r, "node lookup failed: ")?;
+    let resources = r.query.boolean("resources")?.unwrap_or(false);
     blocking::read(r, |s| {
         let rows: Vec<Value> = s
             .nodes
@@ -33,14 +37,26 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         "eligibility" if r.writes() => eligibility(r, id),
         "drain" if r.writes() => drain(r, id),
         "evaluate" if r.writes() => {
-            let (index, evals) = r.core.write(|s| {
+            r.may(Need::NodeWrite)?;
+            r.core.read(|s| known(s, id))?;
+            let (index, evals, modified) = r.core.write(|s| {
                 let evals = s.node_evals(id);
-                (s.index, evals)
+                (s.index, evals, s.nodes[id].modify_index)
             });
-            Ok(written(index, 0, &evals, index))
+            let mut reply = written(index, modified, &evals, index);
+            if let Content::Json(v) = &mut reply.content {
+                let at = format!("{}:4647", r.core.address.ip());
+                let server = json!({"Datacenter": "dc1", "RPCAdvertiseAddr": at, "RPCMajorVersion": 0, "RPCMinorVersion": 0});
+                fill(
+                    v,
+                    json!({"Features": 0, "HeartbeatTTL": 0, "KnownLeader": false, "LastContact": 0, "LeaderRPCAddr": at,
+                    "NumNodes": r.core.read(|s| s.nodes.len()), "Servers": [server]}),
+                );
+            }
+            Ok(reply)
         }
         "eligibility" | "drain" | "evaluate" => Err(Refusal::new(405, "Invalid method")),
-        _ => Err(Refusal::new(404, format!("No handler for /v1/node/{rest}"))),
+        _ => one(r, rest).await,
     }
 }
 
@@ -57,6 +73,7 @@ pub fn check_uuid(id: &str, what: &str) -> Result<(), Refusal> {
 
 async fn one(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    r.may(Need::NodeRead)?;
     check_uuid(id, "node")?;
     blocking::read(r, |s| match s.nodes.get(id) {
         Some(node) => Reply::read(node.modify_index, node.full()),
@@ -67,11 +84,13 @@ async fn one(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 
 async fn allocations(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     r.only(&[Method::GET])?;
+    r.may(Need::NodeRead)?;
+    let rights = r.rights()?;
     blocking::read(r, |s| {
         let rows: Vec<Value> = s
             .allocs
             .values()
-            .filter(|a| a.node_id == id)
+            .filter(|a| a.node_id == id && rights.allow(Need::Any(a.namespace(), &["read-job"])))
             .map(|a| a.detail())
             .collect();
         Reply::read(s.tables.allocs, rows.into())
@@ -80,15 +99,17 @@ async fn allocations(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 }
 
 fn known(s: &State, id: &str) -> Result<(), Refusal> {
+    check_uuid(id, "node")?;
     if s.nodes.contains_key(id) {
         Ok(())
     } else {
-        Err(Refusal::new(404, "node not found"))
+        Err(Refusal::new(500, "node not found"))
     }
 }
 
 fn eligibility(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     let body = r.json()?;
+    r.may(Need::NodeWrite)?;
     let eligible = match text(&body, "Eligibility") {
         "eligible" => true,
         "ineligible" => false,
@@ -114,6 +135,7 @@ fn eligibility(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
 
 fn drain(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {
     let body = r.json()?;
+    r.may(Need::NodeWrite)?;
     let drain = body
         .get("DrainSpec")
         .filter(|d| d.is_object())

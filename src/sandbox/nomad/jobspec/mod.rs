@@ -84,11 +84,7 @@ impl Reader<'_> {
         shape: &Shape,
         out: &mut Map<String, Value>,
     ) -> Result<(), ParseError> {
-        let Some((_, key, kind)) = shape
-            .arguments
-            .iter()
-            .find(|(name, ..)| *name == a.key.as_str())
-        else {
+        let Some((_, key, kind)) = shape.argument(a.key.as_str()) else {
             return Err(self.unexpected_argument(a));
         };
         out.insert((*key).into(), self.typed(&a.value, *kind)?);
@@ -101,11 +97,7 @@ impl Reader<'_> {
         shape: &Shape,
         out: &mut Map<String, Value>,
     ) -> Result<(), ParseError> {
-        let Some((name, key, nest)) = shape
-            .blocks
-            .iter()
-            .find(|(name, ..)| *name == b.ident.as_str())
-        else {
+        let Some((name, key, nest)) = shape.block(b.ident.as_str()) else {
             return Err(self.unexpected_block(b));
         };
         let key = (*key).to_string();

@@ -7,7 +7,7 @@ use super::super::state::records::{Deployment, Eval};
 use super::super::state::{State, Wake, now, span};
 use super::{Plan, Stop, plan};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything of a [`Plan`] that lives on when the state is no longer borrowed.
@@ -15,6 +15,7 @@ struct Decided {
     job: Option<Arc<Value>>,
     stops: Vec<Stop>,
     in_place: Vec<String>,
+    preempted: Vec<(String, String)>,
     placed: Vec<Alloc>,
     new_deployment: Option<Deployment>,
     deployment_news: Vec<(String, &'static str, &'static str)>,
@@ -40,6 +41,7 @@ impl From<Plan<'_>> for Decided {
             job: plan.job,
             stops: plan.stops,
             in_place: plan.in_place,
+            preempted: plan.preempted,
             placed: plan.proposed.placed,
             new_deployment: plan.new_deployment,
             deployment_news: plan.deployment_news,
@@ -115,7 +117,11 @@ impl State {
         } else {
             self.block(&eval, &decided)
         };
-        let deployment = self.apply(&eval, &decided);
+        let mut deployment = self.apply(&eval, &decided);
+        if deployment.is_empty() {
+            let latest = self.deployment_of(&eval.job_id);
+            deployment = latest.map_or(String::new(), |d| d.id.clone());
+        }
         if blocked.as_deref() == Some(id) {
             return;
         }
@@ -160,7 +166,7 @@ impl State {
                 old.status = "canceled";
                 old.why = format!(
                     "existing blocked evaluation exists for job {:?}",
-                    eval.job_id
+                    key_parts(&eval.job_id).1
                 );
             }
             self.touch_eval(&id, "EvaluationUpdated");
@@ -228,15 +234,7 @@ impl State {
     fn apply(&mut self, eval: &Eval, decided: &Decided) -> String {
         let mut deployment = decided.deployment.clone();
         if !decided.changes {
-            return if self
-                .deployments
-                .get(&deployment)
-                .is_some_and(Deployment::running)
-            {
-                deployment
-            } else {
-                String::new()
-            };
+            return deployment;
         }
         let index = self.next_index();
         self.touch_eval(&eval.id, "PlanResult");
@@ -248,6 +246,9 @@ impl State {
         }
         for stop in &decided.stops {
             self.apply_stop(stop);
+        }
+        for (by, victim) in &decided.preempted {
+            self.apply_preemption(by, victim);
         }
         for (at, allocs) in &decided.later {
             self.follow_up(eval, *at, allocs);
@@ -262,6 +263,7 @@ impl State {
             );
         }
         self.touch_counted(&deployment);
+        self.evals_of_preempted(&decided.preempted);
         self.update_job_status(&eval.job_id, "PlanResult");
         let nodes: Vec<String> = self.nodes.keys().cloned().collect();
         nodes.iter().for_each(|node| client::pull(self, node));
@@ -271,22 +273,30 @@ impl State {
     fn begin_deployment(&mut self, mut new: Deployment, index: u64) -> String {
         new.id = self.uuid();
         new.create_index = index;
-        let mut deadline = 0;
-        for group in new.groups.values_mut() {
-            group.progress_by = now() + group.progress_deadline;
-            deadline = deadline.max(group.progress_deadline);
-        }
         let id = new.id.clone();
         self.deployments.insert(id.clone(), new);
-        if deadline > 0 {
-            self.after(span(deadline), Wake::ProgressDue(id.clone()));
-        }
         id
+    }
+
+    /// Something of a deployment's group has been placed; with the first its progress deadline begins to run.
+    fn count_placed(&mut self, deployment: &str, group: &str, canary: Option<&str>) -> bool {
+        let deployment_of = self.deployments.get_mut(deployment);
+        let Some(group) = deployment_of.and_then(|d| d.groups.get_mut(group)) else {
+            return false;
+        };
+        group.placed += 1;
+        group.placed_canaries.extend(canary.map(String::from));
+        if group.progress_deadline > 0 && group.progress_by == 0 {
+            group.progress_by = now() + group.progress_deadline;
+            let wait = span(group.progress_deadline);
+            self.after(wait, Wake::ProgressDue(deployment.into()));
+        }
+        true
     }
 
     /// The deployment's counts have changed with the plan.
     fn touch_counted(&mut self, id: &str) {
-        if self.deployments.get(id).is_some_and(Deployment::running) {
+        if self.deployments.get(id).is_some_and(Deployment::active) {
             self.touch_deployment(id, "PlanResult");
         }
     }
@@ -305,6 +315,29 @@ impl State {
         self.touch_alloc(&stop.alloc, "PlanResult", false);
     }
 
+    fn apply_preemption(&mut self, by: &str, victim: &str) {
+        let Some(alloc) = self.allocs.get_mut(victim) else {
+            return;
+        };
+        alloc.desired = "evict";
+        alloc.desired_why = format!("Preempted by alloc ID {by}");
+        alloc.preempted_by = by.into();
+        self.touch_alloc(victim, "PlanResult", false);
+    }
+
+    /// The jobs that lost something look for another place.
+    fn evals_of_preempted(&mut self, preempted: &[(String, String)]) {
+        let jobs: BTreeSet<String> = preempted
+            .iter()
+            .filter_map(|(_, victim)| Some(self.allocs.get(victim)?.job_id.clone()))
+            .collect();
+        for id in jobs {
+            if let Some(job) = self.job(&id).cloned() {
+                self.create_eval(&id, &job, "preemption", "PlanResult");
+            }
+        }
+    }
+
     fn apply_in_place(&mut self, eval: &Eval, decided: &Decided, deployment: &str) {
         let Some(job) = &decided.job else { return };
         for id in &decided.in_place {
@@ -314,14 +347,13 @@ impl State {
             alloc.job = job.clone();
             alloc.eval_id = eval.id.clone();
             alloc.deployment = String::new();
+            alloc.canary = false;
             alloc.health = None;
             alloc.view.health = None;
-            if let Some(group) = self
-                .deployments
-                .get_mut(deployment)
-                .and_then(|d| d.groups.get_mut(&alloc.group))
+            let group = alloc.group.clone();
+            if self.count_placed(deployment, &group, None)
+                && let Some(alloc) = self.allocs.get_mut(id)
             {
-                group.placed += 1;
                 alloc.deployment = deployment.into();
             }
             self.touch_alloc(id, "PlanResult", false);
@@ -330,14 +362,12 @@ impl State {
     }
 
     fn apply_placed(&mut self, mut alloc: Alloc, index: u64, deployment: &str, fresh: bool) {
-        let group = self
-            .deployments
-            .get_mut(deployment)
-            .filter(|d| d.running())
-            .and_then(|d| d.groups.get_mut(&alloc.group));
-        if let Some(group) = group.filter(|_| fresh || !alloc.deployment.is_empty()) {
-            group.placed += 1;
+        if fresh && alloc.deployment.is_empty() {
             alloc.deployment = deployment.into();
+        }
+        let canary = alloc.canary.then_some(alloc.id.as_str());
+        if !self.count_placed(&alloc.deployment, &alloc.group, canary) {
+            alloc.deployment = String::new();
         }
         alloc.create_index = index;
         let id = alloc.id.clone();

@@ -1,11 +1,15 @@
 //! From a job and what runs of it to a plan: what to stop, to keep, to change in place and to put where.
 
 pub mod apply;
+mod canaries;
 pub mod feasible;
+mod preempt;
 mod reconcile;
 mod reschedule;
+mod score;
 pub mod stack;
 mod system;
+mod update;
 
 use super::json::*;
 use super::state::alloc::Alloc;
@@ -16,12 +20,15 @@ use serde_json::{Value, json};
 use stack::{Metrics, Proposed, Wish, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use update::destroys;
 
 /// Counts for `Annotations.DesiredTGUpdates`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Updates {
+    pub canary: i64,
     pub place: i64,
     pub stop: i64,
+    pub preemptions: i64,
     pub migrate: i64,
     pub in_place: i64,
     pub destructive: i64,
@@ -30,8 +37,8 @@ pub struct Updates {
 
 impl Updates {
     pub fn json(&self) -> Value {
-        json!({"Canary": 0, "DestructiveUpdate": self.destructive, "Ignore": self.ignore, "InPlaceUpdate": self.in_place,
-            "Migrate": self.migrate, "Place": self.place, "Preemptions": 0, "Stop": self.stop})
+        json!({"Canary": self.canary, "DestructiveUpdate": self.destructive, "Ignore": self.ignore, "InPlaceUpdate": self.in_place,
+            "Migrate": self.migrate, "Place": self.place, "Preemptions": self.preemptions, "Stop": self.stop})
     }
 }
 
@@ -48,6 +55,8 @@ pub struct Plan<'a> {
     pub job: Option<Arc<Value>>,
     pub stops: Vec<Stop>,
     pub in_place: Vec<String>,
+    /// (for whom, who)
+    pub preempted: Vec<(String, String)>,
     pub updates: BTreeMap<String, Updates>,
     pub failed: BTreeMap<String, Metrics>,
     pub queued: BTreeMap<String, i64>,
@@ -58,7 +67,11 @@ pub struct Plan<'a> {
     pub deployment: String,
     /// (when, allocations) to be rescheduled later.
     pub later: Vec<(i64, Vec<String>)>,
+    /// The deployment of an older version, or of this one if it is done.
+    old_deployment: String,
     pub escaped: bool,
+    /// What has been found out in this evaluation: group → class of nodes → whether it may run the group.
+    known: BTreeMap<String, BTreeMap<String, bool>>,
     eval_id: String,
 }
 
@@ -71,6 +84,9 @@ struct Place {
     rescheduled: Option<i64>,
     only: Option<String>,
     in_deployment: bool,
+    canary: bool,
+    /// It stands in for one of an older version while canaries are out: that version's job, not older than this.
+    downgrade: Option<i64>,
 }
 
 /// Plan for a job's evaluation. `job` is the version wanted (`None`: the job is gone).
@@ -89,6 +105,7 @@ pub fn plan<'a>(
         job: job.clone(),
         stops: Vec::new(),
         in_place: Vec::new(),
+        preempted: Vec::new(),
         updates: BTreeMap::new(),
         failed: BTreeMap::new(),
         queued: BTreeMap::new(),
@@ -96,7 +113,9 @@ pub fn plan<'a>(
         deployment_news: Vec::new(),
         deployment: String::new(),
         later: Vec::new(),
+        old_deployment: String::new(),
         escaped: false,
+        known: BTreeMap::new(),
         eval_id: eval.id.clone(),
     };
     plan.mark_stopping_lost(&eval.job_id);
@@ -123,10 +142,8 @@ impl Plan<'_> {
 
     /// Classes seen while placing failed, for a blocked evaluation.
     pub fn classes(&self) -> BTreeMap<String, bool> {
-        self.failed
-            .values()
-            .flat_map(|m| m.classes.clone())
-            .collect()
+        let failed = self.failed.keys().filter_map(|group| self.known.get(group));
+        failed.flatten().map(|(c, may)| (c.clone(), *may)).collect()
     }
 
     fn stop(&mut self, alloc: &str, why: &'static str, lost: bool) {
@@ -164,7 +181,7 @@ impl Plan<'_> {
             self.updates.entry(text(group, "Name").into()).or_default();
             self.queued.insert(text(group, "Name").into(), 0);
         }
-        if let Some(d) = state.deployment_of(job).filter(|d| d.running()) {
+        if let Some(d) = state.deployment_of(job).filter(|d| d.active()) {
             self.deployment_news.push((
                 d.id.clone(),
                 "cancelled",
@@ -177,6 +194,13 @@ impl Plan<'_> {
     fn place(&mut self, job: &Arc<Value>, group: &Value, place: Place, rng: &mut StdRng) -> bool {
         let state = self.proposed.state;
         let name = text(group, "Name");
+        let older = place
+            .downgrade
+            .and_then(|min| canaries::version_to_keep(state, job, name, min));
+        let job = older.as_ref().map_or(job, |(_, job)| job);
+        let group = older
+            .as_ref()
+            .map_or(group, |(_, job)| super::state::alloc::group_of(job, name));
         if let Some(failed) = self.failed.get_mut(name).filter(|_| place.only.is_none()) {
             failed.coalesced += 1;
             *self.queued.entry(name.into()).or_default() += 1;
@@ -184,11 +208,7 @@ impl Plan<'_> {
         }
         let started = now();
         let previous = place.previous.as_ref().and_then(|id| state.allocs.get(id));
-        let penalty: BTreeSet<String> = previous
-            .filter(|_| place.rescheduled.is_some())
-            .map(|a| a.node_id.clone())
-            .into_iter()
-            .collect();
+        let penalty = shunned(previous);
         let ask = super::state::alloc::Ask::of(group);
         let wish = Wish {
             job,
@@ -198,10 +218,9 @@ impl Plan<'_> {
             only: place.only.as_deref(),
             slot: place.slot,
         };
-        self.escaped |= feasible::escapes_classes(job, group);
-        let (found, mut metrics) = select(&self.proposed, &wish, rng);
+        let (found, mut metrics) = self.search(&wish, rng);
         metrics.nanos = now() - started;
-        let Some((node, ports)) = found else {
+        let Some(found) = found else {
             if place.only.is_some() && metrics.exhausted == 0 {
                 return false;
             }
@@ -209,13 +228,13 @@ impl Plan<'_> {
             *self.queued.entry(name.into()).or_default() += 1;
             return false;
         };
-        let node = &state.nodes[&node];
+        let node = &state.nodes[&found.node];
         let mut alloc = new_alloc(uuid_of(rng), job, group, &place, ask);
         alloc.eval_id = self.eval_id.clone();
         alloc.node_id = node.id.clone();
         alloc.node_name = node.config.name.clone();
         alloc.node_ip = node.config.network_ip().to_string();
-        alloc.ports = ports;
+        alloc.ports = found.ports;
         alloc.metrics = metrics.json();
         if let (Some(delay), Some(previous)) = (place.rescheduled, previous) {
             alloc.reschedules = previous.reschedules.clone();
@@ -223,15 +242,54 @@ impl Plan<'_> {
                 .reschedules
                 .push((now(), previous.id.clone(), previous.node_id.clone(), delay));
         }
-        if place.in_deployment {
+        if let Some((deployment, _)) = &older {
+            alloc.deployment = deployment.clone();
+        } else if place.in_deployment {
             alloc.deployment = self.deployment.clone();
         }
+        self.preempt(&mut alloc, found.preempted);
         self.proposed.placed.push(alloc);
         true
     }
+
+    /// The best node; one where others have to go only if there is no other.
+    fn search(&mut self, wish: &Wish, rng: &mut StdRng) -> (Option<stack::Place>, Metrics) {
+        let name = text(wish.group, "Name");
+        self.escaped |= feasible::escapes_classes(wish.job, wish.group);
+        let kind = text(wish.job, "Type");
+        let may_preempt = self.proposed.state.scheduler.preempts(kind);
+        let already: Vec<String> = self.preempted.iter().map(|(_, a)| a.clone()).collect();
+        let preempt = may_preempt.then_some(already.as_slice());
+        let at_once = preempt.filter(|_| wish.only.is_some());
+        let known = self.known.entry(name.into()).or_default();
+        let first = select(&self.proposed, wish, at_once, known, rng);
+        if first.0.is_some() || preempt.is_none() || at_once.is_some() {
+            return first;
+        }
+        select(&self.proposed, wish, preempt, known, rng)
+    }
+
+    fn preempt(&mut self, alloc: &mut Alloc, victims: Vec<String>) {
+        let updates = self.updates.entry(alloc.group.clone()).or_default();
+        updates.preemptions += victims.len() as i64;
+        for victim in victims {
+            self.proposed.stopped.insert(victim.clone());
+            alloc.preempted.push(victim.clone());
+            self.preempted.push((alloc.id.clone(), victim));
+        }
+    }
+}
+
+/// Nodes on which it, or those before it, failed.
+fn shunned(previous: Option<&Alloc>) -> BTreeSet<String> {
+    let failed = previous.filter(|a| a.client == "failed");
+    let before = previous.into_iter().flat_map(|a| &a.reschedules);
+    let nodes = failed.map(|a| a.node_id.clone()).into_iter();
+    nodes.chain(before.map(|r| r.2.clone())).collect()
 }
 
 const LOST: &str = "alloc is lost since its node is down";
+const MIGRATING: &str = "alloc is being migrated";
 const NOT_NEEDED: &str = "alloc not needed due to job update";
 
 fn node_is_down(state: &State, alloc: &Alloc) -> bool {
@@ -257,7 +315,7 @@ fn new_alloc(
         node_id: String::new(),
         node_name: String::new(),
         node_ip: String::new(),
-        job_id: job_id.into(),
+        job_id: key_of(job),
         job: job.clone(),
         group: name.into(),
         ask,
@@ -265,6 +323,10 @@ fn new_alloc(
         desired: "run",
         desired_why: String::new(),
         migrate: false,
+        replaceable: false,
+        preempted: Vec::new(),
+        preempted_by: String::new(),
+        canary: place.canary,
         client: "pending",
         client_why: String::new(),
         tasks: BTreeMap::new(),
@@ -282,46 +344,6 @@ fn new_alloc(
         modify_time: now(),
         view: Default::default(),
     }
-}
-
-/// Whether two versions of a group differ in what cannot be changed while its tasks run.
-pub fn tasks_differ(old: &Value, new: &Value) -> bool {
-    let group_keys = ["EphemeralDisk", "Networks", "Volumes"];
-    if group_keys.iter().any(|k| old.get(k) != new.get(k)) {
-        return true;
-    }
-    let connects = |g: &Value| {
-        list(g, "Services")
-            .iter()
-            .map(|s| s.get("Connect").cloned())
-            .collect::<Vec<_>>()
-    };
-    if connects(old) != connects(new) {
-        return true;
-    }
-    let (before, after) = (list(old, "Tasks"), list(new, "Tasks"));
-    let task_keys = [
-        "Driver",
-        "User",
-        "Config",
-        "Env",
-        "Artifacts",
-        "Vault",
-        "Templates",
-        "Meta",
-        "Resources",
-        "VolumeMounts",
-        "Lifecycle",
-        "DispatchPayload",
-    ];
-    before.len() != after.len()
-        || after.iter().any(|task| {
-            let twin = before
-                .iter()
-                .find(|t| text(t, "Name") == text(task, "Name"));
-            twin.is_none_or(|t| task_keys.iter().any(|k| t.get(k) != task.get(k)))
-        })
-        || old.get("Meta") != new.get("Meta")
 }
 
 /// Whether the allocation runs this very version of the job.

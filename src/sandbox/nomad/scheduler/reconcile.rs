@@ -2,11 +2,13 @@
 
 use super::super::json::*;
 use super::super::state::alloc::Alloc;
+use super::super::state::node::Node;
 use super::super::state::now;
 use super::super::state::records::{Deployment, GroupDeployment};
 use super::reschedule::{Verdict, verdict};
 use super::{
-    LOST, NOT_NEEDED, Place, Plan, Updates, feasible, node_is_down, runs_version, tasks_differ,
+    LOST, MIGRATING, NOT_NEEDED, Place, Plan, Updates, canaries, destroys, feasible, node_is_down,
+    runs_version,
 };
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -16,7 +18,9 @@ use std::sync::Arc;
 /// A group's allocations that are meant to run, sorted by what has to happen to them.
 #[derive(Default)]
 struct Sorted<'a> {
+    /// Canaries among them.
     keep: Vec<&'a Alloc>,
+    canaries: Vec<&'a Alloc>,
     migrate: Vec<&'a Alloc>,
     lost: Vec<&'a Alloc>,
     /// Failed, to be replaced now; with the delay that was waited.
@@ -26,10 +30,31 @@ struct Sorted<'a> {
     done: i64,
 }
 
+impl Sorted<'_> {
+    /// What counts towards the group's count: without canaries that are still on trial.
+    fn standing(&self, canarying: bool) -> usize {
+        let trial = if canarying { self.canaries.len() } else { 0 };
+        self.keep.len() - trial
+    }
+}
+
+/// What a group needs placed.
+struct Wanted<'a> {
+    destructive: Vec<&'a Alloc>,
+    /// Numbers for new canaries.
+    canaries: Vec<u32>,
+    /// How many of those that failed get a successor.
+    replace: usize,
+    /// How many new ones beside them.
+    fresh: usize,
+    /// Canaries are out: everything else stays at the version before.
+    canarying: bool,
+}
+
 impl<'a> Plan<'a> {
     pub(super) fn service(&mut self, job: &Arc<Value>, rng: &mut StdRng) {
         let state = self.proposed.state;
-        let id = text(job, "ID").to_string();
+        let id = key_of(job);
         self.take_up_deployment(job);
         for alloc in state.allocs_of(&id).filter(|a| !a.terminal()) {
             if super::super::state::alloc::group_of(job, &alloc.group).is_null() {
@@ -41,12 +66,14 @@ impl<'a> Plan<'a> {
         for group in list(job, "TaskGroups") {
             complete &= self.group(job, group, rng);
         }
-        let current = state
-            .deployments
-            .get(&self.deployment)
-            .filter(|d| d.running());
+        if let Some(new) = &mut self.new_deployment {
+            new.why = new.running_words().into();
+        }
+        let current = state.deployments.get(&self.deployment);
+        let healthy =
+            |g: &GroupDeployment| g.healthy >= g.desired.max(g.desired_canaries) && !g.canarying();
         if let Some(d) =
-            current.filter(|d| complete && d.groups.values().all(|g| g.healthy >= g.desired))
+            current.filter(|d| d.active() && complete && d.groups.values().all(healthy))
         {
             self.deployment_news.push((
                 d.id.clone(),
@@ -58,14 +85,17 @@ impl<'a> Plan<'a> {
 
     /// Go on with the deployment of this version, cancel one of an older version.
     fn take_up_deployment(&mut self, job: &Value) {
-        let Some(d) = self.proposed.state.deployment_of(text(job, "ID")) else {
+        let Some(d) = self.proposed.state.deployment_of(&key_of(job)) else {
             return;
         };
         let same = d.job_version == int(job, "Version")
             && d.job_create_index == int(job, "CreateIndex") as u64;
         if same && d.status != "successful" {
             self.deployment = d.id.clone();
-        } else if d.running() {
+            return;
+        }
+        self.old_deployment = d.id.clone();
+        if d.active() {
             self.deployment_news.push((
                 d.id.clone(),
                 "cancelled",
@@ -78,93 +108,145 @@ impl<'a> Plan<'a> {
     fn group(&mut self, job: &Arc<Value>, group: &Value, rng: &mut StdRng) -> bool {
         let name = text(group, "Name").to_string();
         self.queued.entry(name.clone()).or_insert(0);
-        let mut sorted = self.sort(job, group);
-        let count = (int(group, "Count") - sorted.done).max(0) as usize;
         let mut updates = Updates::default();
-        self.stop_excess(&mut sorted, count, &mut updates);
+        let mut sorted = self.sort(job, group, &mut updates);
+        let count = (int(group, "Count") - sorted.done).max(0) as usize;
+        let current = self.proposed.state.deployments.get(&self.deployment);
+        let frozen = current.is_some_and(|d| !d.running());
+        let standing = current.and_then(|d| d.groups.get(&name)).cloned();
+        let promoted = standing.as_ref().is_some_and(|g| g.promoted);
+        let mut canarying = standing.as_ref().is_some_and(GroupDeployment::canarying);
+        self.stop_excess(&mut sorted, count, canarying, &mut updates);
         let (destructive, in_place, ignored) = self.updating(job, group, &sorted.keep);
-        let missing = count.saturating_sub(sorted.keep.len() + sorted.migrate.len());
-        updates.place = missing as i64;
+        let wanted_canaries = group.get("Update").map_or(0, |u| int(u, "Canary"));
+        let require = !destructive.is_empty()
+            && (sorted.canaries.len() as i64) < wanted_canaries
+            && !promoted;
+        canarying |= require;
+        let staying = sorted.standing(canarying) + sorted.migrate.len();
+        let missing = count.saturating_sub(staying);
+        let changing = !destructive.is_empty() || !in_place.is_empty();
+        let desired = (destructive.len() + in_place.len() + missing) as i64;
+        let moving = destructive.len() + sorted.migrate.len() > 0;
+        let limit = self.limit(group, &sorted.keep, moving, canarying, count);
+        let slots = FreeSlots::new(&sorted, count);
+        let mut want = self.wanted(
+            &mut sorted,
+            &destructive,
+            (missing, limit),
+            frozen,
+            canarying,
+        );
+        if require && !frozen {
+            let number = wanted_canaries as usize - sorted.canaries.len();
+            let taken = sorted.canaries.iter().map(|a| a.slot).collect();
+            want.canaries =
+                canaries::slots(number, &taken, &destructive, &slots.left(), count as u32);
+        }
+        updates.canary = want.canaries.len() as i64;
+        updates.place = (want.replace + want.fresh) as i64;
         updates.migrate = sorted.migrate.len() as i64;
         updates.in_place = in_place.len() as i64;
-        let limit = self.limit(group, &sorted.keep);
-        let room = limit.saturating_sub(missing).min(destructive.len());
-        updates.destructive = room as i64;
-        updates.ignore = (ignored + destructive.len() - room) as i64;
-        let changing = !destructive.is_empty() || !in_place.is_empty();
-        self.found_deployment(job, group, changing, int(group, "Count"));
+        updates.destructive = want.destructive.len() as i64;
+        updates.ignore = (ignored + destructive.len() - want.destructive.len()) as i64;
+        updates.stop += want.replace as i64;
+        let canaries = if require { wanted_canaries } else { 0 };
+        self.found_deployment(job, group, changing, (desired, canaries));
         self.updates.insert(name, updates);
         self.in_place.extend(in_place);
-        self.place_all(
-            job,
-            group,
-            &sorted,
-            (&destructive[..room], missing, count),
-            rng,
-        );
+        self.place_all(job, group, (&sorted, &want, slots), rng);
         let waiting = !sorted.later.is_empty();
-        self.later.extend(
-            sorted
-                .later
-                .into_iter()
-                .map(|(at, alloc)| (at, vec![alloc])),
-        );
-        missing == 0 && !changing && updates.migrate == 0 && !waiting
+        let later = sorted.later.into_iter();
+        self.later
+            .extend(later.map(|(at, alloc)| (at, vec![alloc])));
+        missing == 0 && !changing && updates.migrate == 0 && !waiting && !require
     }
 
-    /// Successors first, then what is missing of `count`.
+    /// What of that which lacks may be placed now.
+    fn wanted(
+        &self,
+        sorted: &mut Sorted<'a>,
+        destructive: &[&'a Alloc],
+        (missing, limit): (usize, usize),
+        frozen: bool,
+        canarying: bool,
+    ) -> Wanted<'a> {
+        let mut want = Wanted {
+            canaries: Vec::new(),
+            replace: missing.min(sorted.replace.len()),
+            fresh: 0,
+            destructive: Vec::new(),
+            canarying,
+        };
+        if !frozen && !canarying {
+            want.fresh = missing - want.replace;
+            let room = limit.saturating_sub(missing).min(destructive.len());
+            want.destructive = destructive[..room].to_vec();
+            return want;
+        }
+        // Nothing new, but what was lost or failed by itself is made good.
+        want.fresh = sorted.lost.len().min(missing).saturating_sub(want.replace);
+        let current = self.proposed.state.deployments.get(&self.deployment);
+        if current.is_some_and(|d| d.status == "failed") {
+            let own = &self.deployment;
+            sorted.replace.retain(|(a, _)| &a.deployment != own);
+            want.replace = want.replace.min(sorted.replace.len());
+        }
+        want
+    }
+
+    /// Successors first, then canaries, then what is missing, then what moves.
     fn place_all(
         &mut self,
         job: &Arc<Value>,
         group: &Value,
-        sorted: &Sorted<'a>,
-        room: (&[&Alloc], usize, usize),
+        (sorted, want, mut slots): (&Sorted<'a>, &Wanted<'a>, FreeSlots),
         rng: &mut StdRng,
     ) {
-        let (destructive, missing, count) = room;
-        for old in destructive {
-            self.swap(
-                job,
-                group,
-                old,
-                "alloc is being updated due to job update",
-                None,
-                rng,
-            );
+        let keeps = |old: &Alloc| (want.canarying && !old.canary).then(|| int(&old.job, "Version"));
+        for old in &want.destructive {
+            let why = "alloc is being updated due to job update";
+            self.swap(job, group, (old, why, None, None), rng);
         }
-        for old in &sorted.migrate {
-            self.swap(job, group, old, "alloc is being migrated", None, rng);
-        }
-        let replace = &sorted.replace[..missing.min(sorted.replace.len())];
-        for (old, delay) in replace {
-            self.swap(
-                job,
-                group,
-                old,
-                "alloc was rescheduled because it failed",
-                Some(*delay),
-                rng,
-            );
-        }
-        let mut slots = FreeSlots::new(sorted, count);
-        for _ in replace.len()..missing {
+        for slot in &want.canaries {
+            slots.drop(*slot);
             let place = Place {
-                slot: slots.take(),
-                in_deployment: self.deploys(group),
+                slot: *slot,
+                in_deployment: true,
+                canary: true,
                 ..Place::default()
             };
             self.place(job, group, place, rng);
         }
+        for (old, delay) in &sorted.replace[..want.replace] {
+            let why = "alloc was rescheduled because it failed";
+            self.swap(job, group, (old, why, Some(*delay), keeps(old)), rng);
+        }
+        for _ in 0..want.fresh {
+            let place = Place {
+                slot: slots.take(),
+                in_deployment: self.deploys(group),
+                downgrade: want.canarying.then_some(0),
+                ..Place::default()
+            };
+            self.place(job, group, place, rng);
+        }
+        for old in &sorted.migrate {
+            self.swap(job, group, (old, MIGRATING, None, keeps(old)), rng);
+        }
     }
 
-    fn sort(&mut self, job: &Arc<Value>, group: &Value) -> Sorted<'a> {
+    fn sort(&mut self, job: &Arc<Value>, group: &Value, updates: &mut Updates) -> Sorted<'a> {
         let state = self.proposed.state;
         let mut sorted = Sorted::default();
-        let (id, name) = (text(job, "ID"), text(group, "Name"));
+        let (id, name) = (&key_of(job), text(group, "Name"));
+        let unwanted = self.stop_old_canaries(id, name, updates);
+        let on_trial = self.canary_ids();
         let mut allocs: Vec<&Alloc> = state
             .allocs
             .values()
-            .filter(|a| a.job_id == id && a.group == name && !a.server_terminal())
+            .filter(|a| a.job_id == *id && a.group == name && !a.server_terminal())
+            .filter(|a| !unwanted.contains(&a.id))
             .collect();
         allocs.sort_by_key(|a| (a.slot, a.create_index));
         for alloc in allocs {
@@ -172,10 +254,16 @@ impl<'a> Plan<'a> {
                 .nodes
                 .get(&alloc.node_id)
                 .is_some_and(|n| n.drain.is_some() || !n.eligible);
+            let moves = alloc.migrate && draining;
+            let canary = on_trial.contains(alloc.id.as_str());
+            if canary && !alloc.client_terminal() && (moves || node_is_down(state, alloc)) {
+                self.stop_tainted_canary(alloc);
+                continue;
+            }
             match alloc.client {
                 "lost" => {}
                 "complete" => sorted.done += i64::from(text(job, "Type") == "batch"),
-                "failed" => match verdict(alloc, group, now()) {
+                "failed" => match self.verdict(alloc, group) {
                     Verdict::Now(delay) => sorted.replace.push((alloc, delay)),
                     Verdict::Later(at) if alloc.follow_up.is_empty() => {
                         sorted.later.push((at, alloc.id.clone()));
@@ -184,23 +272,59 @@ impl<'a> Plan<'a> {
                     _ => sorted.keep.push(alloc),
                 },
                 _ if node_is_down(state, alloc) => sorted.lost.push(alloc),
-                _ if alloc.migrate && draining => sorted.migrate.push(alloc),
+                _ if moves => sorted.migrate.push(alloc),
                 _ => sorted.keep.push(alloc),
+            }
+            if canary && sorted.keep.last().is_some_and(|a| a.id == alloc.id) {
+                sorted.canaries.push(alloc);
             }
         }
         sorted
     }
 
-    fn stop_excess(&mut self, sorted: &mut Sorted<'a>, count: usize, updates: &mut Updates) {
+    /// In a deployment under way only what the deployment has given up may be replaced.
+    fn verdict(&self, alloc: &Alloc, group: &Value) -> Verdict {
+        let current = self.proposed.state.deployments.get(&self.deployment);
+        let watched = current.is_some_and(|d| d.active() && d.id == alloc.deployment);
+        if watched && !alloc.replaceable {
+            return Verdict::Never;
+        }
+        verdict(alloc, group, now())
+    }
+
+    fn stop_excess(
+        &mut self,
+        sorted: &mut Sorted<'a>,
+        count: usize,
+        canarying: bool,
+        updates: &mut Updates,
+    ) {
         for alloc in &sorted.lost {
             updates.stop += 1;
             self.stop(&alloc.id, LOST, true);
         }
-        let mut excess = (sorted.keep.len() + sorted.migrate.len()).saturating_sub(count);
+        let mut excess = (sorted.standing(canarying) + sorted.migrate.len()).saturating_sub(count);
+        let canaries: BTreeSet<&str> = sorted.canaries.iter().map(|a| a.id.as_str()).collect();
+        let on_trial = |a: &Alloc| canaries.contains(a.id.as_str());
+        let names: BTreeSet<u32> = sorted.canaries.iter().map(|a| a.slot).collect();
         while excess > 0 {
-            // Those that would have to move go first, then the highest numbers.
-            let Some(alloc) = sorted.migrate.pop().or_else(|| sorted.keep.pop()) else {
-                break;
+            // Those whose place a canary takes go first, then those that would have to move, then the highest numbers.
+            let overtaken = sorted.keep.iter().rposition(|a| {
+                !canarying && !on_trial(a) && !a.client_terminal() && names.contains(&a.slot)
+            });
+            let highest = || {
+                let stoppable = |a: &&Alloc| !a.client_terminal() && !(canarying && on_trial(a));
+                sorted.keep.iter().rposition(stoppable)
+            };
+            let alloc = match overtaken {
+                Some(i) => sorted.keep.remove(i),
+                None => match sorted.migrate.pop() {
+                    Some(alloc) => alloc,
+                    None => match highest() {
+                        Some(i) => sorted.keep.remove(i),
+                        None => break,
+                    },
+                },
             };
             updates.stop += 1;
             self.stop(&alloc.id, NOT_NEEDED, false);
@@ -210,7 +334,7 @@ impl<'a> Plan<'a> {
 
     /// Those to be replaced and those to be changed in place for a new version, and how many need neither.
     fn updating(
-        &self,
+        &mut self,
         job: &Value,
         group: &Value,
         keep: &[&'a Alloc],
@@ -220,9 +344,8 @@ impl<'a> Plan<'a> {
             let node = self.proposed.state.nodes.get(&alloc.node_id);
             if runs_version(alloc, job) || alloc.client == "failed" {
                 ignored += 1;
-            } else if tasks_differ(alloc.group_json(), group)
-                || node.is_none_or(|n| feasible::refusal(n, job, group).is_some())
-            {
+            } else if destroys(alloc, node, job, group) {
+                self.learn_class(node, job, group);
                 destructive.push(*alloc);
             } else {
                 in_place.push(alloc.id.clone());
@@ -231,35 +354,53 @@ impl<'a> Plan<'a> {
         (destructive, in_place, ignored)
     }
 
-    /// How many more may be replaced now.
-    fn limit(&self, group: &Value, keep: &[&Alloc]) -> usize {
+    /// A node that may no longer run the group tells of all of its class.
+    fn learn_class(&mut self, node: Option<&Node>, job: &Value, group: &Value) {
+        let refused = node.filter(|n| feasible::refusal(n, job, group).is_some());
+        if let Some(node) = refused.filter(|_| !feasible::escapes_classes(job, group)) {
+            let known = self.known.entry(text(group, "Name").into()).or_default();
+            known.insert(node.class_hash.clone(), false);
+        }
+    }
+
+    /// How many may be placed or replaced now.
+    fn limit(
+        &self,
+        group: &Value,
+        keep: &[&Alloc],
+        moving: bool,
+        canarying: bool,
+        count: usize,
+    ) -> usize {
         let parallel = group.get("Update").map_or(0, |u| int(u, "MaxParallel"));
-        if parallel == 0 {
-            return usize::MAX;
+        if parallel == 0 || !moving {
+            return count;
         }
         let Some(d) = self.proposed.state.deployments.get(&self.deployment) else {
-            return parallel as usize;
+            return if canarying { 0 } else { parallel as usize };
         };
+        let part = || keep.iter().filter(|a| a.deployment == d.id);
         if !d.running()
-            || keep
-                .iter()
-                .any(|a| a.deployment == d.id && a.health.as_ref().is_some_and(|h| !h.healthy))
+            || canarying
+            || part().any(|a| a.health.as_ref().is_some_and(|h| !h.healthy))
         {
             return 0;
         }
-        let unproven = keep
-            .iter()
-            .filter(|a| a.deployment == d.id && a.health.is_none())
-            .count();
-        (parallel as usize).saturating_sub(unproven)
+        (parallel as usize).saturating_sub(part().filter(|a| a.health.is_none()).count())
     }
 
     /// Begin a deployment where this version of the group has none yet.
-    fn found_deployment(&mut self, job: &Value, group: &Value, changing: bool, desired: i64) {
+    fn found_deployment(
+        &mut self,
+        job: &Value,
+        group: &Value,
+        changing: bool,
+        (desired, canaries): (i64, i64),
+    ) {
         let state = self.proposed.state;
         let update = &group["Update"];
         let name = text(group, "Name");
-        let had_running = state.allocs_of(text(job, "ID")).any(|a| {
+        let had_running = state.allocs_of(&key_of(job)).any(|a| {
             a.group == name
                 && ["Version", "CreateIndex"]
                     .iter()
@@ -274,22 +415,21 @@ impl<'a> Plan<'a> {
             return;
         }
         let deployment = self.new_deployment.get_or_insert_with(|| Deployment {
-            job_id: text(job, "ID").into(),
+            job_id: key_of(job),
             job_version: int(job, "Version"),
             job_modify_index: int(job, "JobModifyIndex") as u64,
             job_create_index: int(job, "CreateIndex") as u64,
             status: "running",
-            why: "Deployment is running".into(),
             ..Deployment::default()
         });
-        let deadline = int(update, "ProgressDeadline");
         deployment.groups.insert(
             name.into(),
             GroupDeployment {
                 auto_promote: flag(update, "AutoPromote"),
                 auto_revert: flag(update, "AutoRevert"),
                 desired,
-                progress_deadline: deadline,
+                desired_canaries: canaries,
+                progress_deadline: int(update, "ProgressDeadline"),
                 ..GroupDeployment::default()
             },
         );
@@ -298,7 +438,7 @@ impl<'a> Plan<'a> {
     /// Whether placements of the group belong to a deployment.
     fn deploys(&self, group: &Value) -> bool {
         let name = text(group, "Name");
-        let has = |d: &Deployment| d.running() && d.groups.contains_key(name);
+        let has = |d: &Deployment| d.active() && d.groups.contains_key(name);
         self.new_deployment.as_ref().is_some_and(has)
             || self
                 .proposed
@@ -313,9 +453,7 @@ impl<'a> Plan<'a> {
         &mut self,
         job: &Arc<Value>,
         group: &Value,
-        old: &Alloc,
-        why: &'static str,
-        rescheduled: Option<i64>,
+        (old, why, rescheduled, downgrade): (&Alloc, &'static str, Option<i64>, Option<i64>),
         rng: &mut StdRng,
     ) {
         self.proposed.stopped.insert(old.id.clone());
@@ -323,8 +461,10 @@ impl<'a> Plan<'a> {
             slot: old.slot,
             previous: Some(old.id.clone()),
             rescheduled,
-            only: None,
             in_deployment: self.deploys(group),
+            canary: rescheduled.is_some() && old.canary,
+            downgrade,
+            ..Place::default()
         };
         if self.place(job, group, place, rng) || old.migrate {
             self.stop(&old.id, why, false);
@@ -334,33 +474,27 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The lowest numbers that no allocation of the group has.
-struct FreeSlots {
-    free: std::vec::IntoIter<u32>,
-    next: u32,
-}
+/// The lowest numbers that no allocation of the group has; when they run out, from 0 again.
+struct FreeSlots(std::collections::VecDeque<u32>, u32);
 
 impl FreeSlots {
     fn new(sorted: &Sorted, count: usize) -> FreeSlots {
         let replaced = sorted.replace.iter().map(|(a, _)| a.slot);
-        let taken: BTreeSet<u32> = sorted
-            .keep
-            .iter()
-            .chain(&sorted.migrate)
-            .map(|a| a.slot)
-            .chain(replaced)
-            .collect();
-        let count = count as u32;
-        let free: Vec<u32> = (0..count).filter(|s| !taken.contains(s)).collect();
-        FreeSlots {
-            free: free.into_iter(),
-            next: count,
-        }
+        let kept = sorted.keep.iter().chain(&sorted.migrate).map(|a| a.slot);
+        let taken: BTreeSet<u32> = kept.chain(replaced).collect();
+        let free = (0..count as u32).filter(|s| !taken.contains(s));
+        FreeSlots(free.collect(), 0)
+    }
+    fn left(&self) -> Vec<u32> {
+        self.0.iter().copied().collect()
+    }
+    fn drop(&mut self, slot: u32) {
+        self.0.retain(|s| *s != slot);
     }
     fn take(&mut self) -> u32 {
-        self.free.next().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
+        self.0.pop_front().unwrap_or_else(|| {
+            self.1 += 1;
+            self.1 - 1
         })
     }
 }

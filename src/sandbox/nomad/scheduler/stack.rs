@@ -1,10 +1,11 @@
-//! Which of the feasible nodes is best? Nomad's generic stack: bin packing, anti-affinity, penalties, affinities, spreads.
+//! Which of the feasible nodes is best? Nomad's generic stack: as many as are worth scoring, and the best of them.
 
 use super::super::json::*;
 use super::super::state::State;
 use super::super::state::alloc::{Alloc, Ask, Port};
 use super::super::state::node::{Node, fnv};
-use super::feasible;
+use super::score::score;
+use super::{feasible, preempt};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -27,7 +28,6 @@ pub struct Metrics {
     pub dimension_exhausted: BTreeMap<String, i64>,
     pub scores: Vec<Value>,
     pub coalesced: i64,
-    pub classes: BTreeMap<String, bool>,
     pub nanos: i64,
 }
 
@@ -93,7 +93,7 @@ impl Proposed<'_> {
         old.chain(self.placed.iter().filter(move |a| a.node_id == node))
     }
 
-    fn of_group<'b>(&'b self, job: &'b str, group: &'b str) -> impl Iterator<Item = &'b Alloc> {
+    pub fn of_group<'b>(&'b self, job: &'b str, group: &'b str) -> impl Iterator<Item = &'b Alloc> {
         let old = self.state.allocs.values().filter(move |a| {
             a.job_id == job && a.group == group && !a.terminal() && !self.stopped.contains(&a.id)
         });
@@ -121,7 +121,7 @@ impl Wish<'_> {
     fn dice(&self, seed: u64) -> StdRng {
         let what = format!(
             "{seed}|{}|{}|{}|{}",
-            text(self.job, "ID"),
+            key_of(self.job),
             text(self.group, "Name"),
             int(self.job, "Version"),
             self.slot
@@ -130,52 +130,89 @@ impl Wish<'_> {
     }
 }
 
+/// Where something is placed.
+pub struct Place {
+    pub node: String,
+    pub ports: Vec<Port>,
+    /// Who has to go for it.
+    pub preempted: Vec<String>,
+}
+
+/// Nodes with no better score than this are passed over, up to so many of them, while there are others.
+const SKIP_BELOW: f64 = 0.0;
+const SKIP_AT_MOST: usize = 3;
+
+struct Scored {
+    score: f64,
+    place: Place,
+}
+
 /// The best node and the ports there, or `None`; either way what was looked at.
+///
+/// `known` says, and is told, which classes of nodes may run the group.
+/// With `preempt`, allocations of less important jobs may have to go; `already` are those that do so far.
 pub fn select(
     proposed: &Proposed,
     wish: &Wish,
+    preempt: Option<&[String]>,
+    known: &mut BTreeMap<String, bool>,
     rng: &mut StdRng,
-) -> (Option<(String, Vec<Port>)>, Metrics) {
+) -> (Option<Place>, Metrics) {
     let mut metrics = Metrics::default();
     let mut nodes: Vec<&Node> = Vec::new();
+    for datacenter in list(wish.job, "Datacenters") {
+        let name = datacenter.as_str().unwrap_or("").to_string();
+        metrics.available.insert(name, 0);
+    }
     for node in proposed.state.nodes.values() {
-        let named = list(wish.job, "Datacenters")
-            .iter()
-            .any(|d| d.as_str() == Some(&node.config.datacenter));
-        if named && node.ready() {
-            *metrics
-                .available
-                .entry(node.config.datacenter.clone())
-                .or_default() += 1;
+        if let Some(count) = metrics.available.get_mut(&node.config.datacenter)
+            && node.ready()
+        {
+            *count += 1;
             nodes.push(node);
         }
     }
     nodes.retain(|n| wish.only.is_none_or(|only| n.id == only));
     nodes.shuffle(&mut wish.dice(proposed.state.config.seed));
     let limit = limit(wish, nodes.len());
-    let mut best: Option<(f64, String, Vec<Port>)> = None;
-    let mut scored = 0;
+    let (mut seen, mut passed_over): (Vec<Scored>, Vec<Scored>) = (Vec::new(), Vec::new());
     for node in nodes {
-        if scored == limit {
+        if seen.len() == limit {
             break;
         }
         metrics.evaluated += 1;
-        let Some(ports) = fits(proposed, wish, node, &mut metrics, rng) else {
+        let Some((ports, victims)) =
+            fits(proposed, wish, node, preempt, (&mut metrics, known), rng)
+        else {
             continue;
         };
-        scored += 1;
-        let (score, parts) = score(proposed, wish, node);
+        let (score, parts) = score(proposed, wish, node, &victims);
         metrics
             .scores
             .push(json!({"NodeID": node.id, "NormScore": score, "Scores": parts}));
-        if best.as_ref().is_none_or(|(top, ..)| score > *top) {
-            best = Some((score, node.id.clone(), ports));
+        let place = Place {
+            node: node.id.clone(),
+            ports,
+            preempted: victims.iter().map(|a| a.id.clone()).collect(),
+        };
+        if score <= SKIP_BELOW && passed_over.len() < SKIP_AT_MOST {
+            passed_over.push(Scored { score, place });
+        } else {
+            seen.push(Scored { score, place });
         }
     }
-    (best.map(|(_, node, ports)| (node, ports)), metrics)
+    let room = limit.saturating_sub(seen.len());
+    seen.extend(passed_over.into_iter().take(room));
+    let mut best: Option<Scored> = None;
+    for option in seen {
+        if best.as_ref().is_none_or(|b| option.score > b.score) {
+            best = Some(option);
+        }
+    }
+    (best.map(|b| b.place), metrics)
 }
 
-/// Nomad scores log2(n) nodes, at least two; all of them when affinities or spreads need comparing.
+/// Nomad scores log2(n) nodes, at least two; of batch jobs two; and up to 100 when affinities or spreads need comparing.
 fn limit(wish: &Wish, nodes: usize) -> usize {
     let compares = |key| {
         !list(wish.job, key).is_empty()
@@ -185,48 +222,55 @@ fn limit(wish: &Wish, nodes: usize) -> usize {
                 .any(|t| !list(t, key).is_empty())
     };
     if compares("Affinities") || compares("Spreads") {
-        return nodes;
+        return int(wish.group, "Count").max(100) as usize;
+    }
+    if text(wish.job, "Type") == "batch" {
+        return 2;
     }
     (nodes.max(1) as f64).log2().ceil().max(2.0) as usize
 }
 
-fn fits(
-    proposed: &Proposed,
+/// The ports on a node that takes the wish, and who has to go for it.
+fn fits<'a>(
+    proposed: &'a Proposed,
     wish: &Wish,
-    node: &Node,
-    metrics: &mut Metrics,
+    node: &'a Node,
+    preempt: Option<&[String]>,
+    (metrics, known): (&mut Metrics, &mut BTreeMap<String, bool>),
     rng: &mut StdRng,
-) -> Option<Vec<Port>> {
+) -> Option<(Vec<Port>, Vec<&'a Alloc>)> {
     let escapes = feasible::escapes_classes(wish.job, wish.group);
-    if !escapes && metrics.classes.get(&node.class_hash) == Some(&false) {
+    if !escapes && known.get(&node.class_hash) == Some(&false) {
         metrics.filter(node, "computed class ineligible");
         return None;
     }
     let refusal = feasible::refusal(node, wish.job, wish.group);
     if !escapes {
-        metrics
-            .classes
-            .insert(node.class_hash.clone(), refusal.is_none());
+        known.insert(node.class_hash.clone(), refusal.is_none());
     }
     if let Some(why) = refusal.or_else(|| distinct_refusal(proposed, wish, node)) {
         metrics.filter(node, &why);
         return None;
     }
-    if let Some(dimension) = shortage(proposed, wish, node) {
-        metrics.exhaust(node, dimension);
-        return None;
+    let short = shortage(proposed, wish, node).map(String::from);
+    let ports_of = |without: &[&Alloc], rng: &mut StdRng| ports(proposed, wish, node, without, rng);
+    let dimension = match short {
+        Some(dimension) => dimension,
+        None => match ports_of(&[], rng) {
+            Ok(ports) => return Some((ports, Vec::new())),
+            Err(dimension) => dimension,
+        },
+    };
+    let victims = preempt.and_then(|already| preempt::victims(proposed, wish, node, already));
+    let found = victims.and_then(|v| Some((ports_of(&v, rng).ok()?, v)));
+    if found.is_none() {
+        metrics.exhaust(node, &dimension);
     }
-    match ports(proposed, wish, node, rng) {
-        Ok(ports) => Some(ports),
-        Err(dimension) => {
-            metrics.exhaust(node, &dimension);
-            None
-        }
-    }
+    found
 }
 
 fn distinct_refusal(proposed: &Proposed, wish: &Wish, node: &Node) -> Option<String> {
-    let id = text(wish.job, "ID");
+    let id = key_of(wish.job);
     let group = text(wish.group, "Name");
     for (owner, whole_job) in [(wish.job, true), (wish.group, false)] {
         for constraint in list(owner, "Constraints") {
@@ -261,13 +305,14 @@ fn distinct_refusal(proposed: &Proposed, wish: &Wish, node: &Node) -> Option<Str
     None
 }
 
-struct Use {
-    cpu: i64,
-    memory: i64,
-    disk: i64,
+/// What would be in use on a node with the wish on it.
+pub struct Use {
+    pub cpu: i64,
+    pub memory: i64,
+    pub disk: i64,
 }
 
-fn used(proposed: &Proposed, wish: &Wish, node: &Node) -> Use {
+pub fn used(proposed: &Proposed, wish: &Wish, node: &Node) -> Use {
     let mut sum = Use {
         cpu: wish.ask.cpu(),
         memory: wish.ask.memory(),
@@ -298,6 +343,7 @@ fn ports(
     proposed: &Proposed,
     wish: &Wish,
     node: &Node,
+    without: &[&Alloc],
     rng: &mut StdRng,
 ) -> Result<Vec<Port>, String> {
     // A port stays taken until the client has really ended what listens there.
@@ -315,6 +361,7 @@ fn ports(
     taken.extend(
         proposed
             .on(&node.id)
+            .filter(|a| !without.iter().any(|w| w.id == a.id))
             .flat_map(|a| a.ports.iter().map(|p| p.value)),
     );
     let mut out = Vec::new();
@@ -345,118 +392,4 @@ fn ports(
         });
     }
     Ok(out)
-}
-
-/// The mean of the scores that apply, and Nomad's table of them.
-fn score(proposed: &Proposed, wish: &Wish, node: &Node) -> (f64, Value) {
-    let (used, c) = (used(proposed, wish, node), &node.config);
-    let free = |used: i64, all: i64| 1.0 - used as f64 / (all as f64).max(1.0);
-    let total = 10f64.powf(free(used.cpu, c.cpu_mhz - c.reserved_cpu_mhz))
-        + 10f64.powf(free(used.memory, c.memory_mb - c.reserved_memory_mb));
-    let binpack = (20.0 - total).clamp(0.0, 18.0) / 18.0;
-    let (id, group) = (text(wish.job, "ID"), text(wish.group, "Name"));
-    let collisions = proposed
-        .on(&node.id)
-        .filter(|a| a.job_id == id && a.group == group)
-        .count() as f64;
-    let anti = if collisions > 0.0 && wish.only.is_none() {
-        -(collisions + 1.0) / int(wish.group, "Count").max(1) as f64
-    } else {
-        0.0
-    };
-    let penalty = if wish.penalty.contains(&node.id) {
-        -1.0
-    } else {
-        0.0
-    };
-    let affinity = affinity(wish, node);
-    let mut parts = json!({"binpack": binpack, "job-anti-affinity": anti, "node-affinity": affinity, "node-reschedule-penalty": penalty});
-    let mut scores = vec![binpack];
-    scores.extend([anti, penalty, affinity].into_iter().filter(|s| *s != 0.0));
-    if let Some(spread) = spread(proposed, wish, node) {
-        parts["allocation-spread"] = spread.into();
-        if spread != 0.0 {
-            scores.push(spread);
-        }
-    }
-    (scores.iter().sum::<f64>() / scores.len() as f64, parts)
-}
-
-fn affinity(wish: &Wish, node: &Node) -> f64 {
-    let tasks = list(wish.group, "Tasks")
-        .iter()
-        .flat_map(|t| list(t, "Affinities"));
-    let (mut sum, mut weights) = (0.0, 0.0);
-    for term in list(wish.job, "Affinities")
-        .iter()
-        .chain(list(wish.group, "Affinities"))
-        .chain(tasks)
-    {
-        let weight = int(term, "Weight") as f64;
-        weights += weight.abs();
-        if feasible::holds(node, term) {
-            sum += weight;
-        }
-    }
-    if weights == 0.0 { 0.0 } else { sum / weights }
-}
-
-fn spread(proposed: &Proposed, wish: &Wish, node: &Node) -> Option<f64> {
-    let spreads: Vec<&Value> = list(wish.group, "Spreads")
-        .iter()
-        .chain(list(wish.job, "Spreads"))
-        .collect();
-    let weights: f64 = spreads.iter().map(|s| int(s, "Weight") as f64).sum();
-    if weights == 0.0 {
-        return None;
-    }
-    let mut total = 0.0;
-    for spread in spreads {
-        total +=
-            spread_boost(proposed, wish, node, spread) * int(spread, "Weight") as f64 / weights;
-    }
-    Some(total)
-}
-
-fn spread_boost(proposed: &Proposed, wish: &Wish, node: &Node, spread: &Value) -> f64 {
-    let target = text(spread, "Attribute");
-    let Some(value) = node.resolve(target) else {
-        return -1.0;
-    };
-    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
-    for alloc in proposed.of_group(text(wish.job, "ID"), text(wish.group, "Name")) {
-        if let Some(v) = proposed
-            .state
-            .nodes
-            .get(&alloc.node_id)
-            .and_then(|n| n.resolve(target))
-        {
-            *counts.entry(v).or_default() += 1.0;
-        }
-    }
-    let here = counts.get(&value).copied().unwrap_or(0.0);
-    let wanted = list(spread, "SpreadTarget");
-    if wanted.is_empty() {
-        let (min, max) = (
-            counts.values().copied().fold(f64::INFINITY, f64::min),
-            counts.values().copied().fold(0.0, f64::max),
-        );
-        return match (counts.is_empty(), here < min || here == 0.0, max == min) {
-            (true, ..) => 0.0,
-            (_, true, _) => 1.0,
-            (_, _, true) => -1.0,
-            _ => (min - here) / min.max(1.0),
-        };
-    }
-    let named: i64 = wanted.iter().map(|t| int(t, "Percent")).sum();
-    let percent = wanted
-        .iter()
-        .find(|t| text(t, "Value") == value)
-        .map_or(100 - named, |t| int(t, "Percent"));
-    let desired = percent as f64 / 100.0 * int(wish.group, "Count") as f64;
-    if desired <= 0.0 {
-        -1.0
-    } else {
-        (desired - here - 1.0) / desired
-    }
 }

@@ -1,7 +1,7 @@
 //! System jobs: one of each group on every node that may run it.
 
 use super::super::json::*;
-use super::{LOST, NOT_NEEDED, Place, Plan, node_is_down, runs_version, tasks_differ};
+use super::{LOST, NOT_NEEDED, Place, Plan, destroys, node_is_down, runs_version};
 use rand::rngs::StdRng;
 use serde_json::Value;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Plan<'_> {
                 self.system_on(job, group, &node.id, rng);
             }
         }
-        for alloc in state.allocs_of(text(job, "ID")).filter(|a| !a.terminal()) {
+        for alloc in state.allocs_of(&key_of(job)).filter(|a| !a.terminal()) {
             if super::super::state::alloc::group_of(job, &alloc.group).is_null() {
                 self.stop(&alloc.id, NOT_NEEDED, false);
             }
@@ -29,7 +29,7 @@ impl Plan<'_> {
     fn system_on(&mut self, job: &Arc<Value>, group: &Value, node_id: &str, rng: &mut StdRng) {
         let state = self.proposed.state;
         let node = &state.nodes[node_id];
-        let (id, name) = (text(job, "ID"), text(group, "Name"));
+        let (id, name) = (&key_of(job), text(group, "Name"));
         let wanted = list(job, "Datacenters")
             .iter()
             .any(|d| d.as_str() == Some(&node.config.datacenter));
@@ -62,7 +62,7 @@ impl Plan<'_> {
             Some(alloc) if alloc.client == "failed" || runs_version(alloc, job) => {
                 updates.ignore += 1
             }
-            Some(alloc) if !tasks_differ(alloc.group_json(), group) => {
+            Some(alloc) if !destroys(alloc, Some(node), job, group) => {
                 updates.in_place += 1;
                 self.in_place.push(alloc.id.clone());
             }

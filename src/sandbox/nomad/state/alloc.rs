@@ -121,6 +121,8 @@ pub struct ClientView {
     pub restarts: BTreeMap<String, Vec<i64>>,
     /// (healthy, when), for the deployment the allocation belongs to.
     pub health: Option<(bool, i64)>,
+    /// Tasks that someone has asked to be restarted, and that have not ended yet.
+    pub restarting: BTreeSet<String>,
     /// What the server has not heard yet.
     pub dirty: bool,
 }
@@ -149,6 +151,13 @@ pub struct Alloc {
     pub desired: &'static str,
     pub desired_why: String,
     pub migrate: bool,
+    /// Unhealthy in a deployment that goes on: it may be replaced.
+    pub replaceable: bool,
+    /// Those that had to go for it.
+    pub preempted: Vec<String>,
+    pub preempted_by: String,
+    /// Placed beside those it may replace, until its deployment is promoted.
+    pub canary: bool,
     pub client: &'static str,
     pub client_why: String,
     pub tasks: BTreeMap<String, TaskState>,
@@ -170,6 +179,13 @@ pub struct Alloc {
 }
 
 impl Alloc {
+    pub fn namespace(&self) -> &str {
+        key_parts(&self.job_id).0
+    }
+    /// The job's ID as clients know it.
+    pub fn shown_job(&self) -> &str {
+        key_parts(&self.job_id).1
+    }
     pub fn server_terminal(&self) -> bool {
         self.desired != "run"
     }
@@ -241,18 +257,28 @@ impl Alloc {
     }
 
     fn health_json(&self) -> Value {
-        self.health.as_ref().map_or(Value::Null, |h| {
-            json!({"Canary": false, "Healthy": h.healthy, "ModifyIndex": h.index, "Timestamp": time(h.at)})
-        })
+        match &self.health {
+            Some(h) => {
+                json!({"Canary": self.canary, "Healthy": h.healthy, "ModifyIndex": h.index, "Timestamp": time(h.at)})
+            }
+            None if self.canary => {
+                json!({"Canary": true, "Healthy": null, "ModifyIndex": self.create_index, "Timestamp": null})
+            }
+            None => Value::Null,
+        }
     }
 
     fn transition(&self) -> Value {
-        let migrate = if self.migrate {
-            Value::Bool(true)
-        } else {
+        let told = |told: bool| if told { Value::Bool(true) } else { Value::Null };
+        json!({"ForceReschedule": null, "Migrate": told(self.migrate), "Reschedule": told(self.replaceable)})
+    }
+
+    fn preempted_json(&self) -> Value {
+        if self.preempted.is_empty() {
             Value::Null
-        };
-        json!({"ForceReschedule": null, "Migrate": migrate, "Reschedule": null})
+        } else {
+            json!(self.preempted)
+        }
     }
 
     fn tracker(&self) -> Value {
@@ -285,10 +311,10 @@ impl Alloc {
             "ClientDescription": self.client_why, "ClientStatus": self.client, "CreateIndex": self.create_index,
             "CreateTime": self.create_time, "DeploymentID": self.deployment, "DeploymentStatus": self.health_json(),
             "DesiredDescription": self.desired_why, "DesiredStatus": self.desired, "DesiredTransition": self.transition(),
-            "EvalID": self.eval_id, "FollowupEvalID": self.follow_up, "ID": self.id, "Job": null, "JobID": self.job_id});
+            "EvalID": self.eval_id, "FollowupEvalID": self.follow_up, "ID": self.id, "Job": null, "JobID": self.shown_job()});
         let rest = json!({"Metrics": self.metrics, "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time, "Name": self.name,
-            "Namespace": "default", "NetworkStatus": network, "NextAllocation": self.next, "NodeID": self.node_id,
-            "NodeName": self.node_name, "PreemptedAllocations": null, "PreemptedByAllocation": "", "PreviousAllocation": self.previous,
+            "Namespace": self.namespace(), "NetworkStatus": network, "NextAllocation": self.next, "NodeID": self.node_id,
+            "NodeName": self.node_name, "PreemptedAllocations": self.preempted_json(), "PreemptedByAllocation": self.preempted_by, "PreviousAllocation": self.previous,
             "RescheduleTracker": self.tracker(), "Resources": self.resources(self.ask.cpu(), self.ask.memory()),
             "SharedResources": self.resources(0, 0), "TaskGroup": self.group, "TaskResources": tasks, "TaskStates": self.task_states()});
         fill(&mut all, rest);
@@ -299,7 +325,7 @@ impl Alloc {
     pub fn detail(&self) -> Value {
         let mut all = self.full();
         all["Job"] = (*self.job).clone();
-        if !self.migrate {
+        if !self.migrate && !self.replaceable {
             all["DesiredTransition"] = Value::Null;
         }
         without_empty(all)
@@ -310,12 +336,12 @@ impl Alloc {
         let mut row = json!({"ClientDescription": self.client_why, "ClientStatus": self.client, "CreateIndex": self.create_index,
             "CreateTime": self.create_time, "DeploymentStatus": self.health_json(), "DesiredDescription": self.desired_why,
             "DesiredStatus": self.desired, "DesiredTransition": self.transition(), "EvalID": self.eval_id,
-            "FollowupEvalID": self.follow_up, "ID": self.id, "JobID": self.job_id, "JobType": text(&self.job, "Type"),
+            "FollowupEvalID": self.follow_up, "ID": self.id, "JobID": self.shown_job(), "JobType": text(&self.job, "Type"),
             "JobVersion": int(&self.job, "Version"), "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time});
         fill(
             &mut row,
-            json!({"Name": self.name, "Namespace": "default", "NodeID": self.node_id, "NodeName": self.node_name,
-            "PreemptedAllocations": null, "PreemptedByAllocation": "", "RescheduleTracker": self.tracker(), "TaskGroup": self.group,
+            json!({"Name": self.name, "Namespace": self.namespace(), "NodeID": self.node_id, "NodeName": self.node_name,
+            "PreemptedAllocations": self.preempted_json(), "PreemptedByAllocation": self.preempted_by, "RescheduleTracker": self.tracker(), "TaskGroup": self.group,
             "TaskStates": self.task_states()}),
         );
         if resources {

@@ -1,12 +1,15 @@
 //! The server's state: tables with one index, what is to be told, and what is to be done.
 
 pub mod alloc;
+pub mod namespaces;
 pub mod node;
 pub mod records;
 
+use super::acl::Acl;
 use super::json::*;
 use super::runtime::{ServiceReg, TaskStart};
 use alloc::Alloc;
+use namespaces::{Namespace, SchedulerConfig};
 use node::{Node, NodeConfig};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -29,6 +32,8 @@ pub struct EstateConfig {
     pub deployment_batch: Duration,
     /// IDs, port numbers and ties between nodes.
     pub seed: u64,
+    /// Whether requests need a token.
+    pub acl: bool,
 }
 
 impl EstateConfig {
@@ -40,6 +45,7 @@ impl EstateConfig {
             eval_delay: Duration::from_millis(2),
             deployment_batch: Duration::from_millis(250),
             seed: 0,
+            acl: false,
         }
     }
 }
@@ -124,6 +130,8 @@ pub struct Tables {
     pub deployments: u64,
     pub scaling: u64,
     pub summaries: u64,
+    pub namespaces: u64,
+    pub policies: u64,
 }
 
 pub struct State {
@@ -135,6 +143,10 @@ pub struct State {
     pub evals: BTreeMap<String, Eval>,
     pub allocs: BTreeMap<String, Alloc>,
     pub deployments: BTreeMap<String, Deployment>,
+    pub namespaces: BTreeMap<String, Namespace>,
+    pub scheduler: SchedulerConfig,
+    /// Where ACLs are on.
+    pub acl: Option<Acl>,
     pub rng: StdRng,
     pub queue: VecDeque<String>,
     pub effects: Vec<Effect>,
@@ -154,7 +166,13 @@ impl State {
         let mut state = State {
             rng: StdRng::seed_from_u64(config.seed),
             index: 1,
-            tables: Tables::default(),
+            tables: Tables {
+                namespaces: 1,
+                ..Tables::default()
+            },
+            namespaces: BTreeMap::from([("default".into(), Namespace::default_one())]),
+            scheduler: SchedulerConfig::default(),
+            acl: config.acl.then(Acl::default),
             nodes: BTreeMap::new(),
             jobs: BTreeMap::new(),
             evals: BTreeMap::new(),
@@ -207,9 +225,26 @@ impl State {
             .max_by_key(|d| d.create_index)
     }
 
-    fn tell(&mut self, topic: &str, kind: &str, key: &str, filter_keys: Value, mut payload: Value) {
+    pub fn tell(
+        &mut self,
+        topic: &str,
+        kind: &str,
+        key: &str,
+        filter_keys: Value,
+        mut payload: Value,
+    ) {
+        if kind.is_empty() {
+            return;
+        }
         go_times(&mut payload);
-        let namespace = if topic == "Node" { "" } else { "default" };
+        let namespace = match topic {
+            "Node" => "",
+            _ => payload
+                .get("Namespace")
+                .and_then(Value::as_str)
+                .unwrap_or(""),
+        }
+        .to_string();
         self.told.push(json!({"Topic": topic, "Type": kind, "Key": key, "Namespace": namespace, "FilterKeys": filter_keys,
             "Index": self.index, "Payload": {topic: payload}}));
     }
@@ -235,7 +270,7 @@ impl State {
         record.versions[0]["ModifyIndex"] = index.into();
         let payload = record.versions[0].clone();
         self.tables.jobs = index;
-        self.tell("Job", kind, id, Value::Null, payload);
+        self.tell("Job", kind, key_parts(id).1, Value::Null, payload);
     }
 
     /// The evaluation has changed at the current index.
@@ -246,7 +281,7 @@ impl State {
         };
         eval.modify_index = index;
         eval.modify_time = now();
-        let (payload, keys) = (eval.full(), json!([eval.job_id, eval.deployment]));
+        let (payload, keys) = (eval.full(), json!([eval.shown_job(), eval.deployment]));
         self.tables.evals = index;
         self.tell("Evaluation", kind, id, keys, payload);
     }
@@ -263,7 +298,7 @@ impl State {
         }
         let (payload, keys, job) = (
             alloc.full(),
-            json!([alloc.job_id, alloc.deployment]),
+            json!([alloc.shown_job(), alloc.deployment]),
             alloc.job_id.clone(),
         );
         self.tables.allocs = index;
@@ -286,7 +321,7 @@ impl State {
             return;
         };
         deployment.modify_index = index;
-        let (payload, keys) = (deployment.json(), json!([deployment.job_id]));
+        let (payload, keys) = (deployment.json(), json!([deployment.shown_job()]));
         self.tables.deployments = index;
         self.tell("Deployment", kind, id, keys, payload);
     }
@@ -361,6 +396,6 @@ pub fn summary(state: &State, id: &str) -> Value {
                 "Queued": queued.get(name).copied().unwrap_or(0), "Running": count("running"), "Starting": count("pending")}),
         );
     }
-    json!({"Children": {"Dead": 0, "Pending": 0, "Running": 0}, "CreateIndex": job["CreateIndex"], "JobID": id,
-        "ModifyIndex": record.summary_index, "Namespace": "default", "Summary": groups})
+    json!({"Children": {"Dead": 0, "Pending": 0, "Running": 0}, "CreateIndex": job["CreateIndex"], "JobID": job["ID"],
+        "ModifyIndex": record.summary_index, "Namespace": job["Namespace"], "Summary": groups})
 }

@@ -34,6 +34,14 @@ pub struct Eval {
 }
 
 impl Eval {
+    pub fn namespace(&self) -> &str {
+        key_parts(&self.job_id).0
+    }
+    /// The job's ID as clients know it.
+    pub fn shown_job(&self) -> &str {
+        key_parts(&self.job_id).1
+    }
+
     pub fn terminal(&self) -> bool {
         ["complete", "failed", "canceled"].contains(&self.status)
     }
@@ -45,8 +53,8 @@ impl Eval {
         let queued = self.queued.as_ref().map_or(Value::Null, |q| json!(q));
         json!({"AnnotatePlan": false, "BlockedEval": self.blocked, "ClassEligibility": classes, "CreateIndex": self.create_index,
             "CreateTime": self.create_time, "DeploymentID": self.deployment, "EscapedComputedClass": self.escaped,
-            "FailedTGAllocs": failed, "ID": self.id, "JobID": self.job_id, "JobModifyIndex": self.job_modify_index, "LeaderACL": "",
-            "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time, "Namespace": "default", "NextEval": "",
+            "FailedTGAllocs": failed, "ID": self.id, "JobID": self.shown_job(), "JobModifyIndex": self.job_modify_index, "LeaderACL": "",
+            "ModifyIndex": self.modify_index, "ModifyTime": self.modify_time, "Namespace": self.namespace(), "NextEval": "",
             "NodeID": self.node_id, "NodeModifyIndex": self.node_modify_index, "PreviousEval": self.previous,
             "Priority": self.priority, "QueuedAllocations": queued, "QuotaLimitReached": "", "SnapshotIndex": self.snapshot,
             "Status": self.status, "StatusDescription": self.why, "TriggeredBy": self.triggered_by, "Type": self.kind, "Wait": 0,
@@ -69,6 +77,26 @@ pub struct GroupDeployment {
     pub unhealthy: i64,
     pub progress_deadline: i64,
     pub progress_by: i64,
+    pub desired_canaries: i64,
+    /// IDs, in the order of placement.
+    pub placed_canaries: Vec<String>,
+    pub promoted: bool,
+}
+
+impl GroupDeployment {
+    /// Canaries are wanted and not yet taken over.
+    pub fn canarying(&self) -> bool {
+        self.desired_canaries > 0 && !self.promoted
+    }
+
+    /// How many have to be healthy before the group is done.
+    pub fn needed(&self) -> i64 {
+        if self.canarying() {
+            self.desired_canaries
+        } else {
+            self.desired
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -78,7 +106,7 @@ pub struct Deployment {
     pub job_version: i64,
     pub job_modify_index: u64,
     pub job_create_index: u64,
-    /// `running`, `successful`, `failed` or `cancelled`.
+    /// `running`, `paused`, `successful`, `failed` or `cancelled`.
     pub status: &'static str,
     pub why: String,
     pub groups: BTreeMap<String, GroupDeployment>,
@@ -89,20 +117,49 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    pub fn namespace(&self) -> &str {
+        key_parts(&self.job_id).0
+    }
+    /// The job's ID as clients know it.
+    pub fn shown_job(&self) -> &str {
+        key_parts(&self.job_id).1
+    }
+
     pub fn running(&self) -> bool {
         self.status == "running"
     }
 
+    /// Not at an end.
+    pub fn active(&self) -> bool {
+        ["running", "paused"].contains(&self.status)
+    }
+
+    /// Running, and waiting for its canaries to be taken over.
+    pub fn awaits_promotion(&self) -> bool {
+        self.running() && self.groups.values().any(GroupDeployment::canarying)
+    }
+
+    /// What a running deployment says of itself.
+    pub fn running_words(&self) -> &'static str {
+        let by_itself = |g: &GroupDeployment| g.desired_canaries == 0 || g.auto_promote;
+        match (self.awaits_promotion(), self.groups.values().all(by_itself)) {
+            (false, _) => "Deployment is running",
+            (true, true) => "Deployment is running pending automatic promotion",
+            (true, false) => "Deployment is running but requires manual promotion",
+        }
+    }
+
     pub fn json(&self) -> Value {
         let groups = or_null(self.groups.iter().map(|(name, g)| {
-            let state = json!({"AutoPromote": g.auto_promote, "AutoRevert": g.auto_revert, "DesiredCanaries": 0, "DesiredTotal": g.desired,
-                "HealthyAllocs": g.healthy, "PlacedAllocs": g.placed, "PlacedCanaries": null, "ProgressDeadline": g.progress_deadline,
-                "Promoted": false, "RequireProgressBy": time(g.progress_by), "UnhealthyAllocs": g.unhealthy});
+            let canaries = if g.placed_canaries.is_empty() { Value::Null } else { json!(g.placed_canaries) };
+            let state = json!({"AutoPromote": g.auto_promote, "AutoRevert": g.auto_revert, "DesiredCanaries": g.desired_canaries, "DesiredTotal": g.desired,
+                "HealthyAllocs": g.healthy, "PlacedAllocs": g.placed, "PlacedCanaries": canaries, "ProgressDeadline": g.progress_deadline,
+                "Promoted": g.promoted, "RequireProgressBy": time(g.progress_by), "UnhealthyAllocs": g.unhealthy});
             (name.clone(), state)
         }));
         json!({"CreateIndex": self.create_index, "ID": self.id, "IsMultiregion": false, "JobCreateIndex": self.job_create_index,
-            "JobID": self.job_id, "JobModifyIndex": self.job_modify_index, "JobSpecModifyIndex": self.job_modify_index,
-            "JobVersion": self.job_version, "ModifyIndex": self.modify_index, "Namespace": "default", "Status": self.status,
+            "JobID": self.shown_job(), "JobModifyIndex": self.job_modify_index, "JobSpecModifyIndex": self.job_modify_index,
+            "JobVersion": self.job_version, "ModifyIndex": self.modify_index, "Namespace": self.namespace(), "Status": self.status,
             "StatusDescription": self.why, "TaskGroups": groups})
     }
 }

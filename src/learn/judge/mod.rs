@@ -1,0 +1,35 @@
+//! Judges a shadow against its baseline: pass, fail or inconclusive, with the number and the limit that decided.
+
+pub mod calibrate;
+mod counts;
+mod ranks;
+mod spread;
+mod verdict;
+mod warmup;
+
+pub use verdict::{Judgement, Limits, Outcome, judge};
+
+/// One comparison. `p` is one-sided: how likely a shadow no worse than its baseline looks this bad or worse.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Test {
+    pub name: &'static str,
+    pub statistic: f64,
+    pub p: f64,
+    /// How large the difference is, in the test's own unit (see each test).
+    pub effect: f64,
+    /// A critical test that finds the shadow worse fails it; another one only keeps it from passing.
+    pub critical: bool,
+    /// Worse, after correction for the number of tests and by enough to matter.
+    pub worse: bool,
+}
+
+/// What a test computes, before it is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Found {
+    statistic: f64,
+    p: f64,
+    effect: f64,
+}
+
+#[cfg(test)]
+mod tests;
