@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which program is tested
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,11 +50,12 @@ fn says(event: &Value, kind: &str, text: &str) -> bool {
     event["kind"] == kind && event["text"].as_str().is_some_and(|t| t.contains(text))
 }
 
-/// What a whole day must show, whichever Consul is underneath.
+/// What a whole day must show, whichever Consul is underneath. Of a real one the agents are processes, and none may stay.
 fn a_day(args: &[&str]) {
     let mut child = sandbox(args);
     let events = all_of(&mut child);
     assert!(child.wait().expect("it ends").success());
+    assert_eq!(left_of(child.id()), Vec::<String>::new(), "processes left");
     assert_eq!(events[0]["kind"], "listening");
     for address in ["nomad", "consul", "dns", "api"] {
         assert!(
@@ -147,7 +148,7 @@ fn a_day_on_a_real_consul_loses_nothing_in_planned_moves() {
     a_day(&["--consul", "real"]);
 }
 
-/// Processes whose environment names an allocation of that sandbox.
+/// Processes whose environment (tasks) or command line (Consul's agents) names that sandbox's folder.
 fn left_of(sandbox: u32) -> Vec<String> {
     let folder = format!("foreshadow-{sandbox}/");
     std::fs::read_dir("/proc")
@@ -161,11 +162,23 @@ fn left_of(sandbox: u32) -> Vec<String> {
         })
         .filter(|p| {
             let environment = std::fs::read(p.path().join("environ")).unwrap_or_default();
+            let words = std::fs::read(p.path().join("cmdline")).unwrap_or_default();
             let status = std::fs::read_to_string(p.path().join("stat")).unwrap_or_default();
-            String::from_utf8_lossy(&environment).contains(&folder) && !status.contains(") Z ")
+            let names = |text: &[u8]| String::from_utf8_lossy(text).contains(&folder);
+            (names(&environment) || names(&words)) && !status.contains(") Z ")
         })
         .map(|p| p.file_name().to_string_lossy().into_owned())
         .collect()
+}
+
+/// Consul's agents among them: they run with a configuration file in that folder.
+fn agents_of(sandbox: u32) -> Vec<String> {
+    let mut all = left_of(sandbox);
+    all.retain(|pid| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains("-config-file=")
+    });
+    all
 }
 
 /// Starts one and reads on until its tasks serve.
@@ -203,6 +216,91 @@ fn signal(child: &Child, name: &str) {
         .args([name, &child.id().to_string()])
         .status();
     assert!(sent.expect("kill runs").success());
+}
+
+/// Reads on until the addresses are told; the rest is thrown away elsewhere.
+fn listening(child: &mut Child) -> (Value, BufReader<std::process::ChildStdout>) {
+    let mut out = BufReader::new(child.stdout.take().expect("its output is read"));
+    let mut line = String::new();
+    assert!(
+        out.read_line(&mut line).expect("a line") > 0,
+        "it ended early"
+    );
+    (serde_json::from_str(&line).expect("JSON"), out)
+}
+
+fn ask(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens there");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .expect("it reads");
+    std::io::read_to_string(stream).expect("it answers")
+}
+
+#[test]
+fn consul_is_served_where_the_flags_say() {
+    let _alone = alone();
+    let args = [
+        "--for",
+        "5s",
+        "--consul-bind",
+        "127.0.0.1:0",
+        "--dns-bind",
+        "127.0.0.1:0",
+    ];
+    let mut child = sandbox(&args);
+    let (said, mut out) = listening(&mut child);
+    let consul = said["consul"].as_str().expect("its address");
+    let consul = consul
+        .strip_prefix("http://127.0.0.1:")
+        .expect("at the address of the flag");
+    assert!(
+        ask(&format!("127.0.0.1:{consul}"), "/v1/catalog/nodes")
+            .contains("\"Datacenter\":\"edge\"")
+    );
+    let dns = said["dns"].as_str().expect("its address");
+    assert!(dns.starts_with("127.0.0.1:"), "DNS at {dns}");
+    std::net::TcpStream::connect(dns).expect("DNS listens on TCP");
+    signal(&child, "-INT");
+    std::io::copy(&mut out, &mut std::io::sink()).expect("it says the rest");
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_real_consul_stays_where_its_agents_are() {
+    let refused = Command::new(binary())
+        .args([
+            "sandbox",
+            "--headless",
+            "--consul",
+            "real",
+            "--dns-bind",
+            "127.0.0.1:0",
+        ])
+        .output()
+        .expect("the binary runs");
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--consul real"));
+}
+
+#[test]
+fn agents_of_a_real_consul_are_seen_while_they_run_and_gone_after_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-consul/root/usr/bin/consul");
+    if !root.exists() && std::env::var_os("FORESHADOW_CACHE").is_none() {
+        println!("skipped: no real Consul; tests/setup unpacks one");
+        return;
+    }
+    let _alone = alone();
+    let mut child = sandbox(&["--consul", "real", "--for", "60s"]);
+    let (_, mut out) = listening(&mut child);
+    let agents = agents_of(child.id());
+    assert!(agents.len() >= 3, "real agents of that sandbox: {agents:?}");
+    signal(&child, "-INT");
+    std::io::copy(&mut out, &mut std::io::sink()).expect("it says the rest");
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(left_of(child.id()), Vec::<String>::new());
 }
 
 #[test]

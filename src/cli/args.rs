@@ -108,6 +108,12 @@ pub struct SandboxArgs {
     pub format: Format,
     #[arg(long, value_enum, default_value = "embedded")]
     pub consul: ConsulKind,
+    /// Where the embedded Consul's API is served [default: port 8500 of the first edge site's gateway]
+    #[arg(long, value_name = "ADDR")]
+    pub consul_bind: Option<std::net::SocketAddr>,
+    /// Where the embedded Consul's DNS is served [default: port 8600 of the first edge site's gateway]
+    #[arg(long, value_name = "ADDR")]
+    pub dns_bind: Option<std::net::SocketAddr>,
     /// Where the Nomad API is served [default: port 4646 of an address of the sandbox's own]
     #[arg(long, value_name = "ADDR")]
     pub nomad_bind: Option<std::net::SocketAddr>,
@@ -402,6 +408,8 @@ impl Default for SandboxArgs {
             seed: 1,
             format: Format::Text,
             consul: ConsulKind::Embedded,
+            consul_bind: None,
+            dns_bind: None,
             nomad_bind: None,
             acl: false,
             policy: None,

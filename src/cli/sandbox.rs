@@ -136,6 +136,11 @@ async fn start(args: &SandboxArgs, policy: &Policy, folder: &Path) -> Result<Wor
     let path = settings::access("PATH").unwrap_or_default();
     let consul = match args.consul {
         ConsulKind::Embedded => world::ConsulKind::Embedded,
+        ConsulKind::Real if args.consul_bind.or(args.dns_bind).is_some() => {
+            return Err(Exit::usage(
+                "--consul-bind and --dns-bind move the embedded Consul; leave them out with --consul real, whose agents have addresses of their own",
+            ));
+        }
         ConsulKind::Real => {
             let cache =
                 settings::cache_folder().unwrap_or_else(|| PathBuf::from("target/real-consul"));
@@ -169,6 +174,8 @@ async fn start(args: &SandboxArgs, policy: &Policy, folder: &Path) -> Result<Wor
         limit: Duration::from_secs_f64(entry.slo.latency.0 / 1000.0),
         scenario,
         consul,
+        consul_bind: args.consul_bind,
+        dns_bind: args.dns_bind,
         nomad_bind: args.nomad_bind,
         acl: args.acl,
         binary: std::env::current_exe().map_err(|e| Exit::failed(&e))?,

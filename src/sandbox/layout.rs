@@ -1,7 +1,7 @@
 //! Where things of the estate stand: agents, gateways, nodes and clients, as their servers are told of them. Pure.
 
 use super::consul;
-use super::estate::{Estate, SiteKind};
+use super::estate::{ConsulSpec, Estate, SiteKind};
 use super::nomad::{self, NodeConfig};
 use super::world::{Consul, Gateway, Options, millis};
 use crate::load::players::SiteClients;
@@ -9,7 +9,7 @@ use crate::model::Site;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-pub(super) fn embedded(estate: &Estate, seed: u64) -> consul::EstateConfig {
+pub(super) fn embedded(estate: &Estate, options: &Options) -> consul::EstateConfig {
     let specs = estate.consul_agents();
     let mut round_trips = Vec::new();
     for a in &specs {
@@ -28,29 +28,34 @@ pub(super) fn embedded(estate: &Estate, seed: u64) -> consul::EstateConfig {
                 address: estate.block.consul(s.site_number).into(),
                 http_port: 8500,
                 dns_port: 8600,
+                http_bind: options.consul_bind.filter(|_| s.name == specs[0].name),
+                dns_bind: options.dns_bind.filter(|_| s.name == specs[0].name),
             })
             .collect(),
         round_trips,
-        seed,
+        seed: options.seed,
         ..consul::EstateConfig::default()
     }
 }
 
 pub(super) fn gateways(estate: &Estate, consul: &Consul) -> Vec<Gateway> {
-    let at = |site: &Site, number: u8, port: u16| match consul {
-        Consul::Real(real) if port == 8500 => real.http(site),
-        Consul::Real(real) => real.dns(site),
-        Consul::Embedded(_) => Some(SocketAddr::from((estate.block.consul(number), port))),
+    let at = |spec: &ConsulSpec| match consul {
+        Consul::Real(real) => real.http(&spec.site).zip(real.dns(&spec.site)),
+        Consul::Embedded(handle) => {
+            let agent = handle.agents().into_iter().find(|a| a.node == spec.name);
+            agent.map(|agent| (agent.http, agent.dns))
+        }
     };
     estate
         .consul_agents()
         .into_iter()
-        .filter_map(|s| {
+        .filter_map(|spec| {
+            let (http, dns) = at(&spec)?;
             Some(Gateway {
-                http: at(&s.site, s.site_number, 8500)?,
-                dns: at(&s.site, s.site_number, 8600)?,
-                name: s.name,
-                site: s.site,
+                http,
+                dns,
+                name: spec.name,
+                site: spec.site,
             })
         })
         .collect()

@@ -78,6 +78,10 @@ pub struct Options {
     /// Scenario file and its name in errors; the builtin day if missing.
     pub scenario: Option<(String, String)>,
     pub consul: ConsulKind,
+    /// Where the first gateway's Consul API is served; an address of the estate's own if missing. Of the embedded Consul only.
+    pub consul_bind: Option<SocketAddr>,
+    /// The same for its DNS.
+    pub dns_bind: Option<SocketAddr>,
     /// Where the Nomad API is served; an address of the estate's own if missing.
     pub nomad_bind: Option<SocketAddr>,
     /// Whether Nomad wants tokens.
@@ -481,7 +485,7 @@ async fn start_consul(
             Ok(Consul::Real(Box::new(real)))
         }
         ConsulKind::Embedded => Ok(Consul::Embedded(
-            ConsulEstate::start(embedded(estate, options.seed)).await?,
+            ConsulEstate::start(embedded(estate, options)).await?,
         )),
     }
 }

@@ -289,9 +289,31 @@ fn about() -> Vec<(&'static str, Case)> {
     }
 }
 
+/// What takes a real Consul its minute is begun here and looked at in the end.
+pub fn first() -> Vec<(&'static str, Case)> {
+    cases! {
+        "a service that is to go when it is critical is there at first, even when that is asked for at once" => |s| {
+            s.put("p", "/v1/agent/service/register", r#"{"Name":"doomed","Port":1,"Check":{"TTL":"60s","Status":"critical","DeregisterCriticalServiceAfter":"1m"}}"#).await;
+            s.put("p", "/v1/agent/service/register", r#"{"Name":"spared","Port":1,"Check":{"TTL":"10m","Status":"passing","DeregisterCriticalServiceAfter":"1m"}}"#).await;
+            s.do_put("p", "/v1/agent/check/fail/service:doomed", "").await;
+            s.do_put("p", "/v1/agent/check/fail/service:spared", "").await;
+            s.do_put("p", "/v1/agent/check/warn/service:spared", "").await;
+            s.get("a", "/v1/health/checks/doomed?dc=provider").await;
+        }
+    }
+}
+
 /// Cases that leave the estate unfit for others.
 pub fn last() -> Vec<(&'static str, Case)> {
     cases! {
+        "a service that was critical for its time is deregistered, one that is not stays" => |s| {
+            let gone = |reply: &crate::script::Reply| reply.json == json!([]);
+            s.eventually_within(Duration::from_secs(120), ("a", "/v1/catalog/service/doomed?dc=provider"), "gone", gone).await;
+            let own = s.look("p", "/v1/agent/services").await.json;
+            s.note(format!("doomed {}, spared {}", own["doomed"].is_object(), own["spared"].is_object()));
+            s.get("p", "/v1/agent/checks").await;
+            s.do_put("p", "/v1/agent/service/deregister/spared", "").await;
+        }
         "a client agent without servers still knows its own" => |s| {
             s.do_put("b", "/v1/agent/service/register", r#"{"Name":"alone","Port":1,"Check":{"TTL":"60s","Status":"passing"}}"#).await;
             s.rig.isolate_b();

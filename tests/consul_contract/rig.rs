@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use foreshadow::sandbox::consul::{AgentConfig, ConsulEstate, EstateConfig, Handle, Timing};
+use foreshadow::sandbox::consul::{
+    AclConfig, AgentConfig, ConsulEstate, EstateConfig, Handle, Timing,
+};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +18,10 @@ const AGENTS: [(&str, &str, bool); 3] = [
     ("b", "edge", false),
     ("p", "provider", true),
 ];
+/// The only agent where access is controlled, and cut DNS answers are marked.
+const SECURE: [(&str, &str, bool); 1] = [("s", "secure", true)];
+/// Secret of the token that may do everything there.
+pub const MASTER: &str = "11111111-1111-1111-1111-111111111111";
 const FAST_GOSSIP: &str =
     r#"gossip_lan { probe_interval = "200ms" probe_timeout = "100ms" suspicion_mult = 2 }"#;
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -95,6 +101,13 @@ impl Rig {
         }
     }
 
+    /// True when the one agent has written itself into the catalog.
+    async fn knows_itself(&self) -> bool {
+        let path = format!("/v1/catalog/nodes?token={MASTER}");
+        let nodes = self.json("s", &path).await;
+        nodes.is_some_and(|nodes| nodes[0]["TaggedAddresses"].is_object())
+    }
+
     /// True when all agents know each other and have written themselves into the catalog.
     async fn is_settled(&self) -> bool {
         for (agent, _, _) in &self.agents {
@@ -153,7 +166,9 @@ fn claim() -> (u8, TcpListener) {
     free.expect("one of 127.0.200.254 to 127.0.250.254 is free at port 8500")
 }
 
-pub async fn embedded() -> Rig {
+type Agents = [(&'static str, &'static str, bool)];
+
+async fn start_embedded(agents: &Agents, acl: Option<AclConfig>) -> Rig {
     let (octet, claimed) = claim();
     let agent = |(at, (node, datacenter, server)): (usize, &(&str, &str, bool))| AgentConfig {
         node: (*node).into(),
@@ -162,6 +177,8 @@ pub async fn embedded() -> Rig {
         address: Ipv4Addr::new(127, 0, octet, 1 + at as u8).into(),
         http_port: 0,
         dns_port: 0,
+        http_bind: None,
+        dns_bind: None,
     };
     let timing = Timing {
         failure_detection: Duration::from_millis(500),
@@ -169,26 +186,31 @@ pub async fn embedded() -> Rig {
         deregister_min: Duration::from_millis(500),
         ..Timing::default()
     };
-    let agents = AGENTS.iter().enumerate().map(agent).collect();
     let handle = ConsulEstate::start(EstateConfig {
-        agents,
+        agents: agents.iter().enumerate().map(agent).collect(),
         timing,
+        dns_truncation: acl.is_some(),
+        acl,
         ..EstateConfig::default()
     })
     .await
     .expect("the estate starts");
     drop(claimed);
     let bound = handle.agents();
-    let agents = AGENTS
+    let agents = agents
         .iter()
         .zip(bound)
         .map(|((name, _, _), at)| (*name, at.http, at.dns))
         .collect();
-    let rig = Rig {
+    Rig {
         client: client(),
         agents,
         engine: Engine::Embedded(handle),
-    };
+    }
+}
+
+pub async fn embedded() -> Rig {
+    let rig = start_embedded(&AGENTS, None).await;
     assert!(
         rig.is_settled().await,
         "the embedded estate is settled as soon as it has started"
@@ -196,7 +218,13 @@ pub async fn embedded() -> Rig {
     rig
 }
 
-fn find_real() -> Option<PathBuf> {
+/// One server with access control.
+pub async fn embedded_with_acl() -> Rig {
+    let master = MASTER.into();
+    start_embedded(&SECURE, Some(AclConfig { master })).await
+}
+
+pub fn find_real() -> Option<PathBuf> {
     let on_path = std::env::var_os("PATH")
         .into_iter()
         .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
@@ -222,8 +250,13 @@ fn command(program: &PathBuf) -> Command {
     Command::new(program)
 }
 
-fn arguments(at: usize, address: impl Fn(usize) -> IpAddr, data: &Path) -> Vec<String> {
-    let (node, datacenter, server) = AGENTS[at];
+fn arguments(
+    agents: &Agents,
+    at: usize,
+    address: impl Fn(usize) -> IpAddr,
+    data: &Path,
+) -> Vec<String> {
+    let (node, datacenter, server) = agents[at];
     let mut arguments: Vec<String> = [
         "agent",
         "-node",
@@ -245,24 +278,50 @@ fn arguments(at: usize, address: impl Fn(usize) -> IpAddr, data: &Path) -> Vec<S
         arguments.push(format!("-data-dir={}", data.join(node).display()));
         arguments.push(format!("-retry-join={}", address(0)));
     }
+    if node == "s" {
+        arguments.extend(["-hcl".into(), secured()]);
+    }
     if node == "p" {
         arguments.push(format!("-retry-join-wan={}", address(0)));
     }
     arguments
 }
 
+/// The agent itself may do everything: what it syncs is of no interest, only what it refuses.
+fn secured() -> String {
+    format!(
+        r#"acl {{ enabled = true default_policy = "deny" tokens {{ master = "{MASTER}" agent = "{MASTER}" }} }}
+        dns_config {{ enable_truncate = true }}"#
+    )
+}
+
 /// `None` where there is no real Consul.
 pub async fn real() -> Option<Rig> {
+    let rig = start_real(&AGENTS).await?;
+    let settled = until(START_LIMIT, || rig.is_settled()).await;
+    assert!(settled, "the real estate is settled within {START_LIMIT:?}");
+    Some(rig)
+}
+
+/// One real server with access control; `None` where there is no real Consul.
+pub async fn real_with_acl() -> Option<Rig> {
+    let rig = start_real(&SECURE).await?;
+    let settled = until(START_LIMIT, || rig.knows_itself()).await;
+    assert!(settled, "the real server is settled within {START_LIMIT:?}");
+    Some(rig)
+}
+
+async fn start_real(all: &Agents) -> Option<Rig> {
     let program = find_real()?;
     let (octet, claimed) = claim();
     let address = |at: usize| IpAddr::from(Ipv4Addr::new(127, 0, octet, 1 + at as u8));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut agents, mut processes) = (Vec::new(), Vec::new());
-    for (at, (node, _, _)) in AGENTS.iter().enumerate() {
+    for (at, (node, _, _)) in all.iter().enumerate() {
         let log = File::create(folder.path().join(format!("{node}.log"))).expect("a log file");
         let mut command = command(&program);
         command
-            .args(arguments(at, address, folder.path()))
+            .args(arguments(all, at, address, folder.path()))
             .stdin(Stdio::null());
         command
             .stdout(log.try_clone().expect("a second handle"))
@@ -275,7 +334,7 @@ pub async fn real() -> Option<Rig> {
         ));
     }
     let processes = Mutex::new(Processes(processes));
-    let rig = Rig {
+    Some(Rig {
         client: client(),
         agents,
         engine: Engine::Real {
@@ -283,10 +342,7 @@ pub async fn real() -> Option<Rig> {
             _folder: folder,
             _claim: claimed,
         },
-    };
-    let settled = until(START_LIMIT, || rig.is_settled()).await;
-    assert!(settled, "the real estate is settled within {START_LIMIT:?}");
-    Some(rig)
+    })
 }
 
 /// Waits for a condition that no blocking query announces.

@@ -33,6 +33,8 @@ pub struct Reply {
 pub struct Script<'r> {
     pub rig: &'r Rig,
     pub log: Vec<String>,
+    /// Secret that goes with each request; empty for none.
+    pub token: String,
     names: Vec<(String, String)>,
 }
 
@@ -57,6 +59,7 @@ impl<'r> Script<'r> {
         Self {
             rig,
             log: Vec::new(),
+            token: String::new(),
             names: names.chain(hex).collect(),
         }
     }
@@ -80,14 +83,11 @@ impl<'r> Script<'r> {
         body: &str,
     ) -> (Reply, Vec<(String, String)>) {
         let url = format!("http://{}{path}", self.rig.http(agent));
-        let sent = self
-            .rig
-            .client
-            .request(method, url)
-            .body(body.to_owned())
-            .send()
-            .await
-            .expect("the agent answers");
+        let mut request = self.rig.client.request(method, url).body(body.to_owned());
+        if !self.token.is_empty() {
+            request = request.header("x-consul-token", &self.token);
+        }
+        let sent = request.send().await.expect("the agent answers");
         let header = |name: &&str| {
             Some((
                 (*name).to_owned(),
@@ -159,6 +159,18 @@ impl<'r> Script<'r> {
         self.quietly(Method::GET, agent, path, "").await.0
     }
 
+    /// Notes the status of a request with these headers of its own.
+    pub async fn do_get_with(&mut self, agent: &str, path: &str, headers: &[(&str, &str)]) {
+        let url = format!("http://{}{path}", self.rig.http(agent));
+        let mut request = self.rig.client.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let status = request.send().await.expect("the agent answers").status();
+        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+        self.note(format!("GET {path} with {}: {status}", names.join(" ")));
+    }
+
     /// Notes whether the answer comes to satisfy the condition in time.
     pub async fn eventually(
         &mut self,
@@ -167,10 +179,22 @@ impl<'r> Script<'r> {
         what: &str,
         condition: impl Fn(&Reply) -> bool,
     ) {
+        self.eventually_within(WAIT, (agent, path), what, condition)
+            .await;
+    }
+
+    /// The same with a limit of its own.
+    pub async fn eventually_within(
+        &mut self,
+        limit: Duration,
+        (agent, path): (&str, &str),
+        what: &str,
+        condition: impl Fn(&Reply) -> bool,
+    ) {
         let this = &*self;
         let condition = &condition;
         let came = until(
-            WAIT,
+            limit,
             || async move { condition(&this.look(agent, path).await) },
         )
         .await;
@@ -226,6 +250,19 @@ fn in_order(path: &str, mut value: Value) -> Value {
             tags.sort_by_key(ToString::to_string);
         }
     }
+    // So do an agent's own checks.
+    if path.starts_with("/v1/agent/health/")
+        && let Some(checks) = value.get_mut("Checks").and_then(Value::as_array_mut)
+    {
+        checks.sort_by_key(|check| check["CheckID"].to_string());
+    }
+    // Tokens and policies come in the order of their IDs, which are random, as are those of queries.
+    let by_id = ["/v1/acl/", "/v1/query"]
+        .iter()
+        .any(|start| path.starts_with(start));
+    if let Some(list) = value.as_array_mut().filter(|_| by_id) {
+        list.sort_by_key(|entry| (entry["Name"].to_string(), entry["Description"].to_string()));
+    }
     value
 }
 
@@ -249,7 +286,9 @@ fn normal(value: Value) -> Value {
                 let value = match key.as_str() {
                     "CreateIndex" => json!("<index>"),
                     "ModifyIndex" => json!(relation),
-                    "ID" if is_uuid(&value) => json!("<uuid>"),
+                    "ID" | "AccessorID" | "SecretID" if is_random(&value) => json!("<uuid>"),
+                    "CreateTime" | "ExpirationTime" => json!("<time>"),
+                    "Hash" => json!("<hash>"),
                     _ => normal(value),
                 };
                 (key, value)
@@ -261,10 +300,11 @@ fn normal(value: Value) -> Value {
     }
 }
 
-fn is_uuid(value: &Value) -> bool {
-    value
-        .as_str()
-        .is_some_and(|text| text.len() == 36 && text.matches('-').count() == 4)
+/// A UUID that is none of Consul's own.
+fn is_random(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| {
+        text.len() == 36 && text.matches('-').count() == 4 && !text.starts_with("00000000-")
+    })
 }
 
 /// The lines in which two logs differ.

@@ -36,6 +36,8 @@ impl Estate {
             limit: Duration::from_millis(400),
             scenario: None,
             consul: ConsulKind::Embedded,
+            consul_bind: None,
+            dns_bind: None,
             binary: binary(),
             folder: folder.path().into(),
             path: std::env::var("PATH").unwrap_or_default(),

@@ -248,10 +248,16 @@ impl Store {
         (self.tables.nodes, self.nodes.values().cloned().collect())
     }
 
-    /// Each service name with the tags its instances have.
-    pub fn services(&self) -> (u64, BTreeMap<String, BTreeSet<String>>) {
+    /// Each service name on wanted nodes, with the tags its instances there have.
+    pub fn services(
+        &self,
+        wanted: impl Fn(&Node) -> bool,
+    ) -> (u64, BTreeMap<String, BTreeSet<String>>) {
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for service in self.services.values() {
+        for ((node, _), service) in &self.services {
+            if !self.nodes.get(node).is_some_and(&wanted) {
+                continue;
+            }
             names
                 .entry(service.service.clone())
                 .or_default()

@@ -182,9 +182,8 @@ const WEIGHTS: Shape = Shape::Fields(&[
     ("Warning", "Warning", Shape::Int),
 ]);
 
-/// Go's view of a check inside a service definition.
-pub static CHECK: Shape = Shape::Fields(&[
-    ("CheckID", "CheckID", Shape::Text),
+/// What a check is, wherever it is written.
+static ANY_CHECK: Shape = Shape::Fields(&[
     ("Name", "Name", Shape::Text),
     ("Status", "Status", Shape::Text),
     ("Notes", "Notes", Shape::Text),
@@ -214,8 +213,6 @@ pub static CHECK: Shape = Shape::Fields(&[
         "FailuresBeforeCritical",
         Shape::Int,
     ),
-    ("ProxyHTTP", "ProxyHTTP", Shape::Text),
-    ("ProxyGRPC", "ProxyGRPC", Shape::Text),
     (
         "DeregisterCriticalServiceAfter",
         "DeregisterCriticalServiceAfter",
@@ -227,98 +224,69 @@ pub static CHECK: Shape = Shape::Fields(&[
         Shape::Span,
     ),
     ("OutputMaxSize", "OutputMaxSize", Shape::Int),
-    // Accepted and ignored here, as Consul does.
-    ("ServiceID", "IgnoredServiceID", Shape::Text),
-    ("service_id", "IgnoredServiceID", Shape::Text),
 ]);
 
+/// Go's view of a check inside a service definition; its service is accepted and ignored, as Consul does.
+pub static CHECK: Shape = Shape::More(
+    &ANY_CHECK,
+    &[
+        ("CheckID", "CheckID", Shape::Text),
+        ("ProxyHTTP", "ProxyHTTP", Shape::Text),
+        ("ProxyGRPC", "ProxyGRPC", Shape::Text),
+        ("ServiceID", "IgnoredServiceID", Shape::Text),
+        ("service_id", "IgnoredServiceID", Shape::Text),
+    ],
+);
+
 /// Go's view of a check registered by itself.
-pub static CHECK_DEFINITION: Shape = Shape::Fields(&[
-    ("ID", "CheckID", Shape::Text),
-    ("Name", "Name", Shape::Text),
-    ("Status", "Status", Shape::Text),
-    ("Notes", "Notes", Shape::Text),
-    ("Token", "Token", Shape::Text),
-    ("ServiceID", "ServiceID", Shape::Text),
-    ("service_id", "ServiceID", Shape::Text),
-    ("ScriptArgs", "ScriptArgs", Shape::Texts),
-    ("args", "ScriptArgs", Shape::Texts),
-    ("script_args", "ScriptArgs", Shape::Texts),
-    ("HTTP", "HTTP", Shape::Text),
-    ("Header", "Header", Shape::MapOf(&Shape::Texts)),
-    ("Method", "Method", Shape::Text),
-    ("Body", "Body", Shape::Text),
-    ("TCP", "TCP", Shape::Text),
-    ("Interval", "Interval", Shape::Span),
-    ("AliasNode", "AliasNode", Shape::Text),
-    ("AliasService", "AliasService", Shape::Text),
-    ("DockerContainerID", "DockerContainerID", Shape::Text),
-    ("docker_container_id", "DockerContainerID", Shape::Text),
-    ("Shell", "Shell", Shape::Text),
-    ("GRPC", "GRPC", Shape::Text),
-    ("GRPCUseTLS", "GRPCUseTLS", Shape::Bool),
-    ("TLSSkipVerify", "TLSSkipVerify", Shape::Bool),
-    ("tls_skip_verify", "TLSSkipVerify", Shape::Bool),
-    ("Timeout", "Timeout", Shape::Span),
-    ("TTL", "TTL", Shape::Span),
-    ("SuccessBeforePassing", "SuccessBeforePassing", Shape::Int),
-    (
-        "FailuresBeforeCritical",
-        "FailuresBeforeCritical",
-        Shape::Int,
-    ),
-    (
-        "DeregisterCriticalServiceAfter",
-        "DeregisterCriticalServiceAfter",
-        Shape::Span,
-    ),
-    (
-        "deregister_critical_service_after",
-        "DeregisterCriticalServiceAfter",
-        Shape::Span,
-    ),
-    ("OutputMaxSize", "OutputMaxSize", Shape::Int),
+pub static CHECK_DEFINITION: Shape = Shape::More(
+    &ANY_CHECK,
+    &[
+        ("ID", "CheckID", Shape::Text),
+        ("Token", "Token", Shape::Text),
+        ("ServiceID", "ServiceID", Shape::Text),
+        ("service_id", "ServiceID", Shape::Text),
+    ],
+);
+
+/// What an instance is, wherever it is written.
+static ANY_SERVICE: Shape = Shape::Fields(&[
+    ("Kind", "Kind", Shape::Text),
+    ("ID", "ID", Shape::Text),
+    ("Tags", "Tags", Shape::Texts),
+    ("Address", "Address", Shape::Text),
+    ("TaggedAddresses", "TaggedAddresses", Shape::MapOf(&ADDRESS)),
+    ("Meta", "Meta", Shape::MapOf(&Shape::Text)),
+    ("Port", "Port", Shape::Int),
+    ("Weights", "Weights", WEIGHTS),
+    ("EnableTagOverride", "EnableTagOverride", Shape::Bool),
+    ("Proxy", "Proxy", Shape::Any),
+    ("Connect", "Connect", Shape::Any),
 ]);
 
 /// Go's view of a service definition.
-pub static SERVICE_DEFINITION: Shape = Shape::Fields(&[
-    ("Kind", "Kind", Shape::Text),
-    ("ID", "ID", Shape::Text),
-    ("Name", "Name", Shape::Text),
-    ("Tags", "Tags", Shape::Texts),
-    ("Address", "Address", Shape::Text),
-    ("TaggedAddresses", "TaggedAddresses", Shape::MapOf(&ADDRESS)),
-    (
-        "tagged_addresses",
-        "TaggedAddresses",
-        Shape::MapOf(&ADDRESS),
-    ),
-    ("Meta", "Meta", Shape::MapOf(&Shape::Text)),
-    ("Port", "Port", Shape::Int),
-    ("Check", "Check", Shape::Same(&CHECK)),
-    ("Checks", "Checks", Shape::ListOf(&CHECK)),
-    ("Weights", "Weights", WEIGHTS),
-    ("Token", "Token", Shape::Text),
-    ("EnableTagOverride", "EnableTagOverride", Shape::Bool),
-    ("enable_tag_override", "EnableTagOverride", Shape::Bool),
-    ("Proxy", "Proxy", Shape::Any),
-    ("Connect", "Connect", Shape::Any),
-]);
+pub static SERVICE_DEFINITION: Shape = Shape::More(
+    &ANY_SERVICE,
+    &[
+        ("Name", "Name", Shape::Text),
+        (
+            "tagged_addresses",
+            "TaggedAddresses",
+            Shape::MapOf(&ADDRESS),
+        ),
+        ("Check", "Check", Shape::Same(&CHECK)),
+        ("Checks", "Checks", Shape::ListOf(&CHECK)),
+        ("Token", "Token", Shape::Text),
+        ("enable_tag_override", "EnableTagOverride", Shape::Bool),
+    ],
+);
 
 /// Go's view of a service in a catalog registration.
-pub static NODE_SERVICE: Shape = Shape::Fields(&[
-    ("Kind", "Kind", Shape::Text),
-    ("ID", "ID", Shape::Text),
-    ("Service", "Service", Shape::Text),
-    ("Tags", "Tags", Shape::Texts),
-    ("Address", "Address", Shape::Text),
-    ("TaggedAddresses", "TaggedAddresses", Shape::MapOf(&ADDRESS)),
-    ("Meta", "Meta", Shape::MapOf(&Shape::Text)),
-    ("Port", "Port", Shape::Int),
-    ("Weights", "Weights", WEIGHTS),
-    ("EnableTagOverride", "EnableTagOverride", Shape::Bool),
-    ("Proxy", "Proxy", Shape::Any),
-    ("Connect", "Connect", Shape::Any),
-    ("CreateIndex", "CreateIndex", Shape::Int),
-    ("ModifyIndex", "ModifyIndex", Shape::Int),
-]);
+pub static NODE_SERVICE: Shape = Shape::More(
+    &ANY_SERVICE,
+    &[
+        ("Service", "Service", Shape::Text),
+        ("CreateIndex", "CreateIndex", Shape::Int),
+        ("ModifyIndex", "ModifyIndex", Shape::Int),
+    ],
+);

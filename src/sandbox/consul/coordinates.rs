@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-const DIMENSIONS: usize = 8;
+pub(super) const DIMENSIONS: usize = 8;
 const HEIGHT: f64 = 1e-5;
 const DEFAULT_ROUND_TRIP: f64 = 200e-6;
 const ROUNDS: usize = 400;

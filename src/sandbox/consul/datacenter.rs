@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::acl::AclConfig;
 use super::go;
 use super::records::Session;
 use super::state::{StateError, Store};
@@ -77,6 +79,15 @@ impl Datacenter {
             .to_string()
     }
 
+    /// Writes the builtin policy and the first tokens.
+    pub(super) fn bootstrap_acl(&self, config: &AclConfig) {
+        let (accessor, now) = (self.new_uuid(), rfc3339(Duration::ZERO).0);
+        self.write(|store, _| {
+            let index = store.next_index();
+            store.acl.bootstrap(config, accessor, index, &now);
+        });
+    }
+
     /// Stores a new session and starts its clock; gives its ID.
     ///
     /// # Errors
@@ -143,6 +154,14 @@ impl Datacenter {
             tracing::debug!(session = id, datacenter = self.name, "session TTL expired");
         }
     }
+}
+
+/// Now and some time, as RFC 3339 and as seconds since 1970.
+pub(super) fn rfc3339(later: Duration) -> (String, u64) {
+    let at = std::time::SystemTime::now() + later;
+    let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let text = jiff::Timestamp::try_from(at).map(|at| at.to_string());
+    (text.unwrap_or_default(), since.as_secs())
 }
 
 /// A panicking holder leaves data that is still whole enough for a sandbox.

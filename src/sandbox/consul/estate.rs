@@ -9,6 +9,7 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::time::sleep;
 
+use super::acl::AclConfig;
 use super::coordinates;
 use super::datacenter::Datacenter;
 use super::dns;
@@ -29,6 +30,22 @@ pub struct AgentConfig {
     pub http_port: u16,
     /// 0 takes a free one; UDP and TCP.
     pub dns_port: u16,
+    /// Where the API is served instead of its own address and port.
+    pub http_bind: Option<SocketAddr>,
+    /// Where DNS is served instead of its own address and port.
+    pub dns_bind: Option<SocketAddr>,
+}
+
+impl AgentConfig {
+    fn http_at(&self) -> SocketAddr {
+        let own = SocketAddr::new(self.address, self.http_port);
+        self.http_bind.unwrap_or(own)
+    }
+
+    fn dns_at(&self) -> SocketAddr {
+        let own = SocketAddr::new(self.address, self.dns_port);
+        self.dns_bind.unwrap_or(own)
+    }
 }
 
 /// An estate to be started.
@@ -41,6 +58,8 @@ pub struct EstateConfig {
     pub timing: Timing,
     /// Set TC in cut DNS answers, which Consul does only with `dns_config.enable_truncate`.
     pub dns_truncation: bool,
+    /// Access control with a default of deny; none lets everyone do everything.
+    pub acl: Option<AclConfig>,
     /// For IDs, jitter and the order of DNS answers.
     pub seed: u64,
 }
@@ -122,7 +141,16 @@ impl ConsulEstate {
             });
             sockets.push(bound);
         }
-        let world = World::new(datacenters, agents, config.timing, config.dns_truncation);
+        let world = World::new(
+            datacenters,
+            agents,
+            config.timing,
+            config.dns_truncation,
+            config.acl,
+        );
+        if let (Some(acl), Some(primary)) = (&world.acl, world.primary()) {
+            primary.bootstrap_acl(acl);
+        }
         place(&world, &config.round_trips);
         world.mark_members();
         for (agent, bound) in world.agent_refs().zip(sockets) {
@@ -175,9 +203,9 @@ fn node_id(dice: &mut StdRng) -> String {
 fn bind_error(
     what: &'static str,
     agent: &AgentConfig,
-    port: u16,
+    address: SocketAddr,
 ) -> impl FnOnce(std::io::Error) -> ConsulError {
-    let (node, address) = (agent.node.clone(), SocketAddr::new(agent.address, port));
+    let node = agent.node.clone();
     move |source| ConsulError::Bind {
         what,
         node,
@@ -189,7 +217,7 @@ fn bind_error(
 fn local(listener: &TcpListener, agent: &AgentConfig) -> Result<SocketAddr, ConsulError> {
     listener
         .local_addr()
-        .map_err(bind_error("a port", agent, 0))
+        .map_err(bind_error("a port", agent, agent.http_at()))
 }
 
 /// `SO_REUSEADDR`, so that an estate can start anew where one has just ended.
@@ -205,16 +233,12 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 async fn bind(agent: &AgentConfig) -> Result<Sockets, ConsulError> {
-    let http = listen(SocketAddr::new(agent.address, agent.http_port)).map_err(bind_error(
-        "HTTP",
-        agent,
-        agent.http_port,
-    ))?;
+    let (at, wanted) = (agent.http_at(), agent.dns_at());
+    let http = listen(at).map_err(bind_error("HTTP", agent, at))?;
     // A free TCP port may be taken on UDP: then another one is looked for.
     let mut refused = None;
     for _ in 0..16 {
-        let dns_tcp = listen(SocketAddr::new(agent.address, agent.dns_port))
-            .map_err(bind_error("DNS", agent, agent.dns_port))?;
+        let dns_tcp = listen(wanted).map_err(bind_error("DNS", agent, wanted))?;
         let address = local(&dns_tcp, agent)?;
         match UdpSocket::bind(address).await {
             Ok(dns_udp) => {
@@ -224,14 +248,14 @@ async fn bind(agent: &AgentConfig) -> Result<Sockets, ConsulError> {
                     dns_tcp,
                 });
             }
-            Err(error) => refused = Some((address.port(), error)),
+            Err(error) => refused = Some((address, error)),
         }
-        if agent.dns_port != 0 {
+        if wanted.port() != 0 {
             break;
         }
     }
-    let (port, error) = refused.unwrap_or((agent.dns_port, std::io::ErrorKind::AddrInUse.into()));
-    Err(bind_error("DNS (UDP)", agent, port)(error))
+    let (address, error) = refused.unwrap_or((wanted, std::io::ErrorKind::AddrInUse.into()));
+    Err(bind_error("DNS (UDP)", agent, address)(error))
 }
 
 fn place(world: &Arc<World>, round_trips: &[(String, String, Duration)]) {

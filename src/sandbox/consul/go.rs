@@ -103,6 +103,11 @@ pub enum Shape {
     ListOf(&'static Shape),
     /// An object with these fields: (accepted name, stored name, shape). Names match without regard to case.
     Fields(&'static [(&'static str, &'static str, Shape)]),
+    /// An object with the fields of another shape and these.
+    More(
+        &'static Shape,
+        &'static [(&'static str, &'static str, Shape)],
+    ),
 }
 
 /// Rewrites `value` to canonical field names, without nulls, as Go's decoder with `DisallowUnknownFields` would read it.
@@ -141,7 +146,7 @@ fn decode_field(value: Value, shape: &Shape, name: &str) -> Result<Value, String
             }
             Ok(Value::Object(out))
         }
-        (Shape::Fields(fields), Value::Object(map)) => decode_object(map, fields),
+        (Shape::Fields(_) | Shape::More(..), Value::Object(map)) => decode_object(map, shape),
         (shape, value) => {
             let (got, want) = (json_kind(&value), go_kind(shape));
             Err(format!(
@@ -151,19 +156,30 @@ fn decode_field(value: Value, shape: &Shape, name: &str) -> Result<Value, String
     }
 }
 
-fn decode_object(map: Map<String, Value>, fields: &[(&str, &str, Shape)]) -> Result<Value, String> {
+/// The stored name and shape of a field, in any case of letters.
+fn field(shape: &Shape, name: &str) -> Option<(&'static str, Shape)> {
+    let (base, fields) = match shape {
+        Shape::Fields(fields) => (None, *fields),
+        Shape::More(base, fields) => (Some(*base), *fields),
+        _ => return None,
+    };
+    let own = fields
+        .iter()
+        .find(|(accepted, _, _)| accepted.eq_ignore_ascii_case(name));
+    own.map(|(_, stored, shape)| (*stored, *shape))
+        .or_else(|| base.and_then(|base| field(base, name)))
+}
+
+fn decode_object(map: Map<String, Value>, shape: &Shape) -> Result<Value, String> {
     let mut out = Map::new();
     for (key, value) in map {
-        let Some((_, stored, shape)) = fields
-            .iter()
-            .find(|(accepted, _, _)| accepted.eq_ignore_ascii_case(&key))
-        else {
+        let Some((stored, shape)) = field(shape, &key) else {
             return Err(format!("json: unknown field {key:?}"));
         };
-        let value = decode_field(value, shape, stored)?;
+        let value = decode_field(value, &shape, stored)?;
         // Go leaves a field alone when JSON says null.
         if !value.is_null() {
-            out.insert((*stored).to_owned(), value);
+            out.insert(stored.to_owned(), value);
         }
     }
     Ok(Value::Object(out))
@@ -190,7 +206,7 @@ fn go_kind(shape: &Shape) -> &'static str {
         Shape::Texts => "[]string",
         Shape::MapOf(_) => "map[string]string",
         Shape::ListOf(_) => "[]struct",
-        Shape::Same(_) | Shape::Fields(_) => "struct",
+        Shape::Same(_) | Shape::Fields(_) | Shape::More(..) => "struct",
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::go;
 use super::records::{CRITICAL, Session};
-use super::state::{StateError, Store, key, key_of};
+use super::state::{StateError, Store, check_uuid, key, key_of};
 
 /// The longest lock-delay Consul honours.
 const MAX_LOCK_DELAY: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Store {
     /// Consul's sentence on an ID that is not a UUID.
     pub fn destroy_session(&mut self, id: &str, now: Instant) -> Result<(), StateError> {
         let index = self.next_index();
-        check_uuid(id)?;
+        check_session_id(id)?;
         self.delete_session(index, id, now);
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// Consul's sentence on an ID that is not a UUID.
     pub fn session(&self, id: &str) -> Result<Option<&Session>, StateError> {
-        check_uuid(id)?;
+        check_session_id(id)?;
         Ok(self.sessions.get(id))
     }
 
@@ -66,6 +66,11 @@ impl Store {
             return;
         };
         self.tables.sessions = index;
+        let bound = self.queries.len();
+        self.queries.retain(|_, query| query.session != id);
+        if self.queries.len() < bound {
+            self.tables.queries = index;
+        }
         let delay = go::duration(session.lock_delay).min(MAX_LOCK_DELAY);
         let held: Vec<String> = self
             .kv
@@ -114,13 +119,6 @@ impl Store {
     }
 }
 
-/// Consul keeps sessions in an index of UUIDs and says so when it is asked for anything else.
-fn check_uuid(id: &str) -> Result<(), StateError> {
-    if id.len() != 36 {
-        return Err("failed session lookup: index error: UUID must be 36 characters".into());
-    }
-    match uuid::Uuid::try_parse(id) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("failed session lookup: index error: Invalid UUID: {id}").into()),
-    }
+fn check_session_id(id: &str) -> Result<(), StateError> {
+    check_uuid(id).map_err(|why| format!("failed session lookup: {why}").into())
 }

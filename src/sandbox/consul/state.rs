@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::acl::AclTables;
+use super::prepared::PreparedQuery;
 use super::records::{DirEntry, HealthCheck, Node, NodeService, Session};
 
 /// The highest index at which each table was changed.
@@ -17,6 +19,8 @@ pub(super) struct TableIndices {
     pub tombstones: u64,
     pub sessions: u64,
     pub coordinates: u64,
+    pub config: u64,
+    pub queries: u64,
 }
 
 /// Tables of a datacenter. Names are looked up without regard to case, KV keys exactly.
@@ -39,6 +43,11 @@ pub struct Store {
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) lock_delays: HashMap<String, Instant>,
     pub(super) coordinates: Vec<(String, Value)>,
+    /// By kind and name.
+    pub(super) config: BTreeMap<(String, String), Value>,
+    /// By ID.
+    pub(super) queries: BTreeMap<String, PreparedQuery>,
+    pub(super) acl: AclTables,
 }
 
 /// What a write could not do, in Consul's words.
@@ -86,9 +95,31 @@ impl Store {
         self.tables.coordinates = index;
     }
 
+    /// Sets one node's coordinate; a node that is not there is ignored, as Consul does.
+    pub fn set_coordinate(&mut self, node: &str, coordinate: Value) {
+        if !self.nodes.contains_key(&key(node)) {
+            return;
+        }
+        let mut all = std::mem::take(&mut self.coordinates);
+        all.retain(|(known, _)| known != node);
+        all.push((node.into(), coordinate));
+        self.set_coordinates(all);
+    }
+
     /// Coordinates by node, with their index.
     pub fn coordinates(&self) -> (u64, &[(String, Value)]) {
         (self.tables.coordinates, &self.coordinates)
+    }
+}
+
+/// Consul keeps some tables by UUID and says so when it is asked for anything else.
+pub(super) fn check_uuid(id: &str) -> Result<(), String> {
+    if id.len() != 36 {
+        return Err("index error: UUID must be 36 characters".into());
+    }
+    match uuid::Uuid::try_parse(id) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("index error: Invalid UUID: {id}")),
     }
 }
 
@@ -189,7 +220,7 @@ mod tests {
             .map(|name| store.catalog_service_nodes(name, &[]).0);
         let of_tables = [
             store.nodes().0,
-            store.services().0,
+            store.services(|_| true).0,
             store.checks_in_state("any").0,
             store.sessions().0,
         ];

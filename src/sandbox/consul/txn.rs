@@ -16,7 +16,7 @@ pub struct TxnOp {
 }
 
 impl TxnOp {
-    fn write(&self) -> Option<KvOp> {
+    pub(super) fn write(&self) -> Option<KvOp> {
         Some(match self.verb.as_str() {
             "set" => KvOp::Set,
             "cas" => KvOp::Cas,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::acl::AclConfig;
 use super::datacenter::{Datacenter, locked};
 use super::local::Local;
 
@@ -75,6 +76,7 @@ pub struct World {
     generations: Mutex<HashMap<String, u64>>,
     pub(super) timing: Timing,
     pub(super) dns_truncation: bool,
+    pub(super) acl: Option<AclConfig>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -137,6 +139,7 @@ impl World {
         agents: Vec<Agent>,
         timing: Timing,
         dns_truncation: bool,
+        acl: Option<AclConfig>,
     ) -> Arc<Self> {
         Arc::new(Self {
             datacenters,
@@ -150,6 +153,7 @@ impl World {
             generations: Mutex::default(),
             timing,
             dns_truncation,
+            acl,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -160,6 +164,11 @@ impl World {
             world: Arc::clone(self),
             at,
         })
+    }
+
+    /// The datacenter that keeps tokens and policies: that of the first agent.
+    pub(super) fn primary(&self) -> Option<&Arc<Datacenter>> {
+        self.agents.first().map(|agent| &agent.datacenter)
     }
 
     /// The server that leads a datacenter.

@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use super::super::acl::Rights;
+use super::super::http::prepared;
 use super::super::records::{CRITICAL, CheckServiceNode, Node, ServiceAddress};
 use super::super::world::{AgentRef, RpcError};
 use super::{Network, records, trim};
@@ -167,6 +170,7 @@ impl Asked<'_> {
         match kind {
             "service" => self.service_question(parts, datacenter).await,
             "node" => self.node(&parts.join("."), datacenter).await,
+            "query" => self.prepared(&parts.join("."), datacenter).await,
             "addr" if parts.len() == 1 => self.address(&parts[0]),
             _ => Reply::no_such_name(),
         }
@@ -220,7 +224,8 @@ impl Asked<'_> {
         let found = route
             .datacenter
             .read(|store| store.node_services(node).1.map(|(node, _)| node));
-        let Some(found) = found else {
+        let rights = self.rights();
+        let Some(found) = found.filter(|found| rights.sees_node(&found.node)) else {
             return Reply::no_such_name();
         };
         let mut reply = Reply::default();
@@ -265,7 +270,10 @@ impl Asked<'_> {
         let mut found = route
             .datacenter
             .read(|store| store.check_service_nodes(name, &tags).1);
-        found.retain(|entry| entry.checks.iter().all(|check| check.status != CRITICAL));
+        let rights = self.rights();
+        found.retain(|entry| {
+            rights.sees_instance(entry) && entry.checks.iter().all(|check| check.status != CRITICAL)
+        });
         for last in (1..found.len()).rev() {
             found.swap(last, self.agent.datacenter.dice(last as u64 + 1) as usize);
         }
@@ -273,17 +281,50 @@ impl Asked<'_> {
     }
 
     async fn service(&self, name: &str, tag: &str, datacenter: &str) -> Reply {
-        let found = match self.lookup(name, tag, datacenter).await {
-            Ok(found) if found.is_empty() => return Reply::no_such_name(),
-            Ok(found) => found,
-            Err(error) => return Reply::failed(&error),
-        };
+        match self.lookup(name, tag, datacenter).await {
+            Ok(found) => self.instances(&found, datacenter, None).await,
+            Err(error) => Reply::failed(&error),
+        }
+    }
+
+    /// A prepared query, by name or ID, in the datacenter that it found instances in.
+    async fn prepared(&self, name: &str, datacenter: &str) -> Reply {
+        match prepared::run(self.agent, datacenter, name, "").await {
+            Ok(None) => Reply::no_such_name(),
+            Ok(Some(mut done)) => {
+                let rights = self.rights();
+                done.nodes.retain(|entry| rights.sees_instance(entry));
+                self.instances(&done.nodes, &done.datacenter, done.query.dns_ttl())
+                    .await
+            }
+            Err(error) => Reply::failed(&error),
+        }
+    }
+
+    /// DNS questions come without a token.
+    fn rights(&self) -> Rights {
+        Rights::of(self.agent, "").unwrap_or(Rights::Ruled(Arc::default()))
+    }
+
+    async fn instances(
+        &self,
+        found: &[CheckServiceNode],
+        datacenter: &str,
+        ttl: Option<u32>,
+    ) -> Reply {
+        if found.is_empty() {
+            return Reply::no_such_name();
+        }
         let mut reply = Reply::default();
         if self.kind() == RecordType::SRV {
-            self.add_srv_records(&mut reply, &found, datacenter).await;
+            self.add_srv_records(&mut reply, found, datacenter).await;
         } else {
-            self.add_address_records(&mut reply, &found, datacenter)
+            self.add_address_records(&mut reply, found, datacenter)
                 .await;
+        }
+        if let Some(ttl) = ttl {
+            let all = reply.answers.iter_mut().chain(&mut reply.additionals);
+            all.for_each(|record| record.ttl = ttl);
         }
         let trimmed = trim::trim(&mut reply, self.query, self.network, self.edns_size);
         reply.truncated = trimmed && self.agent.world.dns_truncation;

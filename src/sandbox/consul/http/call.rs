@@ -2,13 +2,14 @@
 
 use axum::body::Bytes;
 use axum::extract::Query as AxumQuery;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 
+use super::super::acl::Rights;
 use super::super::go::{Shape, decode_body};
 use super::super::world::AgentRef;
-use super::reply;
+use super::reply::{self, QueryMeta};
 
 /// An answer; the error is the answer to a request that was refused early.
 pub(super) type Answer = Result<Response, Box<Response>>;
@@ -20,7 +21,10 @@ pub(super) struct Call {
     /// The rest of the path behind the endpoint's own.
     pub tail: String,
     pub body: Bytes,
+    /// Secret of the token that came along; empty for none.
+    pub token: String,
     query: Vec<(String, String)>,
+    rights: Result<Rights, &'static str>,
 }
 
 impl Call {
@@ -29,17 +33,28 @@ impl Call {
         agent: AgentRef,
         method: Method,
         uri: &Uri,
+        headers: &HeaderMap,
         tail: String,
         body: Bytes,
     ) -> Option<Self> {
         let AxumQuery(query) = AxumQuery::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+        let token = secret(headers, &query);
+        let rights = Rights::of(&agent, &token);
         Some(Self {
             agent,
             method,
             tail,
             body,
+            token,
             query,
+            rights,
         })
+    }
+
+    /// What this request may do; one whose token is not known is refused.
+    pub fn rights(&self) -> Result<&Rights, Box<Response>> {
+        let known = self.rights.as_ref();
+        known.map_err(|why| refuse(StatusCode::FORBIDDEN, *why))
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -71,6 +86,19 @@ impl Call {
             .collect();
         pairs.sort();
         pairs.join("&")
+    }
+
+    /// The same where a refusal carries the headers of a failed query.
+    pub fn rights_of_query(&self) -> Result<&Rights, Box<Response>> {
+        self.rights().map_err(as_query)
+    }
+
+    /// The node whose neighbours come first; empty when nobody asked.
+    pub fn near(&self) -> &str {
+        match self.get("near") {
+            "_agent" => &self.agent.node,
+            other => other,
+        }
     }
 
     /// The datacenter asked for, else the agent's own.
@@ -113,6 +141,24 @@ impl Call {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, sentence)
         })
     }
+}
+
+/// The headers of a query that failed.
+pub(super) fn as_query(mut refused: Box<Response>) -> Box<Response> {
+    reply::add_meta(&mut refused, QueryMeta::default());
+    refused
+}
+
+/// The token of a request: `?token=`, then Consul's own header, then a bearer.
+fn secret(headers: &HeaderMap, query: &[(String, String)]) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = query.iter().find(|(key, _)| key == "token");
+    let asked = asked
+        .map(|(_, value)| value.as_str())
+        .filter(|token| !token.is_empty());
+    let bearer = || header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let found = asked.or_else(|| header("x-consul-token")).or_else(bearer);
+    found.unwrap_or_default().trim().to_owned()
 }
 
 /// A text answer for early returns.

@@ -6,9 +6,12 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::acl::{Access, DENIED, Resource};
 use super::super::catalog::Registration;
 use super::super::check_types::NODE_SERVICE;
+use super::super::filter;
 use super::super::go::{self, Shape};
+use super::super::near;
 use super::super::records::{CheckServiceNode, HealthCheck, Meta, Node, NodeService, Weights};
 use super::super::state::Store;
 use super::super::world::Link;
@@ -209,6 +212,22 @@ pub(super) async fn register(call: &Call) -> Answer {
     let registration = request
         .into_registration(datacenter)
         .map_err(|text| fail(route.error(text)))?;
+    let rights = call.rights()?;
+    let writes = |resource, name: &str| rights.may(resource, name, Access::Write);
+    let allowed = (registration.skip_node_update
+        || writes(Resource::Node, &registration.node.node))
+        && registration
+            .service
+            .as_ref()
+            .is_none_or(|service| writes(Resource::Service, &service.service))
+        && (registration
+            .checks
+            .iter()
+            .all(|check| !check.service_id.is_empty())
+            || writes(Resource::Node, &registration.node.node));
+    if !allowed {
+        return Err(fail(route.error(DENIED)));
+    }
     let done = route
         .datacenter
         .write(|store, now| store.register(registration, now));
@@ -242,6 +261,20 @@ pub(super) async fn deregister(call: &Call) -> Answer {
         .map_err(|error| Box::new(reply::failed(&error)))?;
     if request.node.is_empty() {
         return Ok(reply::failed(&route.error("Must provide node")));
+    }
+    let rights = call.rights()?;
+    let service = route.datacenter.read(|store| {
+        let (_, found) = store.node_services(&request.node);
+        let services = found.map(|(_, services)| services).unwrap_or_default();
+        services
+            .into_iter()
+            .find(|service| service.id == request.service_id)
+    });
+    let allowed = rights.may(Resource::Node, &request.node, Access::Write)
+        || service
+            .is_some_and(|service| rights.may(Resource::Service, &service.service, Access::Write));
+    if !allowed {
+        return Ok(reply::failed(&route.error(DENIED)));
     }
     route.datacenter.write(|store, now| {
         store.deregister(&request.node, &request.service_id, &request.check_id, now)
@@ -290,10 +323,13 @@ pub(super) fn satisfies(node: &Node, wanted: &[(String, String)]) -> bool {
 
 /// `/v1/catalog/nodes`
 pub(super) async fn nodes(call: &Call) -> Answer {
-    let wanted = meta_filter(call);
+    let (wanted, near, rights) = (meta_filter(call), call.near(), call.rights_of_query()?);
+    let filter = query::filter(call, filter::NODE);
     query::discovery(call, |store| {
         let (index, mut nodes) = store.nodes();
-        nodes.retain(|node| satisfies(node, &wanted));
+        nodes.retain(|node| satisfies(node, &wanted) && rights.sees_node(&node.node));
+        let mut nodes = query::kept(&filter, nodes)?;
+        near::sort(&mut nodes, near, store.coordinates().1, |node| &node.node);
         Ok((index, nodes))
     })
     .await
@@ -301,7 +337,13 @@ pub(super) async fn nodes(call: &Call) -> Answer {
 
 /// `/v1/catalog/services`
 pub(super) async fn services(call: &Call) -> Answer {
-    query::discovery(call, |store| Ok(store.services())).await
+    let (wanted, rights) = (meta_filter(call), call.rights_of_query()?);
+    query::discovery(call, |store| {
+        let (index, mut names) = store.services(|node| satisfies(node, &wanted));
+        names.retain(|name, _| rights.sees_service(name));
+        Ok((index, names))
+    })
+    .await
 }
 
 fn service_node(found: &CheckServiceNode) -> Value {
@@ -327,38 +369,74 @@ pub(super) async fn service(call: &Call) -> Answer {
         return Err(refuse(StatusCode::BAD_REQUEST, "Missing service name"));
     }
     let (tags, wanted) = (call.all("tag"), meta_filter(call));
+    let (near, rights) = (call.near(), call.rights_of_query()?);
+    let filter = query::filter(call, filter::INSTANCE);
     query::discovery(call, |store| {
-        let (index, found) = store.catalog_service_nodes(&call.tail, &tags);
-        let shown: Vec<Value> = found
-            .iter()
-            .filter(|found| satisfies(&found.node, &wanted))
-            .map(service_node)
-            .collect();
-        Ok((index, shown))
+        let (index, mut found) = store.catalog_service_nodes(&call.tail, &tags);
+        found.retain(|found| satisfies(&found.node, &wanted) && rights.sees_instance(found));
+        near::sort(&mut found, near, store.coordinates().1, |found| {
+            &found.node.node
+        });
+        let shown = found.iter().map(service_node).collect();
+        Ok((index, query::kept(&filter, shown)?))
+    })
+    .await
+}
+
+/// Lists of Connect's proxies and gateways: nobody has any here.
+pub(super) async fn no_proxies(call: &Call, index: impl Fn(&Store) -> u64) -> Answer {
+    if call.tail.is_empty() {
+        return Err(refuse(StatusCode::BAD_REQUEST, "Missing service name"));
+    }
+    query::discovery(call, |store| {
+        let none: Vec<Value> = Vec::new();
+        Ok((index(store), none))
+    })
+    .await
+}
+
+/// A node with those of its services that may be seen and are wanted; `none` when there is no such node.
+async fn with_services(
+    call: &Call,
+    none: Value,
+    show: impl Fn(Node, Vec<Value>) -> Value,
+) -> Answer {
+    if call.tail.is_empty() {
+        return Err(refuse(StatusCode::BAD_REQUEST, "Missing node name"));
+    }
+    let rights = call.rights_of_query()?;
+    let filter = query::filter(call, filter::SERVICE);
+    query::discovery(call, |store: &Store| {
+        let (index, found) = store.node_services(&call.tail);
+        let Some((node, mut services)) = found.filter(|(node, _)| rights.sees_node(&node.node))
+        else {
+            return Ok((index, none.clone()));
+        };
+        services.retain(|service| rights.sees_service(&service.service));
+        let shown = query::kept(&filter, services)?
+            .into_iter()
+            .map(|mut service| {
+                service.tags.get_or_insert_default();
+                json!(service)
+            });
+        Ok((index, show(node, shown.collect())))
     })
     .await
 }
 
 /// `/v1/catalog/node/:node`
 pub(super) async fn node(call: &Call) -> Answer {
-    if call.tail.is_empty() {
-        return Err(refuse(StatusCode::BAD_REQUEST, "Missing node name"));
-    }
-    query::discovery(call, |store: &Store| {
-        let (index, found) = store.node_services(&call.tail);
-        let shown = found.map(|(node, services)| {
-            let services: BTreeMap<String, Value> = services
-                .into_iter()
-                .map(|service| {
-                    let tags = json!(service.tags.as_deref().unwrap_or_default());
-                    let mut shown = serde_json::to_value(&service).unwrap_or_default();
-                    shown["Tags"] = tags;
-                    (service.id, shown)
-                })
-                .collect();
-            json!({"Node": node, "Services": services})
-        });
-        Ok((index, shown))
+    with_services(call, Value::Null, |node, services| {
+        let by_id = |service: Value| (service["ID"].as_str().unwrap_or("").to_owned(), service);
+        let services: BTreeMap<String, Value> = services.into_iter().map(by_id).collect();
+        json!({"Node": node, "Services": services})
     })
     .await
+}
+
+/// `/v1/catalog/node-services/:node`
+pub(super) async fn services_of_node(call: &Call) -> Answer {
+    let none = json!({"Node": null, "Services": null});
+    let show = |node, services| json!({"Node": node, "Services": services});
+    with_services(call, none, show).await
 }

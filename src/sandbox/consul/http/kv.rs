@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
 
+use super::super::acl::{Access, DENIED, Resource, Rights};
 use super::super::kv::KvOp;
 use super::super::records::DirEntry;
 use super::super::world::RpcError;
@@ -46,9 +47,14 @@ async fn get(call: &Call, options: Options) -> Answer {
     if !recurse {
         need_key(call)?;
     }
+    let rights = call.rights()?;
+    if !recurse && !rights.may(Resource::Key, &call.tail, Access::Read) {
+        return Err(refuse(StatusCode::FORBIDDEN, DENIED));
+    }
     let (index, found) = query::ask(call, options, |store| {
         if recurse {
-            let (index, entries) = store.kv_list(&call.tail);
+            let (index, mut entries) = store.kv_list(&call.tail);
+            entries.retain(|entry| rights.may(Resource::Key, &entry.key, Access::Read));
             return Ok((index, entries.into_iter().cloned().collect::<Vec<_>>()));
         }
         let (index, entry) = store.kv_get(&call.tail);
@@ -75,7 +81,12 @@ async fn keys(call: &Call, options: Options) -> Answer {
     } else {
         call.get("seperator")
     };
-    let look = |store: &super::super::state::Store| Ok(store.kv_keys(&call.tail, separator));
+    let rights = call.rights()?;
+    let look = |store: &super::super::state::Store| {
+        let (index, mut keys) = store.kv_keys(&call.tail, separator);
+        keys.retain(|key| rights.may(Resource::Key, key, Access::Read));
+        Ok((index, keys))
+    };
     let (index, keys) = query::ask(call, options, look).await.map_err(failed)?;
     // The root is never missing.
     if keys.is_empty() && !call.tail.is_empty() {
@@ -152,8 +163,19 @@ async fn delete(call: &Call) -> Answer {
     apply(call, op, entry).await
 }
 
+/// A tree may go only when nothing beneath is protected.
+pub(super) fn may_write(rights: &Rights, op: KvOp, key: &str) -> bool {
+    match op {
+        KvOp::DeleteTree => rights.may_write_keys_under(key),
+        _ => rights.may(Resource::Key, key, Access::Write),
+    }
+}
+
 async fn apply(call: &Call, op: KvOp, entry: DirEntry) -> Answer {
     let route = call.agent.route(call.datacenter()).await.map_err(failed)?;
+    if !may_write(call.rights()?, op, &entry.key) {
+        return Err(failed(route.error(DENIED)));
+    }
     let done = route
         .datacenter
         .write(|store, now| store.apply_kv(op, entry, now));

@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
+use super::super::filter::{Field, Filter};
 use super::super::go;
 use super::super::state::Store;
 use super::super::world::{AgentRef, RpcError};
@@ -75,13 +76,21 @@ pub(super) fn options(call: &Call) -> Result<Options, Box<Response>> {
     })
 }
 
-/// `?filter=` is not known to the sandbox: a clear refusal instead of unfiltered data.
-pub(super) fn no_filter(call: &Call) -> Result<(), Box<Response>> {
-    if call.get("filter").is_empty() {
-        return Ok(());
+/// The request's `?filter=` over these fields; the error is Consul's sentence.
+pub(super) fn filter(call: &Call, fields: &[Field]) -> Result<Option<Filter>, String> {
+    Filter::read(call.get("filter"), fields)
+        .map_err(|why| format!("Failed to create boolean expression evaluator: {why}"))
+}
+
+/// Leaves the records that the request's filter keeps.
+pub(super) fn kept<T: Serialize>(
+    filter: &Result<Option<Filter>, String>,
+    mut records: Vec<T>,
+) -> Result<Vec<T>, String> {
+    if let Some(filter) = filter.as_ref().map_err(Clone::clone)? {
+        records.retain(|record| filter.keeps(record));
     }
-    let text = "Failed to create boolean expression evaluator: the sandbox's Consul has no ?filter=; filter the answer, or use a real Consul";
-    Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, text))
+    Ok(records)
 }
 
 /// Asks a datacenter's store, again and again until its answer's index is beyond `?index=` or the wait is over.
@@ -126,8 +135,6 @@ pub(super) async fn discovery<T: Serialize>(
     look: impl Fn(&Store) -> Result<(u64, T), String>,
 ) -> Result<Response, Box<Response>> {
     let options = options(call)?;
-    no_filter(call)
-        .map_err(|refused| Box::new(reply::with_meta(*refused, QueryMeta::default())))?;
     Ok(match ask(call, options, look).await {
         Err(error) => reply::with_meta(reply::failed(&error), QueryMeta::default()),
         Ok((index, found)) => {

@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
+use super::super::acl::{DENIED, NOT_FOUND};
 use super::super::world::RpcError;
 
 /// What a query says of itself in the headers.
@@ -56,7 +57,14 @@ pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response 
 }
 
 pub(super) fn failed(error: &RpcError) -> Response {
-    text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    // Whatever went wrong, these words make it a matter of rights.
+    let denied = error.text.contains(DENIED) || error.text.contains(NOT_FOUND);
+    let status = if denied {
+        StatusCode::FORBIDDEN
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    text(status, error.to_string())
 }
 
 /// 405 with the methods there are; the same list answers OPTIONS.
@@ -77,8 +85,14 @@ pub(super) fn not_this_method(method: &Method, allowed: &[Method]) -> Response {
     response
 }
 
-/// Adds the headers of a query.
+/// The answer with the headers of a query.
 pub(super) fn with_meta(mut response: Response, meta: QueryMeta) -> Response {
+    add_meta(&mut response, meta);
+    response
+}
+
+/// Adds the headers of a query.
+pub(super) fn add_meta(response: &mut Response, meta: QueryMeta) {
     let headers = response.headers_mut();
     headers.insert(
         HeaderName::from_static("x-consul-index"),
@@ -99,5 +113,4 @@ pub(super) fn with_meta(mut response: Response, meta: QueryMeta) -> Response {
             HeaderValue::from_static(consistency),
         );
     }
-    response
 }

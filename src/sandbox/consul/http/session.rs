@@ -3,9 +3,11 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::super::acl::{Access, DENIED, Resource};
 use super::super::go::{self, Shape};
 use super::super::records::{SERF_CHECK, Session};
 use super::super::state::Store;
+use super::super::world::Route;
 use super::call::{Answer, Call, refuse};
 use super::query;
 use super::reply::{self, QueryMeta};
@@ -101,6 +103,12 @@ pub(super) async fn create(call: &Call) -> Answer {
     if let Some(text) = problem(&session) {
         return Ok(reply::failed(&route.error(text)));
     }
+    if !call
+        .rights()?
+        .may(Resource::Session, &session.node, Access::Write)
+    {
+        return Ok(reply::failed(&route.error(DENIED)));
+    }
     if session.behavior.is_empty() {
         session.behavior = "release".into();
     }
@@ -117,6 +125,16 @@ fn need_id(call: &Call) -> Result<(), Box<axum::response::Response>> {
     }
 }
 
+/// The right to the session's node; one that is not there needs none.
+fn may_change(call: &Call, route: &Route) -> Result<bool, Box<axum::response::Response>> {
+    let rights = call.rights()?;
+    let known = route.datacenter.read(|store| {
+        let found = store.session(&call.tail).ok().flatten();
+        found.map(|session| session.node.clone())
+    });
+    Ok(known.is_none_or(|node| rights.may(Resource::Session, &node, Access::Write)))
+}
+
 /// `PUT /v1/session/destroy/:id`
 pub(super) async fn destroy(call: &Call) -> Answer {
     need_id(call)?;
@@ -125,6 +143,9 @@ pub(super) async fn destroy(call: &Call) -> Answer {
         .route(call.datacenter())
         .await
         .map_err(|error| Box::new(reply::failed(&error)))?;
+    if !may_change(call, &route)? {
+        return Ok(reply::failed(&route.error(DENIED)));
+    }
     match route
         .datacenter
         .write(|store, now| store.destroy_session(&call.tail, now))
@@ -143,6 +164,9 @@ pub(super) async fn renew(call: &Call) -> Answer {
         .route(call.datacenter())
         .await
         .map_err(|error| Box::new(reply::failed(&error)))?;
+    if !may_change(call, &route)? {
+        return Ok(reply::failed(&route.error(DENIED)));
+    }
     Ok(match route.datacenter.renew_session(&call.tail) {
         Ok(Some(session)) => reply::json(&[session]),
         Ok(None) => reply::text(
@@ -155,7 +179,13 @@ pub(super) async fn renew(call: &Call) -> Answer {
 
 async fn show(call: &Call, look: impl Fn(&Store) -> Result<(u64, Vec<Session>), String>) -> Answer {
     let options = query::options(call)?;
-    Ok(match query::ask(call, options, look).await {
+    let rights = call.rights_of_query()?;
+    let seen = |store: &Store| {
+        let (index, mut found) = look(store)?;
+        found.retain(|session| rights.may(Resource::Session, &session.node, Access::Read));
+        Ok((index, found))
+    };
+    Ok(match query::ask(call, options, seen).await {
         Err(error) => reply::with_meta(reply::failed(&error), QueryMeta::default()),
         Ok((index, found)) => reply::with_meta(
             reply::json(&found),

@@ -5,12 +5,13 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::acl::{Access, DENIED, Resource, Rights};
 use super::super::base64;
 use super::super::go::{Shape, decode_body};
 use super::super::records::DirEntry;
 use super::super::txn::TxnOp;
 use super::call::{Answer, Call, refuse};
-use super::kv::MAX_VALUE;
+use super::kv::{MAX_VALUE, may_write};
 use super::query;
 use super::reply;
 
@@ -99,6 +100,18 @@ fn operations(call: &Call) -> Result<Vec<TxnOp>, Box<Response>> {
     Ok(ops)
 }
 
+/// Writes that the token does not allow; reads lose in the answer what it does not show.
+fn refusals(rights: &Rights, ops: &[TxnOp]) -> Vec<Value> {
+    let denied = |op: &TxnOp| {
+        op.write()
+            .is_some_and(|write| !may_write(rights, write, &op.entry.key))
+    };
+    let refused = ops.iter().enumerate().filter(|(_, op)| denied(op));
+    refused
+        .map(|(at, _)| json!({"OpIndex": at, "What": DENIED}))
+        .collect()
+}
+
 pub(super) async fn serve(call: &Call) -> Answer {
     let ops = operations(call)?;
     let read_only = !ops.iter().any(TxnOp::is_write);
@@ -110,9 +123,19 @@ pub(super) async fn serve(call: &Call) -> Answer {
         .route(call.datacenter())
         .await
         .map_err(|error| Box::new(reply::failed(&error)))?;
-    let outcome = route
-        .datacenter
-        .write(|store, now| store.transaction(&ops, now));
+    let rights = call.rights()?;
+    let mut outcome = match refusals(rights, &ops) {
+        refused if refused.is_empty() => route
+            .datacenter
+            .write(|store, now| store.transaction(&ops, now)),
+        refused => Err(refused),
+    };
+    if let Ok(results) = &mut outcome {
+        results.retain(|result| {
+            let key = result["KV"]["Key"].as_str();
+            key.is_none_or(|key| rights.may(Resource::Key, key, Access::Read))
+        });
+    }
     let (status, results, errors) = match outcome {
         Ok(results) => (StatusCode::OK, Value::from(results), Value::Null),
         Err(errors) => (StatusCode::CONFLICT, Value::Null, Value::from(errors)),
