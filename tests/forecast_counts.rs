@@ -128,5 +128,8 @@ fn eight_in_ten_counted_rates_lie_in_the_80_percent_band_from_the_first_day_on()
     println!("kept {runs:?}, on average {all:.3}, of the first hundred {early:.3}");
     assert!((0.75..=0.88).contains(&all), "{runs:?}");
     assert!((0.72..=0.92).contains(&early), "{runs:?}");
-    assert!(runs.iter().all(|r| (0.70..=0.92).contains(&r.0)), "{runs:?}");
+    assert!(
+        runs.iter().all(|r| (0.70..=0.92).contains(&r.0)),
+        "{runs:?}"
+    );
 }

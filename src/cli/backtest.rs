@@ -298,7 +298,10 @@ fn average(rows: &[&Row]) -> Row {
         coverage_80: mean(|r| r.coverage_80),
         fit_ms: mean(|r| r.fit_ms),
         series: Some(rows.len()),
-        models: models.iter().map(|(k, v)| (k.clone(), average(v))).collect(),
+        models: models
+            .iter()
+            .map(|(k, v)| (k.clone(), average(v)))
+            .collect(),
         ..Row::default()
     }
 }

@@ -70,7 +70,11 @@ fn lately(samples: &Samples, horizon: usize, seasons: Option<&[usize]>) -> Optio
         origins: &origins,
         horizon: horizon.max(1),
         window: n,
-        naive: if samples.step < DAY { points_in(DAY, samples.step) } else { 1 },
+        naive: if samples.step < DAY {
+            points_in(DAY, samples.step)
+        } else {
+            1
+        },
         seasons,
     };
     (!origins.is_empty()).then(|| backtest(samples, &protocol))

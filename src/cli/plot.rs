@@ -189,7 +189,11 @@ impl Frame {
         let place = |(x, y): &(f64, f64)| {
             let across = (x - self.x[0]) / (self.x[1] - self.x[0]);
             let up = (y - self.y[0]) / (self.y[1] - self.y[0]);
-            format!("{:.1},{:.1}", left + width * across, top + height * (1.0 - up))
+            format!(
+                "{:.1},{:.1}",
+                left + width * across,
+                top + height * (1.0 - up)
+            )
         };
         dots.iter().map(place).collect::<Vec<_>>().join(" ")
     }
@@ -213,11 +217,17 @@ impl Frame {
         for (v, y) in [(self.y[1], top + 10.0), (self.y[0], bottom)] {
             let v = short(v);
             let x = left - 4.0;
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{v}</text>");
+            let _ = writeln!(
+                out,
+                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{v}</text>"
+            );
         }
         for (v, x, side) in [(self.x[0], left, "start"), (self.x[1], left + width, "end")] {
             let (v, y) = (short(v), bottom + 16.0);
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{side}\">{v}</text>");
+            let _ = writeln!(
+                out,
+                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{side}\">{v}</text>"
+            );
         }
     }
 }

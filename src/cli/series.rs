@@ -93,7 +93,11 @@ mod tests {
 
     #[test]
     fn missing_values_duplicates_and_disorder_are_read_and_a_wrong_line_is_named() {
-        let r = parse("timestamp,value\n60,2\n0,1\n120,\n60,4\n\n180,NaN\n", "x.csv").unwrap();
+        let r = parse(
+            "timestamp,value\n60,2\n0,1\n120,\n60,4\n\n180,NaN\n",
+            "x.csv",
+        )
+        .unwrap();
         assert_eq!(r.len(), 5);
         let s = forecast::regular(&r, None).unwrap();
         assert_eq!(&s.values[..2], &[1.0, 3.0]);

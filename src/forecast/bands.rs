@@ -185,9 +185,15 @@ impl Bands {
         let mut rhythm = Array2::zeros((rows, columns));
         for r in 0..rows {
             let ahead = self.rhythm.ahead(past.ahead, self.usual);
-            rhythm.row_mut(r).iter_mut().zip(ahead).for_each(|(c, v)| *c = v);
+            rhythm
+                .row_mut(r)
+                .iter_mut()
+                .zip(ahead)
+                .for_each(|(c, v)| *c = v);
             if r + 1 < rows {
-                let error = past.actual(r, 0).map_or(self.usual, |a| (a - mixed[[r, 0]]).abs());
+                let error = past
+                    .actual(r, 0)
+                    .map_or(self.usual, |a| (a - mixed[[r, 0]]).abs());
                 self.rhythm.push(error);
             }
         }
@@ -216,7 +222,12 @@ impl Bands {
     }
 
     fn signs_at(&self, mixed: &Array2<f64>, told: &Told, r: usize, h: usize) -> Signs {
-        self.signs(mixed[[r, h]], told.surprises[r], told.spread[[r, h]], told.rhythm[[r, h]])
+        self.signs(
+            mixed[[r, h]],
+            told.surprises[r],
+            told.spread[[r, h]],
+            told.rhythm[[r, h]],
+        )
     }
 
     fn errors(&self, past: &Past, mixed: &Array2<f64>, told: &Told, h: usize) -> Errors {
@@ -225,7 +236,10 @@ impl Bands {
             .step_by(mixed.nrows().div_ceil(ROWS))
             .filter_map(|r| {
                 let e = past.actual(r, h)? - mixed[[r, h]];
-                Some((e / self.size(&self.signs_at(mixed, told, r, h)), past.recency[r]))
+                Some((
+                    e / self.size(&self.signs_at(mixed, told, r, h)),
+                    past.recency[r],
+                ))
             })
             .collect()
     }
@@ -242,23 +256,36 @@ impl Bands {
                 .step_by(rows.div_ceil(ROWS / 2))
                 .filter_map(|r| {
                     let e = (past.actual(r, h)? - mixed[[r, h]]).abs();
-                    Some((past.recency[r] * past.share(h), e, self.signs_at(mixed, told, r, h)))
+                    Some((
+                        past.recency[r] * past.share(h),
+                        e,
+                        self.signs_at(mixed, told, r, h),
+                    ))
                 })
                 .collect();
             let weight: f64 = list.iter().map(|l| l.0).sum();
-            if list.len() < 10 { continue; }
+            if list.len() < 10 {
+                continue;
+            }
             let typical = list.iter().map(|l| l.0 * l.1).sum::<f64>() / weight;
-            let logs: Vec<f64> = list.iter().map(|l| (l.1 + 0.1 * typical + 1e-9).ln()).collect();
+            let logs: Vec<f64> = list
+                .iter()
+                .map(|l| (l.1 + 0.1 * typical + 1e-9).ln())
+                .collect();
             let mean = list.iter().zip(&logs).map(|(l, v)| l.0 * v).sum::<f64>() / weight;
             let mut middle = [0.0; SIGNS];
             for l in &list {
-                for k in 0..SIGNS { middle[k] += l.0 * l.2[k] / weight; }
+                for k in 0..SIGNS {
+                    middle[k] += l.0 * l.2[k] / weight;
+                }
             }
             for (l, v) in list.iter().zip(&logs) {
                 for i in 0..SIGNS {
                     let x = l.0 * (l.2[i] - middle[i]);
                     b[i] += x * (v - mean);
-                    for j in 0..SIGNS { a[i][j] += x * (l.2[j] - middle[j]); }
+                    for j in 0..SIGNS {
+                        a[i][j] += x * (l.2[j] - middle[j]);
+                    }
                 }
             }
             count += weight;
@@ -277,8 +304,16 @@ impl Bands {
 
     /// Means and quantiles at `levels` for each of the mixed forecasts `mix` from the next point on; the members lie
     /// `spread` apart, and `width` widens about the median.
-    pub fn around(&self, mix: &[f64], spread: &[f64], levels: &[f64], width: f64) -> Vec<(f64, Vec<f64>)> {
-        let rhythm = self.rhythm.ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
+    pub fn around(
+        &self,
+        mix: &[f64],
+        spread: &[f64],
+        levels: &[f64],
+        width: f64,
+    ) -> Vec<(f64, Vec<f64>)> {
+        let rhythm = self
+            .rhythm
+            .ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
         (0..mix.len())
             .map(|h| {
                 let signs = self.signs(mix[h], self.recent, spread[h], rhythm[h]);
@@ -451,7 +486,9 @@ mod tests {
     #[test]
     fn a_guess_is_wide_ordered_and_not_negative() {
         let b = Bands::guess(0.5, 6);
-        let (_, q) = b.around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9], 1.0).remove(5);
+        let (_, q) = b
+            .around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9], 1.0)
+            .remove(5);
         assert!(q[1] <= q[2] && q[2] <= q[3] && q[3] <= q[0]);
         assert_eq!(q[1], 0.0);
         assert!(q[3] - q[1] > 1.5, "{q:?}");

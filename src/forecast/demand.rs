@@ -163,7 +163,11 @@ impl Fit {
         let weights = only
             .and_then(one)
             .unwrap_or_else(|| combine::weights(&past, before.as_deref()));
-        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights), seasons.last().copied().unwrap_or(0));
+        let bands = Bands::fit(
+            &past,
+            &combine::mixed(&pool.rolled, &weights),
+            seasons.last().copied().unwrap_or(0),
+        );
         let bands = bands.unwrap_or_else(|| {
             clean.warnings.push(format!(
                 "{} readings are few for {horizon} steps ahead: the band is a guess",
@@ -223,7 +227,7 @@ impl Fit {
             members: vec![(Member::Smoothing, 1.0)],
             scale: clean.scale,
             bend: Bend::new(1.0),
-            highest: f64::INFINITY,
+            highest: f64::MAX,
             horizon,
             smooth: Smoother { params, state },
             level: None,
@@ -331,7 +335,11 @@ impl Fit {
                     let noise = (middle / time * 2.0 / (2.0 - self.smooth.params.alpha)).sqrt();
                     for (v, level) in q.iter_mut().zip(&levels) {
                         let least = (middle + normal(*level) * noise).max(0.0);
-                        *v = if *level < 0.5 { v.min(least) } else { v.max(least) };
+                        *v = if *level < 0.5 {
+                            v.min(least)
+                        } else {
+                            v.max(least)
+                        };
                     }
                 }
                 Point {

@@ -247,10 +247,7 @@ impl Direct {
         }
         let mut out = vec![beta];
         out.extend((0..FOLDS).map(|k| solve(total(&folds, k), width)));
-        out.iter()
-            .flatten()
-            .all(|b| b.is_finite())
-            .then_some(out)
+        out.iter().flatten().all(|b| b.is_finite()).then_some(out)
     }
 
     fn coefficients_at(&self, h: usize) -> Vec<f64> {
@@ -289,7 +286,6 @@ impl Direct {
             None => views.first().copied().unwrap_or(0.0),
         }
     }
-
 }
 
 impl Fitted {
@@ -299,9 +295,19 @@ impl Fitted {
         let mut out = Array2::zeros((last + 1, s.ahead.len()));
         for (column, h) in s.ahead.iter().enumerate() {
             for (r, cell) in out.column_mut(column).iter_mut().enumerate() {
-                let fit = if r == last { &self.all } else { &self.without[fold(r, last)] };
+                let fit = if r == last {
+                    &self.all
+                } else {
+                    &self.without[fold(r, last)]
+                };
                 let (views, k) = s.views(r, column);
-                *cell = fit.at(&fit.coefficients[column], s.trail, s.burn + r, *h, &views[..k]);
+                *cell = fit.at(
+                    &fit.coefficients[column],
+                    s.trail,
+                    s.burn + r,
+                    *h,
+                    &views[..k],
+                );
             }
         }
         out
@@ -345,7 +351,12 @@ fn total(folds: &[Normal], without: usize) -> Normal {
         a: [[0.0; WIDEST]; WIDEST],
         b: [0.0; WIDEST],
     };
-    for f in folds.iter().enumerate().filter(|(k, _)| *k != without).map(|f| f.1) {
+    for f in folds
+        .iter()
+        .enumerate()
+        .filter(|(k, _)| *k != without)
+        .map(|f| f.1)
+    {
         for i in 0..WIDEST {
             sum.b[i] += f.b[i];
             for j in 0..=i {

@@ -82,10 +82,7 @@ impl Pool {
                 burn: main.burn,
                 ..lessons(&[])
             };
-            let s = smoothing::fit(
-                &plain,
-                warm.and_then(|w| w.1).map(|l| &l.params),
-            );
+            let s = smoothing::fit(&plain, warm.and_then(|w| w.1).map(|l| &l.params));
             members.push(Member::Level);
             rolled.push(smoothing::rolled(&plain, &s.params, &ahead));
             s
