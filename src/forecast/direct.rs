@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
 /// How fast what is usual at a phase follows, a season.
 const SEASONS: f64 = 0.25;
-/// Coefficients at most: five without a season, one more with, and three for each of three periods.
-const WIDEST: usize = 15;
+/// Periods that it can look back by.
+pub const PERIODS: usize = 3;
+/// Coefficients at most: five without a season, one more with, and three for each period.
+const WIDEST: usize = 6 + 3 * PERIODS;
 /// Rounds of reweighting.
 const ROUNDS: usize = 1;
 /// Origins that a regression learns from, about: neighbours say nearly the same.
