@@ -20,7 +20,7 @@ const FEWEST: usize = 48;
 pub fn forecast(args: ForecastArgs) -> Result<ExitCode, Exit> {
     check(&args)?;
     let step = args.step.map(|d| Span(d.as_millis() as i64));
-    let samples = series::read(&args.input, step)?;
+    let samples = series::read(&args.input, step, args.counter)?;
     let seasons = seasons(&args.season)?;
     let watch = Stopwatch::start();
     let fit = Fit::new(&samples, args.horizon, seasons.as_deref(), None);

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use std::io::Read;
 use std::path::Path;
 
-/// The series of a file, or of standard input for `-`, on a regular grid.
-pub fn read(path: &Path, step: Option<Span>) -> Result<Samples, Exit> {
+/// The series of a file, or of standard input for `-`, on a regular grid; the rates of a counter where it is one.
+pub fn read(path: &Path, step: Option<Span>, counter: bool) -> Result<Samples, Exit> {
     let name = path.display().to_string();
     let text = if name == "-" {
         let mut text = String::new();
@@ -24,7 +24,10 @@ pub fn read(path: &Path, step: Option<Span>) -> Result<Samples, Exit> {
             ))
         })?
     };
-    let readings = parse(&text, &name)?;
+    let mut readings = parse(&text, &name)?;
+    if counter {
+        readings = forecast::series::rates(&readings);
+    }
     forecast::regular(&readings, step).map_err(|e| Exit::usage(format!("{name}: {e}")))
 }
 

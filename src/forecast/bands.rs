@@ -1,8 +1,8 @@
 //! How sure a forecast is: quantiles from the forecaster's own rolling-origin errors, by horizon.
 //!
 //! Split conformal prediction (Vovk et al. 2005; Lei et al., JASA 113, 2018) with weights that forget (Barber, Candès,
-//! Ramdas & Tibshirani, "Conformal prediction beyond exchangeability", 2023) on errors scaled by what the level and the
-//! latest surprises say about their size; crossing is undone by sorting (Chernozhukov, Fernández-Val & Galichon 2010).
+//! Ramdas & Tibshirani, "Conformal prediction beyond exchangeability", 2023) on errors scaled by what the level, the
+//! latest surprises, the models' disagreement and the time of the season say about their size; crossing is undone by sorting (Chernozhukov, Fernández-Val & Galichon 2010).
 
 use super::combine::Past;
 use super::optimise::{logistic, minimise};
