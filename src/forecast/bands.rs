@@ -98,11 +98,11 @@ impl Quadratic {
         let signs: Signs = std::array::from_fn(|k| mean(&|s| s.signs[k]));
         for s in sizes {
             let off = log(s) - middle;
-            for i in 0..SIGNS {
-                let x = s.weight * (s.signs[i] - signs[i]);
-                self.b[i] += x * off;
-                for j in 0..SIGNS {
-                    self.a[i][j] += x * (s.signs[j] - signs[j]);
+            let apart: Signs = std::array::from_fn(|k| s.signs[k] - signs[k]);
+            for ((row, b), x) in self.a.iter_mut().zip(&mut self.b).zip(&apart) {
+                *b += s.weight * x * off;
+                for (cell, y) in row.iter_mut().zip(&apart) {
+                    *cell += s.weight * x * y;
                 }
             }
         }
@@ -226,8 +226,8 @@ impl Bands {
 
     fn size(&self, signs: &Signs) -> f64 {
         let mut sum = 0.0;
-        for k in 0..SIGNS {
-            sum += signs[k] * self.powers[k];
+        for (sign, power) in signs.iter().zip(&self.powers) {
+            sum += sign * power;
         }
         sum.exp()
     }

@@ -213,7 +213,8 @@ impl Direct {
         let last = n.checked_sub(h)?;
         let stride = (last.saturating_sub(s.burn)).div_ceil(ROWS).max(1);
         // Counted from the end, so that the newest lesson is always among them.
-        let rows: Vec<Lesson> = (s.burn.max(1)..=last)
+        let mut rows: Vec<Lesson> = Vec::with_capacity(2 * ROWS);
+        let lessons = (s.burn.max(1)..=last)
             .rev()
             .step_by(stride)
             .filter(|o| s.seen[o + h - 1])
@@ -227,8 +228,8 @@ impl Direct {
                     fold: fold(r, n - s.burn),
                     x,
                 })
-            })
-            .collect();
+            });
+        rows.extend(lessons);
         if rows.len() < 6 * width {
             return None;
         }
@@ -339,8 +340,8 @@ fn normal(rows: &[Lesson], weights: &[f64], width: usize) -> Vec<Normal> {
         for i in 0..width {
             let wx = w * l.x[i];
             b[i] += wx * l.target;
-            for j in 0..=i {
-                a[i][j] += wx * l.x[j];
+            for (cell, x) in a[i].iter_mut().zip(&l.x[..=i]) {
+                *cell += wx * x;
             }
         }
     }
