@@ -2,7 +2,7 @@
 
 use crate::forecast::{Forecast, Samples};
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::symbols::Marker;
 use ratatui::text::Line;
@@ -146,6 +146,7 @@ fn chart(area: Rect, lines: &[(&str, &Dots, Marker)]) -> String {
         .x_axis(Axis::default().bounds(x).labels(ends(x)))
         .y_axis(Axis::default().bounds(y).labels(ends(y)))
         .legend_position(Some(LegendPosition::TopLeft))
+        .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)))
         .render(area, &mut buffer);
     let mut out = String::new();
     for row in 0..area.height {
