@@ -55,7 +55,9 @@ fn week(c: &mut Criterion) {
     };
     let cold = Fit::new(&seen, HORIZON, None, None);
     let mut g = c.benchmark_group("2016 points");
-    g.bench_function("seasonal naive", |b| b.iter(|| seasonal_naive(black_box(&seen))));
+    g.bench_function("seasonal naive", |b| {
+        b.iter(|| seasonal_naive(black_box(&seen)))
+    });
     g.bench_function("cold", |b| {
         b.iter(|| forecast(black_box(&seen), HORIZON, None, &LEVELS, None, 1.0));
     });
@@ -81,9 +83,13 @@ fn length(c: &mut Criterion) {
     for days in [7, 14, 28, 56] {
         let seen = load(days * DAY, 2);
         g.throughput(Throughput::Elements(seen.values.len() as u64));
-        g.bench_with_input(BenchmarkId::from_parameter(seen.values.len()), &seen, |b, s| {
-            b.iter(|| forecast(s, HORIZON, None, &LEVELS, None, 1.0));
-        });
+        g.bench_with_input(
+            BenchmarkId::from_parameter(seen.values.len()),
+            &seen,
+            |b, s| {
+                b.iter(|| forecast(s, HORIZON, None, &LEVELS, None, 1.0));
+            },
+        );
     }
     g.finish();
 }

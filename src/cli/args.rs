@@ -293,6 +293,9 @@ pub struct ForecastArgs {
     /// Step of the series, such as 5m [default: its most common distance]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub step: Option<Duration>,
+    /// The values are a counter that may reset: forecast its rate a second
+    #[arg(long)]
+    pub counter: bool,
     /// Draw history, 80% band and components: in the terminal, or as SVG into a file
     #[arg(long, value_name = "FILE.svg", num_args = 0..=1)]
     pub plot: Option<Option<PathBuf>>,

@@ -139,7 +139,7 @@ fn spread(args: &BacktestArgs, count: usize) -> Result<Vec<Trial>, Exit> {
     files
         .into_iter()
         .map(|file| {
-            let samples = series::read(&file, None)?;
+            let samples = series::read(&file, None, false)?;
             let horizon = args.horizon.unwrap_or(24);
             let step = samples.step;
             let slow = step >= HOUR;
@@ -173,7 +173,7 @@ fn listed(args: &BacktestArgs, path: &Path) -> Result<Vec<Trial>, Exit> {
             let Some(file) = given(&args.input, &spec.file) else {
                 continue;
             };
-            let samples = series::read(&file, None)?;
+            let samples = series::read(&file, None, false)?;
             let n = samples.values.len();
             let day = points_in(DAY, samples.step);
             let asked = length(args).map(|w| points_in(w, samples.step));
@@ -298,7 +298,10 @@ fn average(rows: &[&Row]) -> Row {
         coverage_80: mean(|r| r.coverage_80),
         fit_ms: mean(|r| r.fit_ms),
         series: Some(rows.len()),
-        models: models.iter().map(|(k, v)| (k.clone(), average(v))).collect(),
+        models: models
+            .iter()
+            .map(|(k, v)| (k.clone(), average(v)))
+            .collect(),
         ..Row::default()
     }
 }

@@ -20,7 +20,7 @@ const FEWEST: usize = 48;
 pub fn forecast(args: ForecastArgs) -> Result<ExitCode, Exit> {
     check(&args)?;
     let step = args.step.map(|d| Span(d.as_millis() as i64));
-    let samples = series::read(&args.input, step)?;
+    let samples = series::read(&args.input, step, args.counter)?;
     let seasons = seasons(&args.season)?;
     let watch = Stopwatch::start();
     let fit = Fit::new(&samples, args.horizon, seasons.as_deref(), None);
@@ -70,7 +70,11 @@ fn lately(samples: &Samples, horizon: usize, seasons: Option<&[usize]>) -> Optio
         origins: &origins,
         horizon: horizon.max(1),
         window: n,
-        naive: if samples.step < DAY { points_in(DAY, samples.step) } else { 1 },
+        naive: if samples.step < DAY {
+            points_in(DAY, samples.step)
+        } else {
+            1
+        },
         seasons,
     };
     (!origins.is_empty()).then(|| backtest(samples, &protocol))

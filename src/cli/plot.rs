@@ -2,7 +2,7 @@
 
 use crate::forecast::{Forecast, Samples};
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::symbols::Marker;
 use ratatui::text::Line;
@@ -146,6 +146,7 @@ fn chart(area: Rect, lines: &[(&str, &Dots, Marker)]) -> String {
         .x_axis(Axis::default().bounds(x).labels(ends(x)))
         .y_axis(Axis::default().bounds(y).labels(ends(y)))
         .legend_position(Some(LegendPosition::TopLeft))
+        .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)))
         .render(area, &mut buffer);
     let mut out = String::new();
     for row in 0..area.height {
@@ -189,7 +190,11 @@ impl Frame {
         let place = |(x, y): &(f64, f64)| {
             let across = (x - self.x[0]) / (self.x[1] - self.x[0]);
             let up = (y - self.y[0]) / (self.y[1] - self.y[0]);
-            format!("{:.1},{:.1}", left + width * across, top + height * (1.0 - up))
+            format!(
+                "{:.1},{:.1}",
+                left + width * across,
+                top + height * (1.0 - up)
+            )
         };
         dots.iter().map(place).collect::<Vec<_>>().join(" ")
     }
@@ -213,11 +218,17 @@ impl Frame {
         for (v, y) in [(self.y[1], top + 10.0), (self.y[0], bottom)] {
             let v = short(v);
             let x = left - 4.0;
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{v}</text>");
+            let _ = writeln!(
+                out,
+                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{v}</text>"
+            );
         }
         for (v, x, side) in [(self.x[0], left, "start"), (self.x[1], left + width, "end")] {
             let (v, y) = (short(v), bottom + 16.0);
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{side}\">{v}</text>");
+            let _ = writeln!(
+                out,
+                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{side}\">{v}</text>"
+            );
         }
     }
 }

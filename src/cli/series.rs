@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use std::io::Read;
 use std::path::Path;
 
-/// The series of a file, or of standard input for `-`, on a regular grid.
-pub fn read(path: &Path, step: Option<Span>) -> Result<Samples, Exit> {
+/// The series of a file, or of standard input for `-`, on a regular grid; the rates of a counter where it is one.
+pub fn read(path: &Path, step: Option<Span>, counter: bool) -> Result<Samples, Exit> {
     let name = path.display().to_string();
     let text = if name == "-" {
         let mut text = String::new();
@@ -24,7 +24,10 @@ pub fn read(path: &Path, step: Option<Span>) -> Result<Samples, Exit> {
             ))
         })?
     };
-    let readings = parse(&text, &name)?;
+    let mut readings = parse(&text, &name)?;
+    if counter {
+        readings = forecast::series::rates(&readings);
+    }
     forecast::regular(&readings, step).map_err(|e| Exit::usage(format!("{name}: {e}")))
 }
 
@@ -93,7 +96,11 @@ mod tests {
 
     #[test]
     fn missing_values_duplicates_and_disorder_are_read_and_a_wrong_line_is_named() {
-        let r = parse("timestamp,value\n60,2\n0,1\n120,\n60,4\n\n180,NaN\n", "x.csv").unwrap();
+        let r = parse(
+            "timestamp,value\n60,2\n0,1\n120,\n60,4\n\n180,NaN\n",
+            "x.csv",
+        )
+        .unwrap();
         assert_eq!(r.len(), 5);
         let s = forecast::regular(&r, None).unwrap();
         assert_eq!(&s.values[..2], &[1.0, 3.0]);

@@ -96,7 +96,12 @@ fn a_long_constant_before_a_season_does_not_hide_it_and_one_after_it_is_followed
     near(&medians(late, 6), &truth, 0.8, "constant, then a season");
     let mut stuck = y;
     stuck.extend([2.0; 24 * 6]);
-    near(&medians(stuck, 6), &[2.0; 6], 0.6, "a season, then constant");
+    near(
+        &medians(stuck, 6),
+        &[2.0; 6],
+        0.6,
+        "a season, then constant",
+    );
 }
 
 #[test]
@@ -140,7 +145,10 @@ fn many_forecasts_at_once_are_the_same_as_one_after_the_other() {
         .collect();
     let text = |s: &Samples| format!("{:?}", forecast(s, 6, None, &LEVELS, None, 1.0));
     let alone: Vec<String> = all.iter().map(text).collect();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(4)
+        .build()
+        .unwrap();
     let together: Vec<String> = pool.install(|| all.par_iter().map(text).collect());
     assert_eq!(alone, together);
 }

@@ -1,10 +1,12 @@
 //! How sure a forecast is: quantiles from the forecaster's own rolling-origin errors, by horizon.
 //!
 //! Split conformal prediction (Vovk et al. 2005; Lei et al., JASA 113, 2018) with weights that forget (Barber, Candès,
-//! Ramdas & Tibshirani, "Conformal prediction beyond exchangeability", 2023) on errors scaled by what the level and the
-//! latest surprises say about their size; crossing is undone by sorting (Chernozhukov, Fernández-Val & Galichon 2010).
+//! Ramdas & Tibshirani, "Conformal prediction beyond exchangeability", 2023) on errors scaled by what the level, the
+//! latest surprises, the models' disagreement and the time of the season say about their size; crossing is undone by sorting (Chernozhukov, Fernández-Val & Galichon 2010).
 
 use super::combine::Past;
+use super::optimise::{logistic, minimise};
+use super::rhythm::Rhythm;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +27,8 @@ const ROWS: usize = 1000;
 pub const FEWEST: f64 = 12.0;
 /// Memory of the latest surprises, as a smoothing constant.
 const SURPRISE: f64 = 0.1;
-/// How fast the usual error at a phase follows, a season.
-const PHASE_SPEED: f64 = 0.3;
+/// Errors grow at most with this power of a sign.
+const STRONGEST: f64 = 1.2;
 /// Pull of the powers towards none.
 const RIDGE: f64 = 0.02;
 /// How much a surprise may narrow or widen a band.
@@ -60,51 +62,63 @@ type Signs = [f64; SIGNS];
 /// One horizon's scaled errors, with weights.
 type Errors = Vec<(f64, f64)>;
 
-/// How large one-step errors usually are at each phase of the longest season.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Rhythm {
-    period: usize,
-    /// Running means by phase at each point, of which the last few seasons are kept.
-    means: Vec<f64>,
-}
-
-impl Rhythm {
-    fn push(&mut self, error: f64) {
-        if self.period == 0 {
-            return;
-        }
-        let ago = self.means.len().checked_sub(self.period);
-        let before = ago.map_or(error, |i| self.means[i]);
-        self.means.push(before + PHASE_SPEED * (error - before));
-        if self.means.len() >= 4 * self.period {
-            self.means.drain(..self.period);
-        }
-    }
-
-    /// For each of so many points ahead, averaged over neighbouring phases; `usual` where nothing is known.
-    fn ahead(&self, ahead: &[usize], usual: f64) -> Vec<f64> {
-        let n = self.means.len();
-        let reach = self.period / 48;
-        ahead
-            .iter()
-            .map(|h| {
-                let back = self.period * h.div_ceil(self.period.max(1));
-                let Some(at) = (n + h - 1).checked_sub(back).filter(|_| self.period > 0) else {
-                    return usual;
-                };
-                let around = &self.means[at.saturating_sub(reach)..(at + reach + 1).min(n)];
-                around.iter().sum::<f64>() / around.len() as f64
-            })
-            .collect()
-    }
-}
-
 /// What is known at each origin about the size of the errors to come.
 struct Told {
     surprises: Vec<f64>,
     /// Origins × horizon.
     spread: Array2<f64>,
     rhythm: Array2<f64>,
+}
+
+/// One error, and the signs of its size.
+struct Sized {
+    weight: f64,
+    error: f64,
+    signs: Signs,
+}
+
+/// Squared distance of log errors from a linear function of the signs, each horizon about its own mean.
+#[derive(Default)]
+struct Quadratic {
+    a: [[f64; SIGNS]; SIGNS],
+    b: Signs,
+    weight: f64,
+}
+
+impl Quadratic {
+    fn add(&mut self, sizes: &[Sized]) {
+        let weight: f64 = sizes.iter().map(|s| s.weight).sum();
+        let mean = |f: &dyn Fn(&Sized) -> f64| {
+            sizes.iter().map(|s| s.weight * f(s)).sum::<f64>() / weight.max(1e-300)
+        };
+        // The smallest errors' logarithms say little, and would say it loudest.
+        let least = 0.1 * mean(&|s| s.error) + 1e-9;
+        let log = |s: &Sized| (s.error + least).ln();
+        let middle = mean(&log);
+        let signs: Signs = std::array::from_fn(|k| mean(&|s| s.signs[k]));
+        for s in sizes {
+            let off = log(s) - middle;
+            let apart: Signs = std::array::from_fn(|k| s.signs[k] - signs[k]);
+            for ((row, b), x) in self.a.iter_mut().zip(&mut self.b).zip(&apart) {
+                *b += s.weight * x * off;
+                for (cell, y) in row.iter_mut().zip(&apart) {
+                    *cell += s.weight * x * y;
+                }
+            }
+        }
+        self.weight += weight;
+    }
+
+    fn cost(&self, p: &Signs) -> f64 {
+        let mut sum = 0.0;
+        for i in 0..SIGNS {
+            sum += p[i] * (RIDGE * self.weight * p[i] - 2.0 * self.b[i]);
+            for j in 0..SIGNS {
+                sum += p[i] * self.a[i][j] * p[j];
+            }
+        }
+        sum / self.weight.max(1e-300)
+    }
 }
 
 impl Bands {
@@ -125,10 +139,7 @@ impl Bands {
             floor: 0.05,
             usual,
             recent: surprises[rows - 1],
-            rhythm: Rhythm {
-                period,
-                means: Vec::new(),
-            },
+            rhythm: Rhythm::new(period),
             ahead: past.ahead.to_vec(),
             offsets: Array2::zeros((columns, GRID.len())),
             bias: vec![0.0; columns],
@@ -185,9 +196,15 @@ impl Bands {
         let mut rhythm = Array2::zeros((rows, columns));
         for r in 0..rows {
             let ahead = self.rhythm.ahead(past.ahead, self.usual);
-            rhythm.row_mut(r).iter_mut().zip(ahead).for_each(|(c, v)| *c = v);
+            rhythm
+                .row_mut(r)
+                .iter_mut()
+                .zip(ahead)
+                .for_each(|(c, v)| *c = v);
             if r + 1 < rows {
-                let error = past.actual(r, 0).map_or(self.usual, |a| (a - mixed[[r, 0]]).abs());
+                let error = past
+                    .actual(r, 0)
+                    .map_or(self.usual, |a| (a - mixed[[r, 0]]).abs());
                 self.rhythm.push(error);
             }
         }
@@ -209,14 +226,19 @@ impl Bands {
 
     fn size(&self, signs: &Signs) -> f64 {
         let mut sum = 0.0;
-        for k in 0..SIGNS {
-            sum += signs[k] * self.powers[k];
+        for (sign, power) in signs.iter().zip(&self.powers) {
+            sum += sign * power;
         }
         sum.exp()
     }
 
     fn signs_at(&self, mixed: &Array2<f64>, told: &Told, r: usize, h: usize) -> Signs {
-        self.signs(mixed[[r, h]], told.surprises[r], told.spread[[r, h]], told.rhythm[[r, h]])
+        self.signs(
+            mixed[[r, h]],
+            told.surprises[r],
+            told.spread[[r, h]],
+            told.rhythm[[r, h]],
+        )
     }
 
     fn errors(&self, past: &Past, mixed: &Array2<f64>, told: &Told, h: usize) -> Errors {
@@ -225,60 +247,52 @@ impl Bands {
             .step_by(mixed.nrows().div_ceil(ROWS))
             .filter_map(|r| {
                 let e = past.actual(r, h)? - mixed[[r, h]];
-                Some((e / self.size(&self.signs_at(mixed, told, r, h)), past.recency[r]))
+                Some((
+                    e / self.size(&self.signs_at(mixed, told, r, h)),
+                    past.recency[r],
+                ))
             })
             .collect()
     }
 
-    /// Powers by regression of the errors' logarithm on the signs'.
-    fn shape(&self, past: &Past, mixed: &Array2<f64>, told: &Told) -> [f64; SIGNS] {
-        let (rows, columns) = mixed.dim();
-        let mut a = [[0.0; SIGNS]; SIGNS];
-        let mut b = [0.0; SIGNS];
-        let mut count = 0.0;
-        for h in 0..columns {
-            let list: Vec<(f64, f64, Signs)> = (0..rows)
+    /// Powers within bounds for which the errors' logarithm follows the signs' best: least squares with a ridge, by argmin.
+    fn shape(&self, past: &Past, mixed: &Array2<f64>, told: &Told) -> Signs {
+        let mut q = Quadratic::default();
+        let rows = mixed.nrows();
+        for h in 0..mixed.ncols() {
+            let sizes: Vec<Sized> = (0..rows)
                 .rev()
                 .step_by(rows.div_ceil(ROWS / 2))
                 .filter_map(|r| {
-                    let e = (past.actual(r, h)? - mixed[[r, h]]).abs();
-                    Some((past.recency[r] * past.share(h), e, self.signs_at(mixed, told, r, h)))
+                    Some(Sized {
+                        weight: past.recency[r] * past.share(h),
+                        error: (past.actual(r, h)? - mixed[[r, h]]).abs(),
+                        signs: self.signs_at(mixed, told, r, h),
+                    })
                 })
                 .collect();
-            let weight: f64 = list.iter().map(|l| l.0).sum();
-            if list.len() < 10 { continue; }
-            let typical = list.iter().map(|l| l.0 * l.1).sum::<f64>() / weight;
-            let logs: Vec<f64> = list.iter().map(|l| (l.1 + 0.1 * typical + 1e-9).ln()).collect();
-            let mean = list.iter().zip(&logs).map(|(l, v)| l.0 * v).sum::<f64>() / weight;
-            let mut middle = [0.0; SIGNS];
-            for l in &list {
-                for k in 0..SIGNS { middle[k] += l.0 * l.2[k] / weight; }
-            }
-            for (l, v) in list.iter().zip(&logs) {
-                for i in 0..SIGNS {
-                    let x = l.0 * (l.2[i] - middle[i]);
-                    b[i] += x * (v - mean);
-                    for j in 0..SIGNS { a[i][j] += x * (l.2[j] - middle[j]); }
-                }
-            }
-            count += weight;
-        }
-        // Coordinate descent within bounds, with a ridge.
-        let mut p = [0.0; SIGNS];
-        let pull = RIDGE * count;
-        for _ in 0..30 {
-            for i in 0..SIGNS {
-                let others: f64 = (0..SIGNS).filter(|j| *j != i).map(|j| a[i][j] * p[j]).sum();
-                p[i] = ((b[i] - others) / (a[i][i] + pull)).clamp(0.0, 1.2);
+            if sizes.len() >= FEWEST as usize {
+                q.add(&sizes);
             }
         }
-        p
+        let powers =
+            |free: &[f64]| -> Signs { std::array::from_fn(|k| STRONGEST * logistic(free[k])) };
+        let start = [-1.0; SIGNS];
+        powers(&minimise(&start, 1.0, 150, |free| q.cost(&powers(free))).0)
     }
 
     /// Means and quantiles at `levels` for each of the mixed forecasts `mix` from the next point on; the members lie
     /// `spread` apart, and `width` widens about the median.
-    pub fn around(&self, mix: &[f64], spread: &[f64], levels: &[f64], width: f64) -> Vec<(f64, Vec<f64>)> {
-        let rhythm = self.rhythm.ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
+    pub fn around(
+        &self,
+        mix: &[f64],
+        spread: &[f64],
+        levels: &[f64],
+        width: f64,
+    ) -> Vec<(f64, Vec<f64>)> {
+        let rhythm = self
+            .rhythm
+            .ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
         (0..mix.len())
             .map(|h| {
                 let signs = self.signs(mix[h], self.recent, spread[h], rhythm[h]);
@@ -415,43 +429,16 @@ pub fn pinball(level: f64, actual: f64, quantile: f64) -> f64 {
     }
 }
 
-/// The miscoverage to ask for next: ACI's update `α ← α + γ (target − miss)`, so that a miss widens the band.
-/// Gibbs & Candès, "Adaptive conformal inference under distribution shift" (2021).
-pub fn adapt(alpha: f64, target: f64, covered: bool, gamma: f64) -> f64 {
-    let miss = f64::from(u8::from(!covered));
-    (alpha + gamma * (target - miss)).clamp(0.001, 0.999)
-}
-
-/// The same on a width factor, in logarithms: at rest when `1 − target` of the forecasts are covered.
-/// Angelopoulos, Candès & Tibshirani, "Conformal PID control for time series prediction" (2023), its quantile tracker.
-pub fn widen(width: f64, target: f64, covered: bool, gamma: f64) -> f64 {
-    let miss = f64::from(u8::from(!covered));
-    (width * (gamma * (miss - target)).exp()).clamp(0.2, 10.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_miss_widens_and_a_hit_narrows_and_the_rest_is_at_the_target() {
-        assert!(adapt(0.2, 0.2, false, 0.05) < 0.2);
-        assert!(adapt(0.2, 0.2, true, 0.05) > 0.2);
-        let (mut alpha, mut width) = (0.2, 1.0);
-        for i in 0..500 {
-            alpha = adapt(alpha, 0.2, i % 5 != 0, 0.01);
-            width = widen(width, 0.2, i % 5 != 0, 0.01);
-        }
-        assert!(
-            (alpha - 0.2).abs() < 0.02 && (width - 1.0).abs() < 0.05,
-            "{alpha} {width}"
-        );
-    }
-
-    #[test]
     fn a_guess_is_wide_ordered_and_not_negative() {
         let b = Bands::guess(0.5, 6);
-        let (_, q) = b.around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9], 1.0).remove(5);
+        let (_, q) = b
+            .around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9], 1.0)
+            .remove(5);
         assert!(q[1] <= q[2] && q[2] <= q[3] && q[3] <= q[0]);
         assert_eq!(q[1], 0.0);
         assert!(q[3] - q[1] > 1.5, "{q:?}");

@@ -107,7 +107,10 @@ mod tests {
         for lambda in [0.0, 0.2, 0.5, 1.0] {
             let b = Bend::new(lambda);
             for v in [0.0, 1e-4, 0.3, 1.0, 50.0] {
-                assert!((b.back(b.forth(v)) - v).abs() < 1e-9 * (1.0 + v), "{lambda} {v}");
+                assert!(
+                    (b.back(b.forth(v)) - v).abs() < 1e-9 * (1.0 + v),
+                    "{lambda} {v}"
+                );
             }
             assert!((b.forth(1.0) - 1.0).abs() < 1e-12);
             assert_eq!(b.back(-3.0), 0.0);

@@ -3,7 +3,7 @@
 use super::bands::{Bands, FEWEST, normal};
 use super::bend::Bend;
 use super::combine::{self, Past};
-use super::direct::{Direct, Trail};
+use super::direct::{self, Direct, Trail};
 use super::pool::{Member, Pool, position, recency};
 use super::season;
 use super::series::{Clean, Samples, clean, reading};
@@ -125,12 +125,11 @@ impl Fit {
         }
         let bend = Bend::of(slice(&clean.y));
         clean.y.mapv_inplace(|v| bend.forth(v));
-        let mut periods = seasons.clone();
-        if found {
-            periods.extend(season::customary(n, samples.step, &seasons));
-            periods.sort_unstable();
-            periods.truncate(3);
-        }
+        let periods = if found {
+            customary(&seasons, n, samples.step)
+        } else {
+            seasons.clone()
+        };
         let pool = Pool::fit(
             &clean,
             &seasons,
@@ -147,23 +146,12 @@ impl Fit {
             burn: pool.burn,
             recency: &recency,
         };
-        let before: Option<Vec<f64>> = warm
-            .filter(|w| {
-                w.members
-                    .iter()
-                    .map(|m| m.0)
-                    .eq(pool.members.iter().copied())
-            })
-            .map(|w| w.members.iter().map(|m| m.1).collect());
-        let one = |m: Member| -> Option<Vec<f64>> {
-            let all = pool.members.iter();
-            let w: Vec<f64> = all.map(|k| f64::from(u8::from(*k == m))).collect();
-            w.contains(&1.0).then_some(w)
-        };
-        let weights = only
-            .and_then(one)
-            .unwrap_or_else(|| combine::weights(&past, before.as_deref()));
-        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights), seasons.last().copied().unwrap_or(0));
+        let weights = weights(&past, &pool.members, warm, only);
+        let bands = Bands::fit(
+            &past,
+            &combine::mixed(&pool.rolled, &weights),
+            seasons.last().copied().unwrap_or(0),
+        );
         let bands = bands.unwrap_or_else(|| {
             clean.warnings.push(format!(
                 "{} readings are few for {horizon} steps ahead: the band is a guess",
@@ -223,7 +211,7 @@ impl Fit {
             members: vec![(Member::Smoothing, 1.0)],
             scale: clean.scale,
             bend: Bend::new(1.0),
-            highest: f64::INFINITY,
+            highest: f64::MAX,
             horizon,
             smooth: Smoother { params, state },
             level: None,
@@ -331,7 +319,11 @@ impl Fit {
                     let noise = (middle / time * 2.0 / (2.0 - self.smooth.params.alpha)).sqrt();
                     for (v, level) in q.iter_mut().zip(&levels) {
                         let least = (middle + normal(*level) * noise).max(0.0);
-                        *v = if *level < 0.5 { v.min(least) } else { v.max(least) };
+                        *v = if *level < 0.5 {
+                            v.min(least)
+                        } else {
+                            v.max(least)
+                        };
                     }
                 }
                 Point {
@@ -378,6 +370,28 @@ impl Fit {
             .collect();
         names.join(" + ")
     }
+}
+
+/// The seasons, and the day and the week where they are not among them: as many as the regression can hold.
+fn customary(seasons: &[usize], n: usize, step: Span) -> Vec<usize> {
+    let mut out = seasons.to_vec();
+    out.extend(season::customary(n, step, seasons));
+    out.sort_unstable();
+    out.truncate(direct::PERIODS);
+    out
+}
+
+/// All weight on one member where that is asked for and it is there; as they did lately otherwise.
+fn weights(past: &Past, members: &[Member], warm: Option<&Fit>, only: Option<Member>) -> Vec<f64> {
+    if only.is_some_and(|m| members.contains(&m)) {
+        let all = members.iter();
+        return all.map(|m| f64::from(u8::from(Some(*m) == only))).collect();
+    }
+    let same = |w: &&Fit| w.members.iter().map(|m| m.0).eq(members.iter().copied());
+    let before: Option<Vec<f64>> = warm
+        .filter(same)
+        .map(|w| w.members.iter().map(|m| m.1).collect());
+    combine::weights(past, before.as_deref())
 }
 
 /// The given seasons that the series can carry, an earlier fit's, or those found.

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
 /// How fast what is usual at a phase follows, a season.
 const SEASONS: f64 = 0.25;
-/// Coefficients at most: five without a season, one more with, and three for each of three periods.
-const WIDEST: usize = 15;
+/// Periods that it can look back by.
+pub const PERIODS: usize = 3;
+/// Coefficients at most: five without a season, one more with, and three for each period.
+const WIDEST: usize = 6 + 3 * PERIODS;
 /// Rounds of reweighting.
 const ROUNDS: usize = 1;
 /// Origins that a regression learns from, about: neighbours say nearly the same.
@@ -211,7 +213,8 @@ impl Direct {
         let last = n.checked_sub(h)?;
         let stride = (last.saturating_sub(s.burn)).div_ceil(ROWS).max(1);
         // Counted from the end, so that the newest lesson is always among them.
-        let rows: Vec<Lesson> = (s.burn.max(1)..=last)
+        let mut rows: Vec<Lesson> = Vec::with_capacity(2 * ROWS);
+        let lessons = (s.burn.max(1)..=last)
             .rev()
             .step_by(stride)
             .filter(|o| s.seen[o + h - 1])
@@ -225,8 +228,8 @@ impl Direct {
                     fold: fold(r, n - s.burn),
                     x,
                 })
-            })
-            .collect();
+            });
+        rows.extend(lessons);
         if rows.len() < 6 * width {
             return None;
         }
@@ -247,10 +250,7 @@ impl Direct {
         }
         let mut out = vec![beta];
         out.extend((0..FOLDS).map(|k| solve(total(&folds, k), width)));
-        out.iter()
-            .flatten()
-            .all(|b| b.is_finite())
-            .then_some(out)
+        out.iter().flatten().all(|b| b.is_finite()).then_some(out)
     }
 
     fn coefficients_at(&self, h: usize) -> Vec<f64> {
@@ -289,7 +289,6 @@ impl Direct {
             None => views.first().copied().unwrap_or(0.0),
         }
     }
-
 }
 
 impl Fitted {
@@ -299,9 +298,19 @@ impl Fitted {
         let mut out = Array2::zeros((last + 1, s.ahead.len()));
         for (column, h) in s.ahead.iter().enumerate() {
             for (r, cell) in out.column_mut(column).iter_mut().enumerate() {
-                let fit = if r == last { &self.all } else { &self.without[fold(r, last)] };
+                let fit = if r == last {
+                    &self.all
+                } else {
+                    &self.without[fold(r, last)]
+                };
                 let (views, k) = s.views(r, column);
-                *cell = fit.at(&fit.coefficients[column], s.trail, s.burn + r, *h, &views[..k]);
+                *cell = fit.at(
+                    &fit.coefficients[column],
+                    s.trail,
+                    s.burn + r,
+                    *h,
+                    &views[..k],
+                );
             }
         }
         out
@@ -331,8 +340,8 @@ fn normal(rows: &[Lesson], weights: &[f64], width: usize) -> Vec<Normal> {
         for i in 0..width {
             let wx = w * l.x[i];
             b[i] += wx * l.target;
-            for j in 0..=i {
-                a[i][j] += wx * l.x[j];
+            for (cell, x) in a[i].iter_mut().zip(&l.x[..=i]) {
+                *cell += wx * x;
             }
         }
     }
@@ -345,7 +354,12 @@ fn total(folds: &[Normal], without: usize) -> Normal {
         a: [[0.0; WIDEST]; WIDEST],
         b: [0.0; WIDEST],
     };
-    for f in folds.iter().enumerate().filter(|(k, _)| *k != without).map(|f| f.1) {
+    for f in folds
+        .iter()
+        .enumerate()
+        .filter(|(k, _)| *k != without)
+        .map(|f| f.1)
+    {
         for i in 0..WIDEST {
             sum.b[i] += f.b[i];
             for j in 0..=i {

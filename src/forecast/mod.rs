@@ -10,6 +10,7 @@ pub mod hazard;
 mod optimise;
 mod outlook;
 pub mod pool;
+mod rhythm;
 pub mod scenarios;
 pub mod season;
 pub mod series;

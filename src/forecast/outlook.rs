@@ -6,7 +6,7 @@ use super::season;
 use super::series::{Samples, clean};
 use crate::model::{
     Beliefs, DemandPath, DemandPoint, Domain, Hazard, History, LEVELS, Moment, Outlook, Policy,
-    PortionId, Rps, Span, World,
+    PortionId, Probability, Rps, Span, World,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,5 +173,16 @@ fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Ve
         season: policy.season,
         horizon: policy.horizon,
     };
-    hazards(&subjects, &history.availability, &watch)
+    let mut out = hazards(&subjects, &history.availability, &watch);
+    // A drain is no chance: what is drained goes.
+    for hazard in &mut out {
+        let drained = nodes
+            .iter()
+            .any(|n| n.draining && hazard.domain == Domain::Node(n.id.clone()));
+        if drained {
+            hazard.within = Probability(1.0);
+            hazard.why = format!("being drained; {}", hazard.why);
+        }
+    }
+    out
 }

@@ -82,10 +82,7 @@ impl Pool {
                 burn: main.burn,
                 ..lessons(&[])
             };
-            let s = smoothing::fit(
-                &plain,
-                warm.and_then(|w| w.1).map(|l| &l.params),
-            );
+            let s = smoothing::fit(&plain, warm.and_then(|w| w.1).map(|l| &l.params));
             members.push(Member::Level);
             rolled.push(smoothing::rolled(&plain, &s.params, &ahead));
             s
@@ -104,23 +101,13 @@ impl Pool {
         };
         let direct = Direct::fit(&sights);
         let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights));
-        members.push(Member::Naive);
-        let season = position(periods, seasons.last());
-        let shape = (n - burn + 1, ahead.len());
-        rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
-            trail.naive(burn + r, ahead[k], season)
-        }));
-        let longest = periods.len().checked_sub(1);
-        if longest != season {
-            members.push(Member::Custom);
-            rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
-                trail.naive(burn + r, ahead[k], longest)
-            }));
+        for (member, path) in looked_up(&trail, seasons, periods) {
+            members.push(member);
+            rolled.push(Array2::from_shape_fn(
+                (n - burn + 1, ahead.len()),
+                |(r, k)| path(burn + r, ahead[k]),
+            ));
         }
-        members.push(Member::Usual);
-        rolled.push(Array2::from_shape_fn(shape, |(r, k)| {
-            trail.usual(burn + r, ahead[k])
-        }));
         if let Some(d) = direct_rolled {
             members.push(Member::Direct);
             rolled.push(d);
@@ -136,6 +123,29 @@ impl Pool {
             trail,
         }
     }
+}
+
+/// A forecast from an origin, for so many points ahead.
+type Path<'a> = Box<dyn Fn(usize, usize) -> f64 + 'a>;
+
+/// The members that need no fit, only a look at the past.
+fn looked_up<'a>(
+    trail: &'a Trail,
+    seasons: &[usize],
+    periods: &[usize],
+) -> Vec<(Member, Path<'a>)> {
+    let season = position(periods, seasons.last());
+    let longest = periods.len().checked_sub(1);
+    let mut out: Vec<(Member, Path)> = vec![(
+        Member::Naive,
+        Box::new(move |o, h| trail.naive(o, h, season)),
+    )];
+    if longest != season {
+        let path = move |o, h| trail.naive(o, h, longest);
+        out.push((Member::Custom, Box::new(path)));
+    }
+    out.push((Member::Usual, Box::new(|o, h| trail.usual(o, h))));
+    out
 }
 
 /// Horizons that are learnt: close ones each, far ones ever wider apart; between them what was learnt is interpolated.

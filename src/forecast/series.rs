@@ -78,8 +78,15 @@ pub fn rates(readings: &[(Moment, f64)]) -> Vec<(Moment, f64)> {
     sorted
         .windows(2)
         .map(|w| {
-            let counted = if w[1].1 < w[0].1 { w[1].1 } else { w[1].1 - w[0].1 };
-            (w[1].0, counted.max(0.0) / w[1].0.since(w[0].0).as_secs_f64())
+            let counted = if w[1].1 < w[0].1 {
+                w[1].1
+            } else {
+                w[1].1 - w[0].1
+            };
+            (
+                w[1].0,
+                counted.max(0.0) / w[1].0.since(w[0].0).as_secs_f64(),
+            )
         })
         .collect()
 }

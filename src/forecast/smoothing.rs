@@ -197,7 +197,11 @@ fn loss(l: &Lessons, rings: &mut [Vec<f64>], first: &State, p: &Params, ahead: &
             }
         }
         let drift = p.phi * trend;
-        let error = if l.seen[i] { v - level - drift - one[i1] - two[i2] } else { 0.0 };
+        let error = if l.seen[i] {
+            v - level - drift - one[i1] - two[i2]
+        } else {
+            0.0
+        };
         level += drift + p.alpha * error;
         trend = drift + p.alpha * p.beta * error;
         one[i1] += gamma[0] * error;
@@ -210,7 +214,11 @@ fn loss(l: &Lessons, rings: &mut [Vec<f64>], first: &State, p: &Params, ahead: &
 
 /// A ring's value at `at`, however often that is around.
 fn round(ring: &[f64], at: usize) -> f64 {
-    if at < ring.len() { ring[at] } else { ring[at % ring.len()] }
+    if at < ring.len() {
+        ring[at]
+    } else {
+        ring[at % ring.len()]
+    }
 }
 
 /// Fits the parameters from several starts, or from `warm` alone, and rolls to the end of the series.

@@ -354,7 +354,14 @@ fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
     let now = Moment(1_000_000);
     let mut world = World::unknown(now, "not looked yet");
     world.nodes = Seen::Known {
-        value: vec![node("a-1", "a"), node("a-2", "a"), node("b-1", "b")],
+        value: vec![
+            node("a-1", "a"),
+            node("a-2", "a"),
+            Node {
+                draining: true,
+                ..node("b-1", "b")
+            },
+        ],
         at: now,
     };
     let event = |at: i64, up| Availability {
@@ -383,8 +390,7 @@ fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
     );
     let names: Vec<&str> = o.hazards.iter().map(|h| h.name.as_str()).collect();
     assert_eq!(names, ["a-1", "a-2", "b-1", "a", "b"]);
-    assert!(
-        o.hazards[0].within.0 > o.hazards[1].within.0
-            && o.hazards[1].within.0 >= o.hazards[2].within.0
-    );
+    assert!(o.hazards[0].within.0 > o.hazards[1].within.0);
+    assert_eq!(o.hazards[2].within.0, 1.0, "a drain is certain");
+    assert!(o.hazards[2].why.starts_with("being drained"));
 }

@@ -38,7 +38,17 @@ fn history(
     repair_h: f64,
     at_phase: bool,
 ) -> Vec<Availability> {
-    let mut dice = Dice::new(21);
+    dealt(&mut Dice::new(21), s, rates, days, repair_h, at_phase)
+}
+
+fn dealt(
+    dice: &mut Dice,
+    s: &[Subject],
+    rates: &[f64],
+    days: i64,
+    repair_h: f64,
+    at_phase: bool,
+) -> Vec<Availability> {
     let mut out = Vec::new();
     for (s, rate) in s.iter().zip(rates) {
         let mut t = dice.exponential(*rate);
@@ -199,4 +209,53 @@ fn nothing_watched_gives_the_prior() {
         h[0].per_hour
     );
     assert!(h[0].within.0 > 0.02 && h[0].within.0 < 0.04);
+}
+
+/// Mean squared distance of the probabilities from what happened.
+fn brier(told: &[f64], happened: &[bool]) -> f64 {
+    let off = told.iter().zip(happened);
+    off.map(|(p, h)| (p - f64::from(u8::from(*h))).powi(2))
+        .sum::<f64>()
+        / told.len() as f64
+}
+
+#[test]
+fn probabilities_have_a_better_brier_score_than_each_nodes_own_frequency() {
+    let mut dice = Dice::new(9);
+    let (mut told, mut plain, mut truth, mut happened) = (vec![], vec![], vec![], vec![]);
+    let s: Vec<Subject> = (0..40)
+        .map(|k| node(k, if k < 20 { "old" } else { "new" }))
+        .collect();
+    let watch = Watch {
+        horizon: Span::secs(6 * 3600),
+        ..watch(10)
+    };
+    for _ in 0..30 {
+        // Short histories of nodes that differ within their class.
+        let rates: Vec<f64> = (0..40)
+            .map(|k| (if k < 20 { 0.02 } else { 0.004 }) * (0.5 + dice.uniform()))
+            .collect();
+        let events = dealt(&mut dice, &s, &rates, 10, 0.2, false);
+        for ((s, h), rate) in s.iter().zip(hazards(&s, &events, &watch)).zip(&rates) {
+            // What is down now is no forecast.
+            if h.within.0 == 1.0 {
+                continue;
+            }
+            let failed = events
+                .iter()
+                .filter(|e| e.subject == s.name && !e.up)
+                .count();
+            told.push(h.within.0);
+            plain.push(1.0 - (-(failed as f64 / 240.0) * 6.0).exp());
+            truth.push(1.0 - (-rate * 6.0).exp());
+            happened.push(dice.exponential(*rate) < 6.0);
+        }
+    }
+    let scores = [&told, &plain, &truth].map(|p| brier(p, &happened));
+    println!(
+        "Brier: ours {:.4}, each node's own {:.4}, the truth {:.4}",
+        scores[0], scores[1], scores[2]
+    );
+    assert!(scores[0] < scores[1], "{scores:?}");
+    assert!(scores[0] < 1.1 * scores[2], "{scores:?}");
 }
