@@ -1,6 +1,8 @@
 //! Nomad or Consul away, slow, busy, denying or babbling: what the eyes make of it, and what the loop does.
 
 mod common;
+#[path = "faults/proxy.rs"]
+mod proxy;
 
 use common::state;
 use foreshadow::clients::connect::Peer;
@@ -11,23 +13,30 @@ use foreshadow::clients::nomad::Nomad;
 use foreshadow::engine::{clock, cycle};
 use foreshadow::model::*;
 use foreshadow::observe::{Cluster, Sources};
+use proxy::{Fault, Proxy};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use wiremock::matchers::{any, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-fn peer(system: System, server: &MockServer) -> Peer {
-    let mut peer = Peer::plain(system, &server.uri()).expect("a mock's address");
+fn peer(system: System, at: &str) -> Peer {
+    let mut peer = Peer::plain(system, at).expect("an address");
     peer.timeout = Duration::from_millis(400);
     peer
 }
 
 /// Eyes on one Nomad and one gateway.
 fn eyes(nomad: &MockServer, consul: &MockServer) -> Cluster {
+    eyes_at(&nomad.uri(), &consul.uri())
+}
+
+fn eyes_at(nomad: &str, consul: &str) -> Cluster {
     let consul = Arc::new(Consul::new(&peer(System::Consul, consul)).expect("a client"));
     Cluster::new(Sources {
         nomad: Arc::new(Nomad::new(&peer(System::Nomad, nomad)).expect("a client")),
+        lists: Arc::new(Nomad::new(&peer(System::Nomad, nomad)).expect("a client")),
+        wake: None,
         gateways: vec![Gateway {
             id: "edge-a".into(),
             site: "edge-a".into(),
@@ -157,7 +166,7 @@ async fn what_was_away_is_seen_again_at_the_next_look() {
     let nomad = MockServer::start().await;
     Mock::given(any())
         .respond_with(ResponseTemplate::new(500))
-        .up_to_n_times(6)
+        .up_to_n_times(40)
         .with_priority(1)
         .mount(&nomad)
         .await;
@@ -178,7 +187,7 @@ async fn what_was_away_is_seen_again_at_the_next_look() {
     let world = loop {
         let world = eyes.look(clock::now()).await;
         looks += 1;
-        if world.nodes.value().is_some() || looks > 6 {
+        if world.nodes.value().is_some() || looks > 40 {
             break world;
         }
     };
@@ -188,4 +197,181 @@ async fn what_was_away_is_seen_again_at_the_next_look() {
         "after {looks} looks"
     );
     assert!(matches!(world.hold, Seen::Known { value: false, .. }));
+}
+
+/// The links' faults that hide the truth, each with a word of the reason that an operator is given.
+const FAULTS: [(Fault, &str); 10] = [
+    (Fault::Cut, "no connection"),
+    (Fault::Delay(Duration::from_secs(30)), "no answer within"),
+    (Fault::HalfOpen, "no answer within"),
+    (Fault::Garbage, "no connection"),
+    (Fault::Truncated, "no connection"),
+    (Fault::TruncatedJson, "not what was expected"),
+    (Fault::Status(429), "busy"),
+    (Fault::Status(500), "status 500"),
+    (Fault::Status(503), "busy"),
+    (Fault::SlowBody, "no answer within"),
+];
+
+/// A Nomad with the estate's two instances and four nodes, each answer with an index.
+async fn shop_nomad() -> MockServer {
+    let server = MockServer::start().await;
+    let at = |index: &str| ResponseTemplate::new(200).insert_header("X-Nomad-Index", index);
+    let world = common::world();
+    let nodes: Vec<_> = world.nodes.value().expect("nodes").iter().map(|n| {
+        json!({"ID": n.id, "Name": n.name, "Datacenter": n.site, "NodeClass": n.class, "Status": "ready",
+            "SchedulingEligibility": "eligible", "ModifyIndex": 5, "Attributes": {"cpu.frequency": "2000"},
+            "Meta": {"price": "0.1"}, "NodeResources": {"Cpu": {"CpuShares": 4000}, "Memory": {"MemoryMB": 4096},
+            "Disk": {"DiskMB": 10000}}})
+    }).collect();
+    let allocs: Vec<_> = world.allocs.value().expect("allocations").iter().map(|a| {
+        let (ip, port) = &a.ports["http"];
+        json!({"ID": a.id, "JobID": a.job, "TaskGroup": a.group, "NodeID": a.node, "NodeName": a.node_name,
+            "DesiredStatus": "run", "ClientStatus": "running", "ModifyIndex": 6, "AllocatedResources": {
+            "Tasks": {"serve": {"Cpu": {"CpuShares": 500}, "Memory": {"MemoryMB": 64}}},
+            "Shared": {"DiskMB": 300, "Ports": [{"Label": "http", "Value": port, "HostIP": ip}]}}})
+    }).collect();
+    let mount = async |path: &str, reply: ResponseTemplate| {
+        let path = path_regex(format!("^{path}$"));
+        Mock::given(path).respond_with(reply).mount(&server).await;
+    };
+    for node in &nodes {
+        let path = format!("/v1/node/{}", node["ID"].as_str().expect("an ID"));
+        mount(&path, at("5").set_body_json(node)).await;
+    }
+    mount("/v1/nodes", at("5").set_body_json(&nodes)).await;
+    mount("/v1/allocations", at("6").set_body_json(&allocs)).await;
+    mount("/v1/evaluations", at("7").set_body_json(json!([]))).await;
+    mount("/v1/jobs", at("7").set_body_json(json!([]))).await;
+    mount("/v1/job/shop", at("7").set_body_json(common::job().0)).await;
+    mount("/v1/event/stream", ResponseTemplate::new(404)).await;
+    server
+}
+
+async fn away_consul() -> MockServer {
+    answering(ResponseTemplate::new(404).insert_header("X-Consul-Index", "1")).await
+}
+
+/// What eyes saw of Nomad, in a world that has a rush of traffic and a standby that is ready: there is something to do.
+fn rushed(seen: &World) -> World {
+    let mut world = common::at(common::with_standby(common::world()), seen.at);
+    if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+        value.rate = Rps(70.0);
+    }
+    world.nodes = seen.nodes.clone();
+    world.allocs = seen.allocs.clone().map(|mut all| {
+        all.push(common::alloc(
+            3,
+            "foreshadow-standby-web-1",
+            "provider-a",
+            1,
+        ));
+        all
+    });
+    let standby = world.jobs.value().expect("jobs").clone();
+    world.jobs = seen.jobs.clone().map(|_| standby);
+    world
+}
+
+/// One turn over such a world; what it does and what its view cannot see.
+fn turn(seen: &World) -> (usize, Vec<String>) {
+    let world = rushed(seen);
+    let (_, steps, view) = cycle(state(), &world, world.at, &mut clock::dice(1));
+    (steps.len(), view.blind)
+}
+
+#[tokio::test]
+async fn a_spoilt_link_to_nomad_makes_the_loop_hold_say_so_and_recover() {
+    let (nomad, consul) = (shop_nomad().await, away_consul().await);
+    let link = Proxy::before(*nomad.address()).await;
+    let eyes = eyes_at(&format!("http://{}", link.at), &consul.uri());
+    let well = eyes.look(clock::now()).await;
+    let (steps, blind) = turn(&well);
+    assert!(
+        steps > 0,
+        "with a link that is well there is something to do: {blind:?}"
+    );
+    for (fault, word) in FAULTS {
+        link.set(fault);
+        let world = eyes.look(clock::now()).await;
+        for (part, why) in [
+            ("nodes", why_not(&world.nodes)),
+            ("allocations", why_not(&world.allocs)),
+            ("jobs", why_not(&world.jobs)),
+        ] {
+            let why = why.unwrap_or_else(|| panic!("{fault:?}: {part} count as known"));
+            assert!(
+                why.contains("Nomad") && why.contains(word),
+                "{fault:?}: {part}: {why}"
+            );
+        }
+        let (steps, blind) = turn(&world);
+        assert_eq!(steps, 0, "{fault:?}: the loop holds");
+        let said = blind.iter().any(|b| b.contains(word));
+        assert!(said, "{fault:?}: the view says why: {blind:?}");
+        link.set(Fault::None);
+        let world = recovered(&eyes).await;
+        assert!(
+            turn(&world).0 > 0,
+            "{fault:?}: it goes on once the link is well"
+        );
+    }
+}
+
+/// The first look at which Nomad is known again: a list that a fault still holds up may cost some.
+async fn recovered(eyes: &Cluster) -> World {
+    let mut world = eyes.look(clock::now()).await;
+    for _ in 0..5 {
+        if world.nodes.value().is_some() && world.allocs.value().is_some() {
+            break;
+        }
+        world = eyes.look(clock::now()).await;
+    }
+    world
+}
+
+fn why_not<T>(seen: &Seen<T>) -> Option<&str> {
+    match seen {
+        Seen::Known { .. } => None,
+        Seen::Unknown { why } => Some(why),
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_merely_late_is_used_as_it_is() {
+    let (nomad, consul) = (shop_nomad().await, away_consul().await);
+    let link = Proxy::before(*nomad.address()).await;
+    link.set(Fault::Delay(Duration::from_millis(20)));
+    let eyes = eyes_at(&format!("http://{}", link.at), &consul.uri());
+    let world = eyes.look(clock::now()).await;
+    assert_eq!(world.allocs.value().map(Vec::len), Some(2));
+    assert_eq!(world.nodes.value().map(Vec::len), Some(12));
+}
+
+#[tokio::test]
+async fn a_spoilt_link_to_consul_counts_as_a_set_hold_is_said_and_is_over_with_the_fault() {
+    let (nomad, consul) = (shop_nomad().await, away_consul().await);
+    let link = Proxy::before(*consul.address()).await;
+    let eyes = eyes_at(&nomad.uri(), &format!("http://{}", link.at));
+    assert_eq!(eyes.look(clock::now()).await.hold.value(), Some(&false));
+    for (fault, word) in FAULTS {
+        link.set(fault);
+        let world = eyes.look(clock::now()).await;
+        let why = why_not(&world.hold).unwrap_or_else(|| panic!("{fault:?}: hold is known"));
+        assert!(
+            why.contains("Consul") && why.contains(word),
+            "{fault:?}: {why}"
+        );
+        let mut rushing = rushed(&world);
+        rushing.hold = world.hold.clone();
+        let (_, steps, view) = cycle(state(), &rushing, rushing.at, &mut clock::dice(1));
+        assert_eq!(steps.len(), 0, "{fault:?}: the loop holds");
+        assert!(
+            view.hold.is_some(),
+            "{fault:?}: the view says that it holds"
+        );
+        link.set(Fault::None);
+        let world = eyes.look(clock::now()).await;
+        assert_eq!(world.hold.value(), Some(&false), "{fault:?}: it is over");
+    }
 }

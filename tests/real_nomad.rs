@@ -9,15 +9,18 @@ use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::http::System;
-use foreshadow::clients::nomad::Nomad;
+use foreshadow::clients::nomad::picture::{Follower, Proof};
+use foreshadow::clients::nomad::{Alloc, Nomad};
 use foreshadow::sandbox::real_consul;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use program::{Program, binary, comes_true, kind, processes_of, text};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -31,8 +34,13 @@ async fn a_portion_of_a_real_nomad_job_is_found_fronted_and_shadowed() {
         return;
     };
     let agents = Agents::start(&nomad, &consul).await;
+    let mut picture = Followed::start(&agents);
     agents.run_the_job().await;
+    picture
+        .until("the picture has the job", |p| p.live("one") == 1)
+        .await;
     let mut scheduler = agents.schedule();
+    agents.the_doctor_knows_this_nomad().await;
 
     scheduler.until("the portion", STEP, |line| {
         kind(line) == "portion" && line["portion"] == "web"
@@ -55,28 +63,94 @@ async fn a_portion_of_a_real_nomad_job_is_found_fronted_and_shadowed() {
     assert!(status.success(), "it ended with {status}");
     // Fail static: what clients are given stays when the scheduler goes.
     agents.clients_are_given_the_instance().await;
+
+    assert!(!picture.follower.by_lists(), "the stream was followed");
+    agents.nomad.deregister("one", true).await.unwrap();
+    picture
+        .until("the job has stopped", |p| p.live("one") == 0)
+        .await;
+    // The garbage collection forgets allocations without an event.
+    agents.collect_garbage().await;
+    picture
+        .until("the picture is empty", |p| p.allocs.is_empty())
+        .await;
 }
 
-/// Nomad and Consul, or `None` with a word on stdout.
+/// A picture of the cluster that is kept up as the scheduler keeps its own.
+struct Followed {
+    follower: Follower,
+    allocs: BTreeMap<String, Arc<Alloc>>,
+}
+
+impl Followed {
+    fn start(agents: &Agents) -> Followed {
+        Followed {
+            follower: Follower::start(agents.nomad.clone(), agents.nomad.clone(), Box::new(|_| ())),
+            allocs: BTreeMap::new(),
+        }
+    }
+
+    fn live(&self, job: &str) -> usize {
+        let live = self
+            .allocs
+            .values()
+            .filter(|a| a.client_status == "running");
+        live.filter(|a| a.job_id == job).count()
+    }
+
+    async fn until(&mut self, what: &str, holds: impl Fn(&Followed) -> bool) {
+        let until = Instant::now() + STEP;
+        loop {
+            let glance = self.follower.glance().await;
+            for (id, alloc) in glance.changes.allocs {
+                match alloc {
+                    Some(alloc) => self.allocs.insert(id, alloc),
+                    None => self.allocs.remove(&id),
+                };
+            }
+            if glance.allocs == Proof::Current && glance.nodes == Proof::Current && holds(self) {
+                return;
+            }
+            let held: Vec<_> = self
+                .allocs
+                .values()
+                .map(|a| (&a.job_id, &a.client_status))
+                .collect();
+            assert!(
+                Instant::now() < until,
+                "not within {STEP:?}: {what}: {held:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Nomad and Consul, or `None` with a word on stderr.
 fn programs() -> Option<(PathBuf, PathBuf)> {
     let path = std::env::var("PATH").unwrap_or_default();
     let named = std::env::var_os("FORESHADOW_NOMAD_BIN").map(PathBuf::from);
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("nomad"));
     let nomad = named.into_iter().chain(on_path).find(|p| p.is_file());
     if nomad.is_none() {
-        println!("skipped: no real Nomad on PATH or in $FORESHADOW_NOMAD_BIN");
+        aloud("skipped: no real Nomad on PATH or in $FORESHADOW_NOMAD_BIN");
     }
     let cache = std::env::var_os("FORESHADOW_CACHE").map(PathBuf::from);
     let consul = real_consul::find(&path, cache.as_deref());
     if consul.is_none() {
-        println!("skipped: no real Consul on PATH, in target/real-consul or in $FORESHADOW_CACHE");
+        aloud("skipped: no real Consul on PATH, in target/real-consul or in $FORESHADOW_CACHE");
     }
     Some((nomad?, consul?))
 }
 
+/// Past the test harness, which keeps what is printed to itself while a test passes.
+fn aloud(text: &str) {
+    // A closed stderr has nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// One real agent of each; ended, with all that they started, when dropped.
 struct Agents {
-    nomad: Nomad,
+    nomad: Arc<Nomad>,
     consul: Consul,
     dns: Dns,
     /// In the order of ending.
@@ -91,7 +165,7 @@ impl Agents {
         let patience = Duration::from_secs(2);
         let dns = Dns::new(format!("{IP}:8600").parse().unwrap(), patience, None);
         let mut agents = Agents {
-            nomad: Nomad::new(&at(System::Nomad, 4646)).unwrap(),
+            nomad: Arc::new(Nomad::new(&at(System::Nomad, 4646)).unwrap()),
             consul: Consul::new(&at(System::Consul, 8500)).unwrap(),
             dns: dns.unwrap(),
             processes: Vec::new(),
@@ -250,6 +324,37 @@ workload "one" {
         ];
         let args = ["run", "--config", &config, "--format", "json"];
         Program::start(self.folder.path(), &args, &env)
+    }
+
+    async fn the_doctor_knows_this_nomad(&self) {
+        let config = self.folder.path().join("foreshadow.hcl");
+        let mut doctor = Command::new(binary());
+        doctor
+            .args(["doctor", "--config"])
+            .arg(config)
+            .current_dir(self.folder.path())
+            .env("NOMAD_ADDR", format!("http://{IP}:4646"))
+            .env("CONSUL_HTTP_ADDR", format!("{IP}:8500"));
+        let told = tokio::task::spawn_blocking(move || doctor.output()).await;
+        let told = told.unwrap().unwrap().stdout;
+        let told = String::from_utf8_lossy(&told);
+        let features = self.nomad.agent_self().await.unwrap().features();
+        for (name, since, has) in features.all() {
+            let lack = format!("{name} (from {since} on)");
+            let line = told
+                .lines()
+                .find(|l| l.starts_with("ok    Nomad features:"));
+            let line = line.unwrap_or_else(|| panic!("no word of features: {told}"));
+            assert_eq!(line.contains(&lack), !has, "{name}: {line}");
+            assert!(line.contains(name), "{name}: {line}");
+        }
+    }
+
+    async fn collect_garbage(&self) {
+        let at = format!("http://{IP}:4646/v1/system/gc");
+        let sent = reqwest::Client::new().put(at).send().await;
+        sent.and_then(reqwest::Response::error_for_status)
+            .unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Addresses of the running allocations of jobs whose ID begins so.

@@ -52,6 +52,8 @@ pub enum Command {
     Forecast(ForecastArgs),
     /// Judges a shadow's requests against its baseline's: pass, fail or inconclusive, and why
     Judge(JudgeArgs),
+    /// How good forecasts of given series would have been, by rolling origins
+    Backtest(BacktestArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
     Screenshot(ScreenshotArgs),
     /// Prints a completion script
@@ -252,6 +254,15 @@ pub struct PlaceArgs {
     /// 0: one a core
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// What runs now, as an earlier `place --format json` printed it: changed as little as it pays
+    #[arg(long, value_name = "PLACEMENT.json")]
+    pub running: Option<PathBuf>,
+    /// What a standby must save to be moved from where it runs, in the instance's cost units
+    #[arg(long, value_name = "COST", requires = "running", default_value_t = 100)]
+    pub move_cost: i64,
+    /// Shows the candidates of one portion, what each costs, and why not
+    #[arg(long, value_name = "PORTION")]
+    pub explain: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -276,6 +287,30 @@ pub struct ForecastArgs {
     /// Step of the series, such as 5m [default: its most common distance]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub step: Option<Duration>,
+    /// Draw history, 80% band and components: in the terminal, or as SVG into a file
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1)]
+    pub plot: Option<Option<PathBuf>>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct BacktestArgs {
+    /// Folders and files of `timestamp,value` lines
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., required = true)]
+    pub input: Vec<PathBuf>,
+    /// Steps ahead [default: as the file of origins has it, or 24]
+    #[arg(long)]
+    pub horizon: Option<usize>,
+    /// How many origins, spread over the last two fifths of each series, or a file that lists them
+    #[arg(long, value_name = "N|FILE", default_value = "8")]
+    pub origins: String,
+    /// What the forecaster may see before an origin, such as 7d [default: as the file of origins has it, or 7d, and 28d for hourly series]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub window: Option<Duration>,
+    /// Score each model of the pool by itself, too
+    #[arg(long)]
+    pub models: bool,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -378,9 +413,9 @@ impl Default for SandboxArgs {
     }
 }
 
-/// `60s`, `2m`, `500ms`, `1h`.
+/// `60s`, `2m`, `500ms`, `1h`, `7d`.
 fn time(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no length of time; write 500ms, 60s, 2m or 1h");
+    let bad = || format!("{text:?} is no length of time; write 500ms, 60s, 2m, 1h or 7d");
     let digits = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .ok_or_else(bad)?;
@@ -390,6 +425,7 @@ fn time(text: &str) -> Result<Duration, String> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return Err(bad()),
     };
     Duration::try_from_secs_f64(n * factor).map_err(|_| bad())

@@ -6,7 +6,7 @@ use crate::act;
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::{HttpError, System};
-use crate::clients::nomad::Nomad;
+use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
@@ -19,16 +19,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Everything a house needs, from the configuration file and the environment.
-fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
+/// The configuration file, the environment's addresses, and the gateways that both make.
+fn read(path: &Path) -> Result<(Config, Access, Vec<GatewaySetup>), Exit> {
     let config = settings::read_config(path).map_err(Exit::usage)?;
     let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
-    let policies = config
-        .policies
-        .iter()
-        .map(|p| settings::read_policy(p))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Exit::usage)?;
     let gateways = config
         .gateways
         .iter()
@@ -42,6 +36,18 @@ fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
             })
         })
         .collect::<Result<Vec<_>, Exit>>()?;
+    Ok((config, access, gateways))
+}
+
+/// Everything a house needs, from the configuration file and the environment.
+fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
+    let (config, access, gateways) = read(path)?;
+    let policies = config
+        .policies
+        .iter()
+        .map(|p| settings::read_policy(p))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Exit::usage)?;
     let name = gateways
         .first()
         .map(|g| g.id.to_string())
@@ -203,66 +209,94 @@ pub fn hold(args: HoldArgs) -> Result<ExitCode, Exit> {
     })
 }
 
+/// Which features this Nomad has, and from which version on it would have the others.
+fn features(agent: &Agent) -> String {
+    let all = agent.features().all();
+    let has: Vec<&str> = all.iter().filter(|f| f.2).map(|f| f.0).collect();
+    let lacks: Vec<String> = all
+        .iter()
+        .filter(|f| !f.2)
+        .map(|(name, since, _)| format!("{name} (from {since} on)"))
+        .collect();
+    match (has.is_empty(), lacks.is_empty()) {
+        (_, true) => has.join(", "),
+        (true, _) => format!("none of {}", lacks.join(", ")),
+        _ => format!("{}; not {}", has.join(", "), lacks.join(", ")),
+    }
+}
+
+/// Tells what was found, and counts what is bad.
+#[derive(Default)]
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn tell(&mut self, what: &str, result: Result<String, HttpError>) {
+        match result {
+            Ok(text) => println!("ok    {what}: {text}"),
+            Err(e) => {
+                self.bad += 1;
+                println!("FAIL  {what}: {e}");
+            }
+        }
+    }
+
+    async fn of_nomad(&mut self, nomad: &Nomad) {
+        let agent = nomad.agent_self().await;
+        let has = agent.as_ref().ok().map(features);
+        let version = agent.map(|a| format!("version {}", a.version_text()));
+        self.tell("Nomad", version);
+        if let Some(has) = has {
+            self.tell("Nomad features", Ok(has));
+        }
+        let nodes = nomad.nodes(None).await;
+        let nodes = nodes.map(|n| format!("{} nodes", n.value.len()));
+        self.tell("Nomad nodes", nodes);
+        let allocs = nomad.allocations(None).await;
+        let allocs = allocs.map(|a| format!("{} allocations", a.value.len()));
+        self.tell("Nomad allocations", allocs);
+        let events = nomad.event_stream(&[Topic::Node, Topic::Allocation, Topic::Evaluation], 0);
+        let events = match events.await {
+            Ok(_) => Ok("followed".to_string()),
+            Err(HttpError::Denied { .. } | HttpError::NotFound { .. }) => {
+                Ok("refused; lists are watched instead".to_string())
+            }
+            Err(e) => Err(e),
+        };
+        self.tell("Nomad events", events);
+    }
+
+    async fn of_gateway(&mut self, gateway: &GatewaySetup, consul: &Consul, dc: Option<&str>) {
+        let version = consul.agent_self().await.map(|a| {
+            let (node, dc, version) = (a.node_name(), a.datacenter(), a.version_text());
+            format!("{node} in {dc}, version {version}")
+        });
+        self.tell(&format!("Consul agent of {}", gateway.id), version);
+        let hold = consul
+            .kv_get(crate::model::keys::HOLD, dc, true, None)
+            .await;
+        let hold = hold.map(|k| k.value.map_or("clear", |_| "set").to_string());
+        self.tell(&format!("foreshadow/hold through {}", gateway.id), hold);
+    }
+}
+
 /// One line for each thing that must work, with the remedy where it does not.
 pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
-        let (_, setup) = setup(&args.config)?;
-        let nomad = Nomad::new(&setup.nomad).map_err(|e| Exit::failed(&e))?;
-        let mut bad = 0;
-        let mut tell = |what: String, result: Result<String, HttpError>| match result {
-            Ok(text) => println!("ok    {what}: {text}"),
-            Err(e) => {
-                bad += 1;
-                println!("FAIL  {what}: {e}");
-            }
-        };
-        let version = nomad
-            .agent_self()
-            .await
-            .map(|a| format!("version {}", a.version_text()));
-        tell("Nomad".into(), version);
-        let nodes = nomad
-            .nodes(None)
-            .await
-            .map(|n| format!("{} nodes", n.value.len()));
-        tell("Nomad nodes".into(), nodes);
-        let allocs = nomad
-            .allocations(None)
-            .await
-            .map(|a| format!("{} allocations", a.value.len()));
-        tell("Nomad allocations".into(), allocs);
-        for gateway in &setup.gateways {
+        // Without the store, which a running foreshadow holds.
+        let (config, access, gateways) = read(&args.config)?;
+        let nomad = Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?;
+        let mut findings = Findings::default();
+        findings.of_nomad(&nomad).await;
+        for gateway in &gateways {
             let consul = Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?;
-            let version = consul.agent_self().await.map(|a| {
-                format!(
-                    "{} in {}, version {}",
-                    a.node_name(),
-                    a.datacenter(),
-                    a.version_text()
-                )
-            });
-            tell(format!("Consul agent of {}", gateway.id), version);
-            let hold = consul
-                .kv_get(
-                    crate::model::keys::HOLD,
-                    setup.kv_datacenter.as_deref(),
-                    true,
-                    None,
-                )
-                .await
-                .map(|k| {
-                    if k.value.is_some() {
-                        "set".into()
-                    } else {
-                        "clear".to_string()
-                    }
-                });
-            tell(format!("foreshadow/hold through {}", gateway.id), hold);
+            let dc = config.kv_datacenter.as_deref();
+            findings.of_gateway(gateway, &consul, dc).await;
         }
-        Ok(if bad == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(exit::CHANGES)
+        Ok(match findings.bad {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::from(exit::CHANGES),
         })
     })
 }

@@ -1,12 +1,17 @@
 //! Chooses a face, loads files, starts the engine, drains; no logic.
 
 mod args;
+mod backtest;
 mod by_hand;
 mod files;
+mod forecast;
 mod judge;
 mod loop_;
 mod offline;
+mod place;
+mod plot;
 mod sandbox;
+mod series;
 
 pub use args::Cli;
 
@@ -111,9 +116,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Doctor(args) => loop_::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
-        Command::Place(args) => offline::place(args),
+        Command::Place(args) => place::place(args),
         Command::Judge(args) => judge::judge(args),
-        Command::Forecast(args) => offline::forecast(args),
+        Command::Forecast(args) => forecast::forecast(args),
+        Command::Backtest(args) => backtest::backtest(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),
         Command::Man => offline::man(),

@@ -5,6 +5,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,7 +144,14 @@ pub struct Peer {
     pub connect_timeout: Duration,
     /// For a whole answer; a blocking query's wait comes on top. Default 10 s.
     pub timeout: Duration,
+    /// Requests a second, after a burst of as many. Default 500.
+    pub most_a_second: NonZeroU32,
+    /// Requests at once. Default 64: Nomad's own limit of connections from one client is 100.
+    pub in_flight: usize,
 }
+
+/// What `Peer::most_a_second` is when nothing else is said.
+const MOST_A_SECOND: NonZeroU32 = NonZeroU32::new(500).unwrap();
 
 impl Peer {
     pub fn new(system: System, address: Address) -> Self {
@@ -157,6 +165,8 @@ impl Peer {
             source: None,
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
+            most_a_second: MOST_A_SECOND,
+            in_flight: 64,
         }
     }
 

@@ -5,23 +5,30 @@
 
 mod dial;
 mod error;
+mod pace;
+mod streaming;
 mod token;
 mod wait;
 
 pub use error::{HttpError, System};
+pub use streaming::Streaming;
 pub use token::Token;
 pub use wait::{Indexed, Wait};
 
 use super::connect::Peer;
+use backon::{Sleeper, TokioSleeper};
+use pace::Pace;
 use reqwest::{Method, Url, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use token::TokenCell;
 
-/// Replies longer than this are refused: no list of a sane cluster comes near it.
-const LONGEST_BODY: usize = 64 << 20;
-/// An event stream sends a heartbeat every 10 s; three missed ones mean that it is dead.
-const STREAM_SILENCE: Duration = Duration::from_secs(30);
+/// Replies longer than this are refused; 50,000 allocations are about 80 MB.
+const LONGEST_BODY: usize = 256 << 20;
+/// Bytes from which a list is decoded on a thread of its own.
+const LONG_LIST: usize = 1 << 20;
+/// An event stream sends a heartbeat every 10 s, newer Nomads every 30 s; two missed ones mean that it is dead.
+const STREAM_SILENCE: Duration = Duration::from_secs(65);
 
 /// One request, before it has an address: what it is for (in words, for errors), path segments (not yet encoded), query and body.
 #[derive(Clone, Debug)]
@@ -112,6 +119,7 @@ pub struct Transport {
     base: Url,
     http: reqwest::Client,
     token: TokenCell,
+    pace: Pace,
     /// Added to each query: namespace and region.
     always: Vec<(&'static str, String)>,
     timeout: Duration,
@@ -137,6 +145,7 @@ impl Transport {
             base,
             http,
             token: TokenCell::new(peer.system, peer.token.clone()),
+            pace: Pace::new(peer.most_a_second, peer.in_flight),
             always: peer.always(),
             timeout: peer.timeout,
         })
@@ -150,7 +159,8 @@ impl Transport {
         &self.base
     }
 
-    /// Sends and takes any status as an answer. A 403 makes a token file be read again, and when it has changed the request is sent once more.
+    /// Sends and takes any status as an answer. What only reads, or never arrived, is sent again twice, with jitter. A 403 makes
+    /// a token file be read again, and when it has changed the request is sent once more.
     pub async fn exchange(&self, ask: &Ask) -> Result<Answer, HttpError> {
         self.exchange_at(ask, self.url(ask)).await
     }
@@ -160,12 +170,28 @@ impl Transport {
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
+        let mut waits = pace::again();
+        loop {
+            let outcome = self.with_token(ask, &url).await;
+            let repeat = match &outcome {
+                Ok(answer) if (200..300).contains(&answer.status) => false,
+                Ok(answer) => pace::may_repeat(ask, &self.refusal(ask, answer)),
+                Err(e) => pace::may_repeat(ask, e),
+            };
+            match waits.next().filter(|_| repeat) {
+                Some(wait) => TokioSleeper.sleep(wait).await,
+                None => return outcome,
+            }
+        }
+    }
+
+    async fn with_token(&self, ask: &Ask, url: &Url) -> Result<Answer, HttpError> {
         let token = self.token.current().await?;
         let answer = self.once(ask, url.clone(), token.as_ref()).await?;
         if answer.status == 403
             && let Some(newer) = self.token.newer_than(token.as_ref()).await?
         {
-            return self.once(ask, url, Some(&newer)).await;
+            return self.once(ask, url.clone(), Some(&newer)).await;
         }
         Ok(answer)
     }
@@ -185,7 +211,7 @@ impl Transport {
     }
 
     /// Reads a list, as a blocking query when `wait` is given.
-    pub async fn read_indexed<T: DeserializeOwned>(
+    pub async fn read_indexed<T: DeserializeOwned + Send + 'static>(
         &self,
         ask: Ask,
         wait: Option<Wait>,
@@ -195,7 +221,7 @@ impl Transport {
             None => ask,
         };
         let answer = self.send(&ask).await?;
-        let value = self.decode(&ask, &answer.body)?;
+        let value = self.decode_list(&ask, answer.body).await?;
         Ok(Indexed::new(value, answer.index, wait))
     }
 
@@ -206,12 +232,12 @@ impl Transport {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
         let token = self.token.current().await?;
-        // The first heartbeat comes with the headers, so the same silence is too long for them.
-        let opening = self.open(ask, url, token.as_ref(), None);
-        let response = tokio::time::timeout(STREAM_SILENCE, opening)
-            .await
-            .map_err(|_| self.silent(ask, STREAM_SILENCE))?
-            .map_err(|e| self.sending(ask, e))?;
+        let mut response = self.opening(ask, &url, token.as_ref()).await?;
+        if response.status() == 403
+            && let Some(newer) = self.token.newer_than(token.as_ref()).await?
+        {
+            response = self.opening(ask, &url, Some(&newer)).await?;
+        }
         if !response.status().is_success() {
             let answer = self.collect(ask, response).await?;
             return Err(self.refusal(ask, &answer));
@@ -222,6 +248,21 @@ impl Transport {
             system: self.system,
             url: self.shown_url(ask),
         })
+    }
+
+    /// The first heartbeat comes with the headers, so the same silence is too long for them.
+    async fn opening(
+        &self,
+        ask: &Ask,
+        url: &Url,
+        token: Option<&header::HeaderValue>,
+    ) -> Result<reqwest::Response, HttpError> {
+        self.pace.turn(true).await;
+        let opening = self.open(ask, url.clone(), token, None);
+        tokio::time::timeout(STREAM_SILENCE, opening)
+            .await
+            .map_err(|_| self.silent(ask, STREAM_SILENCE))?
+            .map_err(|e| self.sending(ask, e))
     }
 
     /// What a status outside 200 to 299 means.
@@ -268,6 +309,26 @@ impl Transport {
         serde_json::from_slice(body).map_err(|e| self.undecodable(ask, body.len(), e))
     }
 
+    /// A long list takes a good part of a second: it is decoded beside the runtime's own threads.
+    async fn decode_list<T: DeserializeOwned + Send + 'static>(
+        &self,
+        ask: &Ask,
+        body: Vec<u8>,
+    ) -> Result<T, HttpError> {
+        if body.len() < LONG_LIST {
+            return self.decode(ask, &body);
+        }
+        let bytes = body.len();
+        let decoded = tokio::task::spawn_blocking(move || serde_json::from_slice(&body)).await;
+        match decoded {
+            Ok(value) => value.map_err(|e| self.undecodable(ask, bytes, e)),
+            Err(stopped) => Err(HttpError::Invalid {
+                what: ask.what.clone(),
+                why: format!("the decoding of its answer was stopped ({stopped})"),
+            }),
+        }
+    }
+
     pub(super) fn undecodable(
         &self,
         ask: &Ask,
@@ -309,6 +370,7 @@ impl Transport {
         token: Option<&header::HeaderValue>,
     ) -> Result<Answer, HttpError> {
         let longest = ask.longest.unwrap_or_default() + self.timeout;
+        let _in_flight = self.pace.turn(ask.longest.is_some()).await;
         match self.open(ask, url, token, Some(longest)).await {
             Ok(response) => self.collect(ask, response).await,
             Err(e) if e.is_timeout() && !e.is_connect() => Err(self.silent(ask, longest)),
@@ -390,56 +452,6 @@ impl Transport {
             system: self.system,
             url: self.shown_url(ask),
             after,
-        }
-    }
-}
-
-/// A reply that goes on until either side ends it.
-pub struct Streaming {
-    response: reqwest::Response,
-    what: String,
-    system: System,
-    url: String,
-}
-
-impl Streaming {
-    /// The next bytes, or `None` at the end. Silence of more than 30 s is an error: the server sends heartbeats.
-    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, HttpError> {
-        match tokio::time::timeout(STREAM_SILENCE, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(source)) => Err(HttpError::Unreachable {
-                what: self.what.clone(),
-                system: self.system,
-                url: self.url.clone(),
-                source: source.without_url(),
-            }),
-            Err(_) => Err(HttpError::Timeout {
-                what: self.what.clone(),
-                system: self.system,
-                url: self.url.clone(),
-                after: STREAM_SILENCE,
-            }),
-        }
-    }
-
-    /// A line that is not what the stream should hold.
-    pub(super) fn undecodable(&self, bytes: usize, source: serde_json::Error) -> HttpError {
-        HttpError::Decode {
-            what: self.what.clone(),
-            system: self.system,
-            url: self.url.clone(),
-            bytes,
-            source,
-        }
-    }
-
-    /// A line without an end.
-    pub(super) fn endless(&self, limit: usize) -> HttpError {
-        HttpError::TooLong {
-            what: self.what.clone(),
-            system: self.system,
-            url: self.url.clone(),
-            limit,
         }
     }
 }

@@ -114,6 +114,8 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     let quick = brief(&setup.nomad, Some(GLANCE));
     let eyes = Cluster::new(Sources {
         nomad: Arc::new(Nomad::new(&quick)?),
+        lists: nomad.clone(),
+        wake: Some(wake_in.clone()),
         gateways: all(Some(GLANCE))?,
         keeper: keeper.clone(),
         kv_datacenter: setup.kv_datacenter.clone(),

@@ -19,61 +19,125 @@ const NORMAL: [f64; 23] = [
     -2.576, -2.326, -1.960, -1.645, -1.282, -1.036, -0.842, -0.674, -0.524, -0.385, -0.253, 0.0,
     0.253, 0.385, 0.524, 0.674, 0.842, 1.036, 1.282, 1.645, 1.960, 2.326, 2.576,
 ];
+/// Origins that a horizon's quantiles are taken from, about: neighbours err nearly alike.
+const ROWS: usize = 1000;
 /// Fewer origins than this say too little about the errors' distribution.
 pub const FEWEST: f64 = 12.0;
 /// Memory of the latest surprises, as a smoothing constant.
 const SURPRISE: f64 = 0.1;
+/// How fast the usual error at a phase follows, a season.
+const PHASE_SPEED: f64 = 0.3;
+/// Pull of the powers towards none.
+const RIDGE: f64 = 0.02;
 /// How much a surprise may narrow or widen a band.
 const SWING: (f64, f64) = (0.33, 4.0);
 
 /// Error quantiles by horizon, in units of the errors' expected size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bands {
-    /// Errors grow with this power of the level.
-    level_power: f64,
-    /// … and with this power of the latest errors over the usual ones.
-    surprise_power: f64,
-    /// Added to the level, so that a series at zero has errors too.
+    /// Errors grow with these powers of the [`SIGNS`].
+    powers: [f64; SIGNS],
+    /// Added to level and disagreement, so that a series at zero has errors too.
     floor: f64,
     usual: f64,
     /// Running size of one-step errors.
     recent: f64,
-    /// Horizon × [`GRID`].
+    rhythm: Rhythm,
+    /// Points ahead of each row of `offsets` and of `bias`.
+    ahead: Vec<usize>,
+    /// Rows × [`GRID`].
     offsets: Array2<f64>,
-    /// Mean error by horizon.
+    /// Mean error.
     bias: Vec<f64>,
     /// Origins the quantiles rest on, after forgetting.
     pub origins: f64,
 }
 
+/// What errors may grow with: the level, the latest surprises, how far the models disagree, and the time of the season.
+const SIGNS: usize = 4;
+type Signs = [f64; SIGNS];
+
 /// One horizon's scaled errors, with weights.
 type Errors = Vec<(f64, f64)>;
 
+/// How large one-step errors usually are at each phase of the longest season.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Rhythm {
+    period: usize,
+    /// Running means by phase at each point, of which the last few seasons are kept.
+    means: Vec<f64>,
+}
+
+impl Rhythm {
+    fn push(&mut self, error: f64) {
+        if self.period == 0 {
+            return;
+        }
+        let ago = self.means.len().checked_sub(self.period);
+        let before = ago.map_or(error, |i| self.means[i]);
+        self.means.push(before + PHASE_SPEED * (error - before));
+        if self.means.len() >= 4 * self.period {
+            self.means.drain(..self.period);
+        }
+    }
+
+    /// For each of so many points ahead, averaged over neighbouring phases; `usual` where nothing is known.
+    fn ahead(&self, ahead: &[usize], usual: f64) -> Vec<f64> {
+        let n = self.means.len();
+        let reach = self.period / 48;
+        ahead
+            .iter()
+            .map(|h| {
+                let back = self.period * h.div_ceil(self.period.max(1));
+                let Some(at) = (n + h - 1).checked_sub(back).filter(|_| self.period > 0) else {
+                    return usual;
+                };
+                let around = &self.means[at.saturating_sub(reach)..(at + reach + 1).min(n)];
+                around.iter().sum::<f64>() / around.len() as f64
+            })
+            .collect()
+    }
+}
+
+/// What is known at each origin about the size of the errors to come.
+struct Told {
+    surprises: Vec<f64>,
+    /// Origins × horizon.
+    spread: Array2<f64>,
+    rhythm: Array2<f64>,
+}
+
 impl Bands {
-    /// From mixed rolling forecasts (origins × horizon) and what followed.
-    pub fn fit(past: &Past, mixed: &Array2<f64>) -> Option<Self> {
-        let surprises = surprises(past, mixed);
+    /// From mixed rolling forecasts (origins × horizon), what followed, and how far the members lay apart.
+    pub fn fit(past: &Past, mixed: &Array2<f64>, period: usize) -> Option<Self> {
         let total: f64 = past.recency.iter().sum();
         let squares: f64 = past.recency.iter().map(|w| w * w).sum();
-        let (rows, horizon) = mixed.dim();
+        let (rows, columns) = mixed.dim();
+        let horizon = past.ahead.last().copied().unwrap_or(0);
         let origins = total * total / squares.max(1e-300);
         if horizon == 0 || rows <= horizon / 2 || origins < FEWEST {
             return None;
         }
-        let usual = surprises.iter().sum::<f64>() / surprises.len() as f64;
+        let surprises = surprises(past, mixed);
+        let usual = (surprises.iter().sum::<f64>() / surprises.len() as f64).max(1e-9);
         let mut bands = Bands {
-            level_power: 0.0,
-            surprise_power: 0.0,
+            powers: [0.0; SIGNS],
             floor: 0.05,
-            usual: usual.max(1e-9),
+            usual,
             recent: surprises[rows - 1],
-            offsets: Array2::zeros((horizon, GRID.len())),
-            bias: vec![0.0; horizon],
+            rhythm: Rhythm {
+                period,
+                means: Vec::new(),
+            },
+            ahead: past.ahead.to_vec(),
+            offsets: Array2::zeros((columns, GRID.len())),
+            bias: vec![0.0; columns],
             origins,
         };
-        (bands.level_power, bands.surprise_power) = bands.shape(past, mixed, &surprises);
-        for h in 0..horizon {
-            let mut errors = bands.errors(past, mixed, &surprises, h);
+        let told = bands.listen(past, mixed, surprises);
+        bands.powers = bands.shape(past, mixed, &told);
+        for h in 0..columns {
+            let mut errors = bands.errors(past, mixed, &told, h);
             if errors.is_empty() {
                 // The end of a long horizon may not have been reached yet.
                 for k in 0..GRID.len() {
@@ -87,7 +151,7 @@ impl Bands {
             }
             let weight: f64 = errors.iter().map(|e| e.1).sum();
             bands.bias[h] = errors.iter().map(|e| e.0 * e.1).sum::<f64>() / weight;
-            let row = conformal(&mut errors, h);
+            let row = conformal(&mut errors, past.ahead[h]);
             bands
                 .offsets
                 .row_mut(h)
@@ -101,11 +165,12 @@ impl Bands {
     /// A wide band for a series too short to have shown its errors: normal, growing with the root of the horizon.
     pub fn guess(spread: f64, horizon: usize) -> Self {
         Bands {
-            level_power: 0.0,
-            surprise_power: 0.0,
+            powers: [0.0; SIGNS],
             floor: 0.05,
             usual: 1.0,
             recent: 1.0,
+            rhythm: Rhythm::default(),
+            ahead: (1..=horizon.max(1)).collect(),
             offsets: Array2::from_shape_fn((horizon.max(1), GRID.len()), |(h, k)| {
                 NORMAL[k] * spread * ((h + 1) as f64).sqrt().min(4.0)
             }),
@@ -114,72 +179,120 @@ impl Bands {
         }
     }
 
-    fn size(&self, f: f64, recent: f64) -> f64 {
-        let level = self.floor + f.max(0.0);
-        let swing = (recent / self.usual).clamp(SWING.0, SWING.1);
-        power(level, self.level_power) * power(swing, self.surprise_power)
+    /// Goes through the past once, and leaves the rhythm where it stands at the end.
+    fn listen(&mut self, past: &Past, mixed: &Array2<f64>, surprises: Vec<f64>) -> Told {
+        let (rows, columns) = mixed.dim();
+        let mut rhythm = Array2::zeros((rows, columns));
+        for r in 0..rows {
+            let ahead = self.rhythm.ahead(past.ahead, self.usual);
+            rhythm.row_mut(r).iter_mut().zip(ahead).for_each(|(c, v)| *c = v);
+            if r + 1 < rows {
+                let error = past.actual(r, 0).map_or(self.usual, |a| (a - mixed[[r, 0]]).abs());
+                self.rhythm.push(error);
+            }
+        }
+        Told {
+            surprises,
+            spread: apart(past.rolled, mixed),
+            rhythm,
+        }
     }
 
-    fn errors(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64], h: usize) -> Errors {
+    fn signs(&self, f: f64, recent: f64, spread: f64, rhythm: f64) -> Signs {
+        [
+            (self.floor + f.max(0.0)).ln(),
+            (recent / self.usual).clamp(SWING.0, SWING.1).ln(),
+            (self.floor + spread).ln(),
+            (rhythm / self.usual).clamp(0.1, 10.0).ln(),
+        ]
+    }
+
+    fn size(&self, signs: &Signs) -> f64 {
+        let mut sum = 0.0;
+        for k in 0..SIGNS {
+            sum += signs[k] * self.powers[k];
+        }
+        sum.exp()
+    }
+
+    fn signs_at(&self, mixed: &Array2<f64>, told: &Told, r: usize, h: usize) -> Signs {
+        self.signs(mixed[[r, h]], told.surprises[r], told.spread[[r, h]], told.rhythm[[r, h]])
+    }
+
+    fn errors(&self, past: &Past, mixed: &Array2<f64>, told: &Told, h: usize) -> Errors {
         (0..mixed.nrows())
+            .rev()
+            .step_by(mixed.nrows().div_ceil(ROWS))
             .filter_map(|r| {
-                let f = mixed[[r, h]];
-                let e = past.actual(r, h)? - f;
-                Some((e / self.size(f, surprises[r]), past.recency[r]))
+                let e = past.actual(r, h)? - mixed[[r, h]];
+                Some((e / self.size(&self.signs_at(mixed, told, r, h)), past.recency[r]))
             })
             .collect()
     }
 
-    /// The powers whose bands had the least pinball loss at a few horizons.
-    fn shape(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64]) -> (f64, f64) {
-        let last = mixed.ncols() - 1;
-        let mut ahead = vec![0, last / 4, last];
-        ahead.dedup();
-        let mut best = (f64::INFINITY, (0.0, 0.0));
-        for level in [0.0, 0.5, 1.0] {
-            for surprise in [0.0, 0.5, 1.0] {
-                let b = Bands {
-                    level_power: level,
-                    surprise_power: surprise,
-                    ..self.clone()
-                };
-                let loss: f64 = ahead
-                    .iter()
-                    .map(|h| b.pinball(past, mixed, surprises, *h))
-                    .sum();
-                if loss < best.0 * 0.999 {
-                    best = (loss, (level, surprise));
+    /// Powers by regression of the errors' logarithm on the signs'.
+    fn shape(&self, past: &Past, mixed: &Array2<f64>, told: &Told) -> [f64; SIGNS] {
+        let (rows, columns) = mixed.dim();
+        let mut a = [[0.0; SIGNS]; SIGNS];
+        let mut b = [0.0; SIGNS];
+        let mut count = 0.0;
+        for h in 0..columns {
+            let list: Vec<(f64, f64, Signs)> = (0..rows)
+                .rev()
+                .step_by(rows.div_ceil(ROWS / 2))
+                .filter_map(|r| {
+                    let e = (past.actual(r, h)? - mixed[[r, h]]).abs();
+                    Some((past.recency[r] * past.share(h), e, self.signs_at(mixed, told, r, h)))
+                })
+                .collect();
+            let weight: f64 = list.iter().map(|l| l.0).sum();
+            if list.len() < 10 { continue; }
+            let typical = list.iter().map(|l| l.0 * l.1).sum::<f64>() / weight;
+            let logs: Vec<f64> = list.iter().map(|l| (l.1 + 0.1 * typical + 1e-9).ln()).collect();
+            let mean = list.iter().zip(&logs).map(|(l, v)| l.0 * v).sum::<f64>() / weight;
+            let mut middle = [0.0; SIGNS];
+            for l in &list {
+                for k in 0..SIGNS { middle[k] += l.0 * l.2[k] / weight; }
+            }
+            for (l, v) in list.iter().zip(&logs) {
+                for i in 0..SIGNS {
+                    let x = l.0 * (l.2[i] - middle[i]);
+                    b[i] += x * (v - mean);
+                    for j in 0..SIGNS { a[i][j] += x * (l.2[j] - middle[j]); }
                 }
             }
+            count += weight;
         }
-        best.1
-    }
-
-    fn pinball(&self, past: &Past, mixed: &Array2<f64>, surprises: &[f64], h: usize) -> f64 {
-        let mut errors = self.errors(past, mixed, surprises, h);
-        if errors.is_empty() {
-            return 0.0;
-        }
-        let offsets = conformal(&mut errors, h);
-        let levels = [4, 8, 14, 18];
-        let mut sum = 0.0;
-        for r in 0..mixed.nrows() {
-            let Some(actual) = past.actual(r, h) else {
-                continue;
-            };
-            let f = mixed[[r, h]];
-            let size = self.size(f, surprises[r]);
-            for k in levels {
-                sum += past.recency[r] * pinball(GRID[k], actual, (f + size * offsets[k]).max(0.0));
+        // Coordinate descent within bounds, with a ridge.
+        let mut p = [0.0; SIGNS];
+        let pull = RIDGE * count;
+        for _ in 0..30 {
+            for i in 0..SIGNS {
+                let others: f64 = (0..SIGNS).filter(|j| *j != i).map(|j| a[i][j] * p[j]).sum();
+                p[i] = ((b[i] - others) / (a[i][i] + pull)).clamp(0.0, 1.2);
             }
         }
-        sum
+        p
     }
 
-    /// Mean and quantiles at `levels` for `h` ahead (from 1) of a mixed forecast `f`; `width` widens about the median.
-    pub fn around(&self, f: f64, h: usize, levels: &[f64], width: f64) -> (f64, Vec<f64>) {
-        let row = self.offsets.row((h - 1).min(self.offsets.nrows() - 1));
-        let size = self.size(f, self.recent);
+    /// Means and quantiles at `levels` for each of the mixed forecasts `mix` from the next point on; the members lie
+    /// `spread` apart, and `width` widens about the median.
+    pub fn around(&self, mix: &[f64], spread: &[f64], levels: &[f64], width: f64) -> Vec<(f64, Vec<f64>)> {
+        let rhythm = self.rhythm.ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
+        (0..mix.len())
+            .map(|h| {
+                let signs = self.signs(mix[h], self.recent, spread[h], rhythm[h]);
+                self.at(mix[h], h + 1, self.size(&signs), levels, width)
+            })
+            .collect()
+    }
+
+    fn at(&self, f: f64, h: usize, size: f64, levels: &[f64], width: f64) -> (f64, Vec<f64>) {
+        let (a, b, t) = self.between(h);
+        let row: [f64; GRID.len()] = std::array::from_fn(|k| {
+            let (x, y) = (self.offsets[[a, k]], self.offsets[[b, k]]);
+            x + (y - x) * t
+        });
         let middle = row[MEDIAN];
         let width = if width.is_finite() {
             width.clamp(0.05, 20.0)
@@ -187,7 +300,7 @@ impl Bands {
             1.0
         };
         let at = |level: f64| {
-            let offset = middle + width * (between(row.as_slice().unwrap_or(&[]), level) - middle);
+            let offset = middle + width * (between(&row, level) - middle);
             (f + size * offset).max(0.0)
         };
         // In the order of the levels asked for, and never crossing.
@@ -199,27 +312,43 @@ impl Bands {
             floor = floor.max(at(levels[i]));
             out[i] = floor;
         }
-        let bias = self.bias[(h - 1).min(self.bias.len() - 1)];
+        let bias = self.bias[a] + (self.bias[b] - self.bias[a]) * t;
         ((f + size * bias).max(0.0), out)
     }
 
+    /// The rows around `h` points ahead, and how far it lies from the first to the second.
+    fn between(&self, h: usize) -> (usize, usize, f64) {
+        let k = self.ahead.partition_point(|a| *a < h);
+        if k == 0 || k == self.ahead.len() {
+            let end = k.min(self.ahead.len() - 1);
+            return (end, end, 0.0);
+        }
+        let (a, b) = (self.ahead[k - 1], self.ahead[k]);
+        (k - 1, k, (h - a) as f64 / (b - a) as f64)
+    }
+
     /// Takes in the newest one-step error, so that the band breathes without a refit.
-    pub fn surprise(&mut self, error: f64) {
-        self.recent += SURPRISE * (error.abs() - self.recent);
+    pub fn surprise(&mut self, error: Option<f64>) {
+        let size = error.map_or(self.usual, f64::abs);
+        self.rhythm.push(size);
+        if error.is_some() {
+            self.recent += SURPRISE * (size - self.recent);
+        }
     }
 }
 
-/// Powers of a half and one are nearly all there are, and are cheaper than others.
-fn power(x: f64, p: f64) -> f64 {
-    if p == 0.0 {
-        1.0
-    } else if p == 0.5 {
-        x.sqrt()
-    } else if p == 1.0 {
-        x
-    } else {
-        x.powf(p)
+/// Mean distance of the members from their mix.
+fn apart(rolled: &[Array2<f64>], mixed: &Array2<f64>) -> Array2<f64> {
+    let mut out = Array2::zeros(mixed.dim());
+    for m in rolled {
+        // Over slices, which the compiler turns into vector instructions.
+        if let (Some(o), Some(a), Some(b)) = (out.as_slice_mut(), m.as_slice(), mixed.as_slice()) {
+            for ((o, a), b) in o.iter_mut().zip(a).zip(b) {
+                *o += (a - b).abs();
+            }
+        }
     }
+    out / rolled.len().max(1) as f64
 }
 
 /// Running size of one-step errors before each origin.
@@ -245,7 +374,7 @@ fn conformal(errors: &mut Errors, h: usize) -> [f64; GRID.len()] {
     let total: f64 = errors.iter().map(|e| e.1).sum();
     let squares: f64 = errors.iter().map(|e| e.1 * e.1).sum();
     // Errors of overlapping forecasts repeat one another.
-    let independent = (total * total / squares.max(1e-300) / ((h + 1) as f64).sqrt()).max(1.0);
+    let independent = (total * total / squares.max(1e-300) / (h as f64).sqrt()).max(1.0);
     let mut out = [0.0; GRID.len()];
     let (mut k, mut below) = (0, 0.0);
     for (slot, level) in out.iter_mut().zip(GRID) {
@@ -257,6 +386,11 @@ fn conformal(errors: &mut Errors, h: usize) -> [f64; GRID.len()] {
         *slot = errors[k].0;
     }
     out
+}
+
+/// The standard normal quantile at `level`, cut at the ends of [`GRID`].
+pub fn normal(level: f64) -> f64 {
+    between(&NORMAL, level)
 }
 
 fn between(row: &[f64], level: f64) -> f64 {
@@ -317,7 +451,7 @@ mod tests {
     #[test]
     fn a_guess_is_wide_ordered_and_not_negative() {
         let b = Bands::guess(0.5, 6);
-        let (_, q) = b.around(1.0, 6, &[0.99, 0.1, 0.5, 0.9], 1.0);
+        let (_, q) = b.around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9], 1.0).remove(5);
         assert!(q[1] <= q[2] && q[2] <= q[3] && q[3] <= q[0]);
         assert_eq!(q[1], 0.0);
         assert!(q[3] - q[1] > 1.5, "{q:?}");
@@ -333,14 +467,15 @@ mod tests {
         let mixed = Array2::from_shape_fn((701, 3), |(r, h)| level(100 + r + h));
         let past = Past {
             rolled: &[],
+            ahead: &[1, 2, 3],
             y: &y,
             seen: &[true; 800],
             burn: 100,
             recency: &vec![1.0; 701],
         };
-        let b = Bands::fit(&past, &mixed).unwrap();
+        let b = Bands::fit(&past, &mixed, 0).unwrap();
         let width = |f: f64| {
-            let q = b.around(f, 2, &[0.1, 0.9], 1.0).1;
+            let q = b.around(&[f; 2], &[0.0; 2], &[0.1, 0.9], 1.0).remove(1).1;
             q[1] - q[0]
         };
         assert!(

@@ -13,6 +13,8 @@ const SHRINK: f64 = 0.005;
 /// What the weights are judged on: rolled forecasts of each member (origins × horizon) and the actuals that followed.
 pub struct Past<'a> {
     pub rolled: &'a [Array2<f64>],
+    /// How many points ahead each column lies.
+    pub ahead: &'a [usize],
     pub y: &'a [f64],
     pub seen: &'a [bool],
     pub burn: usize,
@@ -21,10 +23,19 @@ pub struct Past<'a> {
 }
 
 impl Past<'_> {
-    /// The actual that cell (`r`, `h`) foretold, `h` from 0; `None` beyond the end and in gaps.
-    pub fn actual(&self, r: usize, h: usize) -> Option<f64> {
-        let at = self.burn + r + h;
+    /// The actual that cell (`r`, `k`) foretold; `None` beyond the end and in gaps.
+    pub fn actual(&self, r: usize, k: usize) -> Option<f64> {
+        let at = self.burn + r + self.ahead[k] - 1;
         (at < self.y.len() && self.seen[at]).then(|| self.y[at])
+    }
+}
+
+impl Past<'_> {
+    /// Horizons that column `k` stands for: half of the way to its neighbours.
+    pub fn share(&self, k: usize) -> f64 {
+        let before = k.checked_sub(1).map_or(0, |b| self.ahead[b]);
+        let after = self.ahead.get(k + 1).unwrap_or(&self.ahead[k]);
+        (after - before) as f64 / 2.0
     }
 }
 
@@ -36,13 +47,16 @@ pub fn weights(past: &Past, warm: Option<&[f64]>) -> Vec<f64> {
         return equal;
     };
     let cells = thinned(past, shape);
-    if members < 2 || cells.is_empty() {
+    if members < 2 || cells.actuals.is_empty() {
         return equal;
     }
     let loss = |w: &[f64]| -> f64 {
+        let mixed = cells.forecasts.chunks_exact(members);
         cells
+            .actuals
             .iter()
-            .map(|(weight, actual, f)| {
+            .zip(mixed)
+            .map(|((weight, actual), f)| {
                 let mix: f64 = f.iter().zip(w).map(|(a, b)| a * b).sum();
                 weight * (actual - mix).abs()
             })
@@ -54,12 +68,12 @@ pub fn weights(past: &Past, warm: Option<&[f64]>) -> Vec<f64> {
         let away: f64 = w.iter().zip(&equal).map(|(a, b)| (a - b).powi(2)).sum();
         loss(&w) + pull * away
     };
-    let start: Vec<f64> = match warm.filter(|w| w.len() == members) {
-        Some(w) => w.iter().map(|v| v.max(1e-3).ln()).collect(),
+    let (start, rounds) = match warm.filter(|w| w.len() == members) {
+        Some(w) => (w.iter().map(|v| v.max(1e-3).ln()).collect(), 20),
         // From the better ones: inverse powers of each member's own loss.
-        None => alone(&loss, members),
+        None => (alone(&loss, members), 60),
     };
-    softmax(&minimise(&start, 1.5, 60, cost).0)
+    softmax(&minimise(&start, 1.5, rounds, cost).0)
 }
 
 fn alone(loss: &impl Fn(&[f64]) -> f64, members: usize) -> Vec<f64> {
@@ -80,22 +94,26 @@ fn alone(loss: &impl Fn(&[f64]) -> f64, members: usize) -> Vec<f64> {
         .collect()
 }
 
-type Cell = (f64, f64, Vec<f64>);
+/// Weight and actual of each cell, and every member's forecast of it.
+#[derive(Default)]
+struct Cells {
+    actuals: Vec<(f64, f64)>,
+    forecasts: Vec<f64>,
+}
 
-fn thinned(past: &Past, (rows, horizon): (usize, usize)) -> Vec<Cell> {
-    let ahead: Vec<usize> = (0..horizon).step_by(horizon.div_ceil(8).max(1)).collect();
-    let stride = (rows * ahead.len()).div_ceil(CELLS).max(1);
+fn thinned(past: &Past, (rows, columns): (usize, usize)) -> Cells {
+    let stride = (rows * columns).div_ceil(CELLS).max(1);
+    let mut out = Cells::default();
     // Counted from the end, so that the newest origin is always among them.
-    (0..rows)
-        .rev()
-        .step_by(stride)
-        .flat_map(|r| ahead.iter().map(move |h| (r, *h)))
-        .filter_map(|(r, h)| {
-            let actual = past.actual(r, h)?;
-            let f = past.rolled.iter().map(|m| m[[r, h]]).collect();
-            Some((past.recency[r], actual, f))
-        })
-        .collect()
+    for r in (0..rows).rev().step_by(stride) {
+        for k in 0..columns {
+            if let Some(actual) = past.actual(r, k) {
+                out.actuals.push((past.recency[r] * past.share(k), actual));
+                out.forecasts.extend(past.rolled.iter().map(|m| m[[r, k]]));
+            }
+        }
+    }
+    out
 }
 
 /// The members' forecasts, mixed.
@@ -124,6 +142,7 @@ mod tests {
         let wrong = Array2::from_shape_fn((rows, h), |_| 5.0 + 2.0 * dice.normal());
         let past = Past {
             rolled: &[wrong, right],
+            ahead: &[1, 2, 3, 4],
             y: &y,
             seen: &[true; 300],
             burn: 50,
@@ -138,6 +157,7 @@ mod tests {
         let m = Array2::zeros((1, 3));
         let past = Past {
             rolled: &[m.clone(), m],
+            ahead: &[1, 2, 3],
             y: &[],
             seen: &[],
             burn: 0,

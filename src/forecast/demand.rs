@@ -1,44 +1,22 @@
 //! One series' forecast: a pool of models, mixed by how they did lately, with a band from their own errors.
 
-use super::bands::{Bands, FEWEST};
+use super::bands::{Bands, FEWEST, normal};
+use super::bend::Bend;
 use super::combine::{self, Past};
-use super::direct::{Direct, Sights, Trail};
+use super::direct::{Direct, Trail};
+use super::pool::{Member, Pool, position, recency};
 use super::season;
 use super::series::{Clean, Samples, clean, reading};
-use super::smoothing::{self, Lessons, Smoother};
+use super::smoothing::{self, Smoother};
 use crate::model::{Moment, Span};
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-/// Origins that the pool learns from, at most; older ones only warm the smoothers up.
-const ORIGINS: usize = 3000;
 /// A series shorter than this gets its last values and a guessed band.
 const SHORTEST: usize = 16;
 
-/// A model of the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Member {
-    /// Damped Holt–Winters with the seasons found.
-    Smoothing,
-    /// The same without a season.
-    Level,
-    /// What it was a season ago, moved by how the level has changed since.
-    Naive,
-    /// Direct regression by horizon.
-    Direct,
-}
-
-impl Member {
-    pub fn name(self) -> &'static str {
-        match self {
-            Member::Smoothing => "smoothing",
-            Member::Level => "level",
-            Member::Naive => "naive",
-            Member::Direct => "direct",
-        }
-    }
-}
+/// A forecast is at most so many times the highest value seen: an unbent trend may run away.
+const BEYOND: f64 = 2.0;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -78,7 +56,12 @@ pub struct Fit {
     pub step: Span,
     /// Models and weights, which sum to one.
     pub members: Vec<(Member, f64)>,
+    /// The seasons, and what the regression looks at besides.
+    periods: Vec<usize>,
     scale: f64,
+    bend: Bend,
+    /// The highest value seen, over `scale`.
+    highest: f64,
     horizon: usize,
     smooth: Smoother,
     level: Option<Smoother>,
@@ -110,17 +93,55 @@ impl Fit {
         seasons: Option<&[usize]>,
         warm: Option<&Fit>,
     ) -> Fit {
+        Fit::learn(samples, horizon, seasons, warm, None)
+    }
+
+    /// The same with all weight on one member, to see how it would do by itself. Where the series has no such member
+    /// (`level` needs a season, `direct` enough points), the weights are as in [`Fit::new`].
+    pub fn alone(
+        samples: &Samples,
+        horizon: usize,
+        seasons: Option<&[usize]>,
+        member: Member,
+    ) -> Fit {
+        Fit::learn(samples, horizon, seasons, None, Some(member))
+    }
+
+    fn learn(
+        samples: &Samples,
+        horizon: usize,
+        seasons: Option<&[usize]>,
+        warm: Option<&Fit>,
+        only: Option<Member>,
+    ) -> Fit {
         let mut clean = clean(samples);
+        let found = seasons.is_none();
         let seasons = chosen(&mut clean, samples.step, seasons, warm);
         let horizon = horizon.max(1);
         let n = clean.y.len();
+        let highest = clean.y.iter().copied().fold(0.0, f64::max);
         if clean.observed() < SHORTEST {
             return Fit::short(clean, samples, horizon);
         }
-        let pool = Pool::fit(&clean, &seasons, horizon, warm);
+        let bend = Bend::of(slice(&clean.y));
+        clean.y.mapv_inplace(|v| bend.forth(v));
+        let mut periods = seasons.clone();
+        if found {
+            periods.extend(season::customary(n, samples.step, &seasons));
+            periods.sort_unstable();
+            periods.truncate(3);
+        }
+        let pool = Pool::fit(
+            &clean,
+            &seasons,
+            &periods,
+            horizon,
+            warm.map(|w| (&w.smooth, w.level.as_ref())),
+        );
         let recency = recency(n - pool.burn + 1, &seasons);
         let past = Past {
             rolled: &pool.rolled,
+            ahead: &pool.ahead,
             y: slice(&clean.y),
             seen: &clean.seen,
             burn: pool.burn,
@@ -134,8 +155,15 @@ impl Fit {
                     .eq(pool.members.iter().copied())
             })
             .map(|w| w.members.iter().map(|m| m.1).collect());
-        let weights = combine::weights(&past, before.as_deref());
-        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights));
+        let one = |m: Member| -> Option<Vec<f64>> {
+            let all = pool.members.iter();
+            let w: Vec<f64> = all.map(|k| f64::from(u8::from(*k == m))).collect();
+            w.contains(&1.0).then_some(w)
+        };
+        let weights = only
+            .and_then(one)
+            .unwrap_or_else(|| combine::weights(&past, before.as_deref()));
+        let bands = Bands::fit(&past, &combine::mixed(&pool.rolled, &weights), seasons.last().copied().unwrap_or(0));
         let bands = bands.unwrap_or_else(|| {
             clean.warnings.push(format!(
                 "{} readings are few for {horizon} steps ahead: the band is a guess",
@@ -144,12 +172,14 @@ impl Fit {
             Bands::guess(spread(&clean), horizon)
         });
         let mut trail = pool.trail;
-        trail.forget(kept(&seasons, horizon));
+        trail.forget(kept(&periods, horizon));
         Fit {
             at: last(samples),
             step: samples.step,
             members: pool.members.into_iter().zip(weights).collect(),
             scale: clean.scale,
+            bend,
+            highest,
             horizon,
             smooth: pool.smooth,
             level: pool.level,
@@ -158,6 +188,7 @@ impl Fit {
             bands,
             warnings: clean.warnings,
             seasons,
+            periods,
         }
     }
 
@@ -186,15 +217,18 @@ impl Fit {
         }
         Fit {
             seasons: Vec::new(),
+            periods: Vec::new(),
             at: last(samples),
             step: samples.step,
             members: vec![(Member::Smoothing, 1.0)],
             scale: clean.scale,
+            bend: Bend::new(1.0),
+            highest: f64::INFINITY,
             horizon,
             smooth: Smoother { params, state },
             level: None,
             direct: None,
-            trail: Trail::new(y),
+            trail: Trail::new(y, &[]),
             bands: Bands::guess(spread(&clean), horizon),
             warnings,
         }
@@ -205,15 +239,20 @@ impl Fit {
         self.horizon
     }
 
+    /// The power that the series was fitted under: 1 as it is, 0 its logarithm.
+    pub fn power(&self) -> f64 {
+        self.bend.power()
+    }
+
     /// Takes one more point in without a refit; a value that is not finite is a gap.
     pub fn observe(&mut self, value: f64) {
-        let foretold = self.mixed(1)[0];
+        let foretold = self.mixed(1).0[0];
         let read = reading(value).map(|v| v / self.scale);
-        if let Some(v) = read {
-            self.bands.surprise(v - foretold);
-        }
+        self.highest = read.map_or(self.highest, |v| v.max(self.highest));
+        let read = read.map(|v| self.bend.forth(v));
+        self.bands.surprise(read.map(|v| v - foretold));
         self.trail.push(read.unwrap_or_else(|| foretold.max(0.0)));
-        self.trail.forget(kept(&self.seasons, self.horizon));
+        self.trail.forget(kept(&self.periods, self.horizon));
         self.smooth.state.take(&self.smooth.params, read);
         if let Some(l) = &mut self.level {
             l.state.take(&l.params, read);
@@ -221,7 +260,8 @@ impl Fit {
         self.at = self.at + self.step;
     }
 
-    fn mixed(&self, horizon: usize) -> Vec<f64> {
+    /// The mix, and the members' mean distance from it.
+    fn mixed(&self, horizon: usize) -> (Vec<f64>, Vec<f64>) {
         let smooth = Array1::from(self.smooth.path(horizon));
         let level = self.level.as_ref().map(|l| Array1::from(l.path(horizon)));
         let views: Vec<ArrayView1<f64>> = std::iter::once(smooth.view())
@@ -229,45 +269,88 @@ impl Fit {
             .collect();
         let o = self.trail.taken();
         let mut mix = Array1::zeros(horizon);
+        let mut paths = Vec::with_capacity(self.members.len());
         for (member, weight) in &self.members {
             let path: Vec<f64> = match member {
                 Member::Smoothing => smooth.to_vec(),
                 Member::Level => views[views.len() - 1].to_vec(),
-                Member::Naive => (1..=horizon)
-                    .map(|h| self.trail.naive(o, h, &self.seasons))
-                    .collect(),
+                Member::Naive => {
+                    let k = position(&self.periods, self.seasons.last());
+                    (1..=horizon).map(|h| self.trail.naive(o, h, k)).collect()
+                }
+                Member::Custom => {
+                    let k = self.periods.len().checked_sub(1);
+                    (1..=horizon).map(|h| self.trail.naive(o, h, k)).collect()
+                }
+                Member::Usual => (1..=horizon).map(|h| self.trail.usual(o, h)).collect(),
                 Member::Direct => match &self.direct {
                     Some(d) => d.path(&self.trail, o, &views, horizon),
                     None => smooth.to_vec(),
                 },
             };
-            mix.scaled_add(*weight, &Array1::from(path));
+            let path = Array1::from(path);
+            mix.scaled_add(*weight, &path);
+            paths.push(path);
         }
-        mix.to_vec()
+        let mut spread = Array1::zeros(horizon);
+        for p in &paths {
+            spread += &(p - &mix).mapv(f64::abs);
+        }
+        (mix.to_vec(), (spread / paths.len().max(1) as f64).to_vec())
     }
 
     /// Forecasts from where the fit stands.
     pub fn forecast(&self, horizon: usize, quantiles: &[f64], width: f64) -> Forecast {
+        self.forecast_counted(horizon, quantiles, width, None)
+    }
+
+    /// The same for readings that count events over so many units of time (requests over seconds, of a series in
+    /// requests a second): their own Poisson noise is the least that a band allows for, whatever the past shows, since
+    /// a past that was smoothed or played from a file does not show it.
+    pub fn forecast_counted(
+        &self,
+        horizon: usize,
+        quantiles: &[f64],
+        width: f64,
+        counted: Option<f64>,
+    ) -> Forecast {
         let damped = smoothing::State::damped(&self.smooth.params, horizon);
         let state = &self.smooth.state;
-        let mix = self.mixed(horizon);
-        let points = mix
-            .iter()
+        let (mix, spread) = self.mixed(horizon);
+        let levels: Vec<f64> = quantiles.iter().copied().chain([0.5]).collect();
+        let points = self
+            .bands
+            .around(&mix, &spread, &levels, width)
+            .into_iter()
             .zip(1..)
-            .map(|(f, h)| {
-                let (mean, q) = self.bands.around(*f, h, quantiles, width);
+            .map(|((mean, q), h)| {
+                let mut q: Vec<f64> = q.into_iter().map(|v| self.unbent(v)).collect();
+                let middle = q.pop().unwrap_or(0.0);
+                if let Some(time) = counted.filter(|t| *t > 0.0) {
+                    // The noise of what comes, and what of the noise that was is in the level: α/(2−α) of its variance.
+                    let noise = (middle / time * 2.0 / (2.0 - self.smooth.params.alpha)).sqrt();
+                    for (v, level) in q.iter_mut().zip(&levels) {
+                        let least = (middle + normal(*level) * noise).max(0.0);
+                        *v = if *level < 0.5 { v.min(least) } else { v.max(least) };
+                    }
+                }
                 Point {
                     at: self.at + self.step.times(h as i64),
-                    mean: mean * self.scale,
-                    quantiles: q.into_iter().map(|v| v * self.scale).collect(),
+                    mean: self.unbent(mean),
+                    quantiles: q,
                 }
             })
             .collect();
         let parts = (1..=horizon)
-            .map(|h| Parts {
-                level: state.level * self.scale,
-                trend: damped[h] * state.trend * self.scale,
-                season: state.season(h) * self.scale,
+            .map(|h| {
+                let level = self.unbent(state.level);
+                let moved = self.unbent(state.level + damped[h] * state.trend);
+                let all = state.level + damped[h] * state.trend + state.season(h);
+                Parts {
+                    level,
+                    trend: moved - level,
+                    season: self.unbent(all) - moved,
+                }
             })
             .collect();
         Forecast {
@@ -280,6 +363,11 @@ impl Fit {
         }
     }
 
+    /// In the series' own unit, and no further beyond the highest value than that is from zero.
+    fn unbent(&self, v: f64) -> f64 {
+        self.bend.back(v).min(BEYOND * self.highest) * self.scale
+    }
+
     fn model(&self) -> String {
         let mut by_weight = self.members.clone();
         by_weight.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -290,98 +378,6 @@ impl Fit {
             .collect();
         names.join(" + ")
     }
-}
-
-/// The models, fitted, with their rolled forecasts.
-struct Pool {
-    burn: usize,
-    members: Vec<Member>,
-    rolled: Vec<Array2<f64>>,
-    smooth: Smoother,
-    level: Option<Smoother>,
-    direct: Option<Direct>,
-    trail: Trail,
-}
-
-impl Pool {
-    fn fit(clean: &Clean, seasons: &[usize], horizon: usize, warm: Option<&Fit>) -> Pool {
-        let y = slice(&clean.y);
-        let seen = &clean.seen[..];
-        let n = y.len();
-        let lessons = |periods| Lessons {
-            y,
-            seen,
-            periods,
-            burn: smoothing::warm_up(n, periods),
-            horizon,
-        };
-        let main = lessons(seasons);
-        let smooth = smoothing::fit(&main, warm.map(|w| &w.smooth.params));
-        let mut members = vec![Member::Smoothing];
-        let mut rolled = vec![smoothing::rolled(&main, &smooth.params)];
-        let level = (!seasons.is_empty()).then(|| {
-            let plain = Lessons {
-                burn: main.burn,
-                ..lessons(&[])
-            };
-            let s = smoothing::fit(
-                &plain,
-                warm.and_then(|w| w.level.as_ref()).map(|l| &l.params),
-            );
-            members.push(Member::Level);
-            rolled.push(smoothing::rolled(&plain, &s.params));
-            s
-        });
-        let burn = main.burn;
-        let trail = Trail::new(y);
-        let weights = recency(n - burn + 1, seasons);
-        let sights = Sights {
-            trail: &trail,
-            seen,
-            y,
-            burn,
-            smoothers: &rolled,
-            periods: seasons,
-            recency: &weights,
-        };
-        let direct = Direct::fit(&sights, horizon);
-        let direct_rolled = direct.as_ref().map(|d| d.rolled(&sights, horizon));
-        members.push(Member::Naive);
-        rolled.push(Array2::from_shape_fn((n - burn + 1, horizon), |(r, h)| {
-            trail.naive(burn + r, h + 1, seasons)
-        }));
-        if let Some(d) = direct_rolled {
-            members.push(Member::Direct);
-            rolled.push(d);
-        }
-        Pool {
-            burn,
-            members,
-            rolled,
-            smooth,
-            level,
-            direct,
-            trail,
-        }
-    }
-}
-
-/// Weight of each of `rows` origins: a half-life of three and a half of the longest season, or a quarter of the rows.
-fn recency(rows: usize, seasons: &[usize]) -> Vec<f64> {
-    let half = seasons
-        .iter()
-        .max()
-        .map_or(rows as f64 / 2.0, |m| 3.5 * *m as f64)
-        .max(20.0);
-    (0..rows)
-        .map(|r| {
-            if rows - r > ORIGINS {
-                0.0
-            } else {
-                0.5f64.powf((rows - r) as f64 / half)
-            }
-        })
-        .collect()
 }
 
 /// The given seasons that the series can carry, an earlier fit's, or those found.

@@ -9,14 +9,28 @@ use serde::{Deserialize, Serialize};
 
 /// Smoothing of the three running means, from fast to slow.
 const SPEEDS: [f64; 3] = [0.5, 0.15, 0.03];
-/// Coefficients at most: five without a season, one more with, and two for each of two seasons.
-const WIDEST: usize = 10;
+/// How fast what is usual at a phase follows, a season.
+const SEASONS: f64 = 0.25;
+/// Coefficients at most: five without a season, one more with, and three for each of three periods.
+const WIDEST: usize = 15;
 /// Rounds of reweighting.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 1;
+/// Origins that a regression learns from, about: neighbours say nearly the same.
+const ROWS: usize = 800;
+/// Blocks of origins; each is foretold by a fit without it.
+const FOLDS: usize = 6;
 /// Shrinkage of each coefficient, as a share of its own information.
 const RIDGE: f64 = 0.01;
 
 type Row = [f64; WIDEST];
+
+/// One origin's features and what followed, both from the same base.
+struct Lesson {
+    weight: f64,
+    target: f64,
+    fold: usize,
+    x: Row,
+}
 
 /// Values and their running means; index 0 is point number `from`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,14 +38,19 @@ pub struct Trail {
     from: usize,
     y: Vec<f64>,
     means: [Vec<f64>; 3],
+    periods: Vec<usize>,
+    /// For each period, the running mean at each point's phase over the seasons up to and with it.
+    usual: Vec<Vec<f64>>,
 }
 
 impl Trail {
-    pub fn new(y: &[f64]) -> Self {
+    pub fn new(y: &[f64], periods: &[usize]) -> Self {
         let mut t = Trail {
             from: 0,
             y: Vec::with_capacity(y.len()),
             means: Default::default(),
+            periods: periods.to_vec(),
+            usual: vec![Vec::with_capacity(y.len()); periods.len()],
         };
         y.iter().for_each(|v| t.push(*v));
         t
@@ -41,6 +60,10 @@ impl Trail {
         for (m, a) in self.means.iter_mut().zip(SPEEDS) {
             let before = m.last().copied().unwrap_or(v);
             m.push(before + a * (v - before));
+        }
+        for (u, p) in self.usual.iter_mut().zip(&self.periods) {
+            let before = u.len().checked_sub(*p).map_or(v, |i| u[i]);
+            u.push(before + SEASONS * (v - before));
         }
         self.y.push(v);
     }
@@ -52,6 +75,7 @@ impl Trail {
             self.from += drop;
             self.y.drain(..drop);
             self.means.iter_mut().for_each(|m| drop_front(m, drop));
+            self.usual.iter_mut().for_each(|m| drop_front(m, drop));
         }
     }
 
@@ -70,24 +94,34 @@ impl Trail {
     }
 
     /// Value at the phase of point `o + h − 1` in the last whole season before `o`, and the medium mean as it was then.
-    fn season_ago(&self, o: usize, h: usize, period: usize) -> Option<(f64, f64)> {
+    fn season_ago(&self, o: usize, h: usize, k: usize) -> Option<(f64, f64, f64)> {
+        let period = self.periods[k];
         let back = period * h.div_ceil(period);
         let at = (o + h - 1).checked_sub(back + self.from)?;
         let then = (o - 1).checked_sub(back + self.from)?;
-        Some((self.y[at], self.means[1][then]))
+        Some((self.y[at], self.means[1][then], self.usual[k][at]))
     }
 
-    /// Seasonal naive of the longest season, moved by what the level has changed since; the last value without a season.
-    pub fn naive(&self, o: usize, h: usize, periods: &[usize]) -> f64 {
+    /// What is usual at that phase, over the last seasons and whatever the level is now.
+    pub fn usual(&self, o: usize, h: usize) -> f64 {
+        let last = self.periods.len().checked_sub(1);
+        match last.and_then(|k| self.season_ago(o, h, k)) {
+            Some((_, _, usual)) => usual,
+            None => self.now(o).1[2],
+        }
+    }
+
+    /// Value a season of the trail's `k`-th period ago, moved by what the level has changed since; the last value without one.
+    pub fn naive(&self, o: usize, h: usize, k: Option<usize>) -> f64 {
         let (last, means) = self.now(o);
-        match periods.last().and_then(|p| self.season_ago(o, h, *p)) {
-            Some((value, level)) => value + means[1] - level,
+        match k.and_then(|k| self.season_ago(o, h, k)) {
+            Some((value, level, _)) => value + means[1] - level,
             None => last,
         }
     }
 
     /// Features at origin `o` for `h` ahead, and the base they are measured from; `None` where a season ago is unknown.
-    fn features(&self, o: usize, h: usize, periods: &[usize], seen: &[f64]) -> Option<(f64, Row)> {
+    fn features(&self, o: usize, h: usize, seen: &[f64]) -> Option<(f64, Row)> {
         let (last, [fast, medium, slow]) = self.now(o);
         let mut x = [0.0; WIDEST];
         x[..4].copy_from_slice(&[0.1, last - fast, fast - medium, medium - slow]);
@@ -96,11 +130,12 @@ impl Trail {
             x[k] = f - fast;
             k += 1;
         }
-        for p in periods {
-            let (value, level) = self.season_ago(o, h, *p)?;
+        for s in 0..self.periods.len() {
+            let (value, level, usual) = self.season_ago(o, h, s)?;
             x[k] = value - fast;
             x[k + 1] = level - fast;
-            k += 2;
+            x[k + 2] = usual - fast;
+            k += 3;
         }
         Some((fast, x))
     }
@@ -115,7 +150,6 @@ fn drop_front(v: &mut Vec<f64>, n: usize) {
 pub struct Direct {
     anchors: Vec<usize>,
     coefficients: Vec<Vec<f64>>,
-    periods: Vec<usize>,
 }
 
 /// What the regression sees besides the trail: the smoothers' rolled forecasts, from origin `burn` on.
@@ -125,77 +159,98 @@ pub struct Sights<'a> {
     pub y: &'a [f64],
     pub burn: usize,
     pub smoothers: &'a [Array2<f64>],
-    pub periods: &'a [usize],
+    /// How many points ahead the smoothers' columns, and the regressions, lie.
+    pub ahead: &'a [usize],
     /// Weight of each origin.
     pub recency: &'a [f64],
 }
 
 impl Sights<'_> {
-    fn views(&self, r: usize, h: usize) -> ([f64; 2], usize) {
+    fn views(&self, r: usize, column: usize) -> ([f64; 2], usize) {
         let mut v = [0.0; 2];
         for (slot, s) in v.iter_mut().zip(self.smoothers) {
-            *slot = s[[r, h - 1]];
+            *slot = s[[r, column]];
         }
         (v, self.smoothers.len().min(2))
     }
 }
 
-fn anchors(horizon: usize) -> Vec<usize> {
-    let mut out = vec![1];
-    let mut next = 2;
-    while next < horizon {
-        out.push(next);
-        next = (next + 1).max(next * 3 / 2);
-    }
-    if horizon > 1 {
-        out.push(horizon);
-    }
-    out
+/// A fit on all origins, and one without each fold of them, so that rolled forecasts have not seen what they foretell.
+pub struct Fitted {
+    pub all: Direct,
+    without: Vec<Direct>,
+}
+
+/// Normal equations.
+#[derive(Clone)]
+struct Normal {
+    a: [[f64; WIDEST]; WIDEST],
+    b: Row,
 }
 
 impl Direct {
     /// Fits one regression at each anchor horizon; `None` when there are too few origins to learn from.
-    pub fn fit(s: &Sights, horizon: usize) -> Option<Self> {
-        let width = 4 + s.smoothers.len().min(2) + 2 * s.periods.len();
-        let anchors = anchors(horizon);
-        let coefficients = anchors
-            .iter()
-            .map(|h| Self::fit_at(s, *h, width))
+    pub fn fit(s: &Sights) -> Option<Fitted> {
+        let width = 4 + s.smoothers.len().min(2) + 3 * s.trail.periods.len();
+        let fits = (0..s.ahead.len())
+            .map(|column| Self::fit_at(s, column, width))
             .collect::<Option<Vec<_>>>()?;
-        Some(Self {
-            anchors,
-            coefficients,
-            periods: s.periods.to_vec(),
+        let of = |k: usize| Direct {
+            anchors: s.ahead.to_vec(),
+            coefficients: fits.iter().map(|f| f[k].clone()).collect(),
+        };
+        Some(Fitted {
+            all: of(0),
+            without: (1..=FOLDS).map(of).collect(),
         })
     }
 
-    fn fit_at(s: &Sights, h: usize, width: usize) -> Option<Vec<f64>> {
-        let n = s.y.len();
-        let rows: Vec<(f64, f64, Row)> = (s.burn.max(1)..=n.checked_sub(h)?)
+    /// Coefficients on all origins, then without each fold.
+    fn fit_at(s: &Sights, column: usize, width: usize) -> Option<Vec<Vec<f64>>> {
+        let (n, h) = (s.y.len(), s.ahead[column]);
+        let last = n.checked_sub(h)?;
+        let stride = (last.saturating_sub(s.burn)).div_ceil(ROWS).max(1);
+        // Counted from the end, so that the newest lesson is always among them.
+        let rows: Vec<Lesson> = (s.burn.max(1)..=last)
+            .rev()
+            .step_by(stride)
             .filter(|o| s.seen[o + h - 1])
             .filter_map(|o| {
-                let (views, k) = s.views(o - s.burn, h);
-                let (base, x) = s.trail.features(o, h, s.periods, &views[..k])?;
-                Some((s.recency[o - s.burn], s.y[o + h - 1] - base, x))
+                let r = o - s.burn;
+                let (views, k) = s.views(r, column);
+                let (base, x) = s.trail.features(o, h, &views[..k])?;
+                Some(Lesson {
+                    weight: s.recency[r],
+                    target: s.y[o + h - 1] - base,
+                    fold: fold(r, n - s.burn),
+                    x,
+                })
             })
             .collect();
         if rows.len() < 6 * width {
             return None;
         }
-        let mut weights: Vec<f64> = rows.iter().map(|r| r.0).collect();
-        let mut beta = least_squares(&rows, &weights, width);
+        let mut weights: Vec<f64> = rows.iter().map(|r| r.weight).collect();
+        let mut folds = normal(&rows, &weights, width);
+        let mut beta = solve(total(&folds, FOLDS), width);
         for _ in 0..ROUNDS {
             let off: Vec<f64> = rows
                 .iter()
-                .map(|r| (r.1 - dot(&beta, &r.2)).abs())
+                .map(|r| (r.target - dot(&beta, &r.x)).abs())
                 .collect();
             let typical = off.iter().sum::<f64>() / off.len() as f64;
             for ((w, r), e) in weights.iter_mut().zip(&rows).zip(&off) {
-                *w = r.0 * typical / e.max(0.1 * typical).max(1e-12);
+                *w = r.weight * typical / e.max(0.1 * typical).max(1e-12);
             }
-            beta = least_squares(&rows, &weights, width);
+            folds = normal(&rows, &weights, width);
+            beta = solve(total(&folds, FOLDS), width);
         }
-        beta.iter().all(|b| b.is_finite()).then_some(beta)
+        let mut out = vec![beta];
+        out.extend((0..FOLDS).map(|k| solve(total(&folds, k), width)));
+        out.iter()
+            .flatten()
+            .all(|b| b.is_finite())
+            .then_some(out)
     }
 
     fn coefficients_at(&self, h: usize) -> Vec<f64> {
@@ -229,51 +284,88 @@ impl Direct {
     }
 
     fn at(&self, beta: &[f64], trail: &Trail, o: usize, h: usize, views: &[f64]) -> f64 {
-        match trail.features(o, h, &self.periods, views) {
+        match trail.features(o, h, views) {
             Some((base, x)) => base + dot(beta, &x),
             None => views.first().copied().unwrap_or(0.0),
         }
     }
 
-    /// Forecasts from every origin, shaped as the smoothers' are.
-    pub fn rolled(&self, s: &Sights, horizon: usize) -> Array2<f64> {
-        let mut out = Array2::zeros((s.y.len() - s.burn + 1, horizon));
-        for h in 1..=horizon {
-            let beta = self.coefficients_at(h);
-            for (r, cell) in out.column_mut(h - 1).iter_mut().enumerate() {
-                let (views, k) = s.views(r, h);
-                *cell = self.at(&beta, s.trail, s.burn + r, h, &views[..k]);
+}
+
+impl Fitted {
+    /// Forecasts from every origin, shaped as the smoothers' are: each by the fit without its fold, the last by the whole.
+    pub fn rolled(&self, s: &Sights) -> Array2<f64> {
+        let last = s.y.len() - s.burn;
+        let mut out = Array2::zeros((last + 1, s.ahead.len()));
+        for (column, h) in s.ahead.iter().enumerate() {
+            for (r, cell) in out.column_mut(column).iter_mut().enumerate() {
+                let fit = if r == last { &self.all } else { &self.without[fold(r, last)] };
+                let (views, k) = s.views(r, column);
+                *cell = fit.at(&fit.coefficients[column], s.trail, s.burn + r, *h, &views[..k]);
             }
         }
         out
     }
 }
 
+/// The fold of origin `r` of `rows`: blocks, because neighbours share what they foretell.
+fn fold(r: usize, rows: usize) -> usize {
+    (r * FOLDS / rows.max(1)).min(FOLDS - 1)
+}
+
 fn dot(beta: &[f64], x: &Row) -> f64 {
     beta.iter().zip(x).map(|(b, v)| b * v).sum()
 }
 
-/// Weighted ridge regression by Cholesky's decomposition of the normal equations.
-fn least_squares(rows: &[(f64, f64, Row)], weights: &[f64], width: usize) -> Vec<f64> {
-    let mut a = [[0.0; WIDEST]; WIDEST];
-    let mut b = [0.0; WIDEST];
-    for ((_, target, x), w) in rows.iter().zip(weights) {
+/// Weighted normal equations of each fold.
+fn normal(rows: &[Lesson], weights: &[f64], width: usize) -> Vec<Normal> {
+    let mut out = vec![
+        Normal {
+            a: [[0.0; WIDEST]; WIDEST],
+            b: [0.0; WIDEST],
+        };
+        FOLDS
+    ];
+    for (l, w) in rows.iter().zip(weights) {
+        let Normal { a, b } = &mut out[l.fold];
         for i in 0..width {
-            let wx = w * x[i];
-            b[i] += wx * target;
+            let wx = w * l.x[i];
+            b[i] += wx * l.target;
             for j in 0..=i {
-                a[i][j] += wx * x[j];
+                a[i][j] += wx * l.x[j];
             }
         }
     }
+    out
+}
+
+/// The sum of all but fold `without` (none when there is no such fold).
+fn total(folds: &[Normal], without: usize) -> Normal {
+    let mut sum = Normal {
+        a: [[0.0; WIDEST]; WIDEST],
+        b: [0.0; WIDEST],
+    };
+    for f in folds.iter().enumerate().filter(|(k, _)| *k != without).map(|f| f.1) {
+        for i in 0..WIDEST {
+            sum.b[i] += f.b[i];
+            for j in 0..=i {
+                sum.a[i][j] += f.a[i][j];
+            }
+        }
+    }
+    sum
+}
+
+/// Ridge regression by Cholesky's decomposition of the normal equations.
+fn solve(Normal { mut a, b }: Normal, width: usize) -> Vec<f64> {
     let trace: f64 = (0..width).map(|i| a[i][i]).sum();
     for (i, row) in a.iter_mut().enumerate().take(width) {
         row[i] += RIDGE * row[i] + 1e-7 * trace + 1e-12;
     }
-    solve(a, b, width)
+    cholesky(a, b, width)
 }
 
-fn solve(mut a: [[f64; WIDEST]; WIDEST], mut b: [f64; WIDEST], n: usize) -> Vec<f64> {
+fn cholesky(mut a: [[f64; WIDEST]; WIDEST], mut b: [f64; WIDEST], n: usize) -> Vec<f64> {
     for i in 0..n {
         for j in 0..=i {
             let sum: f64 = (0..j).map(|k| a[i][k] * a[j][k]).sum();
@@ -310,7 +402,7 @@ mod tests {
                 2.0 + x
             })
             .collect();
-        let trail = Trail::new(&y);
+        let trail = Trail::new(&y, &[]);
         let flat = Array2::from_elem((y.len() - 100 + 1, 8), 2.0);
         let sights = Sights {
             trail: &trail,
@@ -318,11 +410,11 @@ mod tests {
             y: &y,
             burn: 100,
             smoothers: &[flat],
-            periods: &[],
+            ahead: &[1, 2, 3, 4, 5, 6, 7, 8],
             recency: &vec![1.0; y.len() - 99],
         };
-        let d = Direct::fit(&sights, 8).unwrap();
-        let rolled = d.rolled(&sights, 8);
+        let d = Direct::fit(&sights).unwrap();
+        let rolled = d.rolled(&sights);
         let off: f64 = (100..1490)
             .map(|o| (rolled[[o - 100, 0]] - (2.0 + 0.8 * (y[o - 1] - 2.0))).abs())
             .sum::<f64>()
@@ -339,7 +431,7 @@ mod tests {
         let mut b = [0.0; WIDEST];
         b[0] = 10.0;
         b[1] = 8.0;
-        let x = solve(a, b, 2);
+        let x = cholesky(a, b, 2);
         assert!(
             (4.0 * x[0] + 2.0 * x[1] - 10.0).abs() < 1e-9
                 && (2.0 * x[0] + 3.0 * x[1] - 8.0).abs() < 1e-9
@@ -349,10 +441,10 @@ mod tests {
     #[test]
     fn a_trail_forgets_without_losing_count() {
         let y: Vec<f64> = (0..100).map(f64::from).collect();
-        let mut t = Trail::new(&y);
-        let before = t.naive(100, 3, &[10]);
+        let mut t = Trail::new(&y, &[10]);
+        let before = t.naive(100, 3, Some(0));
         t.forget(30);
         assert_eq!(t.taken(), 100);
-        assert_eq!(t.naive(100, 3, &[10]), before);
+        assert_eq!(t.naive(100, 3, Some(0)), before);
     }
 }

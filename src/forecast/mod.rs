@@ -2,15 +2,19 @@
 
 pub mod backtest;
 pub mod bands;
+mod bend;
 mod combine;
 pub mod demand;
 mod direct;
 pub mod hazard;
 mod optimise;
 mod outlook;
+pub mod pool;
 pub mod scenarios;
 pub mod season;
 pub mod series;
+#[cfg(test)]
+mod bad_data;
 #[cfg(test)]
 mod simulated;
 pub mod smoothing;
@@ -20,6 +24,7 @@ mod tests;
 
 pub use backtest::{Scores, backtest};
 pub use demand::{Fit, Forecast, forecast};
+pub use pool::Member;
 pub use outlook::{Fits, outlook};
 pub use scenarios::{Scenario, Scenarios, scenarios};
 pub use series::{Samples, SeriesError, regular};

@@ -38,7 +38,8 @@ pub fn outlook(
         let horizon = steps_until(series, now + policy.horizon);
         let (fit, age) = fitted(series, horizon, policy, fits.0.get(portion));
         let width = beliefs.skill.get(portion).map_or(1.0, |s| s.width);
-        let mut forecast = fit.forecast(horizon, &LEVELS, width);
+        let counted = window(world, portion);
+        let mut forecast = fit.forecast_counted(horizon, &LEVELS, width, counted);
         let late = now.since(fit.at);
         if late.0 > 3 * series.step.0 {
             let text = format!("the last reading is {:.0} s old", late.as_secs_f64());
@@ -54,6 +55,12 @@ pub fn outlook(
         hazards: dangers(history, world, policy, now),
     };
     (outlook, next)
+}
+
+/// Seconds over which a portion's rate is counted, as its last reading tells.
+fn window(world: &World, portion: &PortionId) -> Option<f64> {
+    let traffic = world.traffic.get(portion)?.value()?;
+    (traffic.rate.0 > 0.0 && traffic.samples > 0).then(|| traffic.samples as f64 / traffic.rate.0)
 }
 
 fn end(series: &Samples) -> Moment {

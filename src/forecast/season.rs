@@ -54,9 +54,16 @@ fn winsorised(y: &[f64]) -> Vec<f64> {
 }
 
 fn strongest(y: &[f64], step: Span, found: &[Season]) -> Option<Season> {
-    let mut tested: Vec<Season> = candidates(y)
+    let mut tried: Vec<usize> = candidates(y)
         .into_iter()
         .map(|p| on_calendar(p, step))
+        .filter(|p| 3 * p <= y.len())
+        .chain(calendar(step, &CALENDAR))
+        .collect();
+    tried.sort_unstable();
+    tried.dedup();
+    let mut tested: Vec<Season> = tried
+        .into_iter()
         .filter(|p| found.iter().all(|f| !alike(*p, f.period)))
         .filter_map(|p| {
             let strength = strength(y, p)?;
@@ -81,7 +88,7 @@ fn strongest(y: &[f64], step: Span, found: &[Season]) -> Option<Season> {
 }
 
 /// Within a tenth of one another.
-fn alike(a: usize, b: usize) -> bool {
+pub fn alike(a: usize, b: usize) -> bool {
     a.abs_diff(b) * 10 < a.max(b)
 }
 
@@ -94,16 +101,25 @@ fn needed(n: usize, p: usize) -> f64 {
 
 /// Snaps a period within 2 % (or one step) of a calendar period to it.
 fn on_calendar(p: usize, step: Span) -> usize {
-    if step.0 <= 0 {
-        return p;
-    }
-    CALENDAR
-        .iter()
-        .map(|s| s * 1000)
-        .filter(|ms| ms % step.0 == 0)
-        .map(|ms| (ms / step.0) as usize)
+    calendar(step, &CALENDAR)
         .find(|c| p.abs_diff(*c) <= (c / 50).max(1))
         .unwrap_or(p)
+}
+
+/// A day and a week in steps, which people and their work follow: worth a look in the regression even where they are
+/// not significant by themselves.
+pub fn customary(n: usize, step: Span, found: &[usize]) -> Vec<usize> {
+    calendar(step, &CALENDAR[2..])
+        .filter(|p| *p >= 2 && 3 * p <= 2 * n && found.iter().all(|f| !alike(*p, *f)))
+        .collect()
+}
+
+/// Calendar periods in steps, where the step divides them.
+fn calendar(step: Span, of: &[i64]) -> impl Iterator<Item = usize> {
+    of.iter()
+        .map(|s| s * 1000)
+        .filter(move |ms| step.0 > 0 && ms % step.0 == 0)
+        .map(move |ms| (ms / step.0) as usize)
 }
 
 /// Lags at which the autocorrelation has a significant local maximum (Bartlett's band), refined to full resolution.

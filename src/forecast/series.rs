@@ -65,6 +65,25 @@ pub fn regular(readings: &[(Moment, f64)], step: Option<Span>) -> Result<Samples
     })
 }
 
+/// Rates a second from the readings of a counter, in any order. A counter that falls has been reset, and has counted
+/// from zero since. The first reading only says where it begins; readings of one moment count once.
+pub fn rates(readings: &[(Moment, f64)]) -> Vec<(Moment, f64)> {
+    let mut sorted: Vec<(Moment, f64)> = readings
+        .iter()
+        .copied()
+        .filter(|r| r.1.is_finite())
+        .collect();
+    sorted.sort_by_key(|r| r.0);
+    sorted.dedup_by_key(|r| r.0);
+    sorted
+        .windows(2)
+        .map(|w| {
+            let counted = if w[1].1 < w[0].1 { w[1].1 } else { w[1].1 - w[0].1 };
+            (w[1].0, counted.max(0.0) / w[1].0.since(w[0].0).as_secs_f64())
+        })
+        .collect()
+}
+
 fn typical_step(sorted: &[(Moment, f64)]) -> Span {
     let mut gaps: Vec<i64> = sorted
         .windows(2)

@@ -7,6 +7,7 @@
 use super::optimise::{logistic, logit, minimise};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 
 /// Smoothing parameters, all within (0, 1): level, trend (as a share of `alpha`), damping, and one for each season.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,26 +169,48 @@ pub fn first_state(y: &[f64], periods: &[usize], burn: usize) -> State {
 }
 
 /// Mean absolute error over a few horizons up to the asked one: what MASE and the median of WQL reward.
-fn loss(l: &Lessons, first: &State, p: &Params, ahead: &[usize]) -> f64 {
-    let mut s = first.clone();
+fn loss(l: &Lessons, rings: &mut [Vec<f64>], first: &State, p: &Params, ahead: &[usize]) -> f64 {
     let damped = State::damped(p, l.horizon);
+    for (r, s) in rings.iter_mut().zip(&first.seasons) {
+        r.clear();
+        r.extend(s.iter());
+    }
+    let gamma = |k: usize| p.gamma.get(k).map_or(0.0, |g| g * (1.0 - p.alpha));
+    let gamma = [gamma(0), gamma(1)];
+    let [one, two] = rings else { return f64::MAX };
+    let (mut level, mut trend) = (first.level, first.trend);
+    let (mut i1, mut i2) = (0, 0);
     let (mut sum, mut count) = (0.0, 0.0);
     // Neighbouring origins say nearly the same: some hundred are enough.
     let stride = (l.y.len() - l.burn).div_ceil(SCORED).max(1);
+    let mut next = l.burn;
     for (i, v) in l.y.iter().enumerate() {
-        if i >= l.burn && (i - l.burn).is_multiple_of(stride) {
+        if i == next {
+            next += stride;
             for h in ahead {
                 let at = i + h - 1;
                 if at < l.y.len() && l.seen[at] {
-                    let f = s.level + damped[*h] * s.trend + s.season(*h);
-                    sum += (l.y[at] - f).abs();
+                    let season = round(one, i1 + h - 1) + round(two, i2 + h - 1);
+                    sum += (l.y[at] - level - damped[*h] * trend - season).abs();
                     count += 1.0;
                 }
             }
         }
-        s.take(p, l.seen[i].then_some(*v));
+        let drift = p.phi * trend;
+        let error = if l.seen[i] { v - level - drift - one[i1] - two[i2] } else { 0.0 };
+        level += drift + p.alpha * error;
+        trend = drift + p.alpha * p.beta * error;
+        one[i1] += gamma[0] * error;
+        two[i2] += gamma[1] * error;
+        i1 = if i1 + 1 == one.len() { 0 } else { i1 + 1 };
+        i2 = if i2 + 1 == two.len() { 0 } else { i2 + 1 };
     }
     if count > 0.0 { sum / count } else { 0.0 }
+}
+
+/// A ring's value at `at`, however often that is around.
+fn round(ring: &[f64], at: usize) -> f64 {
+    if at < ring.len() { ring[at] } else { ring[at % ring.len()] }
 }
 
 /// Fits the parameters from several starts, or from `warm` alone, and rolls to the end of the series.
@@ -200,15 +223,20 @@ pub fn fit(l: &Lessons, warm: Option<&Params>) -> Smoother {
         phi: 0.9,
         gamma: vec![gamma; l.periods.len()],
     };
-    let cost = |free: &[f64]| loss(l, &first, &Params::from_free(free), &ahead);
+    // A season that is not there is a ring of one zero, which no error moves.
+    let rings = RefCell::new([vec![0.0], vec![0.0]]);
+    let cost = |free: &[f64]| {
+        let mut rings = rings.borrow_mut();
+        loss(l, &mut *rings, &first, &Params::from_free(free), &ahead)
+    };
     let search = |from: &Params, rounds: u64| minimise(&from.to_free(), 1.0, rounds, cost);
     let best = match warm.filter(|w| w.gamma.len() == l.periods.len()) {
-        Some(w) => search(w, 20).0,
+        Some(w) => search(w, 10).0,
         None => {
             // The better of two short searches is searched on.
-            let (slow, quick) = (search(&start(0.08, 0.1), 25), search(&start(0.6, 0.2), 25));
+            let (slow, quick) = (search(&start(0.08, 0.1), 18), search(&start(0.6, 0.2), 18));
             let better = if slow.1 <= quick.1 { slow.0 } else { quick.0 };
-            minimise(&better, 0.4, 35, cost).0
+            minimise(&better, 0.4, 25, cost).0
         }
     };
     let params = Params::from_free(&best);
@@ -219,16 +247,16 @@ pub fn fit(l: &Lessons, warm: Option<&Params>) -> Smoother {
     Smoother { params, state }
 }
 
-/// Forecasts from every origin `burn…n`: row `r`, column `h` is point `burn + r + h`, foretold from the points before `burn + r`.
-pub fn rolled(l: &Lessons, params: &Params) -> Array2<f64> {
+/// Forecasts from every origin `burn…n`: row `r`, column `k` is `ahead[k]` points on, foretold from the points before `burn + r`.
+pub fn rolled(l: &Lessons, params: &Params, ahead: &[usize]) -> Array2<f64> {
     let n = l.y.len();
     let mut s = first_state(l.y, l.periods, l.burn);
     let damped = State::damped(params, l.horizon);
-    let mut out = Array2::zeros((n - l.burn + 1, l.horizon));
+    let mut out = Array2::zeros((n - l.burn + 1, ahead.len()));
     for i in 0..=n {
         if i >= l.burn {
-            for h in 1..=l.horizon {
-                out[[i - l.burn, h - 1]] = s.level + damped[h] * s.trend + s.season(h);
+            for (cell, h) in out.row_mut(i - l.burn).iter_mut().zip(ahead) {
+                *cell = s.level + damped[*h] * s.trend + s.season(*h);
             }
         }
         if i < n {
@@ -305,7 +333,7 @@ mod tests {
             horizon: 5,
         };
         let s = fit(&l, None);
-        let rolled = rolled(&l, &s.params);
+        let rolled = rolled(&l, &s.params, &[1, 2, 3, 4, 5]);
         assert_eq!(rolled.row(rolled.nrows() - 1).to_vec(), s.path(5));
     }
 }

@@ -4,14 +4,19 @@ use crate::model::{Rps, Skill};
 
 /// Nominal coverage of the 10 to 90 % band.
 const NOMINAL: f64 = 0.8;
-/// Step of the adaptation: a miss widens by about 3 %, a hit narrows by about 0.8 %.
-const GAMMA: f64 = 0.04;
+/// Step of the adaptation in the long run: a miss widens by about 5 %, a hit narrows by about 1.2 %.
+const GAMMA: f64 = 0.06;
+/// … and for the first forecasts, so that a band that starts wrong is right within some tens of them.
+const QUICK: f64 = 0.3;
+/// Forecasts after which the step has come about half of the way down.
+const SETTLES: f64 = 15.0;
 /// A lesson is told after so many forecasts.
 const TELL_EVERY: u64 = 60;
 
 /// Takes one forecast's result in. The factor on the band's half-width follows adaptive conformal inference
 /// (Gibbs & Candès 2021) in its multiplicative form: up by `γ·0.8` on a miss, down by `γ·0.2` on a hit, so that in the
-/// long run one in five is a miss. Returns a lesson now and then.
+/// long run one in five is a miss. `γ` shrinks with what was scored (Angelopoulos, Barber & Bates, "Online conformal
+/// prediction with decaying step sizes", 2024). Returns a lesson now and then.
 pub fn score(skill: &mut Skill, low: Rps, mid: Rps, high: Rps, actual: Rps) -> Option<String> {
     if !actual.0.is_finite() || !mid.0.is_finite() {
         return None;
@@ -21,7 +26,8 @@ pub fn score(skill: &mut Skill, low: Rps, mid: Rps, high: Rps, actual: Rps) -> O
     skill.covered += u64::from(hit);
     let before = skill.width;
     let step = if hit { NOMINAL - 1.0 } else { NOMINAL };
-    skill.width = (skill.width * (GAMMA * step).exp()).clamp(0.25, 8.0);
+    let gamma = GAMMA + (QUICK - GAMMA) / (1.0 + skill.scored as f64 / SETTLES);
+    skill.width = (skill.width * (gamma * step).exp()).clamp(0.25, 8.0);
     let error = (actual.0 - mid.0).abs();
     skill.error = if skill.scored == 1 {
         Rps(error)

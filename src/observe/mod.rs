@@ -2,27 +2,34 @@
 
 mod consul;
 mod nomad;
+mod picture;
 mod traffic;
 
 pub use consul::META_ALLOC;
 
 use crate::clients::gateway::Gateway;
 use crate::clients::http::HttpError;
-use crate::clients::nomad::{Node as NodeDetail, Nomad};
+use crate::clients::nomad::Nomad;
+use crate::clients::nomad::picture::Follower;
 use crate::model::*;
 use futures::future::{join, join_all};
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 /// Jobs of ours begin so; so do the IDs of front entries.
 const OURS: &str = "foreshadow-";
 
 /// What is looked at.
 pub struct Sources {
+    /// Asked at each look: an answer that does not come soon is unknown.
     pub nomad: Arc<Nomad>,
+    /// Reads long lists and follows events beside the looks.
+    pub lists: Arc<Nomad>,
+    /// Rung when an event tells of something that stopped serving.
+    pub wake: Option<mpsc::Sender<()>>,
     pub gateways: Vec<Gateway>,
     /// The agent through which keys are read, and the datacenter that holds them.
     pub keeper: Arc<crate::clients::consul::Consul>,
@@ -45,9 +52,19 @@ pub struct Cluster {
 /// What is kept between looks so that rates can be told and rarely changing details need not be read again.
 #[derive(Default)]
 struct Memory {
-    details: BTreeMap<String, (u64, NodeDetail)>,
+    /// Started by the first look.
+    follower: Option<Follower>,
+    mirror: picture::Mirror,
+    jobs: Jobs,
     traffic: traffic::Memory,
     agents: BTreeMap<GatewayId, String>,
+}
+
+/// The jobs as last read, and the index of Nomad's jobs then.
+#[derive(Default)]
+struct Jobs {
+    index: u64,
+    known: BTreeMap<JobId, JobSpec>,
 }
 
 /// A reply as a reading: what cannot be read is unknown, with the reason.
@@ -69,15 +86,25 @@ impl Cluster {
     async fn see(&self, now: Moment) -> World {
         let mut memory = self.memory.lock().await;
         let Memory {
-            details,
+            follower,
+            mirror,
+            jobs,
             traffic,
             agents,
         } = &mut *memory;
-        let ((nodes, allocs, jobs, blocked), fronts, keys) = futures::join!(
-            self.nomad(details, now),
+        let follower = follower.get_or_insert_with(|| self.follow());
+        let (glance, jobs, fronts, keys) = futures::join!(
+            follower.glance(),
+            self.jobs(jobs),
             consul::fronts(&self.sources, agents, now),
             consul::keys(&self.sources, now),
         );
+        let picture::Sight {
+            nodes,
+            allocs,
+            blocked,
+        } = mirror.take(glance, now);
+        let jobs = seen(jobs, now);
         let mut world = World {
             nodes,
             allocs,
@@ -100,64 +127,27 @@ impl Cluster {
         world
     }
 
-    async fn nomad(
-        &self,
-        details: &mut BTreeMap<String, (u64, NodeDetail)>,
-        now: Moment,
-    ) -> (
-        Seen<Vec<Node>>,
-        Seen<Vec<Alloc>>,
-        Seen<BTreeMap<JobId, JobSpec>>,
-        Seen<Vec<Blocked>>,
-    ) {
-        let nomad = &self.sources.nomad;
-        let (nodes, allocs, jobs, blocked) = futures::join!(
-            self.nodes(details),
-            nomad.allocations(None),
-            self.jobs(),
-            nomad.evaluations("blocked", None),
-        );
-        (
-            seen(nodes, now),
-            seen(allocs, now).map(|a| a.value.iter().map(nomad::alloc).collect()),
-            seen(jobs, now),
-            seen(blocked, now).map(|b| b.value.iter().map(nomad::blocked).collect()),
+    fn follow(&self) -> Follower {
+        let portions = self.sources.policies.iter().flat_map(|p| &p.portions);
+        let jobs = portions.map(|p| p.job.to_string()).collect();
+        Follower::start(
+            self.sources.lists.clone(),
+            self.sources.nomad.clone(),
+            picture::waker(jobs, OURS, self.sources.wake.clone()),
         )
     }
 
-    /// Nodes with their details, which are read again only when the node was modified.
-    async fn nodes(
-        &self,
-        details: &mut BTreeMap<String, (u64, NodeDetail)>,
-    ) -> Result<Vec<Node>, HttpError> {
-        let stubs = self.sources.nomad.nodes(None).await?.value;
-        let stale: Vec<&str> = stubs
-            .iter()
-            .filter(|s| {
-                details
-                    .get(&s.id)
-                    .is_none_or(|(index, _)| *index != s.modify_index)
-            })
-            .map(|s| s.id.as_str())
-            .collect();
-        let read = join_all(stale.iter().map(|id| self.sources.nomad.node(id))).await;
-        for node in read.into_iter().flatten() {
-            details.insert(node.id.clone(), (node.modify_index, node));
-        }
-        Ok(stubs
-            .iter()
-            .map(|s| nomad::node(s, details.get(&s.id).map(|(_, d)| d)))
-            .collect())
-    }
-
-    /// The policies' jobs, and all of ours that are not stopped.
-    async fn jobs(&self) -> Result<BTreeMap<JobId, JobSpec>, HttpError> {
+    /// The policies' jobs, and all of ours that are not stopped; read again only after a write to Nomad's jobs.
+    async fn jobs(&self, memory: &mut Jobs) -> Result<BTreeMap<JobId, JobSpec>, HttpError> {
         let nomad = &self.sources.nomad;
-        let ours = nomad.jobs(OURS, None).await?.value;
+        let ours = nomad.jobs(OURS, None).await?;
+        if ours.index > 0 && ours.index == memory.index {
+            return Ok(memory.known.clone());
+        }
         let policies = self.sources.policies.iter().flat_map(|p| &p.portions);
         let ids: BTreeSet<String> = policies
             .map(|p| p.job.to_string())
-            .chain(ours.into_iter().filter(|j| !j.stop).map(|j| j.id))
+            .chain(ours.value.into_iter().filter(|j| !j.stop).map(|j| j.id))
             .collect();
         let found = join_all(ids.iter().map(|id| nomad.job(id, None))).await;
         let mut jobs = BTreeMap::new();
@@ -166,6 +156,10 @@ impl Cluster {
                 jobs.insert(job.spec.id(), job.spec);
             }
         }
+        *memory = Jobs {
+            index: ours.index,
+            known: jobs.clone(),
+        };
         Ok(jobs)
     }
 

@@ -6,39 +6,33 @@ use crate::model::*;
 /// Meta keys on nodes that foreshadow reads: what the node costs an hour.
 const META_PRICE: &str = "price";
 
-/// A node's stub (status, resources) with its details (attributes, meta), which change rarely.
-pub fn node(stub: &seen::NodeStub, detail: Option<&seen::Node>) -> Node {
-    let total = stub.node_resources.clone().unwrap_or_default();
-    let held = stub.reserved_resources.clone().unwrap_or_default();
-    let meta = detail.map(|d| d.meta.clone()).unwrap_or_default();
-    let attribute = |key: &str| detail?.attributes.get(key)?.parse::<f64>().ok();
+pub fn node(n: &seen::Node) -> Node {
+    let total = n.node_resources.clone().unwrap_or_default();
+    let held = n.reserved_resources.clone().unwrap_or_default();
+    let number = |text: Option<&String>| text.and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
     Node {
-        id: NodeId::new(stub.id.as_str()),
-        name: stub.name.clone(),
-        site: Site::new(stub.datacenter.as_str()),
-        class: NodeClass::new(stub.node_class.as_str()),
-        status: match stub.status.as_str() {
+        id: NodeId::new(n.id.as_str()),
+        name: n.name.clone(),
+        site: Site::new(n.datacenter.as_str()),
+        class: NodeClass::new(n.node_class.as_str()),
+        status: match n.status.as_str() {
             "ready" => NodeStatus::Ready,
             "initializing" => NodeStatus::Initializing,
             "disconnected" => NodeStatus::Disconnected,
             _ => NodeStatus::Down,
         },
-        eligible: stub.scheduling_eligibility == "eligible",
-        draining: stub.drain,
+        eligible: n.scheduling_eligibility == "eligible",
+        draining: n.drain,
         capacity: Resources {
             cpu: Mhz((total.cpu_mhz() - held.cpu_mhz()) as f64),
             memory: MiB((total.memory_mb() - held.memory_mb()) as f64),
             disk: MiB((total.disk_mb() - held.disk_mb()) as f64),
             network: Mbps(total.network_mbits().unwrap_or(0) as f64),
         },
-        clock: Mhz(attribute("cpu.frequency").unwrap_or(0.0)),
-        price: Price(
-            meta.get(META_PRICE)
-                .and_then(|p| p.parse().ok())
-                .unwrap_or(0.0),
-        ),
-        host_volumes: stub.host_volumes.keys().cloned().collect(),
-        meta,
+        clock: Mhz(number(n.attributes.get("cpu.frequency"))),
+        price: Price(number(n.meta.get(META_PRICE))),
+        host_volumes: n.host_volumes.keys().cloned().collect(),
+        meta: n.meta.clone(),
     }
 }
 

@@ -8,8 +8,10 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
+use super::bound::Prices;
 use super::greedy;
 use super::problem::Problem;
+use super::squeeze::squeeze_all;
 use super::state::State;
 use super::walk::Walk;
 
@@ -24,11 +26,14 @@ const COOLINGS_OF_FEW: u64 = 4;
 const STRIDE: u64 = 256;
 /// Moves of the first cooling when nobody says how long the search may take; each later one has twice as many.
 const FIRST_COOLING: u64 = 200_000;
-/// The first temperature as a part of the typical worsening, and the last one as a part of the first.
-const HOT: f64 = 1.0;
+/// The first temperature as a part of the typical change, and the last one as a part of the first.
+const HOT: f64 = 3.0;
 const COLD: f64 = 0.005;
-/// The first temperature with a warm start, as a part of the typical worsening: what runs well is not melted down.
+/// The first temperature with a warm start, as a part of the typical change: what runs well is not melted down.
 const WARM: f64 = 0.01;
+/// Ascent steps of the dual whose prices tell the chains what to try first, and the part of the budget they may take.
+const GUIDE_ROUNDS: u64 = 600;
+const GUIDE_PART: f64 = 0.15;
 
 /// How long one chain goes on.
 #[derive(Clone, Copy)]
@@ -52,34 +57,72 @@ pub(crate) struct Search<'a> {
     pub(crate) threads: usize,
     pub(crate) budget: Budget<'a>,
     pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
+    /// Told the best total of a chain now and then.
+    pub(crate) progress: Option<&'a (dyn Fn(i64) + Sync)>,
+}
+
+/// What a search found.
+pub(crate) struct Found {
+    /// The candidate of each slot.
+    pub(crate) slots: Vec<u32>,
+    pub(crate) prices: Prices,
 }
 
 impl Search<'_> {
-    /// The candidate of each slot in the best assignment of all chains; ties go to the first chain.
-    pub(crate) fn run(&self) -> Vec<u32> {
-        let start = greedy::start(self.problem, self.cost, self.warm);
+    /// The best assignment of all chains; ties go to the first chain.
+    pub(crate) fn run(&self) -> Found {
+        let mut start = greedy::start(self.problem, self.cost, self.warm);
+        if self.warm.is_some() {
+            squeeze_all(&mut start, &self.stop);
+        }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build();
+        let prices = match &pool {
+            Ok(pool) => pool.install(|| self.prices(&start)),
+            Err(_) => self.prices(&start),
+        };
+        let order = prices.order(self.problem);
         let chains = match (self.budget, &pool) {
             (Budget::Moves(_), _) => CHAINS,
             (_, Ok(pool)) => pool.current_num_threads(),
             (_, Err(_)) => 1,
         };
-        let chain = |number| self.chain(number, start.clone());
+        let chain = |number| self.chain(number, start.clone(), &order);
         // Where no thread can be had, the same chains run one after the other.
         let found: Vec<(i64, Vec<u32>)> = match pool {
             Ok(pool) => pool.install(|| (0..chains).into_par_iter().map(chain).collect()),
             Err(_) => (0..chains).map(chain).collect(),
         };
         let best = found.into_iter().min_by_key(|(total, _)| *total);
-        best.map(|(_, slots)| slots).unwrap_or_default()
+        let slots = best.map(|(_, slots)| slots).unwrap_or_default();
+        Found { slots, prices }
     }
 
-    fn chain(&self, number: usize, start: State) -> (i64, Vec<u32>) {
+    /// What the chains are guided by; nothing where a placement runs already, whose neighbourhood is all that is searched.
+    fn prices(&self, start: &State) -> Prices {
+        if self.warm.is_some() {
+            return Prices::default();
+        }
+        let (stop, budget) = (self.stop, self.budget);
+        let enough = move || match budget {
+            Budget::Spent(spent) => stop() || spent() > GUIDE_PART,
+            Budget::Moves(_) | Budget::UntilStopped => stop(),
+        };
+        let known = start.total();
+        Prices::raise(
+            self.problem,
+            Prices::default(),
+            known,
+            GUIDE_ROUNDS,
+            &enough,
+        )
+    }
+
+    fn chain(&self, number: usize, start: State, order: &[u32]) -> (i64, Vec<u32>) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         (0..number).for_each(|_| rng.jump());
-        let walk = RefCell::new(Walk::new(start, rng));
+        let walk = RefCell::new(Walk::new(start, order, rng));
         let typical = walk.borrow_mut().typical_change();
         let few = self.problem.wanted() <= FEW_STANDBYS;
         let coolings = if few { COOLINGS_OF_FEW } else { 1 };
@@ -112,6 +155,7 @@ impl Search<'_> {
             }),
         }
         let mut walk = walk.into_inner();
+        walk.squeeze_best(&self.stop);
         (walk.best_total(), walk.best().to_vec())
     }
 
@@ -125,6 +169,7 @@ impl Search<'_> {
             walk,
             pace,
             stop: self.stop,
+            progress: self.progress,
         };
         let Ok(solver) =
             SimulatedAnnealing::new_with_rng(hot, Xoshiro256PlusPlus::seed_from_u64(0))
@@ -185,6 +230,7 @@ struct Batches<'a, 'p> {
     walk: &'a RefCell<Walk<'p>>,
     pace: Pace<'a>,
     stop: &'a (dyn Fn() -> bool + Sync),
+    progress: Option<&'a (dyn Fn(i64) + Sync)>,
 }
 
 impl CostFunction for Batches<'_, '_> {
@@ -214,6 +260,9 @@ impl Anneal for Batches<'_, '_> {
             }
             (0..stride).for_each(|_| walk.step(temperature));
             made += stride;
+        }
+        if let Some(progress) = self.progress {
+            progress(walk.best_total());
         }
         Ok(walk.best_total())
     }

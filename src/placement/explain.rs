@@ -122,7 +122,7 @@ fn why_unplaced(state: &State, portion: usize, slot: usize) -> String {
             domains.len()
         );
     }
-    if let Some(&candidate) = open.iter().find(|&&c| state.fits(c)) {
+    if let Some(&candidate) = open.iter().find(|&&c| state.fits(slot, c)) {
         return format!(
             "portion {:?} fits on node {:?}, but that costs {} and a missing standby only {}; raise its unplaced_penalty",
             written.id,
@@ -131,13 +131,16 @@ fn why_unplaced(state: &State, portion: usize, slot: usize) -> String {
             written.unplaced_penalty
         );
     }
-    nearest_miss(state, portion, &open)
+    nearest_miss(state, portion, slot, &open)
 }
 
 /// Names the place that lacks least, in parts of its free amount, and how much of what it lacks.
-fn nearest_miss(state: &State, portion: usize, open: &[usize]) -> String {
+fn nearest_miss(state: &State, portion: usize, slot: usize, open: &[usize]) -> String {
     let problem = state.problem;
     let instance = problem.instance();
+    if let Some(words) = shared_miss(state, slot, open) {
+        return words;
+    }
     let lack = |candidate: usize| {
         let free = &problem.free[problem.candidate_node[candidate] as usize];
         let short = state.shortfall(candidate);
@@ -169,6 +172,25 @@ fn nearest_miss(state: &State, portion: usize, open: &[usize]) -> String {
     )
 }
 
+/// Names the shared capacity that binds where a node has room, and how much of it is lacking.
+fn shared_miss(state: &State, slot: usize, open: &[usize]) -> Option<String> {
+    let problem = state.problem;
+    let roomy = open
+        .iter()
+        .filter(|&&candidate| state.shortfall(candidate).iter().all(|short| *short == 0));
+    let lacks = roomy.filter_map(|&candidate| {
+        let (row, lack) = state.lacking(slot, candidate)?;
+        Some((lack, row, candidate))
+    });
+    let (lack, row, candidate) = lacks.min()?;
+    let node = &problem.instance().nodes[problem.candidate_node[candidate] as usize].id;
+    let shared = &problem.conditions().shared[row];
+    Some(format!(
+        "node {node:?} has room, but {:?} ({} {}) lacks {lack} for it: raise it by that much, or move away a standby that uses it",
+        shared.id, shared.free, shared.unit
+    ))
+}
+
 /// Why a node that the instance names can never hold the portion.
 fn never(problem: &Problem, portion: usize, node: usize) -> String {
     let instance = problem.instance();
@@ -197,15 +219,13 @@ fn delta_to(state: &mut State, portion: usize, node: usize) -> Result<i64, Strin
     let places = problem
         .slots(portion)
         .filter(|&slot| state.domain_is_free(slot, candidate));
-    let best = places.map(|slot| state.delta(slot, candidate)).min();
-    let Some(delta) = best else {
+    let places: Vec<usize> = places.collect();
+    let Some(&slot) = places.first() else {
         return Err("another standby of the portion stands in that failure domain".to_owned());
     };
-    if state.fits(candidate) {
-        Ok(delta)
-    } else {
-        Err(nearest_miss(state, portion, &[candidate]))
-    }
+    let fitting = places.iter().filter(|&&slot| state.fits(slot, candidate));
+    let best = fitting.map(|&slot| state.delta(slot, candidate)).min();
+    best.ok_or_else(|| nearest_miss(state, portion, slot, &[candidate]))
 }
 
 /// The state of an answer; one that breaks a rule counts as nothing placed.

@@ -2,10 +2,17 @@
 
 mod anneal;
 mod bound;
+mod conditions;
+mod dual;
 mod explain;
 mod greedy;
+mod instance;
 mod problem;
+mod recount;
 mod referee;
+mod risk;
+mod shared;
+mod squeeze;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -15,10 +22,14 @@ use serde::Serialize;
 
 pub use bound::lower_bound;
 pub use explain::{Candidate, alternatives, explain};
-pub use problem::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, Problem, ProblemError};
+pub use conditions::{Conditions, Draw, MAX_SCENARIOS, Risk, Scenario, Shared};
+pub use instance::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, ProblemError};
+pub use problem::Problem;
 pub use referee::{Score, Violation, check};
+pub use risk::Unserved;
 
-use anneal::{Budget, Search};
+use anneal::{Budget, Found, Search};
+use bound::Prices;
 
 /// Rounds of the bound when nobody says otherwise: within about 1 % of where it converges.
 pub const BOUND_ROUNDS: u64 = 2_000;
@@ -41,6 +52,8 @@ pub struct Options<'a> {
     pub move_cost: i64,
     /// Ascent steps of the lower bound.
     pub bound_rounds: u64,
+    /// Told the best total of each chain at each of its temperatures, move and risk costs included.
+    pub progress: Option<&'a (dyn Fn(i64) + Sync)>,
 }
 
 impl Default for Options<'_> {
@@ -53,6 +66,7 @@ impl Default for Options<'_> {
             warm: None,
             move_cost: 0,
             bound_rounds: BOUND_ROUNDS,
+            progress: None,
         }
     }
 }
@@ -74,6 +88,12 @@ pub struct Answer {
     pub unplaced: usize,
     /// For each portion with a missing standby (by index), what binds and what would free it.
     pub why_unplaced: Vec<(usize, String)>,
+    /// Demand that goes unserved in the scenarios, if the problem weighs any; its cost is part of the objective.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<Unserved>,
+    /// Where the next ascent of the bound begins.
+    #[serde(skip)]
+    prices: Prices,
 }
 
 /// Searches within `stop`, then proves a lower bound with `options.bound_rounds` steps that `stop` does not cut short.
@@ -86,7 +106,7 @@ pub fn solve(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + Sy
     answer
 }
 
-/// Searches only; the answer's bound is the trivial 0.
+/// Searches only; the answer's bound is that of the prices which guided the search.
 pub fn search(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + Sync)) -> Answer {
     let budget = match (options.iterations, options.spent) {
         (Some(moves), _) => Budget::Moves(moves),
@@ -102,11 +122,10 @@ pub fn search(problem: &Problem, options: &Options, stop: &(dyn Fn() -> bool + S
         threads: options.threads,
         budget,
         stop,
+        progress: options.progress,
     };
-    let slots = search.run();
-    let standbys = state::standbys(problem, &slots);
-    let why_unplaced = explain::unplaced(problem, &cost, &slots);
-    answer(problem, standbys, why_unplaced)
+    let found = search.run();
+    answer(problem, &cost, found)
 }
 
 /// Raises the answer's bound by at most `rounds` steps, until `stop`.
@@ -116,8 +135,9 @@ pub fn prove(
     rounds: u64,
     stop: &(dyn Fn() -> bool + Sync),
 ) {
-    let bound = lower_bound(problem, answer.objective, rounds, stop);
-    answer.bound = answer.bound.max(bound);
+    let from = std::mem::take(&mut answer.prices);
+    answer.prices = Prices::raise(problem, from, answer.objective, rounds, stop);
+    answer.bound = answer.prices.bound;
     answer.gap_pct = gap_pct(answer.objective, answer.bound);
 }
 
@@ -130,30 +150,32 @@ fn costs(problem: &Problem, options: &Options) -> Vec<i64> {
     for (portion, stands) in warm.iter().enumerate().take(problem.portions()) {
         for candidate in problem.candidates(portion) {
             if !stands.contains(&(problem.candidate_node[candidate] as usize)) {
-                cost[candidate] += options.move_cost.clamp(0, problem::MAX_COST);
+                cost[candidate] += options.move_cost.clamp(0, instance::MAX_COST);
             }
         }
     }
     cost
 }
 
-fn answer(
-    problem: &Problem,
-    standbys: Vec<Vec<usize>>,
-    why_unplaced: Vec<(usize, String)>,
-) -> Answer {
+fn answer(problem: &Problem, cost: &[i64], found: Found) -> Answer {
+    let standbys = state::standbys(problem, &found.slots);
+    let why_unplaced = explain::unplaced(problem, cost, &found.slots);
     let score = check(problem, &standbys);
     let feasible = score.is_ok();
-    let (objective, unplaced) = score.map_or((0, 0), |score| (score.objective, score.unplaced));
-    let gap_pct = gap_pct(objective, 0);
+    let (objective, unplaced, unserved) = score.map_or((0, 0, None), |score| {
+        (score.objective, score.unplaced, score.unserved)
+    });
+    let bound = found.prices.bound;
     Answer {
         feasible,
         objective,
-        bound: 0,
-        gap_pct,
+        bound,
+        gap_pct: gap_pct(objective, bound),
         standbys,
         unplaced,
         why_unplaced,
+        unserved,
+        prices: found.prices,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The rules of the format, counted from nothing: what `check.py` does, independent of the search's own books.
 
 use super::problem::Problem;
+use super::recount;
+use super::risk::Unserved;
 
 /// What a whole assignment costs by the instance's objective.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +12,8 @@ pub struct Score {
     pub unplaced: usize,
     /// Largest share of a node's free amount that is needed after the worst single failure (1.0: full).
     pub worst_utilisation: f64,
+    /// Demand that goes unserved, where the problem weighs scenarios; its cost is part of the objective.
+    pub unserved: Option<Unserved>,
 }
 
 /// The rule that an assignment breaks.
@@ -41,6 +45,16 @@ pub enum Violation {
         needed: i64,
         free: i64,
     },
+    #[error(
+        "shared capacity {shared:?} needs {needed} {unit} if {failed:?} fails, but has {free}; move a standby that uses it, or raise it"
+    )]
+    Overdrawn {
+        shared: String,
+        unit: String,
+        failed: String,
+        needed: i64,
+        free: i64,
+    },
 }
 
 /// Counts an assignment (node indices for each portion) against the rules and the objective.
@@ -63,10 +77,19 @@ pub fn check(problem: &Problem, standbys: &[Vec<usize>]) -> Result<Score, Violat
     }
     let open = instance.nodes.iter().zip(&used).filter(|(_, used)| **used);
     objective += open.map(|(node, _)| node.open_cost).sum::<i64>();
+    let worst_utilisation = worst_utilisation(problem, standbys)?;
+    recount::shared(problem, standbys)?;
+    let unserved = (!problem.futures.is_empty()).then(|| {
+        problem
+            .futures
+            .report(&recount::unserved(problem, standbys))
+    });
+    objective += unserved.as_ref().map_or(0, |unserved| unserved.cost);
     Ok(Score {
         objective,
         unplaced,
-        worst_utilisation: worst_utilisation(problem, standbys)?,
+        worst_utilisation,
+        unserved,
     })
 }
 

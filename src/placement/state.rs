@@ -1,6 +1,9 @@
 //! An assignment under change: always feasible, with constant-time evaluation of a change of cost and of N-1 capacity.
 
+use super::instance::MAX_RESOURCES;
 use super::problem::{Amounts, Problem};
+use super::risk::RiskBooks;
+use super::shared::SharedBooks;
 
 /// No candidate: the slot is unplaced.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -29,8 +32,12 @@ pub(crate) struct State<'p> {
     loads: Vec<Load>,
     /// `surge[node * domains + failed]`.
     surge: Vec<Amounts>,
+    /// Slots on each node, and last those that stand nowhere.
     members: Vec<Vec<u32>>,
     position: Vec<u32>,
+    /// Only where the problem has shared capacities, and scenarios.
+    shared: Option<SharedBooks>,
+    risk: Option<RiskBooks>,
     total: i64,
 }
 
@@ -44,44 +51,62 @@ impl<'p> State<'p> {
             worst: zero,
         });
         let penalty = |&i: &u32| problem.penalty[i as usize];
+        let risk = RiskBooks::empty(problem);
+        let risk_cost = risk.as_ref().map_or(0, RiskBooks::cost);
+        let mut members = vec![Vec::new(); problem.nodes()];
+        members.push((0..problem.wanted() as u32).collect());
         Self {
             problem,
             cost,
             slot: vec![NOWHERE; problem.wanted()],
             loads: loads.collect(),
             surge: vec![zero; problem.nodes() * problem.domains],
-            members: vec![Vec::new(); problem.nodes()],
-            position: vec![0; problem.wanted()],
-            total: problem.slot_portion.iter().map(penalty).sum(),
+            members,
+            position: (0..problem.wanted() as u32).collect(),
+            shared: SharedBooks::empty(problem),
+            risk,
+            total: problem.slot_portion.iter().map(penalty).sum::<i64>() + risk_cost,
         }
     }
 
-    /// Cost of the whole assignment: standbys, open nodes and penalties.
+    /// Cost of the whole assignment: standbys, open nodes, penalties and risk.
+    #[inline]
     pub(crate) fn total(&self) -> i64 {
         self.total
     }
 
     /// The candidate of each slot, or `NOWHERE`.
+    #[inline]
     pub(crate) fn slots(&self) -> &[u32] {
         &self.slot
     }
 
     /// Slots standing on a node.
+    #[inline]
     pub(crate) fn members(&self, node: usize) -> &[u32] {
         &self.members[node]
     }
 
+    /// Slots that stand nowhere.
+    #[inline]
+    pub(crate) fn missing(&self) -> &[u32] {
+        &self.members[self.problem.nodes()]
+    }
+
+    #[inline]
     pub(crate) fn cost(&self, candidate: usize) -> i64 {
         self.cost[candidate]
     }
 
     /// The node on which a slot stands.
+    #[inline]
     pub(crate) fn node_of(&self, slot: usize) -> Option<usize> {
         let candidate = self.slot[slot];
         (candidate != NOWHERE).then(|| self.problem.candidate_node[candidate as usize] as usize)
     }
 
     /// What the slot costs as it stands, without the cost of its node being open.
+    #[inline]
     pub(crate) fn standing_cost(&self, slot: usize) -> i64 {
         match self.slot[slot] {
             NOWHERE => self.problem.penalty[self.problem.slot_portion[slot] as usize],
@@ -101,6 +126,7 @@ impl<'p> State<'p> {
     }
 
     /// Change of `total` if the slot moved to the candidate, whether or not that is feasible.
+    #[inline]
     pub(crate) fn delta(&self, slot: usize, candidate: usize) -> i64 {
         let to = self.problem.candidate_node[candidate] as usize;
         let from = self.node_of(slot);
@@ -115,10 +141,20 @@ impl<'p> State<'p> {
                 delta -= self.problem.open_cost[from];
             }
         }
-        delta
+        delta + self.risk_change(self.problem.slot_portion[slot] as usize, from, Some(to))
+    }
+
+    /// Change of the cost of risk if a standby went from one node to another.
+    #[inline]
+    fn risk_change(&self, portion: usize, from: Option<usize>, to: Option<usize>) -> i64 {
+        self.risk.as_ref().map_or(0, |risk| {
+            let held = |node: usize| self.loads[node].base;
+            risk.cost_after(self.problem, portion, from, to, held) - risk.cost()
+        })
     }
 
     /// Whether no other standby of the slot's portion stands in the candidate's domain.
+    #[inline]
     pub(crate) fn domain_is_free(&self, slot: usize, candidate: usize) -> bool {
         let portion = self.problem.slot_portion[slot] as usize;
         let domain = self.domain_of(candidate);
@@ -129,15 +165,29 @@ impl<'p> State<'p> {
         })
     }
 
-    /// Whether the candidate's node survives every single failure with one more standby of its portion.
-    pub(crate) fn fits(&self, candidate: usize) -> bool {
+    /// Whether the candidate's node survives every single failure with one more standby of its portion, and every shared
+    /// capacity does with the slot there.
+    #[inline]
+    pub(crate) fn fits(&self, slot: usize, candidate: usize) -> bool {
+        self.node_takes(candidate) && self.lacking(slot, candidate).is_none()
+    }
+
+    /// The shared capacity that the slot would overdraw on the candidate, and by how much.
+    #[inline]
+    pub(crate) fn lacking(&self, slot: usize, candidate: usize) -> Option<(usize, i64)> {
+        let shared = self.shared.as_ref()?;
+        shared.lacking(self.problem, self.slot[slot], candidate)
+    }
+
+    #[inline]
+    fn node_takes(&self, candidate: usize) -> bool {
         let node = self.problem.candidate_node[candidate] as usize;
         let portion = self.problem.candidate_portion[candidate] as usize;
         let load = &self.loads[node];
         let surge = &self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
         let (reserve, extra) = (&self.problem.reserve[portion], &self.problem.surge[portion]);
         let mut fits = true;
-        for r in 0..reserve.len() {
+        for r in 0..MAX_RESOURCES {
             let worst = load.worst[r].max(surge[r] + extra[r]);
             fits &= load.base[r] + reserve[r] + worst <= load.free[r];
         }
@@ -157,8 +207,9 @@ impl<'p> State<'p> {
     }
 
     /// Whether the slot may move to the candidate (its own node excepted).
+    #[inline]
     pub(crate) fn may_put(&self, slot: usize, candidate: usize) -> bool {
-        self.domain_is_free(slot, candidate) && self.fits(candidate)
+        self.domain_is_free(slot, candidate) && self.fits(slot, candidate)
     }
 
     /// Places an unplaced slot. The caller has asked `may_put`.
@@ -168,14 +219,19 @@ impl<'p> State<'p> {
         let node = self.problem.candidate_node[candidate] as usize;
         let portion = self.problem.slot_portion[slot] as usize;
         self.slot[slot] = candidate as u32;
-        self.position[slot] = self.members[node].len() as u32;
-        self.members[node].push(slot as u32);
+        self.enlist(slot, self.problem.nodes(), node);
         let load = &mut self.loads[node];
         let surge =
             &mut self.surge[node * self.problem.domains + self.problem.home[portion] as usize];
         add(&mut load.base, &self.problem.reserve[portion]);
         add(surge, &self.problem.surge[portion]);
         raise(&mut load.worst, surge);
+        if let Some(shared) = &mut self.shared {
+            shared.put(self.problem, candidate);
+        }
+        if let Some(risk) = &mut self.risk {
+            risk.book(self.problem, portion, node, 1, &load.base);
+        }
     }
 
     /// Takes a slot off its node; returns the candidate it had.
@@ -186,11 +242,7 @@ impl<'p> State<'p> {
         };
         let portion = self.problem.slot_portion[slot] as usize;
         self.slot[slot] = NOWHERE;
-        let at = self.position[slot] as usize;
-        self.members[node].swap_remove(at);
-        if let Some(&moved) = self.members[node].get(at) {
-            self.position[moved as usize] = at as u32;
-        }
+        self.enlist(slot, node, self.problem.nodes());
         let closing = if self.members[node].is_empty() {
             self.problem.open_cost[node]
         } else {
@@ -198,6 +250,14 @@ impl<'p> State<'p> {
         };
         self.total += self.problem.penalty[portion] - self.cost[candidate as usize] - closing;
         self.unload(node, portion);
+        if let Some(shared) = &mut self.shared {
+            shared.take(self.problem, candidate as usize);
+        }
+        if let Some(risk) = &mut self.risk {
+            self.total -= risk.cost();
+            risk.book(self.problem, portion, node, -1, &self.loads[node].base);
+            self.total += risk.cost();
+        }
         candidate
     }
 
@@ -206,6 +266,17 @@ impl<'p> State<'p> {
         let before = self.take(slot);
         self.put(slot, candidate);
         before
+    }
+
+    /// Takes a slot out of one list of members into another.
+    fn enlist(&mut self, slot: usize, from: usize, to: usize) {
+        let at = self.position[slot] as usize;
+        self.members[from].swap_remove(at);
+        if let Some(&moved) = self.members[from].get(at) {
+            self.position[moved as usize] = at as u32;
+        }
+        self.position[slot] = self.members[to].len() as u32;
+        self.members[to].push(slot as u32);
     }
 
     fn unload(&mut self, node: usize, portion: usize) {
@@ -223,23 +294,25 @@ impl<'p> State<'p> {
         }
     }
 
+    #[inline]
     fn domain_of(&self, candidate: usize) -> u32 {
         self.problem.node_domain[self.problem.candidate_node[candidate] as usize]
     }
 }
 
+#[inline]
 fn add(to: &mut Amounts, what: &Amounts) {
-    to.iter_mut().zip(what).for_each(|(a, b)| *a += b);
+    (0..MAX_RESOURCES).for_each(|r| to[r] += what[r]);
 }
 
+#[inline]
 fn subtract(from: &mut Amounts, what: &Amounts) {
-    from.iter_mut().zip(what).for_each(|(a, b)| *a -= b);
+    (0..MAX_RESOURCES).for_each(|r| from[r] -= what[r]);
 }
 
+#[inline]
 fn raise(to: &mut Amounts, least: &Amounts) {
-    to.iter_mut()
-        .zip(least)
-        .for_each(|(a, b)| *a = (*a).max(*b));
+    (0..MAX_RESOURCES).for_each(|r| to[r] = to[r].max(least[r]));
 }
 
 /// Node indices of each portion's standbys, ascending, out of the candidates of its slots.

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::problem::Problem;
+use super::squeeze;
 use super::state::{NOWHERE, State};
 
 /// Of a thousand moves, so many try to empty a node, to swap one node for another, to open a node, and to drop a standby.
@@ -13,12 +14,16 @@ const OPEN: u32 = 4;
 const DROP: u32 = 4;
 /// Places tried for a standby that was pushed out.
 const EJECTION_TRIES: usize = 6;
+/// While standbys are missing, one move in so many begins with one of them.
+const MISSING_FIRST: u32 = 8;
 /// Beyond this many temperatures a worsening is never accepted (exp(-16) is one in nine million).
 const HOPELESS: f64 = 16.0;
 
 /// A walk with its own dice.
 pub(crate) struct Walk<'p> {
     state: State<'p>,
+    /// Each portion's candidates at the problem's offsets, promising ones first.
+    order: &'p [u32],
     rng: Xoshiro256PlusPlus,
     best: Vec<u32>,
     best_total: i64,
@@ -30,12 +35,13 @@ pub(crate) struct Walk<'p> {
 }
 
 impl<'p> Walk<'p> {
-    /// A walk that begins at `state`.
-    pub(crate) fn new(state: State<'p>, rng: Xoshiro256PlusPlus) -> Self {
+    /// A walk that begins at `state`; `order` holds each portion's candidates, those to try more often first.
+    pub(crate) fn new(state: State<'p>, order: &'p [u32], rng: Xoshiro256PlusPlus) -> Self {
         let (best, best_total) = (state.slots().to_vec(), state.total());
         let (journal, crowd) = (Vec::new(), Vec::new());
         Self {
             state,
+            order,
             rng,
             best,
             best_total,
@@ -74,20 +80,31 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// A temperature at which a fair part of the relocations would be accepted: the median size of their changes, for
-    /// better or worse, since where everything is stuck only the better ones show what is at stake.
+    /// The median difference of two places of a standby, with opening their nodes: what is at stake in one move, whatever
+    /// stands now.
     pub(crate) fn typical_change(&mut self) -> f64 {
         let mut changes: Vec<i64> = (0..1024)
             .filter_map(|_| {
                 let slot = self.any_slot()?;
-                let candidate = self.any_candidate(slot)?;
-                Some(self.state.delta(slot, candidate).abs()).filter(|&change| change > 0)
+                let (one, other) = (self.any_candidate(slot)?, self.any_candidate(slot)?);
+                let opening = |c: usize| {
+                    let node = self.problem().candidate_node[c] as usize;
+                    self.state.cost(c) + self.problem().open_cost[node]
+                };
+                Some((opening(one) - opening(other)).abs()).filter(|&change| change > 0)
             })
             .collect();
         changes.sort_unstable();
-        changes
-            .get(changes.len() / 2)
-            .map_or(1.0, |&median| median as f64)
+        let median = changes.get(changes.len() / 2);
+        median.map_or(1.0, |&median| median as f64)
+    }
+
+    /// Makes room for what is missing in the best assignment, where that gains, until `stop`.
+    pub(crate) fn squeeze_best(&mut self, stop: &dyn Fn() -> bool) {
+        self.return_to_best();
+        if squeeze::squeeze_all(&mut self.state, stop) > 0 {
+            self.note_best();
+        }
     }
 
     /// Tries one move at a temperature.
@@ -105,18 +122,24 @@ impl<'p> Walk<'p> {
         self.state.problem
     }
 
+    /// Any slot; one that stands nowhere more often.
     fn any_slot(&mut self) -> Option<usize> {
         let slots = self.state.slots().len();
+        let missing = self.state.missing();
+        if !missing.is_empty() && self.rng.random_range(0..MISSING_FIRST) == 0 {
+            return Some(missing[self.rng.random_range(0..missing.len() as u32) as usize] as usize);
+        }
         (slots > 0).then(|| self.rng.random_range(0..slots as u32) as usize)
     }
 
-    /// A candidate of the slot's portion, cheap ones more often.
+    /// A candidate of the slot's portion, promising ones more often.
     fn any_candidate(&mut self, slot: usize) -> Option<usize> {
         let row = self
             .problem()
             .candidates(self.problem().slot_portion[slot] as usize);
         let at: f64 = self.rng.random();
-        (!row.is_empty()).then(|| row.start + (at * at * row.len() as f64) as usize)
+        let at = row.start + (at * at * at * row.len() as f64) as usize;
+        (!row.is_empty()).then(|| self.order[at] as usize)
     }
 
     /// The largest worsening accepted this time.
@@ -146,7 +169,7 @@ impl<'p> Walk<'p> {
         if delta > patience || !self.state.domain_is_free(slot, candidate) {
             return;
         }
-        if self.state.fits(candidate) {
+        if self.state.fits(slot, candidate) {
             self.leave_best(delta);
             self.state.shift(slot, candidate);
             self.note_best();
@@ -179,14 +202,14 @@ impl<'p> Walk<'p> {
         let before = self.state.total();
         let left = self.state.node_of(slot);
         self.take(other);
-        if self.state.fits(candidate) {
+        if self.state.fits(slot, candidate) {
             self.shift(slot, candidate);
             let swap = left
                 .and_then(|node| problem.candidate_on(problem.slot_portion[other] as usize, node));
-            let tries = row.take(EJECTION_TRIES);
+            let tries = &self.order[row.start..row.end.min(row.start + EJECTION_TRIES)];
             let place = swap
                 .into_iter()
-                .chain(tries)
+                .chain(tries.iter().map(|&c| c as usize))
                 .find(|&place| self.state.cost(place) <= spare && self.state.may_put(other, place));
             if let Some(place) = place {
                 self.put(other, place);

@@ -40,6 +40,8 @@ impl Estate {
             folder: folder.path().into(),
             path: std::env::var("PATH").unwrap_or_default(),
             seed: 1,
+            nomad_bind: None,
+            acl: false,
         };
         let world = World::start(options)
             .await

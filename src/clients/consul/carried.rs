@@ -77,13 +77,24 @@ pub struct SessionSpec {
     pub delete_keys: bool,
 }
 
+/// What must hold for a key to be written.
+#[derive(Clone, Copy)]
+enum Condition<'a> {
+    None,
+    /// Its ModifyIndex.
+    Unchanged(u64),
+    /// The session that takes the lock.
+    Take(&'a str),
+    GiveBack(&'a str),
+}
+
 impl Consul {
     /// Registers or replaces a service on this agent; checks of the same ID keep their state. `PUT /v1/agent/service/register`
     pub async fn register(&self, registration: &Registration) -> Result<(), HttpError> {
         let what = format!("register service {:?}", registration.id);
         let request = registration.request();
         if registration.tagged_addresses.is_empty() {
-            return self.carry(Ask::put(what, &[]), request).await?.done(self);
+            return self.order(Ask::put(what, &[]), request).await;
         }
         // consulrs takes only plain strings for these, which Consul refuses: its body is completed here.
         let built = request.body().map_err(|source| HttpError::Request {
@@ -120,7 +131,7 @@ impl Consul {
         let mode = if on { "on" } else { "off" };
         let ask = Ask::put(format!("turn maintenance of service {id:?} {mode}"), &[])
             .query_if("reason", on.then_some(reason));
-        self.carry(ask, request).await?.done(self)
+        self.order(ask, request).await
     }
 
     /// One key; `None` when there is none. `GET /v1/kv/:key`
@@ -158,8 +169,7 @@ impl Consul {
         value: &[u8],
         dc: Option<&str>,
     ) -> Result<bool, HttpError> {
-        self.kv_write(format!("write key {key:?}"), set(key, value), dc)
-            .await
+        self.kv_write(key, value, Condition::None, dc).await
     }
 
     /// Writes a key if its ModifyIndex still is `index` (0: if there is none). `Ok(false)`: it is not. `PUT /v1/kv/:key?cas=`
@@ -170,11 +180,7 @@ impl Consul {
         index: u64,
         dc: Option<&str>,
     ) -> Result<bool, HttpError> {
-        let request = kv::requests::SetKeyRequest {
-            cas: Some(index),
-            ..set(key, value)
-        };
-        self.kv_write(format!("write key {key:?} if unchanged"), request, dc)
+        self.kv_write(key, value, Condition::Unchanged(index), dc)
             .await
     }
 
@@ -186,11 +192,7 @@ impl Consul {
         session: &str,
         dc: Option<&str>,
     ) -> Result<bool, HttpError> {
-        let request = kv::requests::SetKeyRequest {
-            acquire: Some(session.to_string()),
-            ..set(key, value)
-        };
-        self.kv_write(format!("take the lock {key:?}"), request, dc)
+        self.kv_write(key, value, Condition::Take(session), dc)
             .await
     }
 
@@ -202,11 +204,7 @@ impl Consul {
         session: &str,
         dc: Option<&str>,
     ) -> Result<bool, HttpError> {
-        let request = kv::requests::SetKeyRequest {
-            release: Some(session.to_string()),
-            ..set(key, value)
-        };
-        self.kv_write(format!("release the lock {key:?}"), request, dc)
+        self.kv_write(key, value, Condition::GiveBack(session), dc)
             .await
     }
 
@@ -223,17 +221,38 @@ impl Consul {
             ..Default::default()
         };
         let ask = self.with_dc(Ask::delete(format!("delete key {key:?}"), &[]), dc);
-        self.carry(ask, request).await?.parse(self)
+        self.fetch(ask, request).await
     }
 
     async fn kv_write(
         &self,
-        what: String,
-        request: kv::requests::SetKeyRequest,
+        key: &str,
+        value: &[u8],
+        condition: Condition<'_>,
         dc: Option<&str>,
     ) -> Result<bool, HttpError> {
-        let ask = self.with_dc(Ask::put(what, &[]), dc);
-        self.carry(ask, request).await?.parse(self)
+        let mut request = kv::requests::SetKeyRequest {
+            key: key.to_string(),
+            value: value.to_vec(),
+            ..Default::default()
+        };
+        let what = match condition {
+            Condition::None => format!("write key {key:?}"),
+            Condition::Unchanged(index) => {
+                request.cas = Some(index);
+                format!("write key {key:?} if unchanged")
+            }
+            Condition::Take(session) => {
+                request.acquire = Some(session.to_string());
+                format!("take the lock {key:?}")
+            }
+            Condition::GiveBack(session) => {
+                request.release = Some(session.to_string());
+                format!("release the lock {key:?}")
+            }
+        };
+        self.fetch(self.with_dc(Ask::put(what, &[]), dc), request)
+            .await
     }
 
     /// Opens a session on this agent's node, bound to the node's health, and gives its ID. `PUT /v1/session/create`
@@ -255,10 +274,9 @@ impl Consul {
             ..Default::default()
         };
         let what = format!("open session {:?}", spec.name);
-        let sent = self
-            .carry(self.with_dc(Ask::put(what, &[]), dc), request)
+        let made: session::responses::CreateSessionResponse = self
+            .fetch(self.with_dc(Ask::put(what, &[]), dc), request)
             .await?;
-        let made: session::responses::CreateSessionResponse = sent.parse(self)?;
         Ok(made.id)
     }
 
@@ -287,21 +305,21 @@ impl Consul {
             ..Default::default()
         };
         let ask = self.with_dc(Ask::put("end our session", &[]), dc);
-        self.carry(ask, request).await?.done(self)
+        self.order(ask, request).await
     }
 
     /// All federated datacenters, nearest first. `GET /v1/catalog/datacenters`
     pub async fn datacenters(&self) -> Result<Vec<String>, HttpError> {
         let ask = Ask::get("list Consul's datacenters", &[]);
         let request = catalog::requests::ListDatacentersRequest::default();
-        self.carry(ask, request).await?.parse(self)
+        self.fetch(ask, request).await
     }
 
     /// `GET /v1/catalog/nodes`
     pub async fn catalog_nodes(&self, dc: Option<&str>) -> Result<Vec<CatalogNode>, HttpError> {
         let ask = self.with_dc(Ask::get("list Consul's nodes", &[]), dc);
         let request = catalog::requests::ListNodesRequest::default();
-        self.carry(ask, request).await?.parse(self)
+        self.fetch(ask, request).await
     }
 
     /// Service names with their tags. `GET /v1/catalog/services`
@@ -311,7 +329,7 @@ impl Consul {
     ) -> Result<BTreeMap<String, Vec<String>>, HttpError> {
         let ask = self.with_dc(Ask::get("list Consul's services", &[]), dc);
         let request = catalog::requests::ListServicesRequest::default();
-        self.carry(ask, request).await?.parse(self)
+        self.fetch(ask, request).await
     }
 
     /// Writes an external service into the catalog, on a node that has no agent. Weights out of range silently become 1/1 here.
@@ -329,7 +347,7 @@ impl Consul {
         );
         let mut request = registration.external(node, address);
         request.datacenter = dc.or(self.dc.as_deref()).map(str::to_string);
-        self.carry(Ask::put(what, &[]), request).await?.parse(self)
+        self.fetch(Ask::put(what, &[]), request).await
     }
 
     /// Removes a node, or one service of it, from the catalog. Where an agent runs, anti-entropy brings it back. `PUT /v1/catalog/deregister`
@@ -346,7 +364,21 @@ impl Consul {
             ..Default::default()
         };
         let what = format!("remove node {node:?} or a service of it from the catalog");
-        self.carry(Ask::put(what, &[]), request).await?.parse(self)
+        self.fetch(Ask::put(what, &[]), request).await
+    }
+
+    /// A call whose reply is wanted.
+    async fn fetch<E: Endpoint, T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        endpoint: E,
+    ) -> Result<T, HttpError> {
+        self.carry(ask, endpoint).await?.parse(self)
+    }
+
+    /// A call that succeeds or not.
+    async fn order<E: Endpoint>(&self, ask: Ask, endpoint: E) -> Result<(), HttpError> {
+        self.carry(ask, endpoint).await?.done(self)
     }
 
     /// Runs one of consulrs' endpoints; `ask` gives the words for errors and what else goes into the query.
@@ -429,14 +461,6 @@ fn method(method: RequestMethod) -> reqwest::Method {
         RequestMethod::POST => reqwest::Method::POST,
         RequestMethod::DELETE => reqwest::Method::DELETE,
         _ => reqwest::Method::GET,
-    }
-}
-
-fn set(key: &str, value: &[u8]) -> kv::requests::SetKeyRequest {
-    kv::requests::SetKeyRequest {
-        key: key.to_string(),
-        value: value.to_vec(),
-        ..Default::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Allocations: where they run, how they fare, what they hold and on which ports they listen.
 
-use super::node::{Cpu, Disk, Network};
+use super::node::{Cpu, Network};
 use crate::clients::null_default;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ impl AllocatedResources {
         self.tasks.values().map(TaskResources::memory_mb).sum()
     }
     pub fn disk_mb(&self) -> i64 {
-        self.shared.disk.disk_mb
+        self.shared.disk_mb
     }
     /// Mbit/s asked for, where Nomad keeps a book of it.
     pub fn network_mbits(&self) -> i64 {
@@ -188,8 +188,8 @@ struct AllocatedMemory {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Shared {
-    #[serde(flatten)]
-    disk: Disk,
+    #[serde(rename = "DiskMB")]
+    disk_mb: i64,
     #[serde(deserialize_with = "null_default")]
     networks: Vec<Network>,
     #[serde(deserialize_with = "null_default")]

@@ -8,12 +8,38 @@ use std::fmt;
 /// What a version can do that foreshadow asks about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// A job's `service` may hold `weights`, and the client resets foreign ones (1.9.2).
-    pub service_weights: bool,
     /// Lists carry resources, and there is an event stream (1.0).
     pub event_stream: bool,
+    /// Clients that lost touch are `disconnected`, and their allocations `unknown` (1.3).
+    pub disconnected: bool,
     /// Nodes have pools (1.6).
     pub node_pools: bool,
+    /// Workloads sign in to Consul with a JWT of their own instead of a token in the job (1.7).
+    pub workload_jwt: bool,
+    /// A job's `service` may hold `weights`, and the client resets foreign ones (1.9.2).
+    pub service_weights: bool,
+}
+
+impl Features {
+    /// Each feature's name, the first version that has it, and whether this one does.
+    pub fn all(&self) -> [(&'static str, Version, bool); 5] {
+        let since = Features::SINCE;
+        [
+            ("event stream", since[0], self.event_stream),
+            ("disconnected clients", since[1], self.disconnected),
+            ("node pools", since[2], self.node_pools),
+            ("workload JWT", since[3], self.workload_jwt),
+            ("service weights", since[4], self.service_weights),
+        ]
+    }
+
+    const SINCE: [Version; 5] = [
+        Version(1, 0, 0),
+        Version(1, 3, 0),
+        Version(1, 6, 0),
+        Version(1, 7, 0),
+        Version(1, 9, 2),
+    ];
 }
 
 /// The agent that answered.
@@ -40,11 +66,13 @@ impl Agent {
     }
     /// Nothing is assumed of a version that cannot be read.
     pub fn features(&self) -> Features {
-        let at_least = |v: Version| self.version().is_some_and(|own| own >= v);
+        let has = Features::SINCE.map(|since| self.version().is_some_and(|own| own >= since));
         Features {
-            service_weights: at_least(Version(1, 9, 2)),
-            event_stream: at_least(Version(1, 0, 0)),
-            node_pools: at_least(Version(1, 6, 0)),
+            event_stream: has[0],
+            disconnected: has[1],
+            node_pools: has[2],
+            workload_jwt: has[3],
+            service_weights: has[4],
         }
     }
     pub fn region(&self) -> &str {

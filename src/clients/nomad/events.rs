@@ -3,11 +3,12 @@
 use super::{Alloc, Deployment, Evaluation, Node};
 use crate::clients::http::{HttpError, Streaming};
 use crate::clients::null_default;
+use crate::model::JobSpec;
 use futures::Stream;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 /// A line longer than this is no event.
 const LONGEST_LINE: usize = 16 << 20;
@@ -53,26 +54,20 @@ pub struct Event {
     pub key: String,
     pub namespace: String,
     pub index: u64,
-    pub payload: Value,
+    #[serde(deserialize_with = "null_default")]
+    pub payload: Payload,
 }
 
-impl Event {
-    /// The allocation it is about, without its job.
-    pub fn allocation(&self) -> Option<Alloc> {
-        self.payload_as("Allocation")
-    }
-    pub fn evaluation(&self) -> Option<Evaluation> {
-        self.payload_as("Evaluation")
-    }
-    pub fn deployment(&self) -> Option<Deployment> {
-        self.payload_as("Deployment")
-    }
-    pub fn node(&self) -> Option<Node> {
-        self.payload_as("Node")
-    }
-    fn payload_as<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        T::deserialize(self.payload.get(key)?).ok()
-    }
+/// What an event is about, typed as it comes in. Topics that are not looked at leave it empty.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Payload {
+    /// Without its job.
+    pub allocation: Option<Arc<Alloc>>,
+    pub evaluation: Option<Arc<Evaluation>>,
+    pub deployment: Option<Arc<Deployment>>,
+    pub node: Option<Arc<Node>>,
+    pub job: Option<JobSpec>,
 }
 
 /// An open stream. Read it with `next`, or as a `futures::Stream`.

@@ -9,11 +9,12 @@ mod cluster;
 mod events;
 mod job;
 mod node;
+pub mod picture;
 mod stats;
 
 pub use alloc::{Alloc, AllocatedResources, DeploymentStatus, Port, TaskResources, TaskState};
 pub use cluster::{Agent, Deployment, DeploymentGroup, Evaluation, Features, Placement};
-pub use events::{Event, EventBatch, EventStream, Topic};
+pub use events::{Event, EventBatch, EventStream, Payload, Topic};
 pub use job::{
     Check, GroupSummary, GroupUpdates, Job, JobStub, JobSummary, JobView, PlanReply, RegisterReply,
     Service, Task, TaskGroup, Volume, Weights,
@@ -29,8 +30,12 @@ pub use stats::{
 use super::connect::Peer;
 use super::http::{Ask, HttpError, Indexed, Transport, Wait};
 use crate::model::JobSpec;
-use serde::de::DeserializeOwned;
+use picture::Which;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
+
+/// The prefix of no ID that Nomad makes.
+const NO_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// A Nomad agent's API, a server's or a client's.
 #[derive(Debug)]
@@ -162,11 +167,11 @@ impl Nomad {
         self.http.read(&ask).await
     }
 
-    /// All allocations with task states and resources (ports among them). `GET /v1/allocations?resources=true`
+    /// All allocations with resources (ports among them) and without task states, which would double the list. `GET /v1/allocations?resources=true`
     pub async fn allocations(&self, wait: Option<Wait>) -> Result<Indexed<Vec<Alloc>>, HttpError> {
         let ask = Ask::get("list Nomad's allocations", &["v1", "allocations"])
             .query("resources", true)
-            .query("task_states", true);
+            .query("task_states", false);
         self.list(ask, wait).await
     }
 
@@ -215,12 +220,7 @@ impl Nomad {
         status: &str,
         wait: Option<Wait>,
     ) -> Result<Indexed<Vec<Evaluation>>, HttpError> {
-        let ask = Ask::get(
-            format!("list Nomad's {status} evaluations"),
-            &["v1", "evaluations"],
-        )
-        .query("status", status);
-        let all: Indexed<Vec<Evaluation>> = self.list(ask, wait).await?;
+        let all = self.all_evaluations(Some(status), wait).await?;
         Ok(all.map(|list| list.into_iter().filter(|e| e.status == status).collect()))
     }
 
@@ -253,6 +253,26 @@ impl Nomad {
         Ok(EventStream::new(self.http.stream(&ask).await?))
     }
 
+    /// The index of the last write to a table (0 when the server gives none), whatever it holds: a list that nothing matches.
+    /// `GET /v1/nodes?prefix=` and its like
+    pub async fn table_index(&self, which: Which) -> Result<u64, HttpError> {
+        let what = format!("ask for the index of Nomad's {}", which.path());
+        let ask = Ask::get(what, &["v1", which.path()]).query("prefix", NO_ID);
+        let found: Indexed<Vec<IgnoredAny>> = self.list(ask, None).await?;
+        Ok(found.index)
+    }
+
+    /// Evaluations of every status. `GET /v1/evaluations`
+    async fn all_evaluations(
+        &self,
+        status: Option<&str>,
+        wait: Option<Wait>,
+    ) -> Result<Indexed<Vec<Evaluation>>, HttpError> {
+        let what = format!("list Nomad's {} evaluations", status.unwrap_or("recent"));
+        let ask = Ask::get(what, &["v1", "evaluations"]).query_if("status", status);
+        self.list(ask, wait).await
+    }
+
     async fn read<T: DeserializeOwned>(
         &self,
         what: impl Into<String>,
@@ -263,7 +283,7 @@ impl Nomad {
     }
 
     /// A list that may be `null`.
-    async fn list<T: DeserializeOwned>(
+    async fn list<T: DeserializeOwned + Send + 'static>(
         &self,
         ask: Ask,
         wait: Option<Wait>,

@@ -34,6 +34,31 @@ pub struct NodeStub {
     pub modify_index: u64,
 }
 
+impl From<NodeStub> for Node {
+    /// Without attributes and meta, which the list does not carry.
+    fn from(stub: NodeStub) -> Node {
+        Node {
+            id: stub.id,
+            name: stub.name,
+            http_addr: String::new(),
+            datacenter: stub.datacenter,
+            node_class: stub.node_class,
+            node_pool: stub.node_pool,
+            drain: stub.drain,
+            scheduling_eligibility: stub.scheduling_eligibility,
+            status: stub.status,
+            status_description: stub.status_description,
+            attributes: BTreeMap::new(),
+            meta: BTreeMap::new(),
+            drivers: stub.drivers,
+            host_volumes: stub.host_volumes,
+            node_resources: stub.node_resources,
+            reserved_resources: stub.reserved_resources,
+            modify_index: stub.modify_index,
+        }
+    }
+}
+
 /// A node whole. Its SecretID is left out on purpose.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -368,8 +368,8 @@ async fn an_event_stream_gives_batches_across_chunks_and_ends_with_the_server() 
     assert!(stream.next().await.unwrap().unwrap().is_heartbeat());
     let batch = stream.next().await.unwrap().unwrap();
     assert_eq!((batch.index, batch.events.len()), (31, 1));
-    assert_eq!(batch.events[0].node().unwrap().id, "n");
-    assert_eq!(batch.events[0].allocation(), None);
+    assert_eq!(batch.events[0].payload.node.as_ref().unwrap().id, "n");
+    assert_eq!(batch.events[0].payload.allocation, None);
     assert!(
         stream.next().await.unwrap().is_none(),
         "half a line is no event"

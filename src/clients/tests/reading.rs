@@ -14,16 +14,43 @@ fn versions_are_compared_by_number_whatever_their_suffix() {
     assert!(Version(1, 10, 0) > Version(1, 9, 2));
 }
 
+fn agent(version: &str) -> Agent {
+    serde_json::from_value(json!({"config": {"Version": {"Version": version}}, "member": null}))
+        .unwrap()
+}
+
+/// The table of docs/nomad.md: a feature, and the version that brings it.
+fn documented() -> Vec<(String, Version)> {
+    let table = include_str!("../../../docs/nomad.md");
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let (name, since) = (cells.next()?, cells.next()?);
+            Some((name.to_string(), Version::parse(since)?))
+        })
+        .collect()
+}
+
 #[test]
-fn service_weights_are_a_feature_from_1_9_2_on_and_never_of_an_unreadable_version() {
-    let agent = |v: &str| -> Agent {
-        serde_json::from_value(json!({"config": {"Version": {"Version": v}}, "member": null}))
-            .unwrap()
-    };
-    assert!(!agent("1.9.1").features().service_weights);
-    assert!(agent("1.9.2").features().service_weights);
-    assert!(agent("2.0.6").features().service_weights);
-    assert!(!agent("").features().service_weights);
+fn every_feature_is_there_from_the_documented_version_on_and_not_before() {
+    let documented = documented();
+    assert_eq!(documented.len(), agent("").features().all().len());
+    for (name, since) in documented {
+        let has = |version: &str| {
+            let all = agent(version).features().all();
+            all.into_iter().find(|f| f.0 == name).map(|f| (f.1, f.2))
+        };
+        assert_eq!(has(&since.to_string()), Some((since, true)), "{name}");
+        let before = match since {
+            Version(1, 0, 0) => Version(0, 12, 9),
+            Version(major, minor, 0) => Version(major, minor - 1, 99),
+            Version(major, minor, patch) => Version(major, minor, patch - 1),
+        };
+        assert_eq!(has(&before.to_string()), Some((since, false)), "{name}");
+        assert_eq!(has("2.0.6-beta.1"), Some((since, true)), "{name}");
+        assert_eq!(has(""), Some((since, false)), "nothing is assumed");
+    }
 }
 
 #[test]

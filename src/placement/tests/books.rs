@@ -4,10 +4,11 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::super::bound::Prices;
 use super::super::state::{NOWHERE, State, standbys};
 use super::super::walk::Walk;
 use super::super::{Problem, check, greedy};
-use super::instances;
+use super::{never, problems};
 
 /// The same assignment booked from nothing.
 fn booked_anew<'p>(state: &State<'p>, problem: &'p Problem) -> State<'p> {
@@ -38,11 +39,11 @@ proptest! {
 
     #[test]
     fn after_any_moves_the_books_agree_with_the_referee(
-        instance in instances(14, 9, 3), seed in 0..u64::MAX, temperature in 0.1..200.0_f64
+        problem in problems(14, 9, 3), seed in 0..u64::MAX, temperature in 0.1..200.0_f64
     ) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let mut walk = Walk::new(start, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let order = Prices::default().order(&problem);
+        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
         for _ in 0..12 {
             (0..60).for_each(|_| walk.step(temperature));
             let state = walk.state();
@@ -51,7 +52,11 @@ proptest! {
             prop_assert_eq!(anew.total(), state.total());
             for candidate in 0..problem.candidate_cost.len() {
                 prop_assert_eq!(anew.shortfall(candidate), state.shortfall(candidate));
-                prop_assert_eq!(state.fits(candidate), state.shortfall(candidate).iter().all(|s| *s == 0));
+                let slot = problem.slots(problem.candidate_portion[candidate] as usize).start;
+                if slot < problem.wanted() && problem.slot_portion[slot] == problem.candidate_portion[candidate] {
+                    let roomy = state.shortfall(candidate).iter().all(|s| *s == 0);
+                    prop_assert_eq!(state.fits(slot, candidate), roomy && state.lacking(slot, candidate).is_none());
+                }
             }
         }
         let best = standbys(&problem, walk.best());
@@ -59,15 +64,20 @@ proptest! {
         prop_assert!(walk.best_total() <= walk.state().total());
         walk.return_to_best();
         prop_assert_eq!(walk.state().total(), walk.best_total());
+        let missing = walk.state().missing().len();
+        walk.squeeze_best(&never);
+        prop_assert!(walk.state().missing().len() <= missing);
+        prop_assert_eq!(objective(&problem, walk.state())?, walk.state().total());
+        prop_assert_eq!(walk.state().total(), walk.best_total());
     }
 
     #[test]
     fn the_delta_of_every_legal_change_is_what_the_referee_counts(
-        instance in instances(8, 6, 2), seed in 0..u64::MAX
+        problem in problems(8, 6, 2), seed in 0..u64::MAX
     ) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let mut walk = Walk::new(start, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let order = Prices::default().order(&problem);
+        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
         (0..100).for_each(|_| walk.step(100.0));
         let state = walk.state();
         let before = objective(&problem, state)?;
@@ -86,8 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refused_candidate_really_breaks_a_rule(instance in instances(8, 6, 2)) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
+    fn a_refused_candidate_really_breaks_a_rule(problem in problems(8, 6, 2)) {
         let state = greedy::start(&problem, &problem.candidate_cost, None);
         for slot in (0..problem.wanted()).filter(|&slot| state.slots()[slot] == NOWHERE) {
             let portion = problem.slot_portion[slot] as usize;

@@ -1,6 +1,7 @@
 //! What the solver promises, on made-up instances; the shared ones are in `tests/placement.rs` of the crate.
 
 mod books;
+mod conditions;
 mod promises;
 mod words;
 
@@ -112,6 +113,71 @@ fn instances(portions: usize, nodes: usize, k: i64) -> impl Strategy<Value = Ins
                         unplaced_penalty: *penalty,
                     });
             instance(domains, nodes.collect(), portions.collect())
+        })
+    })
+}
+
+/// An instance with shared capacities and scenarios, often binding.
+fn problems(portions: usize, nodes: usize, k: i64) -> impl Strategy<Value = Problem> {
+    instances(portions, nodes, k).prop_flat_map(|instance| {
+        let (portions, domains) = (instance.portions.len(), instance.domains.len());
+        let nodes = instance.nodes.len();
+        let draw = (
+            0..portions.max(1),
+            0..=nodes,
+            0..=domains,
+            0..20_i64,
+            0..20_i64,
+        );
+        let shared = (10..90_i64, prop::collection::vec(draw, 0..12));
+        let failed = prop::collection::vec(0..domains, 0..3);
+        let scenario = (
+            0..5_i64,
+            failed,
+            prop::collection::vec(0..250_i64, portions),
+        );
+        let all = (
+            prop::collection::vec(shared, 0..3),
+            prop::collection::vec(scenario, 0..5),
+            (0..5_000_i64, 0..5_000_i64, 0..10_000_i64),
+        );
+        all.prop_map(move |(shared, scenarios, risk)| {
+            let draw =
+                |&(portion, node, domain, reserve, more): &(usize, usize, usize, i64, i64)| Draw {
+                    portion,
+                    node: (node < nodes).then_some(node),
+                    domain: (domain < domains).then_some(domain),
+                    reserve,
+                    active: reserve + more,
+                };
+            let shared = shared
+                .iter()
+                .enumerate()
+                .map(|(number, (free, draws))| Shared {
+                    id: format!("s{number}"),
+                    unit: "mbps".to_owned(),
+                    free: *free,
+                    draws: draws.iter().filter(|d| d.0 < portions).map(draw).collect(),
+                });
+            let scenarios = scenarios
+                .into_iter()
+                .map(|(weight, failed, demand_pct)| Scenario {
+                    id: String::new(),
+                    weight,
+                    failed,
+                    demand_pct,
+                });
+            let conditions = Conditions {
+                shared: shared.collect(),
+                scenarios: scenarios.collect(),
+                risk: Risk {
+                    expected_milli: risk.0,
+                    cvar_milli: risk.1,
+                    level_bp: risk.2,
+                },
+            };
+            Problem::with(instance.clone(), conditions)
+                .expect("the strategy makes valid conditions")
         })
     })
 }

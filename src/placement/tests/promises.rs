@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::super::*;
-use super::{instance, instances, never, node, portion, quick, small};
+use super::{instance, never, node, portion, problems, quick, small};
 
 /// The best objective of all assignments there are.
 fn best_of_all(problem: &Problem) -> i64 {
@@ -62,9 +62,8 @@ proptest! {
 
     #[test]
     fn tiny_instances_are_solved_to_the_optimum_and_the_bound_never_exceeds_it(
-        instance in instances(5, 4, 2), seed in 0..100_u64
+        problem in problems(5, 4, 2), seed in 0..100_u64
     ) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let answer = solve(&problem, &Options { iterations: Some(10_000), ..quick(seed) }, &never);
         let best = best_of_all(&problem);
         prop_assert_eq!(answer.objective, best);
@@ -77,9 +76,8 @@ proptest! {
 
     #[test]
     fn every_answer_passes_the_referee_and_its_gap_is_not_understated(
-        instance in instances(20, 10, 3), seed in 0..100_u64
+        problem in problems(20, 10, 3), seed in 0..100_u64
     ) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let answer = solve(&problem, &quick(seed), &never);
         let score = check(&problem, &answer.standbys);
         prop_assert!(answer.feasible);
@@ -94,9 +92,8 @@ proptest! {
 
     #[test]
     fn the_same_seed_gives_the_same_answer_with_any_number_of_threads(
-        instance in instances(12, 8, 2), seed in 0..100_u64
+        problem in problems(12, 8, 2), seed in 0..100_u64
     ) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
         let with = |threads| {
             solve(&problem, &Options { iterations: Some(1_500), threads, ..quick(seed) }, &never)
         };
@@ -106,8 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn an_alternative_is_as_near_and_as_legal_as_it_says(instance in instances(10, 8, 2)) {
-        let problem = Problem::new(instance).expect("the strategy makes valid instances");
+    fn an_alternative_is_as_near_and_as_legal_as_it_says(problem in problems(10, 8, 2)) {
         let answer = search(&problem, &quick(1), &never);
         for portion in 0..problem.portions() {
             for there in alternatives(&problem, &answer, portion, 10.0) {

@@ -1,0 +1,108 @@
+//! A link between a client and a server that can be spoilt in every way a network or a server spoils one.
+#![allow(clippy::disallowed_methods)] // a delay is one of the faults
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The connection is closed once the request is there.
+    Cut,
+    /// Everything arrives, this much later.
+    Delay(Duration),
+    /// The request is taken, and then there is silence on an open connection.
+    HalfOpen,
+    /// Bytes that are no HTTP.
+    Garbage,
+    /// The answer breaks off before its announced length.
+    Truncated,
+    /// A whole answer whose JSON is not.
+    TruncatedJson,
+    Status(u16),
+    /// Headers at once, then a byte, then nothing.
+    SlowBody,
+}
+
+/// Takes one request for each connection, so that a change of fault holds from the next request on.
+pub struct Proxy {
+    pub at: SocketAddr,
+    fault: Arc<Mutex<Fault>>,
+}
+
+impl Proxy {
+    pub async fn before(server: SocketAddr) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let now = fault.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let now = now.clone();
+                tokio::spawn(async move { serve(client, server, &now).await });
+            }
+        });
+        Proxy { at, fault }
+    }
+
+    pub fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+}
+
+/// The request, with a wish to close the connection after its answer; bodies come with the head or are not there.
+async fn request(client: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut read = Vec::new();
+    let mut piece = [0; 4096];
+    let end = loop {
+        let n = client.read(&mut piece).await.ok().filter(|n| *n > 0)?;
+        read.extend_from_slice(&piece[..n]);
+        if let Some(end) = read.windows(4).position(|w| w == b"\r\n\r\n") {
+            break end;
+        }
+    };
+    read.splice(end..end, b"\r\nConnection: close".iter().copied());
+    Some(read)
+}
+
+async fn serve(mut client: TcpStream, server: SocketAddr, fault: &Mutex<Fault>) -> Option<()> {
+    let request = request(&mut client).await?;
+    let fault = *fault.lock().unwrap();
+    let said: &[u8] = match fault {
+        Fault::None => return pass(client, server, &request).await,
+        Fault::Delay(span) => {
+            tokio::time::sleep(span).await;
+            return pass(client, server, &request).await;
+        }
+        Fault::Cut => return None,
+        Fault::HalfOpen => b"",
+        Fault::Garbage => b"\x16\x03\x01 what is this\r\n\r\n\x00\xff",
+        Fault::Truncated => b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n[{\"ID\": \"a",
+        Fault::TruncatedJson => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[{\"ID\": \"a",
+        Fault::SlowBody => b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n[",
+        Fault::Status(status) => {
+            let text = format!("HTTP/1.1 {status} Trouble\r\nContent-Length: 7\r\n\r\ntrouble");
+            client.write_all(text.as_bytes()).await.ok()?;
+            return None;
+        }
+    };
+    client.write_all(said).await.ok()?;
+    if matches!(fault, Fault::HalfOpen | Fault::SlowBody) {
+        // Until the client gives up.
+        let mut rest = [0; 64];
+        while client.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+    }
+    Some(())
+}
+
+async fn pass(mut client: TcpStream, server: SocketAddr, request: &[u8]) -> Option<()> {
+    let mut upstream = TcpStream::connect(server).await.ok()?;
+    upstream.write_all(request).await.ok()?;
+    tokio::io::copy_bidirectional(&mut client, &mut upstream)
+        .await
+        .ok()?;
+    Some(())
+}

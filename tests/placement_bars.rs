@@ -1,0 +1,94 @@
+//! A measurement, not a check: how far the search and the bound get on shared instances in the time each size is given.
+//! `cargo test --release --test placement_bars -- --ignored --nocapture` prints one line an instance, worst of its seeds.
+#![allow(clippy::disallowed_methods)] // it measures time; nothing is decided by it
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use foreshadow::placement::{Options, Problem, prove, search};
+
+const SEEDS: u64 = 5;
+/// Portions and the search times of that size, in milliseconds.
+const TIMES: &[(usize, &[u64])] = &[
+    (20, &[100]),
+    (200, &[1_000, 10_000]),
+    (2_000, &[10_000, 60_000]),
+    (10_000, &[60_000]),
+];
+
+/// Instances of every shared folder above the crate, and of the folder `FORESHADOW_INSTANCES`, the smallest first.
+fn instances() -> Vec<PathBuf> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let shared = root.ancestors().map(|a| a.join("shared/placement"));
+    let own = std::env::var_os("FORESHADOW_INSTANCES").map(PathBuf::from);
+    let files = shared
+        .chain(own)
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let mut files: Vec<PathBuf> = files.collect();
+    files.sort_by_key(|path| (std::fs::metadata(path).map_or(0, |m| m.len()), path.clone()));
+    files
+}
+
+/// Most memory this process has had, in MB; Linux tells.
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kb = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kb.unwrap_or(0) / 1024
+}
+
+#[test]
+#[ignore = "a measurement of many minutes"]
+fn how_far_the_search_and_the_bound_get_in_their_time() {
+    println!(
+        "| instance | search | worst objective | mean | worst bound | worst gap % | bound took | peak MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for path in instances() {
+        let text = std::fs::read_to_string(&path).expect("a file that is there can be read");
+        let Ok(problem) = Problem::from_json(&text) else {
+            continue;
+        };
+        let size = TIMES.iter().find(|(most, _)| problem.portions() <= *most);
+        for &limit in size.map_or(&[60_000][..], |(_, times)| times) {
+            println!("{}", measured(&problem, Duration::from_millis(limit)));
+        }
+    }
+}
+
+fn measured(problem: &Problem, limit: Duration) -> String {
+    let (mut objectives, mut bounds, mut gaps, mut took) = (vec![], vec![], vec![], vec![]);
+    for seed in 1..=SEEDS {
+        let began = Instant::now();
+        let spent = || began.elapsed().as_secs_f64() / limit.as_secs_f64();
+        let options = Options {
+            spent: Some(&spent),
+            seed,
+            ..Options::default()
+        };
+        let mut answer = search(problem, &options, &|| began.elapsed() >= limit);
+        let searched = began.elapsed();
+        prove(problem, &mut answer, u64::MAX, &|| {
+            began.elapsed() >= searched + limit
+        });
+        took.push((began.elapsed() - searched).as_secs_f64());
+        objectives.push(answer.objective);
+        bounds.push(answer.bound);
+        gaps.push(answer.gap_pct);
+    }
+    let worst = |of: &[f64]| of.iter().copied().fold(0.0, f64::max);
+    format!(
+        "| {} | {:.1} s | {} | {} | {} | {:.2} | {:.1} s | {} |",
+        problem.instance().name,
+        limit.as_secs_f64(),
+        objectives.iter().max().unwrap_or(&0),
+        objectives.iter().sum::<i64>() / SEEDS as i64,
+        bounds.iter().min().unwrap_or(&0),
+        worst(&gaps),
+        worst(&took),
+        peak_mb()
+    )
+}
