@@ -54,12 +54,12 @@ pub async fn register(
     Err(RegisterError::Refused { status, text })
 }
 
-/// Bootstrap an estate with ACLs on, and make the scheduler's policy and token.
+/// Bootstrap an estate with ACLs on, and make the scheduler's policies and token; nothing if someone else has.
 pub(super) fn bootstrap(s: &mut super::state::State) -> Option<Secrets> {
     let (index, now) = (s.index + 1, super::state::now());
     let ids: Vec<String> = (0..4).map(|_| s.uuid()).collect();
     let [first, management, second, scheduler] = <[String; 4]>::try_from(ids).ok()?;
-    let acl = s.acl.as_mut()?;
+    let acl = s.acl.as_mut().filter(|acl| acl.bootstrapped.is_none())?;
     let all = json!({"Name": "Bootstrap Token", "Type": "management", "Global": true});
     let policies = [("foreshadow-watch", WATCH), ("foreshadow-act", ACT)];
     let own = json!({"Name": "foreshadow", "Type": "client", "Policies": policies.map(|p| p.0)});
