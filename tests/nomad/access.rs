@@ -181,3 +181,38 @@ async fn a_job_carries_the_accessor_of_who_registered_it() {
         (&json!(1), &again["JobModifyIndex"])
     );
 }
+
+#[tokio::test]
+async fn the_policies_that_foreshadow_ships_let_its_scheduler_act_and_no_more() {
+    let nodes = vec![NodeConfig::new("edge-a-1", "edge-a", "127.0.10.1")];
+    let estate = Estate::start(nodes, |c| c.acl = true).await;
+    let secrets = estate.handle.secrets().expect("ACLs are on");
+    let job: Value = serde_json::from_str(JOB).expect("JSON");
+    let drain = format!("/v1/node/{NIL}/drain");
+    let cases = [
+        ("GET", "/v1/nodes?resources=true", None, 200),
+        ("GET", "/v1/agent/self", None, 200),
+        ("POST", "/v1/job/t/plan", Some(&job), 200),
+        ("POST", "/v1/jobs", Some(&job), 200),
+        ("GET", "/v1/allocations", None, 200),
+        ("GET", "/v1/job/t", None, 200),
+        ("DELETE", "/v1/job/t?purge=true", None, 200),
+        ("POST", drain.as_str(), Some(&json!({})), 403),
+        ("GET", "/v1/operator/scheduler/configuration", None, 403),
+        ("GET", "/v1/acl/tokens", None, 403),
+        ("POST", "/v1/jobs?namespace=dev", Some(&job), 403),
+    ];
+    for (method, path, body, status) in cases {
+        let answer = estate.call_as(&secrets.scheduler, method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+    }
+    let all = estate
+        .call_as(&secrets.management, "GET", "/v1/acl/tokens", None)
+        .await;
+    assert_eq!(all.status, 200);
+    let again = estate.handle.secrets().expect("the same ones");
+    assert_eq!(again.management, secrets.management);
+    assert!(!format!("{secrets:?}").contains(&secrets.management));
+    let closed = estate.call("POST", "/v1/acl/bootstrap", None).await;
+    assert_eq!(closed.status, 400, "{}", closed.body);
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // looks for a program in the environment
 
 use crate::fake::Estate;
+use crate::transcripts::*;
 use foreshadow::sandbox::nomad::NodeConfig;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -124,7 +125,11 @@ impl CommandLine {
     }
 
     /// Run each `$ ARGUMENTS = EXIT CODE`; the lines below it are parts of what it has to say.
-    async fn transcript(&self, transcript: &str) {
+    async fn transcript(&self, transcript: &str, named: &[(&str, &str)]) {
+        let filled = named
+            .iter()
+            .fold(transcript.to_string(), |t, (name, is)| t.replace(name, is));
+        let transcript = filled.as_str();
         let steps: Vec<&str> = transcript.split("\n$ ").skip(1).collect();
         for step in &steps {
             let (head, says) = step.split_once('\n').unwrap_or((step, ""));
@@ -156,76 +161,7 @@ async fn a_job_is_planned_run_scaled_and_purged_from_the_real_command_line() {
     let Some(cli) = CommandLine::start(false).await else {
         return;
     };
-    cli.transcript(
-        r#"
-$ status = 0
-No running jobs
-$ job validate shop.nomad = 0
-Job validation successful
-$ job validate wrong.nomad = 1
-Task serve validation failed
-minimum MemoryMB value is 10; got 1
-$ job validate odd.nomad = 1
-Blocks of type "grup" are not expected here
-$ job plan shop.nomad = 1
-+ Job: "shop" + Task Group: "web" (3 create) + Task: "serve" (forces create)
-All tasks successfully allocated
-Job Modify Index: 0
-$ job run -check-index 0 shop.nomad = 0
-Evaluation within deployment
-created: node
-finished with status "complete"
-$ job run -check-index 0 shop.nomad = 1
-Enforcing job modify index 0: job already exists
-$ status = 0
-shop service 50 running
-$ job status shop = 0
-web 0 0 3 0 0 0
-web true 3 3 3 0
-$ status sh = 0
-ID = shop
-$ status nope = 1
-Unable to resolve ID: "nope"
-$ job inspect shop = 0
-"JobModifyIndex"
-"RELEASE": "1"
-$ job plan shop.nomad = 0
-Job: "shop" Task Group: "web" (3 ignore) Task: "serve"
-$ job scale shop web 4 = 0
-finished with status "complete"
-$ job scale shop web 9 = 1
-group count was greater than scaling policy maximum: 9 > 6
-$ job scaling-events shop = 0
-web 4 3
-$ scaling policy list = 0
-true horizontal Namespace:default,Job:shop,Group:web
-$ job plan big.nomad = 1
-WARNING: Failed to place all allocations
-Dimension "cpu" exhausted on 4 nodes
-$ job run big.nomad = 2
-Evaluation "
-waiting for additional capacity to place remainder
-$ job status big = 0
-Placement Failure
-web 3 0 0 0 0 0
-web true 3 0 0 0 N/A
-$ job history -p shop = 0
-Version = 1
-Version = 0
-$ job stop -purge big = 0
-finished with status "complete"
-$ job stop shop = 0
-finished with status "complete"
-$ job status = 0
-shop service 50 dead (stopped)
-$ system gc = 0
-$ job status = 0
-No running jobs
-$ job status shop = 1
-No job(s) with prefix or id "shop" found
-"#,
-    )
-    .await;
+    cli.transcript(PLAN_RUN_SCALE_PURGE, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,77 +169,18 @@ async fn canaries_are_promoted_and_a_failed_deployment_reverted_from_the_real_co
     let Some(cli) = CommandLine::start(false).await else {
         return;
     };
-    cli.transcript(
-        r#"
-$ job run shop.nomad = 0
-finished with status "complete"
-"#,
-    )
-    .await;
+    cli.transcript(RUN, &[]).await;
     let first = cli.newest_deployment(|d| d["Status"] == "successful").await;
-    let refused = format!("deployment promote {first}");
-    let canary = "Task Group: \"web\" (1 canary, 3 ignore) +/- Task: \"serve\" (forces create/destroy update) +/- Env[RELEASE]: \"1\" => \"2\"";
-    cli.transcript(&format!(
-        r#"
-$ {refused} = 1
-can't promote terminal deployment
-$ job plan next.nomad = 1
-{canary}
-$ job run -detach next.nomad = 0
-Job registration successful
-"#
-    ))
-    .await;
+    cli.transcript(ROLL_OUT, &[("{first}", &first)]).await;
     let healthy = |d: &Value| d["JobVersion"] == 1 && d["TaskGroups"]["web"]["HealthyAllocs"] == 1;
     let second = cli.newest_deployment(healthy).await;
-    let (status, promote) = (
-        format!("deployment status {second}"),
-        format!("deployment promote {second}"),
-    );
-    cli.transcript(&format!(
-        r#"
-$ {status} = 0
-Deployment is running but requires manual promotion
-web true false 3 1 1 1 0
-$ {promote} = 0
-finished with status "complete"
-"#
-    ))
-    .await;
+    let second = [("{second}", second.as_str())];
+    cli.transcript(WAITS_FOR_PROMOTION, &second).await;
     cli.newest_deployment(|d| d["Status"] == "successful").await;
-    cli.transcript(&format!(
-        r#"
-$ {status} = 0
-Deployment completed successfully
-web true true 3 1 3 3 0
-$ job history shop = 0
-Version = 1 Stable = true
-Version = 0 Stable = true
-$ job revert shop 1 = 1
-can't revert to current version
-$ job run -detach shop.nomad = 0
-Job registration successful
-"#
-    ))
-    .await;
+    cli.transcript(TAKEN_OVER, &second).await;
     let third = cli.newest_deployment(|d| d["JobVersion"] == 2).await;
-    let (pause, fail) = (
-        format!("deployment pause {third}"),
-        format!("deployment fail -detach {third}"),
-    );
-    cli.transcript(&format!(
-        r#"
-$ {pause} = 0
-paused
-$ deployment list = 0
-shop 2 paused Deployment is paused
-$ {fail} = 0
-failed. Auto-reverted to job version 1.
-$ deployment list = 0
-shop 2 failed Deployment marked as failed - rolling back to job version 1
-"#
-    ))
-    .await;
+    cli.transcript(PAUSED_AND_FAILED, &[("{third}", &third)])
+        .await;
     cli.newest_deployment(|d| d["JobVersion"] == 3 && d["Status"] == "successful")
         .await;
 }
@@ -314,94 +191,16 @@ async fn nodes_allocations_and_evaluations_are_shown_and_nodes_drained_from_the_
     let Some(cli) = CommandLine::start(false).await else {
         return;
     };
-    cli.transcript(
-        r#"
-$ job run shop.nomad = 0
-finished with status "complete"
-"#,
-    )
-    .await;
+    cli.transcript(RUN, &[]).await;
     let alloc = cli.estate.running("shop", 3).await[0].clone();
-    let (id, eval) = (
-        alloc["ID"].as_str().expect("ID"),
-        alloc["EvalID"].as_str().expect("ID"),
-    );
-    let (home, node) = (
-        alloc["NodeName"].as_str().expect("name"),
-        alloc["NodeID"].as_str().expect("ID"),
-    );
-    let named = format!("Node Name = {home}");
-    cli.transcript(&format!(
-        r#"
-$ node status = 0
-edge edge-a <none> false eligible ready
-provider prov-b <none> false eligible ready
-$ node status {node} = 0
-Allocated Resources
-500/4000 MHz 64 MiB/4.0 GiB
-Host Resource Utilization
-run running
-$ node status -verbose {node} = 0
-Drivers
-raw_exec true true Healthy
-Attributes
-nomad.version = 1.0.18
-$ alloc status {id} = 0
-{named}
-Client Status = running
-Task "serve" is "running"
-30/500 MHz 50 MiB/64 MiB
-Started Task started by client
-$ alloc status -verbose {id} = 0
-Placement Metrics
-binpack job-anti-affinity node-affinity node-reschedule-penalty final score
-$ eval status {eval} = 0
-Status = complete
-TriggeredBy = job-register
-Placement Failures = false
-$ node eligibility -disable {node} = 0
-scheduling eligibility set: ineligible for scheduling
-$ node eligibility -enable {node} = 0
-scheduling eligibility set: eligible for scheduling
-$ node drain -enable -yes -deadline 1h {node} = 0
-Drain complete for node
-All allocations on node
-stopped
-$ node status -short {node} = 0
-Drain = false
-Eligibility = ineligible
-$ node drain -disable -yes {node} = 0
-drain strategy unset
-$ alloc stop {id} = 0
-finished with status "complete"
-$ server members = 0
-nomad-server.global
-alive true 2 1.0.18 dc1 global
-$ agent-info = 0
-known_regions = 1
-state = Leader
-$ operator raft list-peers = 0
-nomad-server.global
-leader true
-$ namespace list = 0
-default Default shared namespace
-$ namespace apply -description trial dev = 0
-Successfully applied namespace "dev"!
-$ job run -namespace dev -detach shop.nomad = 0
-Job registration successful
-$ job status -namespace dev = 0
-shop service 50
-$ namespace delete dev = 1
-has non-terminal jobs in regions: [global]
-$ job stop -namespace dev -purge shop = 0
-finished with status "complete"
-$ namespace delete dev = 0
-Successfully deleted namespace "dev"!
-$ job status = 0
-shop service 50 running
-"#
-    ))
-    .await;
+    let field = |key: &str| alloc[key].as_str().expect("text");
+    let named = [
+        ("{alloc}", field("ID")),
+        ("{eval}", field("EvalID")),
+        ("{node}", field("NodeID")),
+        ("{home}", field("NodeName")),
+    ];
+    cli.transcript(LOOK_AND_DRAIN, &named).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -417,84 +216,20 @@ async fn tokens_and_policies_are_managed_and_obeyed_from_the_real_command_line()
             .trim()
             .to_string()
     };
-    cli.transcript(
-        r#"
-$ node status = 1
-Unexpected response code: 403 (Permission denied)
-"#,
-    )
-    .await;
+    cli.transcript(WITHOUT_TOKEN, &[]).await;
     let (code, made) = cli.run("acl bootstrap").await;
     assert_eq!(code, 0, "{made}");
     cli.token = word_after(&made, "Secret ID");
-    cli.transcript(
-        r#"
-$ acl bootstrap = 1
-ACL bootstrap already done
-$ acl policy apply -description looks reader rules.hcl = 0
-Successfully wrote "reader" ACL policy!
-$ acl policy apply wrong shop.nomad = 1
-policy 0 invalid: 1 error occurred
-$ acl policy list = 0
-reader looks
-$ acl policy info reader = 0
-Name = reader
-policy = "read"
-$ acl token create -name nobody = 1
-client token missing policies
-"#,
-    )
-    .await;
+    cli.transcript(MANAGE, &[]).await;
     let (code, made) = cli
         .run("acl token create -name viewer -policy reader")
         .await;
     assert_eq!(code, 0, "{made}");
     let (all, accessor) = (cli.token.clone(), word_after(&made, "Accessor ID"));
     cli.token = word_after(&made, "Secret ID");
-    cli.transcript(
-        r#"
-$ acl token self = 0
-Name = viewer
-Type = client
-Policies = [reader]
-$ node status = 0
-edge-a <none> false eligible ready
-$ job run -detach shop.nomad = 1
-Permission denied
-$ acl token list = 1
-Permission denied
-"#,
-    )
-    .await;
+    cli.transcript(VIEW, &[]).await;
     let viewer = std::mem::replace(&mut cli.token, all);
-    let (info, delete) = (
-        format!("acl token info {accessor}"),
-        format!("acl token delete {accessor}"),
-    );
-    cli.transcript(&format!(
-        r#"
-$ job run -detach shop.nomad = 0
-Job registration successful
-$ {info} = 0
-Name = viewer
-$ acl token list = 0
-viewer client false
-Bootstrap Token management true
-$ {delete} = 0
-successfully deleted
-$ {delete} = 1
-Cannot delete nonexistent tokens
-$ acl policy delete reader = 0
-Successfully deleted reader policy!
-"#
-    ))
-    .await;
+    cli.transcript(OVERSEE, &[("{accessor}", &accessor)]).await;
     cli.token = viewer;
-    cli.transcript(
-        r#"
-$ node status = 1
-Unexpected response code: 403 (ACL token not found)
-"#,
-    )
-    .await;
+    cli.transcript(AFTERWARDS, &[]).await;
 }

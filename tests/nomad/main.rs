@@ -11,3 +11,4 @@ mod questions;
 mod real_consul;
 mod recorded;
 mod scheduled;
+mod transcripts;

@@ -157,7 +157,7 @@ impl Replay {
         let all = self.estate.get(&format!("/v1/job/{id}/allocations")).await;
         sorted(&all, |a| {
             let why: String = a["DesiredDescription"].as_str()?.chars().take(22).collect();
-            let by = a["PreemptedByAllocation"].as_str()? != "";
+            let by = !a["PreemptedByAllocation"].as_str()?.is_empty();
             Some(json!([a["Name"], a["DesiredStatus"], why, by]))
         })
     }

@@ -3,24 +3,16 @@
 use super::estate::Handle;
 use serde_json::{Value, json};
 
-/// What a scheduler over the estate may do.
-const SCHEDULER: &str = r#"namespace "default" {
-  policy = "write"
-}
-node {
-  policy = "read"
-}
-agent {
-  policy = "read"
-}
-"#;
+/// The rights that foreshadow asks of any Nomad: with them its scheduler has to get along here, too.
+const WATCH: &str = include_str!("../../../policies/acl/nomad-watch.hcl");
+const ACT: &str = include_str!("../../../policies/acl/nomad-act.hcl");
 
 /// The tokens of an estate with ACLs on.
 #[derive(Clone)]
 pub struct Secrets {
     /// May do everything.
     pub management: String,
-    /// Of the policy `foreshadow`: jobs of the default namespace, reading nodes and agent.
+    /// Of the policies in `policies/acl`.
     pub scheduler: String,
 }
 
@@ -62,19 +54,22 @@ pub async fn register(
     Err(RegisterError::Refused { status, text })
 }
 
-/// Bootstrap an estate with ACLs on, and make the scheduler's policy and token.
+/// Bootstrap an estate with ACLs on, and make the scheduler's policies and token; nothing if someone else has.
 pub(super) fn bootstrap(s: &mut super::state::State) -> Option<Secrets> {
     let (index, now) = (s.index + 1, super::state::now());
     let ids: Vec<String> = (0..4).map(|_| s.uuid()).collect();
     let [first, management, second, scheduler] = <[String; 4]>::try_from(ids).ok()?;
-    let acl = s.acl.as_mut()?;
+    let acl = s.acl.as_mut().filter(|acl| acl.bootstrapped.is_none())?;
     let all = json!({"Name": "Bootstrap Token", "Type": "management", "Global": true});
-    let policy = json!({"Name": "foreshadow", "Description": "What the scheduler needs", "Rules": SCHEDULER});
-    let own = json!({"Name": "foreshadow", "Type": "client", "Policies": ["foreshadow"]});
+    let policies = [("foreshadow-watch", WATCH), ("foreshadow-act", ACT)];
+    let own = json!({"Name": "foreshadow", "Type": "client", "Policies": policies.map(|p| p.0)});
     acl.bootstrapped = Some(index);
     acl.put_token(&all, index, (first, management.clone(), now))
         .ok()?;
-    acl.put_policy(&policy, index).ok()?;
+    for (name, rules) in policies {
+        acl.put_policy(&json!({"Name": name, "Rules": rules}), index)
+            .ok()?;
+    }
     acl.put_token(&own, index, (second, scheduler.clone(), now))
         .ok()?;
     s.index = index;

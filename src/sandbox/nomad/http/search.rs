@@ -53,10 +53,9 @@ pub fn answer(r: &Request<'_>) -> Result<Reply, Refusal> {
         for kind in wanted {
             let (table, ids) = ids(s, kind, namespace);
             index = index.max(table);
-            if kind != "jobs" && kind != "namespaces" && context == "all" && !may_be_uuid(prefix) {
-                if !["plugins", "volumes", "scaling_policy"].contains(&kind) {
-                    continue;
-                }
+            let by_uuid = ["allocs", "nodes", "evals", "deployment"].contains(&kind);
+            if by_uuid && context == "all" && !may_be_uuid(prefix) {
+                continue;
             }
             let mut found: Vec<String> =
                 ids.into_iter().filter(|id| id.starts_with(prefix)).collect();

@@ -313,7 +313,8 @@ impl<'a> Plan<'a> {
                 !canarying && !on_trial(a) && !a.client_terminal() && names.contains(&a.slot)
             });
             let highest = || {
-                let stoppable = |a: &&Alloc| !a.client_terminal() && !(canarying && on_trial(a));
+                let spared = |a: &Alloc| a.client_terminal() || (canarying && on_trial(a));
+                let stoppable = |a: &&Alloc| !spared(a);
                 sorted.keep.iter().rposition(stoppable)
             };
             let alloc = match overtaken {
