@@ -235,9 +235,10 @@ fn moved(
     let mut served = 0;
     if futures.has_failed(s, problem.home[portion]) {
         let want = wanted(problem, s, portion);
-        for r in 0..MAX_RESOURCES {
-            after.want[r] += sign * want[r];
-            after.extra[r] += sign * (want[r] - i64::from(problem.reserve[portion][r]));
+        let both = want.iter().zip(&problem.reserve[portion]);
+        for (r, (want, reserve)) in both.enumerate() {
+            after.want[r] += sign * want;
+            after.extra[r] += sign * (want - i64::from(*reserve));
         }
         served = sign * want[0];
     }
