@@ -175,6 +175,12 @@ impl Report<'_> {
         if let Some(moved) = self.moved {
             println!("{moved} standbys moved or new");
         }
+        if let Some(unserved) = &answer.unserved {
+            println!(
+                "unserved demand: {:.1} expected, {:.1} in the worst scenarios; {} of the objective",
+                unserved.expected, unserved.cvar, unserved.cost
+            );
+        }
         let instance = self.problem.instance();
         for (portion, why) in &answer.why_unplaced {
             println!("  {}: {why}", instance.portions[*portion].id);

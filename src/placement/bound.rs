@@ -3,12 +3,14 @@
 //! Source of the ascent: Barahona and Anbil, "The volume algorithm: producing primal solutions with a subgradient method"
 //! (2000).
 
+use std::cell::RefCell;
+
 use argmin::core::{
     Error, Executor, IterState, KV, Operator, Problem as Counted, Solver, State as _,
     TerminationReason, TerminationStatus,
 };
 
-use super::dual::{Dual, Slope};
+use super::dual::{Dual, Shortlist, Slope};
 use super::problem::Problem;
 
 /// Steps without a better bound before steps become shorter.
@@ -53,7 +55,11 @@ impl Prices {
         let fresh = !dual.takes(&from.at);
         let start = if fresh { dual.start() } else { from.at.clone() };
         let ascent = Ascent::new(known as f64, dual.ceilings(), stop);
-        let outcome = Executor::new(dual, ascent)
+        let asked = Asked {
+            dual: &dual,
+            shortlist: RefCell::default(),
+        };
+        let outcome = Executor::new(asked, ascent)
             .configure(|state: Ascending| state.param(start).max_iters(rounds))
             .ctrlc(false)
             .timer(false)
@@ -61,12 +67,16 @@ impl Prices {
         let Ok(mut outcome) = outcome else {
             return from;
         };
+        let at = outcome.state.take_best_param().unwrap_or_default();
+        if !dual.takes(&at) {
+            return from;
+        }
         let best = -outcome.state.get_best_cost();
         // Every cost is an integer, so the bound may be rounded up, after giving away what floating point may have added.
         let bound = (best - best.abs() * 1e-9 - 1e-6).ceil().max(0.0) as i64;
         Self {
             bound: bound.max(from.bound),
-            at: outcome.state.take_best_param().unwrap_or_default(),
+            at,
         }
     }
 
@@ -99,12 +109,18 @@ pub fn lower_bound(
     Prices::raise(problem, Prices::default(), known, rounds, stop).bound
 }
 
-impl Operator for Dual<'_> {
+/// The dual as argmin asks it, with what it remembers from one question to the next.
+struct Asked<'p> {
+    dual: &'p Dual<'p>,
+    shortlist: RefCell<Shortlist>,
+}
+
+impl Operator for Asked<'_> {
     type Param = Vec<f64>;
     type Output = Slope;
 
     fn apply(&self, at: &Vec<f64>) -> Result<Slope, Error> {
-        Ok(self.slope(at))
+        Ok(self.dual.slope(at, &mut self.shortlist.borrow_mut()))
     }
 }
 
@@ -202,18 +218,18 @@ impl<'a> Ascent<'a> {
     }
 }
 
-impl Solver<Dual<'_>, Ascending> for Ascent<'_> {
+impl Solver<Asked<'_>, Ascending> for Ascent<'_> {
     fn name(&self) -> &str {
         "volume algorithm"
     }
 
     fn init(
         &mut self,
-        problem: &mut Counted<Dual<'_>>,
+        problem: &mut Counted<Asked<'_>>,
         mut state: Ascending,
     ) -> Result<(Ascending, Option<KV>), Error> {
         let start = state.take_param().unwrap_or_default();
-        let Slope { value, slope } = problem.problem("slope_count", |dual| dual.apply(&start))?;
+        let Slope { value, slope } = problem.problem("slope_count", |asked| asked.apply(&start))?;
         self.best = value;
         self.direction = slope;
         Ok((state.param(start).cost(-value), None))
@@ -221,12 +237,12 @@ impl Solver<Dual<'_>, Ascending> for Ascent<'_> {
 
     fn next_iter(
         &mut self,
-        problem: &mut Counted<Dual<'_>>,
+        problem: &mut Counted<Asked<'_>>,
         state: Ascending,
     ) -> Result<(Ascending, Option<KV>), Error> {
         let base = state.get_best_param().map_or(&[][..], Vec::as_slice);
         let at = self.step_from(base);
-        let Slope { value, slope } = problem.problem("slope_count", |dual| dual.apply(&at))?;
+        let Slope { value, slope } = problem.problem("slope_count", |asked| asked.apply(&at))?;
         self.turn(&slope, value > self.best);
         self.learn(value);
         Ok((state.param(at).cost(-value), None))

@@ -14,8 +14,11 @@ use super::problem::{Amounts, Problem};
 
 /// No "one standby in a domain" row: the portion wants one only, or has a single candidate in the domain.
 const NO_ROW: u32 = u32::MAX;
-/// With more candidates the nodes are priced on several cores.
+/// With more candidates the nodes are priced on several cores, and between full rounds only the candidates that come near.
 const MANY_CANDIDATES: usize = 200_000;
+/// Rounds between two full ones, and how near a candidate must come then to be looked at in between, in parts of v.
+const FULL_EVERY: u32 = 15;
+const NEAR: f64 = 0.12;
 /// Nodes priced together by one core.
 const BATCH: usize = 64;
 
@@ -30,7 +33,10 @@ pub(super) struct Dual<'p> {
     length: usize,
     /// Capacity rows of node j, one for each primary domain among its visitors: `row_start[j]..row_start[j + 1]`.
     row_start: Vec<u32>,
-    /// For each visitor, in the order of `problem.visitors`: its capacity row, and its number in w.
+    /// For each visitor, in the order of `problem.visitors`, so that a node reads them in one stream: its portion, cost,
+    /// capacity row, and number in w.
+    portion: Vec<u32>,
+    cost: Vec<f64>,
     row: Vec<u32>,
     spread: Vec<u32>,
     /// One over each node's free amounts (at least one), and the part of it that is free (0 or 1).
@@ -38,6 +44,24 @@ pub(super) struct Dual<'p> {
     room: Vec<Row>,
     reserve: Vec<Row>,
     surge: Vec<Row>,
+}
+
+/// Visitors that came near in the last full round, by node. A value that rests on them is never too low, so one that is no
+/// better than the best full one needs no second look.
+pub(super) struct Shortlist {
+    near: Vec<Vec<u32>>,
+    age: u32,
+    best: f64,
+}
+
+impl Default for Shortlist {
+    fn default() -> Self {
+        Self {
+            near: Vec::new(),
+            age: FULL_EVERY,
+            best: f64::NEG_INFINITY,
+        }
+    }
 }
 
 /// Value and supergradient.
@@ -59,6 +83,9 @@ impl<'p> Dual<'p> {
             .free
             .iter()
             .map(|free| free.map(|f| f64::from(f.min(1))));
+        let visitors = problem.visitors.iter();
+        let portion = |&c: &u32| problem.candidate_portion[c as usize];
+        let cost = |&c: &u32| problem.candidate_cost[c as usize] as f64;
         let floats = |amounts: &[Amounts]| amounts.iter().map(|a| a.map(f64::from)).collect();
         Self {
             problem,
@@ -66,6 +93,8 @@ impl<'p> Dual<'p> {
             spread_at,
             length: spread_at + spreads,
             row_start,
+            portion: visitors.clone().map(portion).collect(),
+            cost: visitors.map(cost).collect(),
             row,
             spread,
             room: room.collect(),
@@ -101,7 +130,38 @@ impl<'p> Dual<'p> {
         ceilings
     }
 
-    pub(super) fn slope(&self, at: &[f64]) -> Slope {
+    /// Value and slope. Where there are many candidates the slope, and a value that is not the best so far, may rest on a
+    /// shortlist of them.
+    pub(super) fn slope(&self, at: &[f64], shortlist: &mut Shortlist) -> Slope {
+        if self.problem.candidate_cost.len() < MANY_CANDIDATES {
+            return self.add_up(at, self.used_nodes(at));
+        }
+        if shortlist.age < FULL_EVERY {
+            shortlist.age += 1;
+            let glance = self.glance(at, &shortlist.near);
+            if glance.value <= shortlist.best {
+                return glance;
+            }
+        }
+        let (near, used) = self.look_at_all(at);
+        let full = self.add_up(at, used);
+        let best = shortlist.best.max(full.value);
+        let age = 0;
+        *shortlist = Shortlist { near, age, best };
+        full
+    }
+
+    fn glance(&self, at: &[f64], near: &[Vec<u32>]) -> Slope {
+        let nodes = (0..near.len()).into_par_iter().with_min_len(BATCH);
+        let used = nodes.map(|node| {
+            let visits = near[node].iter().map(|&visit| visit as usize);
+            self.price_node(node, visits, at)
+        });
+        let used: Vec<Option<Used>> = used.collect();
+        self.add_up(at, used.into_iter().flatten().collect())
+    }
+
+    fn add_up(&self, at: &[f64], used: Vec<Used>) -> Slope {
         let mut slope = vec![0.0; self.length];
         let mut value = 0.0;
         for i in 0..self.capacity_at {
@@ -113,11 +173,9 @@ impl<'p> Dual<'p> {
             slope[w] = -1.0;
             value -= at[w];
         }
-        for batch in self.used_nodes(at) {
-            for used in &batch {
-                value += used.value;
-                self.use_node(used, &mut slope);
-            }
+        for used in &used {
+            value += used.value;
+            self.use_node(used, &mut slope);
         }
         Slope { value, slope }
     }
@@ -128,34 +186,58 @@ impl<'p> Dual<'p> {
         for node in 0..self.problem.nodes() {
             let prices = self.prices(node, at);
             for visit in self.visits(node) {
-                reduced[self.problem.visitors[visit] as usize] = self.cost(visit, at, &prices);
+                reduced[self.problem.visitors[visit] as usize] =
+                    self.reduced_cost(visit, at, &prices);
             }
         }
         reduced
     }
 
-    /// The nodes worth using at these multipliers, always in the same batches and order.
-    fn used_nodes(&self, at: &[f64]) -> Vec<Vec<Used>> {
-        let nodes: Vec<usize> = (0..self.problem.nodes()).collect();
-        let price = |batch: &[usize]| -> Vec<Used> {
-            batch
-                .iter()
-                .filter_map(|&node| self.price_node(node, at))
-                .collect()
-        };
-        if self.problem.candidate_cost.len() < MANY_CANDIDATES {
-            return vec![price(&nodes)];
-        }
-        nodes.par_chunks(BATCH).map(price).collect()
+    /// The nodes worth using at these multipliers, always in the same order.
+    fn used_nodes(&self, at: &[f64]) -> Vec<Used> {
+        (0..self.problem.nodes())
+            .filter_map(|node| self.price_node(node, self.visits(node), at))
+            .collect()
     }
 
-    /// What using the node brings and which visitors it takes; none if that is nothing.
-    fn price_node(&self, node: usize, at: &[f64]) -> Option<Used> {
+    /// The same on several cores, with the visitors of each node that come near.
+    fn look_at_all(&self, at: &[f64]) -> (Vec<Vec<u32>>, Vec<Used>) {
+        let looked: Vec<(Vec<u32>, Option<Used>)> = (0..self.problem.nodes())
+            .into_par_iter()
+            .with_min_len(BATCH)
+            .map(|node| {
+                let prices = self.prices(node, at);
+                let near = self.visits(node).filter(|&visit| {
+                    let pays = at[self.portion[visit] as usize];
+                    self.cost[visit] < pays * (1.0 + NEAR)
+                        && self.reduced_cost(visit, at, &prices) < NEAR * pays
+                });
+                let near: Vec<u32> = near.map(|visit| visit as u32).collect();
+                let visits = near.iter().map(|&visit| visit as usize);
+                let used = self.price_node(node, visits, at);
+                (near, used)
+            })
+            .collect();
+        let (near, used): (Vec<_>, Vec<_>) = looked.into_iter().unzip();
+        (near, used.into_iter().flatten().collect())
+    }
+
+    /// What using the node brings and which of these visitors it takes; none if that is nothing.
+    fn price_node(
+        &self,
+        node: usize,
+        visits: impl Iterator<Item = usize>,
+        at: &[f64],
+    ) -> Option<Used> {
         let prices = self.prices(node, at);
         let mut value = self.problem.open_cost[node] as f64 - prices.rent;
         let mut taken = Vec::new();
-        for visit in self.visits(node) {
-            let cost = self.cost(visit, at, &prices);
+        for visit in visits {
+            // Prices only add to a cost, so most visitors are ruled out at a glance.
+            if self.cost[visit] >= at[self.portion[visit] as usize] {
+                continue;
+            }
+            let cost = self.reduced_cost(visit, at, &prices);
             if cost < 0.0 {
                 value += cost;
                 taken.push(visit as u32);
@@ -186,10 +268,9 @@ impl<'p> Dual<'p> {
     }
 
     #[inline]
-    fn cost(&self, visit: usize, at: &[f64], prices: &Prices) -> f64 {
-        let candidate = self.problem.visitors[visit] as usize;
-        let portion = self.problem.candidate_portion[candidate] as usize;
-        let mut cost = self.problem.candidate_cost[candidate] as f64 - at[portion];
+    fn reduced_cost(&self, visit: usize, at: &[f64], prices: &Prices) -> f64 {
+        let portion = self.portion[visit] as usize;
+        let mut cost = self.cost[visit] - at[portion];
         let row = &at[self.capacity_at + self.row[visit] as usize * MAX_RESOURCES..];
         let (reserve, surge) = (&self.reserve[portion], &self.surge[portion]);
         for r in 0..MAX_RESOURCES {
@@ -207,8 +288,7 @@ impl<'p> Dual<'p> {
         let mut all = self.room[used.node].map(|room| -room);
         for &visit in &used.taken {
             let visit = visit as usize;
-            let candidate = self.problem.visitors[visit] as usize;
-            let portion = self.problem.candidate_portion[candidate] as usize;
+            let portion = self.portion[visit] as usize;
             slope[portion] -= 1.0;
             if self.spread[visit] != NO_ROW {
                 slope[self.spread_at + self.spread[visit] as usize] += 1.0;

@@ -2,7 +2,7 @@
 
 use super::conditions::Conditions;
 use super::instance::{Instance, MAX_RESOURCES, ProblemError, validate};
-use super::risk::Futures;
+use super::risk::Foreseen;
 use super::shared::Draws;
 
 /// Amounts of up to four resources, in the instance's units.
@@ -38,7 +38,7 @@ pub struct Problem {
     /// What each candidate takes of the shared capacities.
     pub(crate) draws: Draws,
     /// What each portion wants in each scenario.
-    pub(crate) futures: Futures,
+    pub(crate) foreseen: Foreseen,
 }
 
 impl Problem {
@@ -48,6 +48,11 @@ impl Problem {
     /// `ProblemError` names the portion or node, the field, and what was expected.
     pub fn from_json(text: &str) -> Result<Self, ProblemError> {
         let instance: Instance = serde_json::from_str(text).map_err(ProblemError::json)?;
+        // Large documents without further keys are not read twice.
+        let further = ["\"shared\"", "\"scenarios\"", "\"risk\""];
+        if !further.iter().any(|key| text.contains(key)) {
+            return Self::new(instance);
+        }
         let conditions: Conditions = serde_json::from_str(text).map_err(ProblemError::json)?;
         Self::with(instance, conditions)
     }
@@ -73,7 +78,7 @@ impl Problem {
         problem.lay_out_portions();
         problem.lay_out_visitors();
         problem.draws = Draws::of(&problem);
-        problem.futures = Futures::of(&problem);
+        problem.foreseen = Foreseen::of(&problem);
         Ok(problem)
     }
 
@@ -159,7 +164,7 @@ impl Problem {
             slot_portion: Vec::new(),
             conditions: Conditions::default(),
             draws: Draws::default(),
-            futures: Futures::default(),
+            foreseen: Foreseen::default(),
             instance,
         }
     }

@@ -79,9 +79,9 @@ pub fn check(problem: &Problem, standbys: &[Vec<usize>]) -> Result<Score, Violat
     objective += open.map(|(node, _)| node.open_cost).sum::<i64>();
     let worst_utilisation = worst_utilisation(problem, standbys)?;
     recount::shared(problem, standbys)?;
-    let unserved = (!problem.futures.is_empty()).then(|| {
+    let unserved = (!problem.foreseen.is_empty()).then(|| {
         problem
-            .futures
+            .foreseen
             .report(&recount::unserved(problem, standbys))
     });
     objective += unserved.as_ref().map_or(0, |unserved| unserved.cost);

@@ -16,7 +16,7 @@ type Want = [i64; MAX_RESOURCES];
 
 /// The scenarios laid out for the search; nothing where there are none or risk costs nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Futures {
+pub(crate) struct Foreseen {
     weights: Vec<i64>,
     risk: Risk,
     domains: usize,
@@ -37,7 +37,7 @@ pub struct Unserved {
     pub cost: i64,
 }
 
-impl Futures {
+impl Foreseen {
     pub(crate) fn of(problem: &Problem) -> Self {
         let conditions = &problem.conditions;
         let risk = conditions.risk;
@@ -45,25 +45,25 @@ impl Futures {
             return Self::default();
         }
         let domains = problem.domains;
-        let mut futures = Self {
+        let mut foreseen = Self {
             risk,
             domains,
             ..Self::default()
         };
         for scenario in &conditions.scenarios {
-            futures.weights.push(scenario.weight);
+            foreseen.weights.push(scenario.weight);
             let failed = (0..domains).map(|domain| scenario.failed.contains(&domain));
-            futures.failed.extend(failed);
+            foreseen.failed.extend(failed);
             for (i, portion) in problem.instance.portions.iter().enumerate() {
                 let pct = scenario.demand_pct.get(i).copied().unwrap_or(100);
-                futures.want.push(std::array::from_fn(|r| {
+                foreseen.want.push(std::array::from_fn(|r| {
                     let active = portion.active.get(r).copied().unwrap_or(0);
                     let reserve = portion.reserve.get(r).copied().unwrap_or(0);
                     ((active * pct + 99) / 100).max(reserve)
                 }));
             }
         }
-        futures
+        foreseen
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -145,22 +145,22 @@ pub(crate) struct RiskBooks {
 impl RiskBooks {
     /// Every standby missing; none where risk costs nothing.
     pub(crate) fn empty(problem: &Problem) -> Option<Self> {
-        let futures = &problem.futures;
-        let scenarios = futures.scenarios();
+        let foreseen = &problem.foreseen;
+        let scenarios = foreseen.scenarios();
         if scenarios == 0 {
             return None;
         }
         let unserved: Vec<i64> = (0..scenarios)
             .map(|s| {
                 let hit = (0..problem.portions())
-                    .filter(|&i| futures.has_failed(s, problem.home[i]))
+                    .filter(|&i| foreseen.has_failed(s, problem.home[i]))
                     .map(|i| problem.slots(i).len() as i64 * wanted(problem, s, i)[0]);
                 hit.sum()
             })
             .collect();
         Some(Self {
             carried: vec![Carried::default(); scenarios * problem.nodes()],
-            cost: futures.cost(&unserved),
+            cost: foreseen.cost(&unserved),
             unserved,
         })
     }
@@ -194,7 +194,7 @@ impl RiskBooks {
                 *unserved += after.unserved - before.unserved - served;
             }
         }
-        problem.futures.cost(unserved)
+        problem.foreseen.cost(unserved)
     }
 
     /// Books a standby onto a node that holds `held` with it (`sign` 1), or off it (-1).
@@ -213,7 +213,7 @@ impl RiskBooks {
             self.unserved[s] += after.unserved - before.unserved - served;
             self.carried[node * scenarios + s] = after;
         }
-        self.cost = problem.futures.cost(&self.unserved);
+        self.cost = problem.foreseen.cost(&self.unserved);
     }
 }
 
@@ -227,17 +227,18 @@ fn moved(
     before: Carried,
     held: &Amounts,
 ) -> (Carried, i64) {
-    let futures = &problem.futures;
-    if futures.has_failed(s, problem.node_domain[node]) {
+    let foreseen = &problem.foreseen;
+    if foreseen.has_failed(s, problem.node_domain[node]) {
         return (before, 0);
     }
     let mut after = before;
     let mut served = 0;
-    if futures.has_failed(s, problem.home[portion]) {
+    if foreseen.has_failed(s, problem.home[portion]) {
         let want = wanted(problem, s, portion);
-        for r in 0..MAX_RESOURCES {
-            after.want[r] += sign * want[r];
-            after.extra[r] += sign * (want[r] - i64::from(problem.reserve[portion][r]));
+        let both = want.iter().zip(&problem.reserve[portion]);
+        for (r, (want, reserve)) in both.enumerate() {
+            after.want[r] += sign * want;
+            after.extra[r] += sign * (want - i64::from(*reserve));
         }
         served = sign * want[0];
     }
@@ -260,7 +261,7 @@ fn short(carried: &Carried, held: &Amounts, free: &Amounts) -> i64 {
 }
 
 fn wanted(problem: &Problem, scenario: usize, portion: usize) -> &Want {
-    &problem.futures.want[scenario * problem.portions() + portion]
+    &problem.foreseen.want[scenario * problem.portions() + portion]
 }
 
 fn with(held: &Amounts, reserve: &Amounts, sign: i64) -> Amounts {
