@@ -1,6 +1,8 @@
 //! What will demand and disruption be? Pure functions from history to an outlook; no IO, no clock, no dice of its own.
 
 pub mod backtest;
+#[cfg(test)]
+mod bad_data;
 pub mod bands;
 mod bend;
 mod combine;
@@ -15,8 +17,6 @@ pub mod scenarios;
 pub mod season;
 pub mod series;
 #[cfg(test)]
-mod bad_data;
-#[cfg(test)]
 mod simulated;
 pub mod smoothing;
 
@@ -25,7 +25,7 @@ mod tests;
 
 pub use backtest::{Scores, backtest};
 pub use demand::{Fit, Forecast, forecast};
-pub use pool::Member;
 pub use outlook::{Fits, outlook};
+pub use pool::Member;
 pub use scenarios::{Scenario, Scenarios, scenarios};
 pub use series::{Samples, SeriesError, regular};

@@ -51,6 +51,11 @@ pub fn sentence(before: Option<&Profile>, now: &Profile, m: &Measurement) -> Str
     );
     format!(
         "{} at {} ({}): carries {more}{} within the SLO ({change}); {:.1} MHz·s a request, ready after {} ms",
-        m.key.portion, m.key.site, m.key.class.shown(), m.knee, m.cpu_a_request, m.startup.0
+        m.key.portion,
+        m.key.site,
+        m.key.class.shown(),
+        m.knee,
+        m.cpu_a_request,
+        m.startup.0
     )
 }

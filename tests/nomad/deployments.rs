@@ -272,11 +272,8 @@ async fn an_older_version_is_reverted_to_and_marked_stable_on_request() {
     settled(&estate, &job("", "/bin/one"), 0).await;
     settled(&estate, &job("", "/bin/two"), 1).await;
     let asked = &estate;
-    let revert = |body: Value| async move {
-        asked
-            .call("POST", "/v1/job/shop/revert", Some(&body))
-            .await
-    };
+    let revert =
+        |body: Value| async move { asked.call("POST", "/v1/job/shop/revert", Some(&body)).await };
     let cases = [
         (
             json!({"JobID": "shop", "JobVersion": 1}),

@@ -1,8 +1,8 @@
 //! The planner and its guard: what they find, derive and plan, as tables, properties and a simulated run without IO.
 
+mod capacity;
 #[path = "../common/mod.rs"]
 mod common;
-mod capacity;
 mod derive;
 mod estate;
 mod moves;
