@@ -8,6 +8,7 @@ use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
 use crate::engine::{State, clock};
 use crate::headless::{self, Api};
+use crate::load::players::Loss;
 use crate::load::shop::{self, ShopArgs};
 use crate::model::*;
 use crate::sandbox::fault::Fault;
@@ -398,12 +399,12 @@ async fn close(session: Session) -> (serde_json::Value, State) {
         world.stop().await;
     }
     remove(&session.folder);
-    (summary(&seen, unexplained, &state), state)
+    (summary(&seen, &unexplained, &state), state)
 }
 
 fn summary(
     seen: &crate::load::players::Summary,
-    unexplained: u64,
+    unexplained: &[(Span, Loss)],
     state: &State,
 ) -> serde_json::Value {
     let (scored, covered) = state
@@ -418,13 +419,18 @@ fn summary(
         reactions.get((last as f64 * q).round() as usize).copied()
     };
     json!({
-        "requests": seen.requests, "lost": seen.lost, "lost_planned": unexplained, "late": seen.late,
+        "requests": seen.requests, "lost": seen.lost, "late": seen.late,
         "switchovers": state.tally.switchovers, "failbacks": state.tally.failbacks,
         "shadows": state.tally.shadows, "profiles": state.tally.profiles,
         "preallocations": state.tally.preallocations,
         "coverage_80": (scored > 0).then(|| covered as f64 / scored as f64),
         "reaction_ms_p50": quantile(0.5), "reaction_ms_p99": quantile(0.99),
         "lost_by": by_fault(seen),
+        "lost_planned": unexplained.iter().map(|(_, loss)| loss.requests).sum::<u64>(),
+        "unexplained": unexplained.iter().map(|(after, loss)| json!({
+            "after_s": after.as_secs_f64(), "site": loss.site, "instance": loss.instance,
+            "fault": loss.fault.map(|f| f.to_string()), "requests": loss.requests,
+        })).collect::<Vec<_>>(),
         "lessons": state.tally.lessons, "forecasts": state.tally.forecasts, "held": state.tally.held,
     })
 }

@@ -331,18 +331,15 @@ impl World {
         Ok(())
     }
 
-    /// What the clients saw so far, and how much of the loss no fault of the scenario explains.
-    pub fn summary(&self) -> (Summary, u64) {
+    /// What the clients saw so far, and the losses that no fault of the scenario explains, each with its place in the scenario.
+    pub fn summary(&self) -> (Summary, Vec<(Span, Loss)>) {
         let summary = self.board.summary();
-        let mut unexplained = 0;
-        for loss in summary
+        let unexplained = summary
             .losses
             .iter()
             .filter(|l| l.fault.is_some() && !self.explained(l))
-        {
-            tracing::info!("no fault explains {loss:?}");
-            unexplained += loss.requests;
-        }
+            .map(|l| (l.at.since(self.begins), l.clone()))
+            .collect();
         (summary, unexplained)
     }
 

@@ -1,6 +1,6 @@
 //! Counts in two by two tables: errors, and how many requests lie in the tail.
 
-use super::Found;
+use super::{Found, one_sided};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use statrs::stats_tests::Alternative;
 use statrs::stats_tests::fisher::fishers_exact;
@@ -67,14 +67,9 @@ fn chi_square(baseline: Share, shadow: Share, effect: f64) -> Found {
     let off = ((a * d - b * c).abs() - (n + m) / 2.0).max(0.0);
     let statistic = (n + m) * off * off / ((a + b) * (c + d) * (a + c) * (b + d));
     let two_sided = ChiSquared::new(1.0).map_or(1.0, |chi| chi.sf(statistic));
-    let p = if effect > 0.0 {
-        two_sided / 2.0
-    } else {
-        1.0 - two_sided / 2.0
-    };
     Found {
         statistic,
-        p,
+        p: one_sided(two_sided, effect > 0.0),
         effect,
     }
 }

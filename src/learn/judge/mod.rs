@@ -31,5 +31,14 @@ struct Found {
     effect: f64,
 }
 
+/// The one-sided p of a test whose two-sided one is known, by whether the shadow looks worse.
+fn one_sided(two_sided: f64, worse: bool) -> f64 {
+    if worse {
+        two_sided / 2.0
+    } else {
+        1.0 - two_sided / 2.0
+    }
+}
+
 #[cfg(test)]
 mod tests;

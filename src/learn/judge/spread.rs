@@ -1,6 +1,6 @@
 //! Spread of latency: Brown-Forsythe.
 
-use super::Found;
+use super::{Found, one_sided};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
 /// Brown-Forsythe test (1974; as SciPy's `levene(…, center="median")`), its p halved, as the direction is known. The effect is
@@ -29,14 +29,9 @@ pub(super) fn brown_forsythe(baseline: &[f64], shadow: &[f64]) -> Found {
         0.0
     };
     let two_sided = FisherSnedecor::new(1.0, degrees).map_or(1.0, |f| f.sf(statistic));
-    let p = if effect > 1.0 {
-        two_sided / 2.0
-    } else {
-        1.0 - two_sided / 2.0
-    };
     Found {
         statistic,
-        p,
+        p: one_sided(two_sided, effect > 1.0),
         effect,
     }
 }
