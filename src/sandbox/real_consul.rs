@@ -87,6 +87,11 @@ pub struct RealConsulConfig {
     pub folder: PathBuf,
 }
 
+/// So long after its servers can be reached again an agent that caches may still name in DNS what was before: a failed
+/// refresh is repeated after 2, 4, 8 and 16 s, each pause up to twice as long (`backOffWait` in Consul's `agent/cache`),
+/// and no longer pause begins in a cut of half a minute.
+pub const STALE_AFTER_HEAL: Duration = Duration::from_secs(33);
+
 /// Running agents. Dropping it kills them; [`RealConsul::stop`] ends them in order.
 pub struct RealConsul {
     block: Block,

@@ -7,7 +7,7 @@ use super::fault::{Fault, Physical};
 use super::layout::{clients, embedded, gateways, metrics, nodes};
 use super::links::Links;
 use super::nomad::{self, HttpRegistrar, NomadError, NomadEstate, ParseError, RegisterError};
-use super::real_consul::{RealConsul, RealConsulConfig, RealConsulError};
+use super::real_consul::{RealConsul, RealConsulConfig, RealConsulError, STALE_AFTER_HEAL};
 use super::runtime::{Launcher, ProcessRuntime, RuntimeConfig, RuntimeError};
 use super::scenario::{Incident, Player, Scenario, ScenarioError};
 use crate::load::players::{
@@ -453,7 +453,14 @@ fn scenario(options: &Options, estate: &Estate) -> Result<Scenario, WorldError> 
         "assets/scenarios/day.hcl".to_string(),
     );
     let (text, name) = options.scenario.clone().unwrap_or(builtin);
-    Ok(Scenario::parse(&text, &name, estate).map_err(Box::new)?)
+    let mut scenario = Scenario::parse(&text, &name, estate).map_err(Box::new)?;
+    if matches!(options.consul, ConsulKind::Real(_)) {
+        let agents = estate.consul_agents().into_iter();
+        for agent in agents.filter(|a| !a.server) {
+            scenario.heals_slowly(&agent.site, STALE_AFTER_HEAL);
+        }
+    }
+    Ok(scenario)
 }
 
 /// The last two days of the trace are played; what is earlier is history.

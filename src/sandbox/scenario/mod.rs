@@ -40,6 +40,15 @@ pub struct Explains {
 }
 
 impl Scenario {
+    /// Lets the return of a site answer for losses at least this long after it.
+    pub fn heals_slowly(&mut self, site: &Site, grace: Duration) {
+        for incident in &mut self.incidents {
+            if matches!(&incident.fault, Fault::HealSite(s) if s == site) {
+                incident.explains.grace = incident.explains.grace.max(grace);
+            }
+        }
+    }
+
     /// The incident that answers for a request lost at `at`, which was under way between these sites or through these nodes.
     pub fn explains(&self, at: Duration, sites: &[Site], nodes: &[NodeId]) -> Option<&Incident> {
         self.incidents.iter().find(|i| {

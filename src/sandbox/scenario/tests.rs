@@ -46,6 +46,19 @@ fn a_fault_answers_for_its_own_losses_and_only_until_it_can_be_detected() {
 }
 
 #[test]
+fn a_site_that_heals_slowly_answers_longer_for_its_return_and_for_nothing_else() {
+    let mut day = parse(DAY).unwrap();
+    let before = day.clone();
+    day.heals_slowly(&Site::from("edge-a"), secs(33));
+    assert_eq!(day, before);
+    day.heals_slowly(&Site::from("edge-b"), secs(33));
+    let graces =
+        |s: &Scenario| -> Vec<_> { s.incidents.iter().map(|i| i.explains.grace).collect() };
+    assert_eq!(graces(&day)[..2], graces(&before)[..2]);
+    assert_eq!(graces(&day)[2], secs(33));
+}
+
+#[test]
 fn a_wrong_scenario_is_shown_its_place_and_what_was_expected() {
     let cases = [
         (
