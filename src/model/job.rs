@@ -3,6 +3,7 @@
 use super::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -65,6 +66,19 @@ impl JobSpec {
             }
         }
         sum
+    }
+}
+
+impl JobSpec {
+    /// Host volumes that an allocation of the group mounts, by the name that nodes offer them under.
+    pub fn host_volumes(&self, name: &Group) -> BTreeSet<String> {
+        let volumes = self.group(name).and_then(|g| g.get("Volumes")?.as_object());
+        let of_hosts = volumes.into_iter().flat_map(|v| v.values());
+        of_hosts
+            .filter(|v| v.get("Type").and_then(Value::as_str) == Some("host"))
+            .filter_map(|v| v.get("Source").and_then(Value::as_str))
+            .map(str::to_string)
+            .collect()
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Ask {
     pub release: Release,
     pub k: usize,
     pub needs: Resources,
+    /// Host volumes that the node must offer.
+    pub volumes: BTreeSet<String>,
     /// What one of them puts on the link between home and where it stands.
     pub flow: Mbps,
     pub home: Option<Site>,
@@ -39,6 +41,15 @@ pub fn needs(scene: &Scene, portion: &PortionPolicy) -> Option<Resources> {
     let job = scene.world.job(&portion.job)?;
     let needs = portion.groups.iter().map(|g| job.needs(g));
     Some(needs.fold(Resources::default(), Resources::plus))
+}
+
+/// Host volumes that a copy of the portion mounts.
+pub fn volumes(scene: &Scene, portion: &PortionPolicy) -> BTreeSet<String> {
+    let job = scene.world.job(&portion.job);
+    let groups = portion.groups.iter();
+    job.into_iter()
+        .flat_map(|job| groups.clone().flat_map(|g| job.host_volumes(g)))
+        .collect()
 }
 
 /// How many more copies of `needs` the node takes, of which `free` is left.
@@ -154,6 +165,8 @@ fn bars(ask: &Ask, node: &Node, free: &Resources, links: &Links) -> Option<&'sta
         Some("with a copy already")
     } else if matches!(&ask.data, Data::Stays(sites) if !sites.contains(&node.site)) {
         Some("where its data may not be")
+    } else if !ask.volumes.is_subset(&node.host_volumes) {
+        Some("without its host volumes")
     } else if room(node, free, &ask.needs) == 0 {
         Some("without room")
     } else if home.is_some_and(|h| !links.fits(h, &node.site, ask.flow)) {

@@ -338,6 +338,7 @@ fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: 
         release: scene.release(&portion.id),
         k,
         needs,
+        volumes: places::volumes(scene, portion),
         flow: links::flow(scene, &portion.id),
         home,
         taken,

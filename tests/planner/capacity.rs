@@ -214,3 +214,27 @@ fn two_standbys_over_one_link_get_no_more_than_it_has_left() {
     assert_eq!(sites.len(), placed(&actions).len(), "one over each link");
     assert_eq!(sites.len(), 2, "{actions:?}");
 }
+
+#[test]
+fn what_mounts_a_host_volume_stands_only_where_a_node_offers_it() {
+    let mut world = common::world();
+    rate(&mut world, 100.0);
+    if let Seen::Known { value, .. } = &mut world.jobs
+        && let Some(job) = value.get_mut(&JobId::from("shop"))
+    {
+        job.0["TaskGroups"][0]["Volumes"] =
+            json!({"assets": {"Type": "host", "Source": "assets", "ReadOnly": true}});
+    }
+    let (_, actions, waiting) = turn(common::state(), &world);
+    assert_eq!(placed(&actions), Vec::<Site>::new());
+    let said = waiting
+        .iter()
+        .any(|w| w.why.contains("without its host volumes"));
+    assert!(said, "{waiting:?}");
+    if let Seen::Known { value, .. } = &mut world.nodes {
+        let offers = value.iter_mut().find(|n| n.name == "provider-b-2");
+        offers.expect("a node").host_volumes.insert("assets".into());
+    }
+    let (_, actions, _) = turn(common::state(), &world);
+    assert_eq!(placed(&actions), vec![Site::from("provider-b")]);
+}
