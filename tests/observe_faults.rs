@@ -192,7 +192,7 @@ async fn what_was_away_is_seen_again_at_the_next_look() {
         }
     };
     assert_eq!(
-        world.nodes.value().map(Vec::len),
+        world.nodes.value().map(Table::len),
         Some(0),
         "after {looks} looks"
     );
@@ -260,7 +260,7 @@ fn rushed(seen: &World) -> World {
     }
     world.nodes = seen.nodes.clone();
     world.allocs = seen.allocs.clone().map(|mut all| {
-        all.push(common::alloc(
+        all.put(common::alloc(
             3,
             "foreshadow-standby-web-1",
             "provider-a",
@@ -344,8 +344,8 @@ async fn a_link_that_is_merely_late_is_used_as_it_is() {
     link.set(Fault::Delay(Duration::from_millis(20)));
     let eyes = eyes_at(&format!("http://{}", link.at), &consul.uri());
     let world = eyes.look(clock::now()).await;
-    assert_eq!(world.allocs.value().map(Vec::len), Some(2));
-    assert_eq!(world.nodes.value().map(Vec::len), Some(12));
+    assert_eq!(world.allocs.value().map(Table::len), Some(2));
+    assert_eq!(world.nodes.value().map(Table::len), Some(12));
 }
 
 #[tokio::test]
