@@ -117,7 +117,8 @@ pub struct SandboxArgs {
     /// Where the Nomad API is served [default: port 4646 of an address of the sandbox's own]
     #[arg(long, value_name = "ADDR")]
     pub nomad_bind: Option<std::net::SocketAddr>,
-    /// Nomad wants tokens: the management token is in the first event, the scheduler gets one of its own
+    /// Nomad and the embedded Consul want tokens: the management tokens are in the first event, the scheduler gets its own, with
+    /// the rights in policies/acl
     #[arg(long)]
     pub acl: bool,
     /// Policy of the workload [default: the built-in policies/shop.hcl]
