@@ -6,6 +6,7 @@ mod contingency;
 pub mod derive;
 pub mod instances;
 mod links;
+pub mod lint;
 pub mod partition;
 mod places;
 pub mod risk;
