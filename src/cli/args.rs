@@ -218,12 +218,16 @@ pub struct SwitchArgs {
 
 #[derive(Args, Debug)]
 pub struct PartitionArgs {
-    /// A job file (*.hcl), or the ID of a job in Nomad
-    pub job: String,
+    /// Job files (*.hcl), or IDs of jobs in Nomad: the jobs of one workload
+    #[arg(required = true, value_name = "JOB")]
+    pub jobs: Vec<String>,
     /// A policy that names portions and dependencies
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    #[arg(long, value_enum, default_value = "text")]
+    /// Print who calls whom for Graphviz: `foreshadow partition JOB --dot | dot -Tsvg`
+    #[arg(long)]
+    pub dot: bool,
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "dot")]
     pub format: Format,
 }
 

@@ -4,6 +4,7 @@ pub mod book;
 mod burst;
 mod contingency;
 pub mod derive;
+pub mod graph;
 pub mod instances;
 mod links;
 pub mod lint;
@@ -20,7 +21,7 @@ mod trust;
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;
 pub use instances::{Copies, Role};
-pub use partition::{Portion, portions};
+pub use partition::{Portion, portions, workload};
 pub use scene::{FRESH, Scene};
 
 use crate::model::*;
