@@ -9,7 +9,7 @@ use crate::clients::http::{HttpError, System};
 use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
-use crate::engine::view::{Mode, View};
+use crate::engine::view::{Mode, OutlookView, View};
 use crate::headless::{self, Api};
 use crate::model::Span;
 use crate::settings::{self, Config};
@@ -156,7 +156,7 @@ fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
 
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     if format == Format::Json {
-        let plan = serde_json::json!({ "steps": view.steps, "waiting": view.waiting, "blind": view.blind });
+        let plan = serde_json::json!({ "steps": view.steps, "waiting": view.waiting, "blind": view.blind, "outlook": view.outlook });
         println!("{}", serde_json::to_string(&plan)?);
         return Ok(());
     }
@@ -174,7 +174,36 @@ fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     for b in &view.blind {
         println!("cannot see      {b}");
     }
+    tell_outlook(&view.outlook);
     Ok(())
+}
+
+/// What the plan was weighed over, and how well that stands for all that may come.
+fn tell_outlook(outlook: &OutlookView) {
+    let s = &outlook.scenarios;
+    if s.list.is_empty() {
+        return;
+    }
+    println!(
+        "weighed over    {} of {} futures within {} s: off by {:.3} on average ({:.0}% of what one alone would be), {:.1}% of probability not looked at",
+        s.list.len(),
+        s.considered,
+        outlook.horizon.0 / 1000,
+        s.error,
+        100.0 * s.error_relative,
+        100.0 * s.left_out
+    );
+    if let Some(total) = &outlook.total {
+        let sites = outlook.sites.iter();
+        let sites: Vec<String> = sites.map(|(s, r)| format!("{s} {r}")).collect();
+        println!(
+            "demand          up to {:.1} rps in sum ({:.1} to {:.1}): {}",
+            total.mid,
+            total.low,
+            total.high,
+            sites.join(", ")
+        );
+    }
 }
 
 /// The first cycle can tell no rates: they need two readings.

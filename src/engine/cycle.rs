@@ -43,6 +43,12 @@ fn foresee(state: &mut State, world: &World, now: Moment) {
         state.outlook = Outlook::default();
         return;
     }
+    let calls: forecast::Calls = state
+        .workloads
+        .iter()
+        .flat_map(|w| &w.portions)
+        .map(|p| (p.id.clone(), p.depends_on.clone()))
+        .collect();
     for workload in &state.workloads {
         let policy = &workload.policy;
         if now.since(state.outlook.at) < policy.step && !state.outlook.demand.is_empty() {
@@ -50,7 +56,7 @@ fn foresee(state: &mut State, world: &World, now: Moment) {
         }
         let (history, beliefs) = (&state.history, &state.beliefs);
         (state.outlook, state.fits) =
-            forecast::outlook(history, world, policy, beliefs, &state.fits, now);
+            forecast::outlook(history, world, policy, beliefs, &calls, &state.fits, now);
         state.tally.forecasts += 1;
     }
     notice::promise(state, now);

@@ -24,7 +24,14 @@ pub fn view(
         .workloads
         .iter()
         .flat_map(|w| w.policy.portions.iter().map(move |p| (w, p)))
-        .map(|(w, p)| portion(state, w, p, world, copies.get(&p.id), now))
+        .map(|(w, p)| {
+            let set = copies.get(&p.id);
+            let need = planner::size::foreseen(&scene(state, w, world, now), p, set);
+            PortionView {
+                need,
+                ..portion(state, w, p, world, set, now)
+            }
+        })
         .collect();
     portions.sort_by(|a, b| b.health.cmp(&a.health).then(a.id.cmp(&b.id)));
     View {
@@ -63,6 +70,7 @@ pub fn view(
             .flat_map(|p| p.waiting.clone())
             .collect(),
         hazards: state.outlook.hazards.clone(),
+        outlook: OutlookView::of(&state.outlook),
         log: state.log.iter().rev().take(LINES).rev().cloned().collect(),
         tally: state.tally.clone(),
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
@@ -155,10 +163,14 @@ fn portion(
             })
             .unwrap_or_default(),
         model: path.map(|p| p.model.clone()).unwrap_or_default(),
+        models: path.map(|p| p.models.clone()).unwrap_or_default(),
+        components: path.map(|p| p.components).unwrap_or_default(),
         because: path.map(|p| p.because.clone()).unwrap_or_default(),
         coverage_80: skill
             .filter(|s| s.scored > 0)
             .map(|s| s.covered as f64 / s.scored as f64),
+        error: skill.filter(|s| s.scored > 0).map(|s| s.error),
+        need: None,
         profiles: state
             .beliefs
             .profiles
@@ -396,6 +408,26 @@ fn shadow(run: &planner::book::ShadowRun) -> ShadowView {
     }
 }
 
+/// What the planner looked at, for what is shown of it.
+fn scene<'a>(state: &'a State, w: &'a Workload, world: &'a World, now: Moment) -> Scene<'a> {
+    Scene {
+        now,
+        world,
+        outlook: &state.outlook,
+        policy: &w.policy,
+        portions: &w.portions,
+        beliefs: &state.beliefs,
+        appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
+        highest: BTreeMap::new(),
+        forecasting: state.forecasting,
+        plan: PlanId::new(""),
+        parent: None,
+        epoch: Epoch(0),
+        seed: 0,
+        inflight: Vec::new(),
+    }
+}
+
 fn candidates(
     state: &State,
     world: &World,
@@ -405,25 +437,7 @@ fn candidates(
     state
         .workloads
         .iter()
-        .flat_map(|w| {
-            let scene = Scene {
-                now,
-                world,
-                outlook: &state.outlook,
-                policy: &w.policy,
-                portions: &w.portions,
-                beliefs: &state.beliefs,
-                appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
-                highest: BTreeMap::new(),
-                forecasting: state.forecasting,
-                plan: PlanId::new(""),
-                parent: None,
-                epoch: Epoch(0),
-                seed: 0,
-                inflight: Vec::new(),
-            };
-            shadows::candidates(&scene, &w.book, copies)
-        })
+        .flat_map(|w| shadows::candidates(&scene(state, w, world, now), &w.book, copies))
         .map(|c| CandidateView {
             portion: c.key.portion,
             site: c.key.site,

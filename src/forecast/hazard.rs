@@ -3,13 +3,17 @@
 //! Gelman et al., "Bayesian Data Analysis" (3rd ed.), ch. 2.6 and 5 (Gamma–Poisson, pooling); West & Harrison (1997) for
 //! exponential forgetting; Fisher, "Statistical Analysis of Circular Data" (1993), for the hour of the season.
 
-use crate::model::{Availability, Domain, Hazard, Moment, Probability, Span};
+use crate::model::{
+    Availability, Domain, Hazard, Moment, Probability, Span, SubjectKind, link_name,
+};
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 const HOUR: f64 = 3_600_000.0;
-/// Before anything was seen: a node fails once in this many seasons, a site in three times as many.
+/// Before anything was seen: a node fails once in this many seasons, a link in twice and a site in three times as many.
 const SEASONS_BETWEEN: f64 = 30.0;
+/// An outage that begins so much of a season before or after its site's is that site's.
+const SAME: i64 = 50;
 /// Half of a failure's weight is gone after this many seasons.
 const HALF_LIFE: f64 = 60.0;
 /// How much a pool's rate counts for one of its members, in failures.
@@ -25,16 +29,38 @@ const RAYLEIGH: f64 = 4.6;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
     pub domain: Domain,
-    /// What its history goes by: a node's name, or the site's.
+    /// What its history goes by: a node's name, the site's, or a link's two sites.
     pub name: String,
     /// A node's class; for sites, their kind or nothing.
     pub class: String,
+    /// A link lies at no site.
     pub site: String,
 }
 
 impl Subject {
-    fn is_site(&self) -> bool {
-        matches!(self.domain, Domain::Site(_))
+    /// The way between two sites.
+    pub fn link(a: &crate::model::Site, b: &crate::model::Site) -> Subject {
+        Subject {
+            domain: Domain::link(a, b),
+            name: link_name(a, b),
+            class: String::new(),
+            site: String::new(),
+        }
+    }
+    fn kind(&self) -> SubjectKind {
+        match self.domain {
+            Domain::Node(_) => SubjectKind::Node,
+            Domain::Site(_) => SubjectKind::Site,
+            Domain::Link(..) => SubjectKind::Link,
+        }
+    }
+    /// The sites whose outage takes it along.
+    fn within(&self) -> Vec<&str> {
+        match &self.domain {
+            Domain::Node(_) => vec![self.site.as_str()],
+            Domain::Site(_) => Vec::new(),
+            Domain::Link(a, b) => vec![a.as_str(), b.as_str()],
+        }
     }
 }
 
@@ -92,23 +118,24 @@ impl Tally {
 }
 
 /// Hazards of all `subjects`, in their order. `within` is the probability of being down at some time from now to the
-/// horizon; what is down now has 1. A node's outage that its site shares counts for the site alone.
+/// horizon; what is down now has 1. An outage of a node that its site shares counts for the site alone, and so does a
+/// link's that one of its ends shares.
 pub fn hazards(subjects: &[Subject], events: &[Availability], watch: &Watch) -> Vec<Hazard> {
     let mut pasts: Vec<Past> = subjects.iter().map(|s| past(s, events, watch)).collect();
     blame_sites(subjects, &mut pasts, watch);
     for p in &mut pasts {
         weigh(p, watch);
     }
-    let kinds = [false, true].map(|site| Kind::of(site, subjects, &pasts, watch));
-    let (nodes, sites) = (&kinds[0], &kinds[1]);
+    let kinds = [SubjectKind::Node, SubjectKind::Site, SubjectKind::Link];
+    let kinds = kinds.map(|kind| Kind::of(kind, subjects, &pasts, watch));
     subjects
         .iter()
         .zip(&pasts)
-        .map(|(s, p)| if s.is_site() { sites } else { nodes }.hazard(s, p, watch))
+        .map(|(s, p)| kinds[s.kind() as usize].hazard(s, p, watch))
         .collect()
 }
 
-/// What all nodes, or all sites, have in common.
+/// What all nodes, all sites, or all links have in common.
 struct Kind {
     base: f64,
     all: Tally,
@@ -119,9 +146,14 @@ struct Kind {
 }
 
 impl Kind {
-    fn of(site: bool, subjects: &[Subject], pasts: &[Past], w: &Watch) -> Kind {
+    fn of(of: SubjectKind, subjects: &[Subject], pasts: &[Past], w: &Watch) -> Kind {
         let season_hours = (w.season.0.max(1)) as f64 / HOUR;
-        let base = 1.0 / (SEASONS_BETWEEN * if site { 3.0 } else { 1.0 } * season_hours);
+        let rarer = match of {
+            SubjectKind::Node => 1.0,
+            SubjectKind::Link => 2.0,
+            SubjectKind::Site => 3.0,
+        };
+        let base = 1.0 / (SEASONS_BETWEEN * rarer * season_hours);
         let mut kind = Kind {
             base,
             all: Tally::default(),
@@ -134,11 +166,7 @@ impl Kind {
                 total_ms: 2.0 * w.season.0.max(1) as f64 / 144.0,
             },
         };
-        for (s, p) in subjects
-            .iter()
-            .zip(pasts)
-            .filter(|(s, _)| s.is_site() == site)
-        {
+        for (s, p) in subjects.iter().zip(pasts).filter(|(s, _)| s.kind() == of) {
             kind.all.add(p);
             kind.classes.entry(s.class.clone()).or_default().add(p);
             kind.sites.entry(s.site.clone()).or_default().add(p);
@@ -156,11 +184,10 @@ impl Kind {
     fn hazard(&self, s: &Subject, p: &Past, w: &Watch) -> Hazard {
         let all = self.all.rate(self.base);
         let ratio = |pool: Option<&Tally>| pool.map_or(1.0, |t| t.rate(all) / all);
-        // A site's own pool is the site itself.
-        let place = if s.is_site() {
-            1.0
-        } else {
-            ratio(self.sites.get(&s.site))
+        // A site's own pool is the site itself, and a link has none.
+        let place = match s.kind() {
+            SubjectKind::Node => ratio(self.sites.get(&s.site)),
+            SubjectKind::Site | SubjectKind::Link => 1.0,
         };
         let prior = all * ratio(self.classes.get(&s.class)) * place;
         let mean = Tally(p.failures, p.exposure).rate(prior);
@@ -258,9 +285,7 @@ fn forgotten(at: Moment, w: &Watch) -> f64 {
 fn past(s: &Subject, events: &[Availability], w: &Watch) -> Past {
     let mut mine: Vec<&Availability> = events
         .iter()
-        .filter(|e| {
-            e.subject == s.name && e.is_site == s.is_site() && e.at >= w.since && e.at <= w.now
-        })
+        .filter(|e| e.subject == s.name && e.kind == s.kind() && e.at >= w.since && e.at <= w.now)
         .collect();
     mine.sort_by_key(|e| (e.at, e.up));
     let mut outages: Vec<(Moment, Option<Moment>)> = Vec::new();
@@ -279,29 +304,24 @@ fn past(s: &Subject, events: &[Availability], w: &Watch) -> Past {
     }
 }
 
-/// Takes from nodes the closed outages that began while their site was out (give or take a fiftieth of a season).
+/// Takes from nodes and links the closed outages that began while a site of theirs was out.
 fn blame_sites(subjects: &[Subject], pasts: &mut [Past], w: &Watch) {
-    let slack = Span(w.season.0 / 50);
+    let slack = Span(w.season.0 / SAME);
     let shared: BTreeMap<String, Vec<(Moment, Option<Moment>)>> = subjects
         .iter()
         .zip(pasts.iter())
-        .filter(|(s, _)| s.is_site())
+        .filter(|(s, _)| s.kind() == SubjectKind::Site)
         .map(|(s, p)| (s.name.clone(), p.outages.clone()))
         .collect();
-    for (s, p) in subjects
-        .iter()
-        .zip(pasts.iter_mut())
-        .filter(|(s, _)| !s.is_site())
-    {
-        let Some(site) = shared.get(&s.site) else {
-            continue;
-        };
-        p.outages.retain(|(down, up)| {
-            let caused = |o: &(Moment, Option<Moment>)| {
-                *down >= o.0 - slack && *down <= o.1.unwrap_or(w.now) + slack
-            };
-            up.is_none() || !site.iter().any(caused)
-        });
+    for (s, p) in subjects.iter().zip(pasts.iter_mut()) {
+        for site in s.within().into_iter().filter_map(|site| shared.get(site)) {
+            p.outages.retain(|(down, up)| {
+                let caused = |o: &(Moment, Option<Moment>)| {
+                    *down >= o.0 - slack && *down <= o.1.unwrap_or(w.now) + slack
+                };
+                up.is_none() || !site.iter().any(caused)
+            });
+        }
     }
 }
 

@@ -113,6 +113,12 @@ impl Cluster {
             fronts,
             hold: keys.hold,
             leadership: keys.leadership,
+            gateways: self
+                .sources
+                .gateways
+                .iter()
+                .map(|g| (g.id.clone(), g.site.clone()))
+                .collect(),
             ..World::unknown(now, "not read yet")
         };
         consul::place(&mut world, keys.targets, keys.applied);

@@ -8,13 +8,17 @@ pub mod instances;
 mod links;
 pub mod partition;
 mod places;
+mod placing;
+mod prospects;
 pub mod risk;
 mod scene;
 pub mod shadows;
 pub mod shares;
+pub mod size;
 mod standbys;
 mod traffic;
 mod trust;
+mod wishes;
 
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;

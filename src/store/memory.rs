@@ -105,7 +105,7 @@ fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
         ),
         Memo::Availability(a) => transaction.execute(
             "INSERT OR REPLACE INTO availability (at, subject, site, up) VALUES (?1, ?2, ?3, ?4)",
-            params![a.at.0, a.subject, a.is_site, a.up],
+            params![a.at.0, a.subject, a.kind as u8, a.up],
         ),
         Memo::Measurement(m) => transaction.execute(
             "INSERT INTO measurement (at, json) VALUES (?1, ?2)",
@@ -169,11 +169,20 @@ fn availability(connection: &Connection) -> rusqlite::Result<Vec<Availability>> 
             Ok(Availability {
                 at: Moment(row.get(0)?),
                 subject: row.get(1)?,
-                is_site: row.get(2)?,
+                kind: kind(row.get(2)?),
                 up: row.get(3)?,
             })
         })?
         .collect()
+}
+
+/// The column held a truth value before links were watched: 0 and 1 still mean what they did.
+fn kind(column: u8) -> SubjectKind {
+    match column {
+        0 => SubjectKind::Node,
+        1 => SubjectKind::Site,
+        _ => SubjectKind::Link,
+    }
 }
 
 fn regular(points: &[(Moment, f64)], step: Span) -> Series {

@@ -17,7 +17,7 @@ fn event(name: &str, at: i64, up: bool) -> Availability {
     Availability {
         at: Moment(at),
         subject: name.into(),
-        is_site: false,
+        kind: SubjectKind::Node,
         up,
     }
 }
@@ -175,12 +175,13 @@ fn an_outage_that_the_site_shares_is_the_sites_alone() {
     };
     let subjects = [node(0, "c"), node(2, "c"), site];
     let mut events = Vec::new();
-    for (name, is_site) in [("n0", false), ("n2", false), ("s0", true)] {
+    let (node_of, site_of) = (SubjectKind::Node, SubjectKind::Site);
+    for (name, kind) in [("n0", node_of), ("n2", node_of), ("s0", site_of)] {
         for (at, up) in [(1000, false), (90_000, true)] {
             events.push(Availability {
                 at: Moment(DAY.0 + at),
                 subject: name.into(),
-                is_site,
+                kind,
                 up,
             });
         }
