@@ -174,7 +174,7 @@ fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     for b in &view.blind {
         println!("cannot see      {b}");
     }
-    tell_outlook(&view.outlook);
+    view.outlook.iter().for_each(tell_outlook);
     Ok(())
 }
 
@@ -185,9 +185,10 @@ fn tell_outlook(outlook: &OutlookView) {
         return;
     }
     println!(
-        "weighed over    {} of {} futures within {} s: off by {:.3} on average ({:.0}% of what one alone would be), {:.1}% of probability not looked at",
+        "weighed over    {} of {} futures of {} within {} s: off by {:.3} on average ({:.0}% of what one alone would be), {:.1}% of probability not looked at",
         s.list.len(),
         s.considered,
+        outlook.workload,
         outlook.horizon.0 / 1000,
         s.error,
         100.0 * s.error_relative,

@@ -98,3 +98,119 @@ fn others_see(
         .flatten()
         .any(|e| &e.instance == instance && e.passing && e.agent_alive)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(passing: bool) -> FrontEntry {
+        FrontEntry {
+            instance: "x".into(),
+            address: "10.0.0.1".into(),
+            port: 1,
+            weight: 1,
+            passing,
+            checked: true,
+            maintenance: false,
+            agent_alive: true,
+        }
+    }
+
+    /// One instance at `p`, as the gateways at `a` and `b` see it.
+    fn world(at: Moment, from_a: bool, from_b: bool, running: bool) -> World {
+        let mut world = World::unknown(at, "not read");
+        world.gateways = [("a".into(), "a".into()), ("b".into(), "b".into())].into();
+        let status = if running {
+            NodeStatus::Ready
+        } else {
+            NodeStatus::Down
+        };
+        let node = Node {
+            id: "n".into(),
+            name: "n".into(),
+            site: "p".into(),
+            class: "".into(),
+            status,
+            eligible: true,
+            draining: false,
+            capacity: Resources::default(),
+            clock: Mhz(0.0),
+            price: Price(0.0),
+            host_volumes: Default::default(),
+            meta: Default::default(),
+        };
+        let alloc = Alloc {
+            id: "x".into(),
+            job: "shop".into(),
+            group: "web".into(),
+            node: "n".into(),
+            node_name: "n".into(),
+            status: AllocStatus::Running,
+            desired_run: true,
+            resources: Resources::default(),
+            ports: Default::default(),
+            created: Moment(0),
+        };
+        world.nodes = Seen::known(vec![node], at);
+        world.allocs = Seen::known(vec![alloc], at);
+        let mut front = Front::default();
+        for (gateway, passing) in [("a", from_a), ("b", from_b)] {
+            let entries = Seen::known(vec![entry(passing)], at);
+            front.entries.insert(gateway.into(), entries);
+        }
+        world.fronts.insert("shop-web".into(), front);
+        world
+    }
+
+    /// What is remembered after these looks, each some seconds after the one before.
+    fn after(looks: &[(i64, bool, bool, bool)]) -> Vec<(i64, String, bool)> {
+        let mut state = State::default();
+        for (at, a, b, running) in looks {
+            let now = Moment(at * 1000);
+            notice(&mut state, &world(now, *a, *b, *running), now);
+        }
+        let events = state.history.availability.iter();
+        events
+            .filter(|e| e.kind == SubjectKind::Link)
+            .map(|e| (e.at.0 / 1000, e.subject.clone(), e.up))
+            .collect()
+    }
+
+    #[test]
+    fn a_link_is_cut_when_only_one_side_no_longer_sees_what_runs() {
+        let seen = after(&[
+            (0, true, true, true),
+            (5, false, true, true),
+            (16, false, true, true),
+            (30, true, true, true),
+        ]);
+        let name = "a – p".to_string();
+        assert_eq!(seen, [(5, name.clone(), false), (30, name, true)]);
+    }
+
+    #[test]
+    fn an_instance_or_a_node_that_fails_is_no_link() {
+        let failing = [
+            (0, true, true, true),
+            (5, false, false, true),
+            (30, false, false, true),
+        ];
+        assert_eq!(after(&failing), []);
+        let down = [
+            (0, true, true, true),
+            (5, false, true, false),
+            (30, false, true, false),
+        ];
+        assert_eq!(after(&down), []);
+    }
+
+    #[test]
+    fn checks_that_do_not_run_at_once_cut_nothing() {
+        let early = [
+            (0, true, true, true),
+            (5, false, true, true),
+            (9, false, false, true),
+        ];
+        assert_eq!(after(&early), []);
+    }
+}

@@ -203,7 +203,8 @@ fn score(
 
 /// Notes what the fresh outlook says of the moment at which it will be scored.
 pub fn promise(state: &mut State, now: Moment) {
-    for (id, path) in &state.outlook.demand {
+    let paths = state.workloads.iter().flat_map(|w| &w.outlook.demand);
+    for (id, path) in paths {
         let at = now + path.step.times(SCORE_AHEAD);
         let queue = state.promises.entry(id.clone()).or_default();
         if queue.back().is_some_and(|p| at.since(p.at) < path.step) {

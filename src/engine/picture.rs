@@ -69,8 +69,8 @@ pub fn view(
             .filter_map(|w| w.plan.as_ref())
             .flat_map(|p| p.waiting.clone())
             .collect(),
-        hazards: state.outlook.hazards.clone(),
-        outlook: OutlookView::of(&state.outlook),
+        hazards: hazards(state),
+        outlook: state.workloads.iter().map(OutlookView::of).collect(),
         log: state.log.iter().rev().take(LINES).rev().cloned().collect(),
         tally: state.tally.clone(),
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
@@ -122,7 +122,7 @@ fn portion(
         .get(&policy.id)
         .and_then(|t| t.fresh(now, planner::FRESH))
         .copied();
-    let path = state.outlook.demand.get(&policy.id);
+    let path = workload.outlook.demand.get(&policy.id);
     let (health, sentence) = health(workload, policy, copies, traffic.as_ref(), path, now);
     let skill = state.beliefs.skill.get(&policy.id);
     PortionView {
@@ -315,14 +315,23 @@ fn held(world: &World, which: impl Fn(&Alloc) -> bool) -> (Resources, Resources)
     sum
 }
 
+/// Every domain's hazard, as the workload that looks furthest sees it.
+fn hazards(state: &State) -> Vec<Hazard> {
+    let mut all: Vec<Hazard> = Vec::new();
+    for hazard in state.workloads.iter().flat_map(|w| &w.outlook.hazards) {
+        match all.iter_mut().find(|h| h.domain == hazard.domain) {
+            Some(known) if known.within.0 < hazard.within.0 => *known = hazard.clone(),
+            Some(_) => {}
+            None => all.push(hazard.clone()),
+        }
+    }
+    all
+}
+
 fn hazard(state: &State, domain: &Domain) -> Probability {
-    state
-        .outlook
-        .hazards
-        .iter()
-        .find(|h| &h.domain == domain)
-        .map(|h| h.within)
-        .unwrap_or_default()
+    let all = state.workloads.iter().flat_map(|w| &w.outlook.hazards);
+    let of = all.filter(|h| &h.domain == domain).map(|h| h.within);
+    of.fold(Probability(0.0), Probability::max)
 }
 
 fn sites(state: &State, world: &World) -> Vec<SiteView> {
@@ -413,7 +422,7 @@ fn scene<'a>(state: &'a State, w: &'a Workload, world: &'a World, now: Moment) -
     Scene {
         now,
         world,
-        outlook: &state.outlook,
+        outlook: &w.outlook,
         policy: &w.policy,
         portions: &w.portions,
         beliefs: &state.beliefs,

@@ -17,6 +17,9 @@ pub struct Workload {
     pub policy: Policy,
     pub portions: Vec<Portion>,
     pub book: Book,
+    pub outlook: Outlook,
+    /// What forecasts have learnt of each series; losing it costs time, nothing else.
+    pub fits: Fits,
     pub plan: Option<Plan>,
 }
 
@@ -36,9 +39,6 @@ pub struct State {
     pub workloads: Vec<Workload>,
     pub history: History,
     pub beliefs: Beliefs,
-    pub outlook: Outlook,
-    /// What forecasts have learnt of each series; losing it costs time, nothing else.
-    pub fits: Fits,
     pub epoch: Option<Epoch>,
     pub cycle: u64,
     pub seq: u64,

@@ -126,6 +126,7 @@ pub struct PortionView {
 /// The futures that the plan was weighed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OutlookView {
+    pub workload: String,
     pub horizon: Span,
     pub scenarios: Scenarios,
     /// Mean and 80 % band of all portions' demand, at its highest within the horizon.
@@ -135,7 +136,8 @@ pub struct OutlookView {
 }
 
 impl OutlookView {
-    pub fn of(outlook: &Outlook) -> Self {
+    pub fn of(of: &super::state::Workload) -> Self {
+        let outlook = &of.outlook;
         let points = outlook
             .total
             .iter()
@@ -144,6 +146,7 @@ impl OutlookView {
         let at = peak.map_or(0, |(k, _)| k);
         let sites = outlook.sites.iter();
         OutlookView {
+            workload: of.policy.workload.clone(),
             horizon: outlook.horizon,
             scenarios: outlook.scenarios.clone(),
             total: peak.map(|(_, p)| BandPoint {
@@ -262,8 +265,9 @@ pub struct View {
     pub steps: Vec<StepView>,
     pub waiting: Vec<Waiting>,
     pub hazards: Vec<Hazard>,
+    /// One for each workload.
     #[serde(default)]
-    pub outlook: OutlookView,
+    pub outlook: Vec<OutlookView>,
     pub log: Vec<LogLine>,
     pub tally: Tally,
     pub coverage_80: Option<f64>,

@@ -22,6 +22,10 @@ const POOLED: f64 = 2.0;
 const FLAT: f64 = 15.0;
 /// Concentration of the kernel over the season's phase (von Mises): about a tenth of the season wide.
 const KERNEL: f64 = 8.0;
+/// A cycle must have been watched so often before failures are said to follow it.
+const CYCLES: i64 = 3;
+/// Seasons after which a calendar repeats.
+const WEEK: i64 = 7;
 /// Rayleigh's n·R̄² above which failures are taken to follow the hour (p = 0.01).
 const RAYLEIGH: f64 = 4.6;
 
@@ -141,7 +145,8 @@ struct Kind {
     all: Tally,
     classes: BTreeMap<String, Tally>,
     sites: BTreeMap<String, Tally>,
-    phases: Vec<(f64, f64)>,
+    /// When something fell, and how much that still counts.
+    falls: Vec<(Moment, f64)>,
     repair: Repair,
 }
 
@@ -159,7 +164,7 @@ impl Kind {
             all: Tally::default(),
             classes: BTreeMap::new(),
             sites: BTreeMap::new(),
-            phases: Vec::new(),
+            falls: Vec::new(),
             // Ten minutes of a day.
             repair: Repair {
                 shape: 2.0,
@@ -172,7 +177,7 @@ impl Kind {
             kind.sites.entry(s.site.clone()).or_default().add(p);
             for (down, up) in &p.outages {
                 let weight = forgotten(*down, w);
-                kind.phases.push((phase(*down, w.season), weight));
+                kind.falls.push((*down, weight));
                 // An outage that goes on has not ended yet: its time counts, its end does not.
                 kind.repair.shape += weight * f64::from(u8::from(up.is_some()));
                 kind.repair.total_ms += weight * up.unwrap_or(w.now).since(*down).0 as f64;
@@ -191,7 +196,7 @@ impl Kind {
         };
         let prior = all * ratio(self.classes.get(&s.class)) * place;
         let mean = Tally(p.failures, p.exposure).rate(prior);
-        let now = self.hourly(w.now, w.season);
+        let now = self.hourly(w.now, w);
         let hours = w.horizon.0.max(0) as f64 / HOUR * self.hourly_over(w);
         let (shape, rate) = (POOLED + p.failures, POOLED / prior + p.exposure);
         let fails = 1.0 - (rate / (rate + hours)).powf(shape);
@@ -228,18 +233,31 @@ impl Kind {
         text
     }
 
-    /// Factor on the rate at this phase of the season; 1 unless the failures' phases differ clearly from chance.
-    fn hourly(&self, at: Moment, season: Span) -> f64 {
-        let n: f64 = self.phases.iter().map(|p| p.1).sum();
-        let (c, s) = self.phases.iter().fold((0.0, 0.0), |(c, s), (x, w)| {
+    /// Factor on the rate at this time of the day and of the week (seven seasons); 1 for each unless the failures' phases
+    /// differ clearly from chance.
+    fn hourly(&self, at: Moment, w: &Watch) -> f64 {
+        // Of a cycle seen but in part, the part that was seen would look like the one in which things fail.
+        let whole = |cycle: &Span| w.now.since(w.since) >= cycle.times(CYCLES);
+        let cycles = [w.season, w.season.times(WEEK)];
+        let known = cycles.into_iter().filter(whole);
+        known.map(|cycle| self.at_phase(at, cycle)).product()
+    }
+
+    fn at_phase(&self, at: Moment, cycle: Span) -> f64 {
+        let phases: Vec<(f64, f64)> = self
+            .falls
+            .iter()
+            .map(|(t, w)| (phase(*t, cycle), *w))
+            .collect();
+        let n: f64 = phases.iter().map(|p| p.1).sum();
+        let (c, s) = phases.iter().fold((0.0, 0.0), |(c, s), (x, w)| {
             (c + w * x.cos(), s + w * x.sin())
         });
         if n < 1.0 || (c * c + s * s) / n < RAYLEIGH {
             return 1.0;
         }
-        let here = phase(at, season);
-        let density: f64 = self
-            .phases
+        let here = phase(at, cycle);
+        let density: f64 = phases
             .iter()
             .map(|(x, w)| w * (KERNEL * ((here - x).cos() - 1.0)).exp())
             .sum();
@@ -248,15 +266,8 @@ impl Kind {
 
     fn hourly_over(&self, w: &Watch) -> f64 {
         let steps = 16;
-        (0..steps)
-            .map(|k| {
-                self.hourly(
-                    w.now + Span(w.horizon.0 * (2 * k + 1) / (2 * steps)),
-                    w.season,
-                )
-            })
-            .sum::<f64>()
-            / steps as f64
+        let at = |k: i64| w.now + Span(w.horizon.0 * (2 * k + 1) / (2 * steps));
+        (0..steps).map(|k| self.hourly(at(k), w)).sum::<f64>() / steps as f64
     }
 }
 

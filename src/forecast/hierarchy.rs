@@ -216,11 +216,13 @@ pub fn reconcile(
     series: &BTreeMap<PortionId, Samples>,
     calls: &BTreeMap<PortionId, Vec<PortionId>>,
 ) -> Vec<Called> {
-    let named: Vec<PortionId> = demand.keys().cloned().collect();
+    let told = demand.iter().filter(|(_, p)| !p.points.is_empty());
+    let named: Vec<PortionId> = told.map(|(id, _)| id.clone()).collect();
     let ids: Vec<&PortionId> = named.iter().collect();
     let callers = callers(&ids, series, calls);
     let order = order(&callers);
-    let mut paths: Vec<&mut DemandPath> = demand.values_mut().collect();
+    let paths = demand.values_mut().filter(|p| !p.points.is_empty());
+    let mut paths: Vec<&mut DemandPath> = paths.collect();
     let points = paths.iter().map(|p| p.points.len());
     let points = points
         .chain(total.iter().map(|t| t.points.len()))

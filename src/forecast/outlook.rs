@@ -9,12 +9,15 @@ use super::season;
 use super::series::{Samples, clean};
 use crate::model::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Points taken in one by one before a portion is fitted anew.
 const REFIT: usize = 12;
 /// Steps ahead at most, whatever the policy asks for.
 const FURTHEST: usize = 1000;
+/// A series that ended so many steps ago is late.
+const LATE: i64 = 3;
 /// Demand at a site that nobody can tell.
 const SOMEWHERE: &str = "unknown";
 
@@ -40,27 +43,36 @@ pub fn outlook(
 ) -> (Outlook, Fits) {
     let mut next = Fits::default();
     let mut demand = BTreeMap::new();
-    let mut plain: BTreeMap<PortionId, Samples> = BTreeMap::new();
-    for (portion, series) in &history.demand {
+    let mut plain: Vec<Cow<Samples>> = Vec::new();
+    // A policy without portions (a test's) is about all of them.
+    let ours = |id: &PortionId| policy.portions.is_empty() || policy.portion(id).is_some();
+    for (portion, series) in history.demand.iter().filter(|(id, _)| ours(id)) {
         if series.step.0 <= 0 || series.values.is_empty() {
             continue;
         }
         let without = events::without(series, policy, portion);
-        let series = without.as_ref().unwrap_or(series);
+        let series = without.map_or(Cow::Borrowed(series), Cow::Owned);
         let width = beliefs.skill.get(portion).map_or(1.0, |s| s.width);
         let counted = window(world, portion);
         let known = fits.portions.get(portion);
-        let (path, fit) = foretell(series, policy, known, (width, counted), now);
+        let (path, fit) = foretell(&series, policy, known, (width, counted), now);
         demand.insert(portion.clone(), path);
         next.portions.insert(portion.clone(), fit);
-        plain.insert(portion.clone(), series.clone());
+        plain.push(series);
     }
-    let all: Vec<&Samples> = plain.values().collect();
-    let mut total = hierarchy::total(&all).map(|sum| {
-        let (path, fit) = foretell(&sum, policy, fits.total.as_ref(), (1.0, None), now);
-        next.total = Some(fit);
-        path
-    });
+    let mut total = None;
+    // A sum of which a part is not heard says nothing.
+    if plain
+        .iter()
+        .all(|s| now.since(end(s)).0 <= LATE * s.step.0)
+    {
+        let all: Vec<&Samples> = plain.iter().map(Cow::as_ref).collect();
+        if let Some(sum) = hierarchy::total(&all) {
+            let (path, fit) = foretell(&sum, policy, fits.total.as_ref(), (1.0, None), now);
+            next.total = Some(fit);
+            total = Some(path);
+        }
+    }
     let called = reconcile(&mut demand, total.as_mut(), &history.demand, calls);
     events::apply(&mut demand, &called, policy, now);
     if let Some(total) = &mut total {
@@ -91,7 +103,7 @@ fn foretell(
     let (fit, age) = fitted(series, horizon, policy, known);
     let mut forecast = fit.forecast_counted(horizon, &LEVELS, width, counted);
     let late = now.since(fit.at);
-    if late.0 > 3 * series.step.0 {
+    if late.0 > LATE * series.step.0 {
         let text = format!("the last reading is {:.0} s old", late.as_secs_f64());
         forecast.warnings.push(text);
     }
@@ -146,9 +158,10 @@ fn sites(
     world: &World,
     policy: &Policy,
 ) -> BTreeMap<Site, Vec<(Moment, Rps)>> {
-    let points = demand.values().map(|p| p.points.len()).min().unwrap_or(0);
+    let told = || demand.iter().filter(|(_, p)| !p.points.is_empty());
+    let points = told().map(|(_, p)| p.points.len()).min().unwrap_or(0);
     let mut out: BTreeMap<Site, Vec<(Moment, Rps)>> = BTreeMap::new();
-    for (id, path) in demand {
+    for (id, path) in told() {
         let mut parts = policy
             .portion(id)
             .map(|p| served(p, world))
@@ -388,3 +401,6 @@ fn subjects(nodes: &[Node], world: &World) -> Vec<Subject> {
     subjects.extend(ways.into_iter().map(|(a, b)| Subject::link(a, b)));
     subjects
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub mod book;
 mod burst;
+mod constraints;
 mod contingency;
 pub mod derive;
 pub mod instances;

@@ -1,5 +1,6 @@
 //! Puts the planner's wishes as an instance of the placement problem, and reads the solver's answer back as nodes.
 
+use super::constraints::Wants;
 use super::instances::Copies;
 use super::links::Links;
 use super::prospects::{self, Homes};
@@ -26,6 +27,8 @@ pub struct Ask {
     pub least: Resources,
     /// Host volumes that the node must offer.
     pub volumes: BTreeSet<String>,
+    /// What the job wants of it besides.
+    pub wants: Wants,
     /// What one of them puts on the link between home and where it stands.
     pub flow: Mbps,
     pub home: Option<Site>,
@@ -72,6 +75,13 @@ pub fn volumes(scene: &Scene, portion: &PortionPolicy) -> BTreeSet<String> {
     job.into_iter()
         .flat_map(|job| groups.clone().flat_map(|g| job.host_volumes(g)))
         .collect()
+}
+
+/// What its job's constraints and affinities ask of a node.
+pub fn wants(scene: &Scene, portion: &PortionPolicy) -> Wants {
+    let job = scene.world.job(&portion.job);
+    job.map(|job| Wants::of(job, &portion.groups))
+        .unwrap_or_default()
 }
 
 /// How many more copies of `needs` the node takes, of which `free` is left.

@@ -27,6 +27,7 @@ pub fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, ne
         needs: size::standby(scene, portion, links::rate(scene, &portion.id)).0,
         least,
         volumes: places::volumes(scene, portion),
+        wants: places::wants(scene, portion),
         flow: links::flow(scene, &portion.id),
         home,
         taken,

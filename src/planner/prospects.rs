@@ -17,8 +17,6 @@ pub struct Homes<'a> {
     /// Sites in the order of the solver's domains; those of the portions' homes follow.
     sites: &'a [&'a Site],
     homes: Vec<Home<'a>>,
-    /// Where clients are: they reach a site from there, or not.
-    gates: BTreeSet<&'a Site>,
 }
 
 /// One portion: what serves it, and how many standbys it has and asks for.
@@ -50,7 +48,6 @@ impl<'a> Homes<'a> {
             scene,
             sites,
             homes: homes.collect(),
-            gates: scene.world.gateways.values().collect(),
         }
     }
 
@@ -83,7 +80,7 @@ impl<'a> Homes<'a> {
             .collect();
         let sites = self.sites.iter().enumerate();
         let mut failed: Vec<usize> = sites
-            .filter(|(_, s)| gone.contains(**s))
+            .filter(|(_, s)| gone.contains(*s))
             .map(|(j, _)| j)
             .collect();
         failed.extend(
@@ -101,16 +98,14 @@ impl<'a> Homes<'a> {
         }
     }
 
-    /// Sites that nobody reaches: those that are down, and those behind a link that is, where the other end is the clients'.
-    fn gone(&self, failed: &[Domain]) -> BTreeSet<Site> {
-        let behind = |d: &Domain| match d {
-            Domain::Site(s) => Some(s.clone()),
-            Domain::Link(a, b) if self.gates.contains(a) != self.gates.contains(b) => {
-                Some(if self.gates.contains(a) { b } else { a }.clone())
-            }
-            Domain::Link(..) | Domain::Node(_) => None,
+    /// Sites that are down, and those that clients cannot reach.
+    fn gone<'d>(&self, failed: &'d [Domain]) -> BTreeSet<&'d Site> {
+        let site = |d: &'d Domain| match d {
+            Domain::Site(s) => Some(s),
+            Domain::Link(..) => self.scene.behind(d),
+            Domain::Node(_) => None,
         };
-        failed.iter().filter_map(behind).collect()
+        failed.iter().filter_map(site).collect()
     }
 
     /// What is left for the portion's standbys, in percent of what all of them carry; `None` where the primaries do.

@@ -241,7 +241,7 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
             let left: Vec<&Copy> = primaries
                 .iter()
                 .copied()
-                .filter(|c| !inside(c, &hazard.domain))
+                .filter(|c| !scene.loses(&hazard.domain, &c.node, &c.site))
                 .collect();
             let lost = primaries.len() - left.len();
             if lost == 0 {
@@ -260,7 +260,7 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
             );
             let site = primaries
                 .iter()
-                .find(|c| inside(c, &hazard.domain))
+                .find(|c| scene.loses(&hazard.domain, &c.node, &c.site))
                 .map(|c| c.site.clone());
             raise(count, Cause::Predicted, why, site);
         }
@@ -274,10 +274,6 @@ fn probable<'a>(scene: &'a Scene) -> impl Iterator<Item = &'a Hazard> {
         .hazards
         .iter()
         .filter(|h| h.within.0 >= scene.appetite.disruption_above.0)
-}
-
-fn inside(copy: &Copy, domain: &Domain) -> bool {
-    domain.holds(&copy.node, &copy.site)
 }
 
 fn blocked(scene: &Scene, portion: &PortionPolicy) -> Option<String> {

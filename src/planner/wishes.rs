@@ -125,6 +125,8 @@ fn bars(
         Some("where its data may not be")
     } else if !ask.volumes.is_subset(&node.host_volumes) {
         Some("without its host volumes")
+    } else if !ask.wants.allow(node) {
+        Some("against its constraints")
     } else if goes(scene, node) {
         Some("about to go")
     } else if room(node, free, &ask.needs) == 0 {
@@ -312,5 +314,7 @@ fn cost(scene: &Scene, ask: &Ask, node: &Node) -> i64 {
         .filter(|h| h.domain.holds(&node.id, &node.site))
         .map(|h| h.within.0)
         .sum::<f64>();
-    ((price + far + unknown + hazard) * SCALE) as i64
+    // What an affinity is worth at most: as much as what is not known of a place.
+    let disliked = 0.3 * (1.0 - ask.wants.liking(node)) / 2.0;
+    ((price + far + unknown + hazard + disliked) * SCALE) as i64
 }

@@ -399,3 +399,6 @@ fn metrics(p: &Section) -> Result<Metrics, Error> {
     }
     Ok(metrics)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod common;
 mod derive;
 mod estate;
 mod moves;
+mod outlook;
 mod partition;
 mod run;
 mod safety;

@@ -1,7 +1,7 @@
 //! The plan: steps with cause, state and reason, and what waits on what.
 
 use super::pen::{Pen, fit, piece, width, window, wrap};
-use crate::engine::view::StepView;
+use crate::engine::view::{OutlookView, StepView};
 use crate::model::PortionId;
 use crate::tui::look::Tone;
 use crate::tui::rows;
@@ -45,10 +45,15 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             ..area
         },
     );
-    let futures = u16::from(!state.view.outlook.scenarios.list.is_empty() && area.height >= 16) * 3;
-    let (upper, middle) = super::pen::over(upper, upper.height - futures);
-    if futures > 0 {
-        outlook(state, pen, middle);
+    let weighed = state
+        .view
+        .outlook
+        .iter()
+        .find(|o| !o.scenarios.list.is_empty());
+    let weighed = weighed.filter(|_| area.height >= 16);
+    let (upper, middle) = super::pen::over(upper, upper.height - weighed.map_or(0, |_| 3));
+    if let Some(weighed) = weighed {
+        outlook(weighed, pen, middle);
     }
     let steps = rows::steps(state);
     let note = format!("{} steps; Enter opens the portion", steps.len());
@@ -79,8 +84,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
 }
 
 /// What the plan was weighed over: how many futures, how well they stand for all, and the demand in sum.
-fn outlook(state: &State, pen: &mut Pen, area: Rect) {
-    let o = &state.view.outlook;
+fn outlook(o: &OutlookView, pen: &mut Pen, area: Rect) {
     let inner = pen.section(area, "Futures", "that placements are weighed over");
     let s = &o.scenarios;
     let text = format!(

@@ -343,13 +343,14 @@ pub fn log() -> Vec<LogLine> {
 }
 
 /// What the plan was weighed over.
-pub fn outlook() -> OutlookView {
+pub fn outlook() -> Vec<OutlookView> {
     let scenario = |weight: f64, level: f64, failed: &[&str]| Scenario {
         weight,
         level,
         failed: failed.iter().map(|s| Domain::Site((*s).into())).collect(),
     };
-    OutlookView {
+    vec![OutlookView {
+        workload: "shop".into(),
         horizon: Span::secs(30),
         scenarios: Scenarios {
             list: vec![
@@ -372,7 +373,7 @@ pub fn outlook() -> OutlookView {
             ("edge-a".into(), Rps(142.0)),
             ("provider-a".into(), Rps(54.0)),
         ],
-    }
+    }]
 }
 
 pub fn hazard(site: &str, within: f64, why: &str) -> Hazard {
