@@ -184,7 +184,8 @@ fn solve(
     let options = Options {
         iterations: Some(ITERATIONS),
         seed: scene.seed,
-        warm: Some(&warm),
+        // A search that begins warm stays near; where nothing stands, there is nothing to stay near to.
+        warm: (!standing.is_empty()).then_some(&warm),
         move_cost: MOVE_COST,
         ..Options::default()
     };

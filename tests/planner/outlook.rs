@@ -1,6 +1,7 @@
 //! From the outlook to the plan: what scenarios, events of the cluster and measured needs make of placements.
 
 use crate::common::{self, NOW};
+use foreshadow::engine::{clock, cycle};
 use foreshadow::model::*;
 use foreshadow::planner::{self, Book, Scene, risk};
 use serde_json::json;
@@ -351,4 +352,44 @@ fn a_jobs_constraints_rule_nodes_out_and_its_affinities_choose_among_the_rest() 
         .iter()
         .any(|w| w.why.contains("2 against its constraints"));
     assert!(said, "{:?}", plan.waiting);
+}
+
+#[test]
+fn every_workload_looks_ahead_over_its_own_portions_with_its_own_events() {
+    let mut state = common::state();
+    state.forecasting = true;
+    let mut other = common::policy();
+    other.workload = "desk".into();
+    other.portions[0].id = "help".into();
+    other.events = vec![DemandEvent {
+        name: "launch".into(),
+        window: Window {
+            from: NOW + Span::secs(1),
+            to: NOW + Span::secs(60),
+        },
+        factor: 2.0,
+        portions: vec![],
+    }];
+    state.workloads.push(foreshadow::engine::Workload {
+        policy: other,
+        ..Default::default()
+    });
+    for id in ["web", "help"] {
+        let series = Series {
+            start: NOW - Span::secs(200),
+            step: Span::secs(1),
+            values: vec![10.0; 201],
+        };
+        state.history.demand.insert(id.into(), series);
+    }
+    let (state, _, view) = cycle(state, &common::world(), NOW, &mut clock::dice(1));
+    let told: Vec<&str> = view.outlook.iter().map(|o| o.workload.as_str()).collect();
+    assert_eq!(told, ["shop", "desk"]);
+    let first = |k: usize, id: &str| {
+        let path = state.workloads[k].outlook.demand.get(&id.into());
+        path.map(|p: &DemandPath| p.points[0].mean.0)
+    };
+    assert!((first(0, "web").expect("a path") - 10.0).abs() < 1.0);
+    assert!((first(1, "help").expect("a path") - 20.0).abs() < 2.0);
+    assert_eq!((first(0, "help"), first(1, "web")), (None, None));
 }
