@@ -43,7 +43,7 @@ pub fn stand(
     portion: &PortionPolicy,
     copies: &Copies,
     job: &JobId,
-    need: &Need,
+    (need, needed): (&Need, bool),
 ) -> Option<Standing> {
     let spec = scene.world.job(job)?;
     let allocs = scene.world.allocs.value()?;
@@ -58,7 +58,7 @@ pub fn stand(
         site: scene.world.site_of(on)?.clone(),
         size,
         copy,
-        serving: serving.any(|c| &c.job == job && c.share > Share::NONE),
+        fixed: !needed || serving.any(|c| &c.job == job && c.share > Share::NONE),
         leaving: book.leaving.contains(job),
         ask: Ask {
             needs: holds,

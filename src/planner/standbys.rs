@@ -59,11 +59,19 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         let (alive, dead): (Vec<JobId>, Vec<JobId>) =
             mine.iter().cloned().partition(|j| stands(scene, j));
         let need = need(scene, portion, set, alive.len());
-        standing.extend(
-            alive
-                .iter()
-                .filter_map(|j| placing::stand(scene, book, portion, set, j, &need)),
-        );
+        let mut kept = 0;
+        for job in &alive {
+            let needed = kept < need.count;
+            kept += sizes(portion, std::slice::from_ref(job));
+            standing.extend(placing::stand(
+                scene,
+                book,
+                portion,
+                set,
+                job,
+                (&need, needed),
+            ));
+        }
         let (gives_way, stays): (Vec<JobId>, Vec<JobId>) =
             alive.into_iter().partition(|j| book.leaving.contains(j));
         let mut have = sizes(portion, &stays) + under_way(book, jobs, Some(&portion.id));
@@ -114,7 +122,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         running += k;
         asks.push((placing::ask(scene, portion, set, k, &need), need));
     }
-    let leaves = |s: &Standing| !s.leaving && !s.serving && wishes::leaves(scene, &s.node);
+    let leaves = |s: &Standing| !s.leaving && !s.fixed && wishes::leaves(scene, &s.node);
     if !asks.is_empty() || standing.iter().any(leaves) {
         let room = scene.policy.budget.max_standbys.saturating_sub(running);
         let wishes = Wishes {

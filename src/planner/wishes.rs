@@ -27,8 +27,8 @@ pub struct Standing {
     pub size: usize,
     /// What one of them asks for.
     pub copy: Resources,
-    /// It carries traffic: it stays.
-    pub serving: bool,
+    /// It carries traffic, or is not needed any more: it stays until it goes.
+    pub fixed: bool,
     /// It is on its way out already: what it holds will be free.
     pub leaving: bool,
     /// What all its copies hold, and where else they might stand.
@@ -276,13 +276,13 @@ fn stays(
     one: &Standing,
     links: &Links,
 ) -> Vec<(usize, i64)> {
-    let mut out = match one.serving {
+    let mut out = match one.fixed {
         true => Vec::new(),
         false => candidates(scene, nodes, free, &one.ask, links),
     };
     if let Some(j) = at(nodes, &one.node)
         && !out.iter().any(|c| c.0 == j)
-        && (one.serving || !goes(scene, nodes[j]))
+        && (one.fixed || !goes(scene, nodes[j]))
     {
         out.push((j, cost(scene, &one.ask, nodes[j])));
     }

@@ -259,6 +259,67 @@ fn a_standby_leaves_a_node_that_goes_into_maintenance_and_none_is_placed_there()
     assert_ne!(placed[0].0, "provider-a");
 }
 
+/// A second standby (alloc 4) at provider-b, seen passing.
+fn with_another(stage: &mut Stage) {
+    let (first, second) = ("foreshadow-standby-web-1", "foreshadow-standby-web-2");
+    if let Seen::Known { value, .. } = &mut stage.world.jobs {
+        let mut job = value[&JobId::from(first)].clone();
+        job.0["ID"] = json!(second);
+        value.insert(second.into(), job);
+    }
+    if let Seen::Known { value, .. } = &mut stage.world.allocs {
+        value.push(common::alloc(4, second, "provider-b", 1));
+    }
+}
+
+#[test]
+fn the_one_that_gave_way_is_released_once_the_new_one_was_there_for_a_while() {
+    let mut stage = Stage::new().demand(30.0);
+    stage.world = common::with_standby(stage.world);
+    with_another(&mut stage);
+    // One standby is wanted, and traffic needs none of them now.
+    let blocked = Blocked {
+        job: "shop".into(),
+        groups: vec!["web".into()],
+        why: "memory exhausted".into(),
+    };
+    stage.world.blocked = Seen::known(vec![blocked], NOW);
+    stage.book.leaving = ["foreshadow-standby-web-1".into()].into();
+    let released = |plan: &Plan| -> Vec<String> {
+        let release = |s: &Step| match &s.action {
+            Action::ReleaseStandby { job, .. } => Some(job.to_string()),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(release).collect()
+    };
+    let first = stage.plan();
+    assert!(
+        placed(&first).is_empty() && released(&first).is_empty(),
+        "{first:?}"
+    );
+    stage.world = common::at(stage.world, NOW + Span::secs(12));
+    assert_eq!(released(&stage.plan()), ["foreshadow-standby-web-1"]);
+}
+
+#[test]
+fn one_that_is_not_needed_any_more_is_not_moved_from_a_node_that_is_drained() {
+    let mut stage = Stage::new().demand(20.0);
+    stage.world = common::with_standby(stage.world);
+    stage.node("provider-a-1").draining = true;
+    if let Some(Seen::Known { value, .. }) = stage.world.traffic.get_mut(&PortionId::from("web")) {
+        value.rate = Rps(20.0);
+    }
+    let plan = stage.plan();
+    assert!(placed(&plan).is_empty(), "{plan:?}");
+    let mut needed = Stage {
+        outlook: Stage::new().demand(45.0).outlook,
+        book: Book::default(),
+        ..stage
+    };
+    let plan = needed.plan();
+    assert_eq!(placed(&plan).len(), 1, "it is needed: {plan:?}");
+}
+
 #[test]
 fn a_standby_asks_for_what_was_measured_but_never_for_less_than_its_job() {
     let cpu = |cpu_a_request: f64| {
