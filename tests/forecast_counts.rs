@@ -1,6 +1,6 @@
 //! A sandbox day as the forecaster sees it: a past played smoothly from a trace, then rates counted over a few seconds.
 
-use foreshadow::forecast::{Fits, outlook};
+use foreshadow::forecast::{Calls, Fits, outlook};
 use foreshadow::learn::score;
 use foreshadow::model::*;
 use rand::Rng;
@@ -36,6 +36,8 @@ fn policy() -> Policy {
             min_samples: 1,
         },
         quiet: Vec::new(),
+        events: Vec::new(),
+        maintenance: Vec::new(),
         deny: Vec::new(),
         step: Span::secs(1),
         season: Span::secs(DAY as i64),
@@ -107,7 +109,15 @@ fn kept(seed: u64, mean: f64, live: usize) -> (f64, f64) {
             at_slo: Millis(20.0),
         };
         world.traffic.insert(web.clone(), Seen::known(traffic, now));
-        let made = outlook(&history, &world, &policy, &beliefs, &fits, now);
+        let made = outlook(
+            &history,
+            &world,
+            &policy,
+            &beliefs,
+            &Calls::new(),
+            &fits,
+            now,
+        );
         fits = made.1;
         let at = now + Span::secs(AHEAD as i64);
         let point = made.0.demand[&web].points.iter().find(|p| p.at == at);

@@ -117,6 +117,12 @@ impl Cluster {
             fronts,
             hold,
             leadership,
+            gateways: self
+                .sources
+                .gateways
+                .iter()
+                .map(|g| (g.id.clone(), g.site.clone()))
+                .collect(),
             ..World::unknown(now, "not read yet")
         };
         let (usage, ()) = join(

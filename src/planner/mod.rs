@@ -2,6 +2,7 @@
 
 pub mod book;
 mod burst;
+mod constraints;
 mod contingency;
 pub mod derive;
 pub mod graph;
@@ -10,13 +11,17 @@ mod links;
 pub mod lint;
 pub mod partition;
 mod places;
+mod placing;
+mod prospects;
 pub mod risk;
 mod scene;
 pub mod shadows;
 pub mod shares;
+pub mod size;
 mod standbys;
 mod traffic;
 mod trust;
+mod wishes;
 
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;

@@ -213,19 +213,8 @@ fn calls(sets: &[Set], policy: Option<&Policy>) -> Vec<BTreeSet<usize>> {
     sets.iter().enumerate().map(one).collect()
 }
 
-fn volumes<'a>(job: &'a JobSpec, groups: &'a [Group]) -> impl Iterator<Item = &'a Value> {
-    groups
-        .iter()
-        .filter_map(|g| job.group(g))
-        .filter_map(|g| g.get("Volumes")?.as_object())
-        .flat_map(|v| v.values())
-}
-
 fn writable(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
-    volumes(job, groups)
-        .filter(|v| v.get("ReadOnly").and_then(Value::as_bool) != Some(true))
-        .map(|v| text(v, "Source").to_string())
-        .collect()
+    groups.iter().flat_map(|g| job.written_volumes(g)).collect()
 }
 
 /// Why a shadow of it would touch what is production's.

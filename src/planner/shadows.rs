@@ -73,10 +73,8 @@ fn weigh(
         .hazards
         .iter()
         .filter(|h| {
-            copies.of(Role::Primary).any(|c| match &h.domain {
-                Domain::Node(n) => &c.node == n,
-                Domain::Site(s) => &c.site == s,
-            })
+            let mut primaries = copies.of(Role::Primary);
+            primaries.any(|c| h.domain.holds(&c.node, &c.site))
         })
         .map(|h| h.within.0)
         .fold(0.0, |p, q| 1.0 - (1.0 - p) * (1.0 - q));

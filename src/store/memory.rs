@@ -35,7 +35,7 @@ impl Store {
             let availability = availability(connection).map_err(read)?;
             let watched_since = samples
                 .values()
-                .filter_map(|s| s.first().map(|p| p.at))
+                .filter_map(|s| s.iter().map(|p| p.at).min())
                 .chain(availability.first().map(|a| a.at))
                 .min()
                 .unwrap_or_default();
@@ -125,7 +125,7 @@ fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
         }
         Memo::Availability(a) => transaction.execute(
             "INSERT OR REPLACE INTO availability (at, subject, site, up) VALUES (?1, ?2, ?3, ?4)",
-            params![a.at.0, a.subject, a.is_site, a.up],
+            params![a.at.0, a.subject, a.kind as u8, a.up],
         ),
         Memo::Measurement(m) => transaction.execute(
             "INSERT INTO measurement (at, json) VALUES (?1, ?2)",
@@ -190,34 +190,40 @@ struct Point {
 
 type Points = BTreeMap<PortionId, Vec<Point>>;
 
-/// Readings since a moment by portion, in order of time; of all portions, or of one.
+/// Readings since a moment by portion, in no order; of all portions, or of one. Each table is read along its own key.
 fn samples(
     connection: &Connection,
     since: Moment,
     only: Option<&PortionId>,
 ) -> rusqlite::Result<Points> {
-    let mut statement = connection.prepare_cached(
-        "SELECT series.portion, p.at, p.width, p.rate FROM series JOIN (
-             SELECT series, at, width, rate FROM rolled WHERE width = 3600000 AND at >= ?1
-             UNION ALL SELECT series, at, width, rate FROM rolled WHERE width = 300000 AND at >= ?1
-             UNION ALL SELECT series, at, 0, rate FROM reading WHERE at >= ?1
-         ) p ON p.series = series.id WHERE ?2 IS NULL OR series.portion = ?2 ORDER BY p.series, p.at",
-    )?;
-    let mut rows = statement.query(params![since.0, only.map(PortionId::as_str)])?;
+    let mut numbers = connection
+        .prepare_cached("SELECT id, portion FROM series WHERE ?1 IS NULL OR portion = ?1")?;
+    let named: Vec<(i64, String)> = numbers
+        .query_map([only.map(PortionId::as_str)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
     let mut found = Points::new();
-    while let Some(row) = rows.next()? {
-        let portion = row.get_ref(0)?.as_str().unwrap_or_default();
-        let rate: Option<f64> = row.get(3)?;
-        let point = Point {
-            at: Moment(row.get(1)?),
-            width: Span(row.get(2)?),
-            rate: rate.unwrap_or(f64::NAN),
-        };
-        match found.get_mut(&PortionId::new(portion)) {
-            Some(points) => points.push(point),
-            None => {
-                found.insert(PortionId::new(portion), vec![point]);
+    for (series, portion) in named {
+        let mut points = Vec::new();
+        for sql in [
+            "SELECT at, width, rate FROM rolled WHERE width = 3600000 AND series = ?1 AND at >= ?2",
+            "SELECT at, width, rate FROM rolled WHERE width = 300000 AND series = ?1 AND at >= ?2",
+            "SELECT at, 0, rate FROM reading WHERE series = ?1 AND at >= ?2",
+        ] {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params![series, since.0])?;
+            while let Some(row) = rows.next()? {
+                let rate: Option<f64> = row.get(2)?;
+                points.push(Point {
+                    at: Moment(row.get(0)?),
+                    width: Span(row.get(1)?),
+                    rate: rate.unwrap_or(f64::NAN),
+                });
             }
+        }
+        if !points.is_empty() {
+            found.insert(PortionId::new(portion), points);
         }
     }
     Ok(found)
@@ -230,18 +236,27 @@ fn availability(connection: &Connection) -> rusqlite::Result<Vec<Availability>> 
             Ok(Availability {
                 at: Moment(row.get(0)?),
                 subject: row.get(1)?,
-                is_site: row.get(2)?,
+                kind: kind(row.get(2)?),
                 up: row.get(3)?,
             })
         })?
         .collect()
 }
 
+/// The column held a truth value before links were watched: 0 and 1 still mean what they did.
+fn kind(column: u8) -> SubjectKind {
+    match column {
+        0 => SubjectKind::Node,
+        1 => SubjectKind::Site,
+        _ => SubjectKind::Link,
+    }
+}
+
 /// Points at a regular step: several in one step are averaged, one that is an average over more than a step counts for each
 /// step it covers, and a step without any is a gap.
 fn regular(points: &[Point], step: Span) -> Series {
     let step = Span(step.0.max(1));
-    let start = points.first().map_or(Moment(0), |p| p.at);
+    let start = points.iter().map(|p| p.at).min().unwrap_or_default();
     let slot = |at: Moment| (at.since(start).0 / step.0) as usize;
     let slots = |p: &Point| slot(p.at)..slot(p.at + Span((p.width.0 - 1).max(0))) + 1;
     let len = points.iter().map(|p| slots(p).end).max().unwrap_or(0);

@@ -63,6 +63,8 @@ pub fn policy() -> Policy {
             min_samples: 5,
         },
         quiet: vec![],
+        events: vec![],
+        maintenance: vec![],
         deny: vec![],
         step: Span::secs(1),
         season: Span::secs(144),

@@ -7,6 +7,7 @@ mod derive;
 mod estate;
 mod lint;
 mod moves;
+mod outlook;
 mod partition;
 mod run;
 mod safety;
