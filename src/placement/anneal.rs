@@ -35,8 +35,8 @@ const STRIDE: u64 = 256;
 /// Moves of the first cooling when nobody says how long the search may take; each later one has twice as many.
 const FIRST_COOLING: u64 = 200_000;
 /// The first temperature as a part of the typical change, and the last one as a part of the first.
-const HOT: f64 = 3.0;
-const COLD: f64 = 0.005;
+const HOT: f64 = 2.0;
+const COLD: f64 = 0.004;
 /// The first temperature with a warm start, as a part of the typical change: what runs well is not melted down.
 const WARM: f64 = 0.01;
 /// Ascent steps of the dual whose prices tell the chains what to try first, and the part of the budget they may take.
