@@ -108,11 +108,14 @@ fn sum(shares: impl Iterator<Item = Share>) -> u32 {
     shares.map(|s| s.0).sum()
 }
 
-fn placed(plan: &Plan) -> usize {
-    plan.steps
-        .iter()
-        .filter(|s| matches!(s.action, Action::PlaceStandby { .. }))
-        .count()
+/// Copies that are made ready: new standbys, and growth of those that stand.
+fn placed(plan: &Plan) -> u64 {
+    let copies = |s: &Step| match &s.action {
+        Action::PlaceStandby { .. } => 1,
+        Action::Scale { from, to, .. } => to.saturating_sub(*from),
+        _ => 0,
+    };
+    plan.steps.iter().map(copies).sum()
 }
 
 proptest! {
