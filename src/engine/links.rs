@@ -151,8 +151,8 @@ mod tests {
             ports: Default::default(),
             created: Moment(0),
         };
-        world.nodes = Seen::known(vec![node], at);
-        world.allocs = Seen::known(vec![alloc], at);
+        world.nodes = Seen::known(vec![node].into(), at);
+        world.allocs = Seen::known(vec![alloc].into(), at);
         let mut front = Front::default();
         for (gateway, passing) in [("a", from_a), ("b", from_b)] {
             let entries = Seen::known(vec![entry(passing)], at);

@@ -25,11 +25,8 @@ fn portions(state: &mut State, world: &World, now: Moment) {
     for workload in &mut workloads {
         let jobs: std::collections::BTreeSet<&JobId> =
             workload.policy.portions.iter().map(|p| &p.job).collect();
-        let found: Vec<planner::Portion> = jobs
-            .into_iter()
-            .filter_map(|j| world.job(j))
-            .flat_map(|job| planner::portions(job, Some(&workload.policy)))
-            .collect();
+        let jobs: Vec<&JobSpec> = jobs.into_iter().filter_map(|j| world.job(j)).collect();
+        let found = planner::workload(&jobs, Some(&workload.policy));
         if found.is_empty() || found == workload.portions {
             continue;
         }

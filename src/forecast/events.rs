@@ -112,7 +112,7 @@ fn when(now: Moment, from: Moment, to: Moment) -> String {
 }
 
 /// Failures that were none: what fell in its own or its site's maintenance was taken down.
-pub fn unplanned(events: &[Availability], policy: &Policy, nodes: &[Node]) -> Vec<Availability> {
+pub fn unplanned(events: &[Availability], policy: &Policy, nodes: &[&Node]) -> Vec<Availability> {
     let planned = |e: &Availability| {
         policy.maintenance.iter().any(|m| {
             let site = |name: &str| m.sites.iter().any(|s| s.as_str() == name);

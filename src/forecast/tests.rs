@@ -380,7 +380,8 @@ fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
                 draining: true,
                 ..node("b-1", "b")
             },
-        ],
+        ]
+        .into(),
         at: now,
     };
     let event = |at: i64, up| Availability {

@@ -199,8 +199,8 @@ pub enum Leadership {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct World {
     pub at: Moment,
-    pub nodes: Seen<Vec<Node>>,
-    pub allocs: Seen<Vec<Alloc>>,
+    pub nodes: Seen<Table<Node>>,
+    pub allocs: Seen<Table<Alloc>>,
     /// The policies' jobs and all of foreshadow's own.
     pub jobs: Seen<BTreeMap<JobId, JobSpec>>,
     pub blocked: Seen<Vec<Blocked>>,
@@ -235,10 +235,10 @@ impl World {
         }
     }
     pub fn node(&self, id: &NodeId) -> Option<&Node> {
-        self.nodes.value()?.iter().find(|n| &n.id == id)
+        self.nodes.value()?.get(id)
     }
     pub fn alloc(&self, id: &AllocId) -> Option<&Alloc> {
-        self.allocs.value()?.iter().find(|a| &a.id == id)
+        self.allocs.value()?.get(id)
     }
     pub fn job(&self, id: &JobId) -> Option<&JobSpec> {
         self.jobs.value()?.get(id)

@@ -5,6 +5,7 @@ mod capacity;
 mod common;
 mod derive;
 mod estate;
+mod lint;
 mod moves;
 mod outlook;
 mod partition;

@@ -108,11 +108,14 @@ fn sum(shares: impl Iterator<Item = Share>) -> u32 {
     shares.map(|s| s.0).sum()
 }
 
+/// Copies that the plan adds: new standbys, and those that one grows by where it stands.
 fn placed(plan: &Plan) -> usize {
-    plan.steps
-        .iter()
-        .filter(|s| matches!(s.action, Action::PlaceStandby { .. }))
-        .count()
+    let added = |s: &Step| match &s.action {
+        Action::PlaceStandby { .. } => 1,
+        Action::Scale { from, to, .. } => to.saturating_sub(*from) as usize,
+        _ => 0,
+    };
+    plan.steps.iter().map(added).sum()
 }
 
 proptest! {
@@ -293,10 +296,11 @@ fn a_standby_that_died_with_its_node_is_replaced_elsewhere() {
     assert!(place(&world).is_empty(), "one standby is enough");
     let dead = NodeId::from("id-provider-a-1");
     if let Seen::Known { value, .. } = &mut world.nodes {
-        value
-            .iter_mut()
-            .filter(|n| n.id == dead)
-            .for_each(|n| n.status = NodeStatus::Down);
+        value.edit(|n| {
+            if n.id == dead {
+                n.status = NodeStatus::Down;
+            }
+        });
     }
     let placed = place(&world);
     assert_eq!(placed.len(), 1);

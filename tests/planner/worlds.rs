@@ -311,8 +311,8 @@ impl Spec {
             world.traffic.insert(id.into(), Seen::known(traffic, NOW));
         }
         jobs.insert("shop".into(), job);
-        world.nodes = Seen::known(all, NOW);
-        world.allocs = Seen::known(allocs, NOW);
+        world.nodes = Seen::known(all.into(), NOW);
+        world.allocs = Seen::known(allocs.into(), NOW);
         world.jobs = Seen::known(jobs, NOW);
         world
     }

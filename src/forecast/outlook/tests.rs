@@ -74,7 +74,7 @@ fn node(name: &str, site: &str) -> Node {
 fn world() -> World {
     let nodes = vec![node("a-1", "a"), node("a-2", "a"), node("b-1", "b")];
     World {
-        nodes: Seen::known(nodes, now()),
+        nodes: Seen::known(nodes.into(), now()),
         gateways: [("gate".into(), "a".into())].into(),
         ..World::unknown(now(), "not looked yet")
     }
