@@ -4,7 +4,7 @@ use super::hierarchy::Called;
 use super::series::Samples;
 use crate::model::{
     Availability, DemandEvent, DemandPath, Domain, Hazard, Moment, Node, Policy, PortionId,
-    Probability, Rps, Span, SubjectKind, Table,
+    Probability, Rps, Span, SubjectKind,
 };
 use std::collections::BTreeMap;
 
@@ -112,11 +112,7 @@ fn when(now: Moment, from: Moment, to: Moment) -> String {
 }
 
 /// Failures that were none: what fell in its own or its site's maintenance was taken down.
-pub fn unplanned(
-    events: &[Availability],
-    policy: &Policy,
-    nodes: &Table<Node>,
-) -> Vec<Availability> {
+pub fn unplanned(events: &[Availability], policy: &Policy, nodes: &[&Node]) -> Vec<Availability> {
     let planned = |e: &Availability| {
         policy.maintenance.iter().any(|m| {
             let site = |name: &str| m.sites.iter().any(|s| s.as_str() == name);

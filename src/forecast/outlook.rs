@@ -62,7 +62,10 @@ pub fn outlook(
     }
     let mut total = None;
     // A sum of which a part is not heard says nothing.
-    if plain.iter().all(|s| now.since(end(s)).0 <= LATE * s.step.0) {
+    if plain
+        .iter()
+        .all(|s| now.since(end(s)).0 <= LATE * s.step.0)
+    {
         let all: Vec<&Samples> = plain.iter().map(Cow::as_ref).collect();
         if let Some(sum) = hierarchy::total(&all) {
             let (path, fit) = foretell(&sum, policy, fits.total.as_ref(), (1.0, None), now);
@@ -189,7 +192,7 @@ fn prospects(
     world: &World,
     policy: &Policy,
 ) -> Scenarios {
-    let nodes = world.nodes.value().cloned().unwrap_or_default();
+    let nodes: Vec<&Node> = world.nodes.value().into_iter().flatten().collect();
     let jobs: BTreeSet<&JobId> = policy.portions.iter().map(|p| &p.job).collect();
     let carrying: BTreeSet<&NodeId> = world
         .allocs
@@ -349,14 +352,15 @@ fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Ve
     let Some(nodes) = world.nodes.value() else {
         return Vec::new();
     };
+    let nodes: Vec<&Node> = nodes.iter().collect();
     let watch = Watch {
         since: history.watched_since,
         now,
         season: policy.season,
         horizon: policy.horizon,
     };
-    let happened = events::unplanned(&history.availability, policy, nodes);
-    let mut out = hazards(&subjects(nodes, world), &happened, &watch);
+    let happened = events::unplanned(&history.availability, policy, &nodes);
+    let mut out = hazards(&subjects(&nodes, world), &happened, &watch);
     // A drain is no chance: what is drained goes.
     for hazard in &mut out {
         let drained = nodes
@@ -372,7 +376,7 @@ fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Ve
 }
 
 /// Every node, every site, and every link from a gateway's site, where clients are, to another site.
-fn subjects(nodes: &Table<Node>, world: &World) -> Vec<Subject> {
+fn subjects(nodes: &[&Node], world: &World) -> Vec<Subject> {
     let sites: BTreeSet<&Site> = nodes.iter().map(|n| &n.site).collect();
     let mut subjects: Vec<Subject> = nodes
         .iter()

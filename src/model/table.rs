@@ -40,10 +40,6 @@ impl<T: Row> Table<T> {
     pub fn get(&self, id: &T::Id) -> Option<&T> {
         self.0.get(id).map(Arc::as_ref)
     }
-    /// A row to be changed in its place; its ID must stay.
-    pub fn get_mut(&mut self, id: &T::Id) -> Option<&mut T> {
-        self.0.get_mut(id).map(Arc::make_mut)
-    }
     /// Takes the place of the row with the same ID.
     pub fn put(&mut self, row: T) {
         self.0.insert(row.id().clone(), Arc::new(row));

@@ -64,13 +64,16 @@ impl Stage {
         self
     }
 
-    fn node(&mut self, name: &str) -> &mut Node {
+    fn node(&mut self, name: &str, change: impl Fn(&mut Node)) {
         let Seen::Known { value, .. } = &mut self.world.nodes else {
             panic!("nodes are known");
         };
-        let named = value.iter().find(|n| n.name == name).map(|n| n.id.clone());
-        let named = named.and_then(|id| value.get_mut(&id));
-        named.expect("a node of that name")
+        assert!(value.iter().any(|n| n.name == name), "a node of that name");
+        value.edit(|n| {
+            if n.name == name {
+                change(n);
+            }
+        });
     }
 
     fn plan(&mut self) -> Plan {
@@ -143,7 +146,7 @@ fn a_standby_does_not_stand_where_it_would_fail_together_with_its_home() {
         let mut stage = Stage::new().demand(45.0).futures(futures);
         stage.policy.sites = ["provider-a", "provider-b"].map(Site::from).to_vec();
         for name in ["provider-b-1", "provider-b-2", "provider-b-3"] {
-            stage.node(name).price = Price(0.4);
+            stage.node(name, |n| n.price = Price(0.4));
         }
         let plan = stage.plan();
         let placed = placed(&plan);
@@ -171,11 +174,10 @@ fn with_cart(stage: &mut Stage) {
     cart.groups = vec!["cart".into()];
     cart.front = None;
     stage.policy.portions.push(cart);
-    stage
-        .node("provider-a-1")
-        .host_volumes
-        .insert("data".into());
-    stage.node("provider-a-1").capacity.cpu = Mhz(700.0);
+    stage.node("provider-a-1", |n| {
+        n.host_volumes.insert("data".into());
+        n.capacity.cpu = Mhz(700.0);
+    });
     if let Seen::Known { value, .. } = &mut stage.world.blocked {
         value.push(Blocked {
             job: "shop".into(),
@@ -231,7 +233,7 @@ fn small_news_moves_nothing_that_stands() {
     let mut stage = Stage::new().demand(80.0);
     stage.world = common::with_standby(stage.world);
     // Another node has become a good deal cheaper: no reason to move.
-    stage.node("provider-b-2").price = Price(0.0);
+    stage.node("provider-b-2", |n| n.price = Price(0.0));
     let plan = stage.plan();
     assert!(!placed(&plan).is_empty(), "more is needed: {plan:?}");
     assert!(
@@ -306,7 +308,7 @@ fn the_one_that_gave_way_is_released_once_the_new_one_was_there_for_a_while() {
 fn one_that_is_not_needed_any_more_is_not_moved_from_a_node_that_is_drained() {
     let mut stage = Stage::new().demand(20.0);
     stage.world = common::with_standby(stage.world);
-    stage.node("provider-a-1").draining = true;
+    stage.node("provider-a-1", |n| n.draining = true);
     if let Some(Seen::Known { value, .. }) = stage.world.traffic.get_mut(&PortionId::from("web")) {
         value.rate = Rps(20.0);
     }
@@ -349,8 +351,8 @@ fn what_was_measured_to_need_more_takes_its_jobs_size_where_no_node_has_more() {
     }
     if let Seen::Known { value, .. } = &mut stage.world.nodes {
         value.edit(|n| {
-            let first = n.name.ends_with("-1");
-            n.capacity.cpu = Mhz(if first { 100.0 } else { 550.0 });
+            let least = n.name.ends_with("-1");
+            n.capacity.cpu = Mhz(if least { 100.0 } else { 550.0 });
         });
     }
     let plan = stage.plan();
@@ -400,7 +402,7 @@ fn a_jobs_constraints_rule_nodes_out_and_its_affinities_choose_among_the_rest() 
     }
     let meta = [("rack".to_string(), "r7".to_string())];
     for name in ["edge-b-2", "provider-b-3"] {
-        stage.node(name).meta = meta.clone().into();
+        stage.node(name, |n| n.meta = meta.clone().into());
     }
     let plan = stage.plan();
     assert_eq!(placed(&plan)[0].1, "id-provider-b-3", "{plan:?}");

@@ -108,14 +108,14 @@ fn sum(shares: impl Iterator<Item = Share>) -> u32 {
     shares.map(|s| s.0).sum()
 }
 
-/// Copies that are made ready: new standbys, and growth of those that stand.
-fn placed(plan: &Plan) -> u64 {
-    let copies = |s: &Step| match &s.action {
+/// Copies that the plan adds: new standbys, and those that one grows by where it stands.
+fn placed(plan: &Plan) -> usize {
+    let added = |s: &Step| match &s.action {
         Action::PlaceStandby { .. } => 1,
-        Action::Scale { from, to, .. } => to.saturating_sub(*from),
+        Action::Scale { from, to, .. } => to.saturating_sub(*from) as usize,
         _ => 0,
     };
-    plan.steps.iter().map(copies).sum()
+    plan.steps.iter().map(added).sum()
 }
 
 proptest! {
