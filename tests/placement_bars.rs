@@ -1,11 +1,17 @@
 //! A measurement, not a check: how far the search and the bound get on shared instances in the time each size is given.
 //! `cargo test --release --test placement_bars -- --ignored --nocapture` prints one line an instance, worst of its seeds.
+//! Time is processor time over the number of cores, so that what else runs on the machine takes nothing away.
 #![allow(clippy::disallowed_methods)] // it measures time; nothing is decided by it
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use processor::Watch;
 
 use foreshadow::placement::{Options, Problem, prove, search};
+
+#[path = "common/processor.rs"]
+mod processor;
 
 const SEEDS: u64 = 5;
 /// Portions and the search times of that size, in milliseconds.
@@ -32,14 +38,6 @@ fn instances() -> Vec<PathBuf> {
     files
 }
 
-/// Most memory this process has had, in MB; Linux tells.
-fn peak_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kb = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kb.unwrap_or(0) / 1024
-}
-
 #[test]
 #[ignore = "a measurement of many minutes"]
 fn how_far_the_search_and_the_bound_get_in_their_time() {
@@ -62,7 +60,7 @@ fn how_far_the_search_and_the_bound_get_in_their_time() {
 fn measured(problem: &Problem, limit: Duration) -> String {
     let (mut objectives, mut bounds, mut gaps, mut took) = (vec![], vec![], vec![], vec![]);
     for seed in 1..=SEEDS {
-        let began = Instant::now();
+        let began = Watch::start();
         let spent = || began.elapsed().as_secs_f64() / limit.as_secs_f64();
         let options = Options {
             spent: Some(&spent),
@@ -89,6 +87,6 @@ fn measured(problem: &Problem, limit: Duration) -> String {
         bounds.iter().min().unwrap_or(&0),
         worst(&gaps),
         worst(&took),
-        peak_mb()
+        processor::peak_mb()
     )
 }

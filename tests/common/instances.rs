@@ -186,7 +186,7 @@ fn with_candidates(wish: Wish, sites: &[Site], nodes: &[Node], prices: &[f64]) -
             (cost as i64, number, ms)
         })
         .collect();
-    fitting.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    fitting.sort_by_key(|fit| (fit.0, fit.1));
     loop {
         let mut seen = vec![0; sites.len()];
         portion.candidates.clear();
