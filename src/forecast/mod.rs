@@ -1,5 +1,6 @@
 //! What will demand and disruption be? Pure functions from history to an outlook; no IO, no clock, no dice of its own.
 
+mod autoregression;
 pub mod backtest;
 #[cfg(test)]
 mod bad_data;
@@ -9,6 +10,7 @@ mod combine;
 pub mod demand;
 mod direct;
 pub mod hazard;
+mod linear;
 mod optimise;
 mod outlook;
 pub mod pool;
@@ -19,6 +21,10 @@ pub mod series;
 #[cfg(test)]
 mod simulated;
 pub mod smoothing;
+mod spectrum;
+mod theta;
+mod trail;
+mod window;
 
 #[cfg(test)]
 mod tests;
