@@ -1,37 +1,16 @@
-//! What a forecast costs: a week of five-minute steps (2,016 points), its cost with length, and many series at once.
-//! Baselines: `seasonal naive` for a cold fit, `cold` for a warm one and for one more point.
+//! What a forecast costs: a week of five-minute steps (2,016 points), and its cost with length.
+//! Baselines: `seasonal naive` for a cold fit, `cold` for a warm one and for one more point; the ratios are printed last.
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use foreshadow::forecast::backtest::LEVELS;
 use foreshadow::forecast::{Fit, Samples, forecast};
-use foreshadow::model::{Moment, Span};
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
-use std::f64::consts::TAU;
+use load::{DAY, load, median};
 use std::hint::black_box;
 
-const DAY: usize = 288;
+mod load;
+
 const WEEK: usize = 7 * DAY;
 const HORIZON: usize = 24;
-
-/// Load with a day, a slow drift, and noise that grows with the level.
-fn load(points: usize, seed: u64) -> Samples {
-    let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut drift = 0.0;
-    let values = (0..points)
-        .map(|i| {
-            let x = TAU * i as f64 / DAY as f64;
-            drift = 0.99 * drift + 0.02 * (dice.random::<f64>() - 0.5);
-            let level = 100.0 * (1.0 + 0.5 * x.sin() + 0.2 * (2.0 * x + 1.0).sin() + drift);
-            level * (1.0 + 0.2 * (dice.random::<f64>() - 0.5))
-        })
-        .collect();
-    Samples {
-        start: Moment(0),
-        step: Span::secs(300),
-        values,
-    }
-}
 
 /// The baseline: each point as it was a day ago, with the quantiles of the last day's differences about it.
 fn seasonal_naive(s: &Samples) -> Vec<Vec<f64>> {
@@ -94,5 +73,38 @@ fn length(c: &mut Criterion) {
     g.finish();
 }
 
+/// In processor time, which a busy machine does not stretch.
+fn ratios() {
+    let all = load(WEEK + 1, 1);
+    let seen = Samples {
+        values: all.values[..WEEK].to_vec(),
+        ..all
+    };
+    let known = Fit::new(&seen, HORIZON, None, None);
+    let run = |warm| {
+        drop(black_box(forecast(
+            &seen, HORIZON, None, &LEVELS, warm, 1.0,
+        )))
+    };
+    let naive = median(201, || drop(black_box(seasonal_naive(&seen))));
+    let (cold, warm) = (median(41, || run(None)), median(41, || run(Some(&known))));
+    let mut fit = known.clone();
+    let more = median(201, || {
+        fit.observe(black_box(all.values[WEEK]));
+        drop(black_box(fit.forecast(HORIZON, &LEVELS, 1.0)));
+    });
+    println!(
+        "processor time: seasonal naive {naive:.3} ms; cold {cold:.2} ms, {:.0} times that; warm {warm:.2} ms, {:.2} of cold; one more point {more:.3} ms, {:.4} of cold",
+        cold / naive,
+        warm / cold,
+        more / cold
+    );
+}
+
 criterion_group!(benches, week, length);
-criterion_main!(benches);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    ratios();
+}

@@ -1,5 +1,8 @@
 //! A sandbox day as the forecaster sees it: a past played smoothly from a trace, then rates counted over a few seconds.
 
+mod common;
+
+use common::policy;
 use foreshadow::forecast::{Calls, Fits, outlook};
 use foreshadow::learn::score;
 use foreshadow::model::*;
@@ -8,43 +11,12 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::f64::consts::TAU;
 
-/// Steps of a day, of one second each.
+/// Steps of a day, of one second each, as the policy has it.
 const DAY: usize = 144;
 /// Seconds that a rate is counted over.
 const WINDOW: usize = 4;
 /// Steps ahead at which promises are scored.
 const AHEAD: usize = 10;
-
-fn policy() -> Policy {
-    Policy {
-        workload: "shop".into(),
-        portions: Vec::new(),
-        risk_tolerance: 0.5,
-        budget: Budget {
-            shadow: CoreHours(1.0),
-            standby: CoreHours(1.0),
-            max_shadows: 1,
-            max_standbys: 1,
-        },
-        sites: Vec::new(),
-        links: vec![],
-        ramp: Ramp {
-            steps: Vec::new(),
-            soak: Span::secs(1),
-            settle: Span::secs(1),
-            warm: Span::secs(1),
-            min_samples: 1,
-        },
-        quiet: Vec::new(),
-        events: Vec::new(),
-        maintenance: Vec::new(),
-        deny: Vec::new(),
-        step: Span::secs(1),
-        season: Span::secs(DAY as i64),
-        horizon: Span::secs(30),
-        peak_rps: Rps(100.0),
-    }
-}
 
 /// Demand in requests a second: a day's wave, never the same twice.
 fn demand(second: usize, mean: f64) -> f64 {

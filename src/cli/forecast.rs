@@ -116,12 +116,7 @@ fn draw(args: &ForecastArgs, samples: &Samples, fit: &Fit) -> Result<(), Exit> {
         return Ok(());
     };
     let banded = fit.forecast(args.horizon, &[0.1, 0.5, 0.9], 1.0);
-    let title = format!(
-        "{}: {} steps ahead with their 80% band, by {}",
-        args.input.display(),
-        args.horizon,
-        banded.model
-    );
+    let title = format!("{}: {} steps ahead", args.input.display(), args.horizon);
     let picture = Picture::new(title, samples, &banded, 4 * args.horizon);
     match to {
         None => print!("{}", picture.text(100)),
@@ -163,9 +158,9 @@ fn json(samples: &Samples, args: &ForecastArgs, made: &Forecast, lately: Option<
             })
         })
         .collect();
-    let models: Vec<Value> = made
-        .fit
-        .members
+    let mut by_weight = made.fit.members.clone();
+    by_weight.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let models: Vec<Value> = by_weight
         .iter()
         .map(|(member, weight)| json!({"name": member.name(), "weight": weight}))
         .collect();

@@ -1,6 +1,10 @@
 //! Draws a forecast: its history, band and components, in the terminal and as SVG.
 
+mod svg;
+
+use crate::forecast::demand::Parts;
 use crate::forecast::{Forecast, Samples};
+use crate::model::{Moment, Span};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
@@ -11,10 +15,22 @@ use std::fmt::Write;
 
 type Dots = Vec<(f64, f64)>;
 
+/// Labels along the time axis.
+const TIMES: usize = 6;
+/// Columns that a component's chart needs.
+const NARROWEST: u16 = 26;
+/// Columns between them.
+const APART: u16 = 2;
+
 /// Lines over steps, where 0 is the last reading.
 pub struct Picture {
     title: String,
-    history: Dots,
+    /// The models and their weights.
+    models: String,
+    now: Moment,
+    step: Span,
+    /// Stretches without a gap.
+    history: Vec<Dots>,
     low: Dots,
     middle: Dots,
     high: Dots,
@@ -23,213 +39,192 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Of a forecast whose first, middle and last quantiles are at `lowest`, 0.5 and `highest`, with the last `past` readings.
+    /// Of a forecast whose quantiles are at 0.1, 0.5 and 0.9, with the last `past` readings.
     pub fn new(title: String, samples: &Samples, made: &Forecast, past: usize) -> Self {
         let n = samples.values.len();
         let from = n.saturating_sub(past);
-        let history: Dots = samples.values[from..]
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| v.is_finite())
-            .map(|(i, v)| ((from + i + 1) as f64 - n as f64, *v))
-            .collect();
-        let path = |pick: fn(&[f64]) -> f64| -> Dots {
-            made.points
-                .iter()
-                .zip(1..)
-                .map(|(p, h)| (f64::from(h), pick(&p.quantiles)))
-                .collect()
+        let mut history: Vec<Dots> = Vec::new();
+        let mut gap = true;
+        for (i, v) in samples.values.iter().enumerate().skip(from) {
+            if v.is_finite() {
+                let dot = ((i + 1) as f64 - n as f64, *v);
+                match history.last_mut().filter(|_| !gap) {
+                    Some(stretch) => stretch.push(dot),
+                    None => history.push(vec![dot]),
+                }
+            }
+            gap = !v.is_finite();
+        }
+        // The fan opens at the last reading, where there is one.
+        let start = history.last().and_then(|h| h.last()).copied();
+        let start = start.filter(|d| d.0 == 0.0);
+        let path = |k: usize| -> Dots {
+            let points = made.points.iter().zip(1..);
+            let points =
+                points.map(|(p, h)| (f64::from(h), p.quantiles.get(k).copied().unwrap_or(0.0)));
+            start.into_iter().chain(points).collect()
         };
-        let part = |pick: fn(&crate::forecast::demand::Parts) -> f64| -> Dots {
+        let part = |pick: fn(&Parts) -> f64| -> Dots {
             made.parts
                 .iter()
                 .zip(1..)
                 .map(|(p, h)| (f64::from(h), pick(p)))
                 .collect()
         };
+        let seasons: Vec<String> = made.seasons.iter().map(usize::to_string).collect();
+        let seasons = match seasons.len() {
+            0 => "no season".to_string(),
+            1 => format!("a season of {} steps", seasons[0]),
+            _ => format!("seasons of {} steps", seasons.join(" and ")),
+        };
         Picture {
             title,
+            models: format!("{}; {seasons}", made.model),
+            now: samples.start + samples.step.times(n as i64 - 1),
+            step: samples.step,
             history,
-            low: path(|q| q.first().copied().unwrap_or(0.0)),
-            middle: path(|q| q.get(q.len() / 2).copied().unwrap_or(0.0)),
-            high: path(|q| q.last().copied().unwrap_or(0.0)),
+            low: path(0),
+            middle: path(1),
+            high: path(2),
             parts: [
                 ("level", part(|p| p.level)),
-                ("trend", part(|p| p.trend)),
-                ("season", part(|p| p.season)),
+                ("trend adds", part(|p| p.trend)),
+                ("season adds", part(|p| p.season)),
             ],
         }
     }
 
-    /// As text of so many columns: the band over the history, and a row of the components below.
+    /// As text of so many columns: the band over the history, and the components below, side by side where they fit.
     pub fn text(&self, columns: u16) -> String {
-        let mut out = format!("{}\n", self.title);
-        let area = Rect::new(0, 0, columns.max(40), 18);
-        let lines = [
-            ("history", &self.history, Marker::Braille),
-            ("highest", &self.high, Marker::Dot),
-            ("middle", &self.middle, Marker::Braille),
-            ("lowest", &self.low, Marker::Dot),
-        ];
-        out += &chart(area, &lines);
-        let third = Rect::new(0, 0, (columns.max(40) / 3).max(20), 8);
-        let parts: Vec<String> = self
-            .parts
-            .iter()
-            .map(|(name, dots)| chart(third, &[(name, dots, Marker::Braille)]))
-            .collect();
-        let rows: Vec<Vec<&str>> = parts.iter().map(|p| p.lines().collect()).collect();
-        for k in 0..rows.iter().map(Vec::len).max().unwrap_or(0) {
-            let row: String = rows.iter().filter_map(|r| r.get(k)).copied().collect();
-            let _ = writeln!(out, "{}", row.trim_end());
+        let columns = columns.max(40);
+        let mut out = format!("{}\n{}\n", self.title, self.models);
+        let mut lines: Vec<(&str, &Dots, Marker)> = Vec::new();
+        for (k, stretch) in self.history.iter().enumerate() {
+            lines.push((
+                if k == 0 { "history" } else { "" },
+                stretch,
+                Marker::Braille,
+            ));
+        }
+        lines.push(("90%", &self.high, Marker::Dot));
+        lines.push(("median", &self.middle, Marker::Braille));
+        lines.push(("10%", &self.low, Marker::Dot));
+        let ends = bounds(&lines.iter().map(|l| l.1).collect::<Vec<_>>(), 0.0);
+        let now = vec![(0.0, ends.1[0]), (0.0, ends.1[1])];
+        lines.push(("now", &now, Marker::Braille));
+        out += &self.chart(Rect::new(0, 0, columns, 18), TIMES, &lines, 0.0);
+        let side = (columns / NARROWEST).clamp(1, self.parts.len() as u16);
+        let area = Rect::new(0, 0, columns / side - APART, 8);
+        for row in self.parts.chunks(usize::from(side)) {
+            let charts: Vec<String> = row
+                .iter()
+                .map(|(name, dots)| {
+                    let lines = [("", dots, Marker::Braille)];
+                    let chart = self.chart(area, 2, &lines, self.least());
+                    format!("{name:^w$}\n{chart}", w = usize::from(area.width))
+                })
+                .collect();
+            let rows: Vec<Vec<&str>> = charts.iter().map(|c| c.lines().collect()).collect();
+            for k in 0..rows.first().map_or(0, Vec::len) {
+                let cells: Vec<&str> = rows.iter().filter_map(|r| r.get(k)).copied().collect();
+                let line = cells.join(&" ".repeat(usize::from(APART)));
+                let _ = writeln!(out, "{}", line.trim_end());
+            }
         }
         out
     }
 
-    /// As a picture of its own.
-    pub fn svg(&self) -> String {
-        let mut out = String::from(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 900 560\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"900\" height=\"560\" fill=\"#fff\"/>\n",
-        );
-        let title = escaped(&self.title);
-        let _ = writeln!(out, "<text x=\"50\" y=\"20\">{title}</text>");
-        let all = [&self.history, &self.low, &self.middle, &self.high];
-        let frame = Frame::around((50.0, 30.0, 840.0, 340.0), &all);
-        let mut band: Dots = self.low.clone();
-        band.extend(self.high.iter().rev());
-        let points = frame.points(&band);
-        let _ = writeln!(out, "<polygon fill=\"#9ecae1\" points=\"{points}\"/>");
-        frame.line(&mut out, &self.history, "#333");
-        frame.line(&mut out, &self.middle, "#08519c");
-        frame.axes(&mut out);
-        for (k, (name, dots)) in self.parts.iter().enumerate() {
-            let x = 50.0 + 290.0 * k as f64;
-            let frame = Frame::around((x, 420.0, 240.0, 110.0), &[dots]);
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"412\">{name}</text>");
-            frame.line(&mut out, dots, "#08519c");
-            frame.axes(&mut out);
+    /// A component that moves by less than a hundredth of the level is drawn nearly flat.
+    fn least(&self) -> f64 {
+        self.parts[0].1.first().map_or(0.0, |d| 0.01 * d.1.abs())
+    }
+
+    fn chart(
+        &self,
+        area: Rect,
+        times: usize,
+        lines: &[(&str, &Dots, Marker)],
+        least: f64,
+    ) -> String {
+        let (x, y) = bounds(&lines.iter().map(|l| l.1).collect::<Vec<_>>(), least);
+        let sets = lines
+            .iter()
+            .map(|(name, dots, marker)| {
+                let set = Dataset::default()
+                    .marker(*marker)
+                    .graph_type(GraphType::Line)
+                    .style(Style::default())
+                    .data(dots);
+                if name.is_empty() {
+                    set
+                } else {
+                    set.name(*name)
+                }
+            })
+            .collect();
+        let along = |k: usize| x[0] + (x[1] - x[0]) * k as f64 / (times - 1) as f64;
+        let label = |k: usize| Line::from(self.time(along(k), area.width < 60));
+        let values = [y[0], 0.5 * (y[0] + y[1]), y[1]].map(|v| Line::from(short(v)));
+        let mut buffer = Buffer::empty(area);
+        Chart::new(sets)
+            .x_axis(Axis::default().bounds(x).labels((0..times).map(label)))
+            .y_axis(Axis::default().bounds(y).labels(values))
+            .legend_position(Some(LegendPosition::TopLeft))
+            .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)))
+            .render(area, &mut buffer);
+        let mut out = String::new();
+        for row in 0..area.height {
+            for column in 0..area.width {
+                out += buffer[(column, row)].symbol();
+            }
+            out.push('\n');
         }
-        out + "</svg>\n"
+        out
+    }
+
+    /// The moment so many steps from now, to the nearest step.
+    fn time(&self, steps: f64, brief: bool) -> String {
+        let at = self.now.0 + steps.round() as i64 * self.step.0;
+        let format = match self.step.0 {
+            s if s < 60_000 => "%H:%M:%S",
+            s if s >= 86_400_000 => "%Y-%m-%d",
+            _ if brief => "%H:%M",
+            _ => "%m-%d %H:%M",
+        };
+        jiff::Timestamp::from_millisecond(at).map_or_else(
+            |_| format!("{steps:+.0}"),
+            |t| t.strftime(format).to_string(),
+        )
     }
 }
 
-fn bounds(lines: &[&Dots]) -> ([f64; 2], [f64; 2]) {
+/// The least and the greatest across and up; at least `least` apart, or rounding would be drawn as mountains.
+fn bounds(lines: &[&Dots], least: f64) -> ([f64; 2], [f64; 2]) {
     let all = || lines.iter().flat_map(|l| l.iter());
-    let span = |pick: fn(&(f64, f64)) -> f64| {
+    let span = |pick: fn(&(f64, f64)) -> f64, least: f64| {
         let low = all().map(pick).fold(f64::INFINITY, f64::min);
         let high = all().map(pick).fold(f64::NEG_INFINITY, f64::max);
-        match (low.is_finite(), high > low) {
-            (false, _) => [0.0, 1.0],
-            (true, false) => [low - 0.5, low + 0.5],
-            (true, true) => [low, high],
+        if !low.is_finite() {
+            return [0.0, 1.0];
         }
+        let tiny = 1e-6 * low.abs().max(high.abs());
+        if high - low > least.max(tiny) {
+            return [low, high];
+        }
+        let middle = 0.5 * (low + high);
+        let reach = if least > tiny { least } else { 0.5 };
+        [middle - reach, middle + reach]
     };
-    (span(|d| d.0), span(|d| d.1))
-}
-
-fn chart(area: Rect, lines: &[(&str, &Dots, Marker)]) -> String {
-    let (x, y) = bounds(&lines.iter().map(|l| l.1).collect::<Vec<_>>());
-    let sets = lines
-        .iter()
-        .map(|(name, dots, marker)| {
-            Dataset::default()
-                .name(*name)
-                .marker(*marker)
-                .graph_type(GraphType::Line)
-                .style(Style::default())
-                .data(dots)
-        })
-        .collect();
-    let ends = |b: [f64; 2]| b.map(|v| Line::from(short(v)));
-    let mut buffer = Buffer::empty(area);
-    Chart::new(sets)
-        .x_axis(Axis::default().bounds(x).labels(ends(x)))
-        .y_axis(Axis::default().bounds(y).labels(ends(y)))
-        .legend_position(Some(LegendPosition::TopLeft))
-        .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)))
-        .render(area, &mut buffer);
-    let mut out = String::new();
-    for row in 0..area.height {
-        for column in 0..area.width {
-            out += buffer[(column, row)].symbol();
-        }
-        out.push('\n');
-    }
-    out
+    (span(|d| d.0, 0.0), span(|d| d.1, least))
 }
 
 fn short(v: f64) -> String {
     match v.abs() {
         a if a >= 1e6 => format!("{v:.2e}"),
         a if a >= 100.0 || v.fract() == 0.0 => format!("{v:.0}"),
-        _ => format!("{v:.2}"),
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
-/// A rectangle of the picture, and the values at its edges.
-struct Frame {
-    at: (f64, f64, f64, f64),
-    x: [f64; 2],
-    y: [f64; 2],
-}
-
-impl Frame {
-    fn around(at: (f64, f64, f64, f64), lines: &[&Dots]) -> Self {
-        let (x, y) = bounds(lines);
-        Frame { at, x, y }
-    }
-
-    fn points(&self, dots: &Dots) -> String {
-        let (left, top, width, height) = self.at;
-        let place = |(x, y): &(f64, f64)| {
-            let across = (x - self.x[0]) / (self.x[1] - self.x[0]);
-            let up = (y - self.y[0]) / (self.y[1] - self.y[0]);
-            format!(
-                "{:.1},{:.1}",
-                left + width * across,
-                top + height * (1.0 - up)
-            )
-        };
-        dots.iter().map(place).collect::<Vec<_>>().join(" ")
-    }
-
-    fn line(&self, out: &mut String, dots: &Dots, colour: &str) {
-        let points = self.points(dots);
-        let _ = writeln!(
-            out,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{points}\"/>"
-        );
-    }
-
-    fn axes(&self, out: &mut String) {
-        let (left, top, width, height) = self.at;
-        let bottom = top + height;
-        let _ = writeln!(
-            out,
-            "<path d=\"M{left} {top} V{bottom} H{}\" fill=\"none\" stroke=\"#999\"/>",
-            left + width
-        );
-        for (v, y) in [(self.y[1], top + 10.0), (self.y[0], bottom)] {
-            let v = short(v);
-            let x = left - 4.0;
-            let _ = writeln!(
-                out,
-                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{v}</text>"
-            );
-        }
-        for (v, x, side) in [(self.x[0], left, "start"), (self.x[1], left + width, "end")] {
-            let (v, y) = (short(v), bottom + 16.0);
-            let _ = writeln!(
-                out,
-                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{side}\">{v}</text>"
-            );
-        }
+        a if a >= 10.0 => format!("{v:.1}"),
+        a if a >= 0.01 => format!("{v:.2}"),
+        _ => format!("{v:.1e}"),
     }
 }
 
@@ -237,37 +232,53 @@ impl Frame {
 mod tests {
     use super::*;
     use crate::forecast::forecast;
-    use crate::model::{Moment, Span};
 
-    fn picture() -> Picture {
+    pub(super) fn picture() -> Picture {
+        let mut values: Vec<f64> = (0..300)
+            .map(|i| 50.0 + 20.0 * (f64::from(i) * 0.3).sin() + f64::from(i % 7))
+            .collect();
+        values[270..276].fill(f64::NAN);
         let samples = Samples {
-            start: Moment(0),
+            start: Moment(1_700_000_000_000),
             step: Span::secs(60),
-            values: (0..300)
-                .map(|i| 50.0 + 20.0 * (f64::from(i) * 0.3).sin() + f64::from(i % 7))
-                .collect(),
+            values,
         };
         let made = forecast(&samples, 12, None, &[0.1, 0.5, 0.9], None, 1.0);
         Picture::new("load < 100 & more".into(), &samples, &made, 60)
     }
 
     #[test]
-    fn the_terminal_shows_history_band_and_components() {
+    fn the_terminal_shows_history_band_and_components_with_their_times() {
         let text = picture().text(100);
-        for word in ["history", "highest", "lowest", "level", "trend", "season"] {
+        let words = [
+            "history",
+            "90%",
+            "median",
+            "10%",
+            "now",
+            "level",
+            "trend adds",
+            "season adds",
+            "11-15 02:13",
+        ];
+        for word in words {
             assert!(text.contains(word), "{word} is missing in\n{text}");
         }
+        assert!(text.lines().all(|l| l.chars().count() <= 130), "{text}");
         assert!(text.lines().count() > 20);
         assert!(text.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)));
     }
 
     #[test]
-    fn the_svg_holds_every_line_and_escapes_its_title() {
-        let svg = picture().svg();
-        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        assert_eq!(svg.matches("<polyline").count(), 5);
-        assert_eq!(svg.matches("<polygon").count(), 1);
-        assert!(svg.contains("load &lt; 100 &amp; more"));
-        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    fn a_narrow_terminal_gets_the_components_one_below_the_other() {
+        let text = picture().text(48);
+        assert!(text.lines().count() > 18 + 3 * 8, "{text}");
+    }
+
+    #[test]
+    fn a_gap_parts_the_history_and_the_fan_opens_at_the_last_reading() {
+        let p = picture();
+        assert_eq!(p.history.len(), 2);
+        assert_eq!(p.low[0], *p.history[1].last().unwrap());
     }
 }

@@ -51,6 +51,22 @@ fn a_reading_of_infinity_or_nan_counts_as_none() {
 }
 
 #[test]
+fn a_gap_of_two_days_and_one_at_the_end_are_forecast_through() {
+    let (mut y, truth) = days();
+    let n = y.len();
+    y[100..148].fill(f64::NAN);
+    y[n - 7..].fill(f64::NAN);
+    let f = forecast(&samples(y.clone()), 6, None, &LEVELS, None, 1.0);
+    assert_eq!(f.seasons, vec![24]);
+    assert!(
+        f.warnings.iter().any(|w| w.contains("55 of 288")),
+        "{:?}",
+        f.warnings
+    );
+    near(&medians(y, 6), &truth, 0.6, "gaps");
+}
+
+#[test]
 fn duplicates_are_averaged_and_disorder_is_sorted() {
     let (y, truth) = days();
     let mut readings: Vec<(Moment, f64)> = Vec::new();

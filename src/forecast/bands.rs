@@ -25,6 +25,8 @@ const NORMAL: [f64; 23] = [
 const ROWS: usize = 1000;
 /// Fewer origins than this say too little about the errors' distribution.
 pub const FEWEST: f64 = 12.0;
+/// Parameters of the mix that the errors have taught, about.
+const FITTED: f64 = 4.0;
 /// Memory of the latest surprises, as a smoothing constant.
 const SURPRISE: f64 = 0.1;
 /// Errors grow at most with this power of a sign.
@@ -399,7 +401,10 @@ fn conformal(errors: &mut Errors, h: usize) -> [f64; GRID.len()] {
         }
         *slot = errors[k].0;
     }
-    out
+    // The mix was fitted to these errors: those to come are larger.
+    let middle = out[MEDIAN];
+    let grown = (1.0 + FITTED / independent).sqrt();
+    out.map(|q| middle + grown * (q - middle))
 }
 
 /// The standard normal quantile at `level`, cut at the ends of [`GRID`].

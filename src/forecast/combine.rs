@@ -2,13 +2,19 @@
 //!
 //! Bates & Granger (1969) for combining, Timmermann, "Forecast combinations" (2006), for shrinking towards equal weights.
 
-use super::optimise::{minimise, softmax};
+use super::optimise::{descend, softmax};
 use ndarray::Array2;
 
 /// Cells (origin × horizon) that a weight's cost is summed over, at most.
 const CELLS: usize = 3000;
 /// Cost of weights away from equal ones, as a share of the loss of the equal ones.
 const SHRINK: f64 = 0.005;
+/// Radius of the loss's rounded corner, as a share of the mean error.
+const ROUND: f64 = 0.05;
+/// The loss of equal weights counts as this much, so that a first step along the gradient is neither timid nor wild.
+const STRETCH: f64 = 20.0;
+/// A step that gains less than this share of the loss is the last.
+const GAIN: f64 = 2e-5;
 
 /// What the weights are judged on: rolled forecasts of each member (origins × horizon) and the actuals that followed.
 pub struct Past<'a> {
@@ -50,65 +56,103 @@ pub fn weights(past: &Past, warm: Option<&[f64]>) -> Vec<f64> {
     if members < 2 || cells.actuals.is_empty() {
         return equal;
     }
-    let loss = |w: &[f64]| -> f64 {
-        let mixed = cells.forecasts.chunks_exact(members);
-        cells
-            .actuals
-            .iter()
-            .zip(mixed)
-            .map(|((weight, actual), f)| {
-                let mix: f64 = f.iter().zip(w).map(|(a, b)| a * b).sum();
-                weight * (actual - mix).abs()
-            })
-            .sum()
-    };
-    let pull = SHRINK * loss(&equal) * members as f64;
-    let cost = |free: &[f64]| {
+    let level = cells.loss(&equal, 0.0, &mut vec![0.0; members]);
+    if level <= 1e-12 * cells.weight {
+        return equal;
+    }
+    let round = ROUND * level / cells.weight;
+    let pull = SHRINK * level * members as f64;
+    let scale = STRETCH / level;
+    let cost = |free: &[f64], slope: &mut [f64]| -> f64 {
         let w = softmax(free);
-        let away: f64 = w.iter().zip(&equal).map(|(a, b)| (a - b).powi(2)).sum();
-        loss(&w) + pull * away
+        let mut by_weight = vec![0.0; members];
+        let mut sum = cells.loss(&w, round, &mut by_weight);
+        for ((g, w), equal) in by_weight.iter_mut().zip(&w).zip(&equal) {
+            sum += pull * (w - equal).powi(2);
+            *g += 2.0 * pull * (w - equal);
+        }
+        let middle: f64 = by_weight.iter().zip(&w).map(|(g, w)| g * w).sum();
+        for ((s, g), w) in slope.iter_mut().zip(&by_weight).zip(&w) {
+            *s = scale * w * (g - middle);
+        }
+        scale * sum
     };
-    let (start, rounds) = match warm.filter(|w| w.len() == members) {
-        Some(w) => (w.iter().map(|v| v.max(1e-3).ln()).collect(), 20),
-        // From the better ones: inverse powers of each member's own loss.
-        None => (alone(&loss, members), 60),
+    let search = |start: &[f64], rounds| descend(start, rounds, STRETCH * GAIN, cost);
+    let log = |w: &[f64]| -> Vec<f64> { w.iter().map(|v| v.max(1e-3).ln()).collect() };
+    let best = match warm.filter(|w| w.len() == members) {
+        Some(w) => search(&log(w), 12),
+        None => {
+            // The loss is convex in the weights, not in what is searched: from those that do well alone, and from all.
+            let (few, all) = (search(&cells.alone(), 30), search(&log(&equal), 30));
+            if few.1 <= all.1 { few } else { all }
+        }
     };
-    softmax(&minimise(&start, 1.5, rounds, cost).0)
-}
-
-fn alone(loss: &impl Fn(&[f64]) -> f64, members: usize) -> Vec<f64> {
-    let each: Vec<f64> = (0..members)
-        .map(|k| {
-            let mut w = vec![0.0; members];
-            w[k] = 1.0;
-            loss(&w)
-        })
-        .collect();
-    let best = each
-        .iter()
-        .copied()
-        .fold(f64::INFINITY, f64::min)
-        .max(1e-12);
-    each.iter()
-        .map(|l| (-4.0 * (l / best).max(1e-12).ln()).max(-5.0))
-        .collect()
+    softmax(&best.0)
 }
 
 /// Weight and actual of each cell, and every member's forecast of it.
 #[derive(Default)]
 struct Cells {
+    members: usize,
+    weight: f64,
     actuals: Vec<(f64, f64)>,
     forecasts: Vec<f64>,
 }
 
+impl Cells {
+    /// Weighted sum of the errors of a mix, with their corner rounded; adds its gradient to `slope`.
+    fn loss(&self, w: &[f64], round: f64, slope: &mut [f64]) -> f64 {
+        let mut sum = 0.0;
+        let forecasts = self.forecasts.chunks_exact(self.members);
+        for ((weight, actual), f) in self.actuals.iter().zip(forecasts) {
+            let mix: f64 = f.iter().zip(w).map(|(a, b)| a * b).sum();
+            let e = mix - actual;
+            let size = (e * e + round * round).sqrt();
+            sum += weight * size;
+            let g = weight * e / size.max(1e-300);
+            for (s, v) in slope.iter_mut().zip(f) {
+                *s += g * v;
+            }
+        }
+        sum
+    }
+
+    /// Where to start: inverse powers of each member's own loss.
+    fn alone(&self) -> Vec<f64> {
+        let mut each = vec![0.0; self.members];
+        for ((weight, actual), f) in self
+            .actuals
+            .iter()
+            .zip(self.forecasts.chunks_exact(self.members))
+        {
+            for (sum, v) in each.iter_mut().zip(f) {
+                *sum += weight * (v - actual).abs();
+            }
+        }
+        let best = each
+            .iter()
+            .copied()
+            .fold(f64::INFINITY, f64::min)
+            .max(1e-12);
+        each.iter()
+            .map(|l| (-4.0 * (l / best).max(1e-12).ln()).max(-5.0))
+            .collect()
+    }
+}
+
 fn thinned(past: &Past, (rows, columns): (usize, usize)) -> Cells {
     let stride = (rows * columns).div_ceil(CELLS).max(1);
-    let mut out = Cells::default();
+    let mut out = Cells {
+        members: past.rolled.len(),
+        ..Cells::default()
+    };
     // Counted from the end, so that the newest origin is always among them.
     for r in (0..rows).rev().step_by(stride) {
         for k in 0..columns {
             if let Some(actual) = past.actual(r, k) {
-                out.actuals.push((past.recency[r] * past.share(k), actual));
+                let weight = past.recency[r] * past.share(k);
+                out.weight += weight;
+                out.actuals.push((weight, actual));
                 out.forecasts.extend(past.rolled.iter().map(|m| m[[r, k]]));
             }
         }

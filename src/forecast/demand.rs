@@ -3,13 +3,14 @@
 use super::bands::{Bands, FEWEST, normal};
 use super::bend::Bend;
 use super::combine::{self, Past};
-use super::direct::{self, Direct, Trail};
-use super::pool::{Member, Pool, position, recency};
+use super::direct;
+use super::pool::{Learnt, Member, Pool, recency};
 use super::season;
 use super::series::{Clean, Samples, clean, reading};
 use super::smoothing::{self, Smoother};
+use super::trail::Trail;
 use crate::model::{Moment, Span};
-use ndarray::{Array1, ArrayView1};
+use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 /// A series shorter than this gets its last values and a guessed band.
@@ -56,17 +57,12 @@ pub struct Fit {
     pub step: Span,
     /// Models and weights, which sum to one.
     pub members: Vec<(Member, f64)>,
-    /// The seasons, and what the regression looks at besides.
-    periods: Vec<usize>,
     scale: f64,
     bend: Bend,
     /// The highest value seen, over `scale`.
     highest: f64,
     horizon: usize,
-    smooth: Smoother,
-    level: Option<Smoother>,
-    direct: Option<Direct>,
-    trail: Trail,
+    learnt: Learnt,
     bands: Bands,
     warnings: Vec<String>,
 }
@@ -130,13 +126,7 @@ impl Fit {
         } else {
             seasons.clone()
         };
-        let pool = Pool::fit(
-            &clean,
-            &seasons,
-            &periods,
-            horizon,
-            warm.map(|w| (&w.smooth, w.level.as_ref())),
-        );
+        let pool = Pool::fit(&clean, &seasons, &periods, horizon, warm.map(|w| &w.learnt));
         let recency = recency(n - pool.burn + 1, &seasons);
         let past = Past {
             rolled: &pool.rolled,
@@ -159,8 +149,8 @@ impl Fit {
             ));
             Bands::guess(spread(&clean), horizon)
         });
-        let mut trail = pool.trail;
-        trail.forget(kept(&periods, horizon));
+        let mut learnt = pool.learnt;
+        learnt.forget(horizon);
         Fit {
             at: last(samples),
             step: samples.step,
@@ -169,14 +159,10 @@ impl Fit {
             bend,
             highest,
             horizon,
-            smooth: pool.smooth,
-            level: pool.level,
-            direct: pool.direct,
-            trail,
+            learnt,
             bands,
             warnings: clean.warnings,
             seasons,
-            periods,
         }
     }
 
@@ -205,7 +191,6 @@ impl Fit {
         }
         Fit {
             seasons: Vec::new(),
-            periods: Vec::new(),
             at: last(samples),
             step: samples.step,
             members: vec![(Member::Smoothing, 1.0)],
@@ -213,10 +198,7 @@ impl Fit {
             bend: Bend::new(1.0),
             highest: f64::MAX,
             horizon,
-            smooth: Smoother { params, state },
-            level: None,
-            direct: None,
-            trail: Trail::new(y, &[]),
+            learnt: Learnt::of(Smoother { params, state }, Trail::new(y, &[])),
             bands: Bands::guess(spread(&clean), horizon),
             warnings,
         }
@@ -239,46 +221,18 @@ impl Fit {
         self.highest = read.map_or(self.highest, |v| v.max(self.highest));
         let read = read.map(|v| self.bend.forth(v));
         self.bands.surprise(read.map(|v| v - foretold));
-        self.trail.push(read.unwrap_or_else(|| foretold.max(0.0)));
-        self.trail.forget(kept(&self.periods, self.horizon));
-        self.smooth.state.take(&self.smooth.params, read);
-        if let Some(l) = &mut self.level {
-            l.state.take(&l.params, read);
-        }
+        self.learnt.take(read, foretold);
+        self.learnt.forget(self.horizon);
         self.at = self.at + self.step;
     }
 
     /// The mix, and the members' mean distance from it.
     fn mixed(&self, horizon: usize) -> (Vec<f64>, Vec<f64>) {
-        let smooth = Array1::from(self.smooth.path(horizon));
-        let level = self.level.as_ref().map(|l| Array1::from(l.path(horizon)));
-        let views: Vec<ArrayView1<f64>> = std::iter::once(smooth.view())
-            .chain(level.iter().map(|l| l.view()))
-            .collect();
-        let o = self.trail.taken();
+        let members: Vec<Member> = self.members.iter().map(|m| m.0).collect();
+        let paths = self.learnt.paths(&members, horizon);
         let mut mix = Array1::zeros(horizon);
-        let mut paths = Vec::with_capacity(self.members.len());
-        for (member, weight) in &self.members {
-            let path: Vec<f64> = match member {
-                Member::Smoothing => smooth.to_vec(),
-                Member::Level => views[views.len() - 1].to_vec(),
-                Member::Naive => {
-                    let k = position(&self.periods, self.seasons.last());
-                    (1..=horizon).map(|h| self.trail.naive(o, h, k)).collect()
-                }
-                Member::Custom => {
-                    let k = self.periods.len().checked_sub(1);
-                    (1..=horizon).map(|h| self.trail.naive(o, h, k)).collect()
-                }
-                Member::Usual => (1..=horizon).map(|h| self.trail.usual(o, h)).collect(),
-                Member::Direct => match &self.direct {
-                    Some(d) => d.path(&self.trail, o, &views, horizon),
-                    None => smooth.to_vec(),
-                },
-            };
-            let path = Array1::from(path);
-            mix.scaled_add(*weight, &path);
-            paths.push(path);
+        for ((_, weight), path) in self.members.iter().zip(&paths) {
+            mix.scaled_add(*weight, path);
         }
         let mut spread = Array1::zeros(horizon);
         for p in &paths {
@@ -302,8 +256,8 @@ impl Fit {
         width: f64,
         counted: Option<f64>,
     ) -> Forecast {
-        let damped = smoothing::State::damped(&self.smooth.params, horizon);
-        let state = &self.smooth.state;
+        let damped = smoothing::State::damped(&self.learnt.smooth.params, horizon);
+        let state = &self.learnt.smooth.state;
         let (mix, spread) = self.mixed(horizon);
         let levels: Vec<f64> = quantiles.iter().copied().chain([0.5]).collect();
         let points = self
@@ -316,7 +270,8 @@ impl Fit {
                 let middle = q.pop().unwrap_or(0.0);
                 if let Some(time) = counted.filter(|t| *t > 0.0) {
                     // The noise of what comes, and what of the noise that was is in the level: α/(2−α) of its variance.
-                    let noise = (middle / time * 2.0 / (2.0 - self.smooth.params.alpha)).sqrt();
+                    let noise =
+                        (middle / time * 2.0 / (2.0 - self.learnt.smooth.params.alpha)).sqrt();
                     for (v, level) in q.iter_mut().zip(&levels) {
                         let least = (middle + normal(*level) * noise).max(0.0);
                         *v = if *level < 0.5 {
@@ -430,16 +385,6 @@ fn chosen(
     }
     usable.truncate(season::MOST);
     usable
-}
-
-/// Points the trail must hold to forecast `horizon` ahead.
-fn kept(seasons: &[usize], horizon: usize) -> usize {
-    seasons
-        .iter()
-        .map(|p| p * (horizon.div_ceil(*p) + 1))
-        .max()
-        .unwrap_or(0)
-        + 2
 }
 
 /// How far values lie apart in a series too short for more, never less than a quarter of its mean.

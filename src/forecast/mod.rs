@@ -1,5 +1,6 @@
 //! What will demand and disruption be? Pure functions from history to an outlook; no IO, no clock, no dice of its own.
 
+mod autoregression;
 pub mod backtest;
 #[cfg(test)]
 mod bad_data;
@@ -11,6 +12,7 @@ mod direct;
 mod events;
 pub mod hazard;
 pub mod hierarchy;
+mod linear;
 mod optimise;
 mod outlook;
 pub mod pool;
@@ -21,6 +23,10 @@ pub mod series;
 #[cfg(test)]
 mod simulated;
 pub mod smoothing;
+mod spectrum;
+mod theta;
+mod trail;
+mod window;
 
 #[cfg(test)]
 mod tests;

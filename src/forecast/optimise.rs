@@ -1,7 +1,11 @@
-//! The one door to argmin: Nelder–Mead (Nelder & Mead 1965) on a few free parameters, without a clock and without dice.
+//! The one door to argmin, without a clock and without dice: Nelder–Mead (Nelder & Mead 1965) where a loss has corners, and
+//! L-BFGS (Liu & Nocedal 1989) with the line search of Moré & Thuente (1994) where its gradient is known.
 
-use argmin::core::{CostFunction, Error, Executor, State};
+use argmin::core::{CostFunction, Error, Executor, Gradient, State};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::neldermead::NelderMead;
+use argmin::solver::quasinewton::LBFGS;
+use std::cell::RefCell;
 
 /// What a cost that is not a number counts as: NaN would stop the simplex.
 const HOPELESS: f64 = 1e30;
@@ -66,6 +70,91 @@ pub fn minimise(
     }
 }
 
+/// Steps that L-BFGS remembers.
+const MEMORY: usize = 6;
+
+/// A cost and its gradient, of which the last is kept: a line search asks for both at one place, one after the other.
+struct Slope<F> {
+    of: F,
+    last: RefCell<Seen>,
+    best: RefCell<Seen>,
+}
+
+#[derive(Clone, Default)]
+struct Seen {
+    at: Vec<f64>,
+    cost: f64,
+    slope: Vec<f64>,
+}
+
+impl<F: Fn(&[f64], &mut [f64]) -> f64> Slope<F> {
+    fn look(&self, at: &[f64]) -> (f64, Vec<f64>) {
+        let mut last = self.last.borrow_mut();
+        if last.at != at {
+            last.at = at.to_vec();
+            last.slope = vec![0.0; at.len()];
+            let Seen { slope, cost, .. } = &mut *last;
+            *cost = (self.of)(at, slope);
+            if !cost.is_finite() || slope.iter().any(|g| !g.is_finite()) {
+                *cost = HOPELESS;
+                slope.fill(0.0);
+            }
+            let mut best = self.best.borrow_mut();
+            if best.at.is_empty() || last.cost < best.cost {
+                *best = last.clone();
+            }
+        }
+        (last.cost, last.slope.clone())
+    }
+}
+
+impl<F: Fn(&[f64], &mut [f64]) -> f64> CostFunction for &Slope<F> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, param: &Self::Param) -> Result<f64, Error> {
+        Ok(self.look(param).0)
+    }
+}
+
+impl<F: Fn(&[f64], &mut [f64]) -> f64> Gradient for &Slope<F> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, param: &Self::Param) -> Result<Vec<f64>, Error> {
+        Ok(self.look(param).1)
+    }
+}
+
+/// Minimises a smooth cost from `start` by at most so many steps of L-BFGS; `of` writes its gradient and returns its value.
+/// The first step is as long as the gradient: scale the cost so that its curvature is about one. It ends when a step gains
+/// less than `gain`. Returns the best place seen and its cost.
+pub fn descend(
+    start: &[f64],
+    iterations: u64,
+    gain: f64,
+    of: impl Fn(&[f64], &mut [f64]) -> f64,
+) -> (Vec<f64>, f64) {
+    let slope = Slope {
+        of,
+        last: RefCell::default(),
+        best: RefCell::default(),
+    };
+    let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY).with_tolerance_cost(gain);
+    if let (Ok(solver), false) = (solver, start.is_empty()) {
+        // A line search that gives up has seen the best place all the same.
+        let _ = Executor::new(&slope, solver)
+            .configure(|state| state.param(start.to_vec()).max_iters(iterations))
+            .timer(false)
+            .run();
+    }
+    let best = slope.best.into_inner();
+    if best.at.is_empty() {
+        return (start.to_vec(), HOPELESS);
+    }
+    (best.at, best.cost)
+}
+
 /// Maps the real line onto (0, 1).
 pub fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -99,6 +188,22 @@ mod tests {
             "{at:?}"
         );
         assert!(cost < 1e-2);
+    }
+
+    #[test]
+    fn descends_a_curved_valley_by_its_gradient() {
+        let (at, cost) = descend(&[-1.2, 1.0], 100, 1e-14, |p, g| {
+            let (a, b) = (1.0 - p[0], p[1] - p[0] * p[0]);
+            g[0] = -2.0 * a - 40.0 * p[0] * b;
+            g[1] = 20.0 * b;
+            a * a + 10.0 * b * b
+        });
+        assert!(
+            (at[0] - 1.0).abs() < 1e-3 && (at[1] - 1.0).abs() < 1e-3 && cost < 1e-6,
+            "{at:?} {cost}"
+        );
+        let (at, _) = descend(&[2.0], 10, 1e-9, |_, _| f64::NAN);
+        assert_eq!(at, vec![2.0]);
     }
 
     #[test]

@@ -62,10 +62,7 @@ pub fn outlook(
     }
     let mut total = None;
     // A sum of which a part is not heard says nothing.
-    if plain
-        .iter()
-        .all(|s| now.since(end(s)).0 <= LATE * s.step.0)
-    {
+    if plain.iter().all(|s| now.since(end(s)).0 <= LATE * s.step.0) {
         let all: Vec<&Samples> = plain.iter().map(Cow::as_ref).collect();
         if let Some(sum) = hierarchy::total(&all) {
             let (path, fit) = foretell(&sum, policy, fits.total.as_ref(), (1.0, None), now);

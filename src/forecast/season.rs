@@ -1,6 +1,8 @@
-//! Which periods a series has: candidates are peaks of its robust autocorrelation, and a period counts only if it foretells cycles it has not seen.
+//! Which periods a series has: candidates are peaks of its robust autocorrelation and significant lines of its periodogram, and
+//! a period counts only if it foretells cycles it has not seen.
 
 use super::series::percentile;
+use super::spectrum::Spectrum;
 use crate::model::Span;
 
 /// Most seasons that the models carry.
@@ -9,8 +11,12 @@ pub const MOST: usize = 2;
 const SEARCHED: usize = 2048;
 /// Candidates tested for significance, the highest peaks first.
 const CANDIDATES: usize = 10;
+/// Lines of the periodogram that are among them.
+const LINES: usize = 5;
 /// A cycle is looked at in at most this many pieces, so that noise within a piece does not hide the season.
 const PIECES: usize = 24;
+/// And in so many where noise hides it.
+const COARSE: usize = 8;
 /// The part of the best period's strength that a shorter one must have to be preferred (chosen with an eye on real load).
 const NEARLY: f64 = 0.85;
 /// Calendar periods that a candidate close by is taken for, in seconds: an hour, half a day, a day, a week.
@@ -54,48 +60,101 @@ fn winsorised(y: &[f64]) -> Vec<f64> {
 }
 
 fn strongest(y: &[f64], step: Span, found: &[Season]) -> Option<Season> {
-    let mut tried: Vec<usize> = candidates(y)
-        .into_iter()
-        .map(|p| on_calendar(p, step))
-        .filter(|p| 3 * p <= y.len())
+    let n = y.len();
+    let candidates = candidates(y);
+    // What the calendar does not know must be a line of the periodogram, too.
+    let mut tried: Vec<usize> = candidates
+        .periods
+        .iter()
+        .filter(|p| candidates.confirmed(**p, n))
+        .map(|p| on_calendar(*p, step))
+        .filter(|p| 3 * p <= n)
         .chain(calendar(step, &CALENDAR))
         .collect();
     tried.sort_unstable();
     tried.dedup();
-    let mut tested: Vec<Season> = tried
-        .into_iter()
-        .filter(|p| found.iter().all(|f| !alike(*p, f.period)))
-        .filter_map(|p| {
-            let strength = strength(y, p)?;
-            (strength > needed(y.len(), p)).then_some(Season {
-                period: p,
-                strength,
-            })
+    tried.retain(|p| found.iter().all(|f| !beside(*p, f.period)));
+    let through = |p: usize, pieces: usize| -> Option<Season> {
+        let strength = strength(y, p, pieces)?;
+        (strength > needed(n, p, pieces)).then_some(Season {
+            period: p,
+            strength,
         })
+    };
+    let mut tested: Vec<Season> = tried
+        .iter()
+        .filter_map(|p| through(*p, PIECES.min(*p)))
         .collect();
+    if tested.is_empty() {
+        // Much noise within a piece: fewer pieces.
+        let coarse = tried.iter().filter_map(|p| through(*p, COARSE.min(*p)));
+        tested.extend(coarse);
+    }
     tested.sort_by(|a, b| {
         b.strength
             .total_cmp(&a.strength)
             .then(a.period.cmp(&b.period))
     });
     let top = *tested.first()?;
-    // Every multiple of a period fits as well as the period: take the shortest that is nearly as good.
-    // A week that says clearly more than its day is taken for itself, and holds the day.
-    tested
-        .into_iter()
+    // Every multiple of a period fits as well as the period: take the shortest that is nearly as good, seen through pieces
+    // as long. A week that says clearly more than its day is taken for itself, and holds the day.
+    let piece = top.period.div_ceil(PIECES);
+    let shortest = tried
+        .iter()
+        .filter(|p| **p < top.period)
+        .flat_map(|p| [PIECES.min(*p), (p / piece).max(3).min(*p)].map(|k| through(*p, k)))
+        .flatten()
         .filter(|s| s.strength > NEARLY * top.strength)
-        .min_by_key(|s| s.period)
+        .min_by_key(|s| s.period);
+    Some(refined(y, step, shortest.unwrap_or(top)))
+}
+
+/// The period close by that explains most, unless the calendar knows it: a peak of the autocorrelation is blunt.
+fn refined(y: &[f64], step: Span, about: Season) -> Season {
+    if calendar(step, &CALENDAR).any(|c| c == about.period) {
+        return about;
+    }
+    let reach = (about.period / 40).max(1);
+    let mut best = about;
+    for p in about.period.saturating_sub(reach).max(2)..=about.period + reach {
+        if let Some(strength) = strength(y, p, PIECES.min(p))
+            && strength > best.strength
+        {
+            best = Season {
+                period: p,
+                strength,
+            };
+        }
+    }
+    // Few cycles do not tell a day from a little more.
+    let nearly = |c: &usize| {
+        [PIECES, COARSE].iter().any(|k| {
+            let both =
+                strength(y, *c, *k.min(c)).zip(strength(y, best.period, *k.min(&best.period)));
+            both.is_some_and(|(known, best)| known > NEARLY * best)
+        })
+    };
+    let known = calendar(step, &CALENDAR).find(|c| alike(*c, best.period) && nearly(c));
+    Season {
+        period: known.unwrap_or(best.period),
+        ..best
+    }
+}
+
+/// So close that a season which grows or wanders leaves it behind when it is removed.
+fn beside(p: usize, removed: usize) -> bool {
+    p.abs_diff(removed) * 4 < p.max(removed)
 }
 
 /// Within a tenth of one another.
-pub fn alike(a: usize, b: usize) -> bool {
+fn alike(a: usize, b: usize) -> bool {
     a.abs_diff(b) * 10 < a.max(b)
 }
 
-/// The strength that a series of `n` points without a season hardly reaches at period `p`: the fewer cycles, the more.
-fn needed(n: usize, p: usize) -> f64 {
+/// The strength that a series of `n` points without a season hardly reaches at period `p`, looked at in so many pieces: the fewer cycles, the more.
+fn needed(n: usize, p: usize, pieces: usize) -> f64 {
     let cycles = n as f64 / p as f64;
-    let pieces = (p.min(PIECES) as f64 * cycles).max(1.0);
+    let pieces = (pieces as f64 * cycles).max(1.0);
     0.06 + 0.55 / cycles + 1.6 / pieces.sqrt()
 }
 
@@ -122,33 +181,57 @@ fn calendar(step: Span, of: &[i64]) -> impl Iterator<Item = usize> {
         .map(move |ms| (ms / step.0) as usize)
 }
 
-/// Lags at which the autocorrelation has a significant local maximum (Bartlett's band), refined to full resolution.
-fn candidates(y: &[f64]) -> Vec<usize> {
+/// Periods worth a test, and the significant lines of the periodogram as periods.
+#[derive(Default)]
+struct Candidates {
+    periods: Vec<usize>,
+    lines: Vec<f64>,
+}
+
+impl Candidates {
+    /// Whether the periodogram of `n` points has a line at a period, or at both its half and its third, as exactly as it
+    /// can tell: a line at the half alone is a period of its own.
+    fn confirmed(&self, p: usize, n: usize) -> bool {
+        let p = p as f64;
+        let at = |k: f64| {
+            let line = |l: &f64| (l - p / k).abs() <= 1.0 + p * p / (2.0 * k * n as f64);
+            self.lines.iter().any(line)
+        };
+        at(1.0) || (at(2.0) && at(3.0))
+    }
+}
+
+/// Lags at which the autocorrelation has a significant local maximum (Bartlett's band), refined to full resolution, and
+/// the lines of the periodogram.
+fn candidates(y: &[f64]) -> Candidates {
     let fold = y.len().div_ceil(SEARCHED).max(1);
     let coarse: Vec<f64> = y
         .chunks_exact(fold)
         .map(|c| c.iter().sum::<f64>() / fold as f64)
         .collect();
-    let mut peaks: Vec<(usize, f64)> = peaks(&coarse)
+    let (peaks, lines) = peaks(&coarse);
+    let mut peaks: Vec<(usize, f64)> = peaks
         .into_iter()
-        .map(|(lag, r)| (refined(y, lag * fold, fold), r))
+        .map(|(lag, r)| (resolved(y, lag * fold, fold), r))
         .collect();
+    let mut lines: Vec<f64> = lines.into_iter().map(|l| l * fold as f64).collect();
     if fold > 1 {
         // Periods shorter than a few folds are lost in the averages.
-        let recent = &y[y.len() - SEARCHED..];
-        peaks.extend(
-            self::peaks(recent)
-                .into_iter()
-                .filter(|(lag, _)| *lag < 8 * fold),
-        );
+        let (near, close) = self::peaks(&y[y.len() - SEARCHED..]);
+        let short = 8 * fold;
+        peaks.extend(near.into_iter().filter(|(lag, _)| *lag < short));
+        lines.extend(close.into_iter().filter(|l| *l < short as f64));
     }
     peaks.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     peaks.dedup_by_key(|p| p.0);
     peaks.truncate(CANDIDATES);
-    peaks.into_iter().map(|p| p.0).collect()
+    Candidates {
+        periods: peaks.into_iter().map(|p| p.0).collect(),
+        lines,
+    }
 }
 
-fn refined(y: &[f64], lag: usize, fold: usize) -> usize {
+fn resolved(y: &[f64], lag: usize, fold: usize) -> usize {
     if fold == 1 {
         return lag;
     }
@@ -160,18 +243,27 @@ fn refined(y: &[f64], lag: usize, fold: usize) -> usize {
         .unwrap_or(lag)
 }
 
-fn peaks(y: &[f64]) -> Vec<(usize, f64)> {
+/// Peaks of the autocorrelation with its height there, those at lines of the periodogram among them, and all such lines.
+fn peaks(y: &[f64]) -> (Vec<(usize, f64)>, Vec<f64>) {
     let n = y.len();
     if n < 8 {
-        return Vec::new();
+        return Default::default();
     }
-    let d = detrended(y);
-    let power = lagged(&d, 0);
+    let spectrum = Spectrum::of(&detrended(y));
+    let mut r = spectrum.autocovariance(n / 2 + 1);
+    let power = r[0];
     if power <= 1e-18 {
-        return Vec::new();
+        return Default::default();
     }
-    let r: Vec<f64> = (0..=n / 2).map(|k| lagged(&d, k) / power).collect();
-    let mut out = Vec::new();
+    r.iter_mut().for_each(|v| *v /= power);
+    let lines: Vec<f64> = spectrum.lines().iter().map(|l| l.0).collect();
+    let mut out: Vec<(usize, f64)> = lines
+        .iter()
+        .map(|period| period.round() as usize)
+        .filter(|p| *p >= 2 && *p < r.len())
+        .take(LINES)
+        .map(|p| (p, r[p].max(0.0)))
+        .collect();
     let (mut bartlett, mut valley) = (1.0, f64::INFINITY);
     for k in 2..r.len() {
         valley = valley.min(r[k - 1]);
@@ -185,7 +277,7 @@ fn peaks(y: &[f64]) -> Vec<(usize, f64)> {
             out.push((k, r[k]));
         }
     }
-    out
+    (out, lines)
 }
 
 fn lagged(d: &[f64], lag: usize) -> f64 {
@@ -241,15 +333,14 @@ fn about_level(y: &[f64], p: usize) -> Vec<f64> {
         .collect()
 }
 
-/// 1 − (squared error of each cycle foretold by the mean of the others) / (its squared size). `None` with fewer than two cycles.
-fn strength(y: &[f64], p: usize) -> Option<f64> {
+/// 1 − (squared error of each cycle, in so many pieces, foretold by the mean of the others) / (its squared size). `None` with fewer than two cycles.
+fn strength(y: &[f64], p: usize, pieces: usize) -> Option<f64> {
     let n = y.len();
     if p < 2 || n < 2 * p {
         return None;
     }
     let cycles = n / p;
     let d = &about_level(y, p)[n - cycles * p..];
-    let pieces = p.min(PIECES);
     let cell = |c: usize, j: usize| {
         let (a, b) = (c * p + j * p / pieces, c * p + (j + 1) * p / pieces);
         d[a..b].iter().sum::<f64>() / (b - a) as f64
@@ -293,18 +384,49 @@ mod tests {
 
     #[test]
     fn a_season_of_any_period_is_found() {
-        for p in [7usize, 24, 37, 144, 288] {
-            let y = daily(p, 7 * p.max(24), 0.2, p as u64);
-            assert_eq!(
-                periods(&y)
-                    .first()
-                    .copied()
-                    .map(|f| f.abs_diff(p) <= p / 50),
-                Some(true),
-                "{p}: {:?}",
-                periods(&y)
-            );
+        for p in [7usize, 24, 37, 49, 101, 144, 211, 288, 613] {
+            for noise in [0.2, 0.8] {
+                let y = daily(p, 7 * p.max(24), noise, p as u64);
+                let found = periods(&y);
+                let close = |f: usize| f.abs_diff(p) <= p / 50;
+                assert_eq!(found.len(), 1, "{p} with noise {noise}: {found:?}");
+                assert!(close(found[0]), "{p} with noise {noise}: {found:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_season_is_found_through_gaps_and_outliers() {
+        let mut y = daily(49, 49 * 9, 0.4, 3);
+        // Gaps come interpolated.
+        y[60..75].fill(4.0);
+        y[200..230].fill(3.5);
+        for at in [20, 150, 333] {
+            y[at] = 400.0;
+        }
+        let found = periods(&y);
+        assert!(found.len() == 1 && found[0].abs_diff(49) <= 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_noisy_day_is_a_day_and_not_two() {
+        let mut dice = Dice::new(21);
+        let mut days = 0;
+        for _ in 0..30 {
+            let y: Vec<f64> = (0..24 * 14)
+                .map(|i| {
+                    let wave = (TAU * f64::from(i) / 24.0).sin();
+                    (2.0 + wave + 1.2 * dice.normal()).max(0.0)
+                })
+                .collect();
+            let found: Vec<usize> = find(&y, Span::secs(3600))
+                .iter()
+                .map(|s| s.period)
+                .collect();
+            assert!(!found.iter().any(|p| (40..56).contains(p)), "{found:?}");
+            days += usize::from(found.contains(&24));
+        }
+        assert!(days >= 27, "{days} of 30");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Params {
 const PHI: (f64, f64) = (0.7, 0.998);
 
 /// Origins at which parameters are scored, about.
-const SCORED: usize = 700;
+pub const SCORED: usize = 700;
 
 impl Params {
     fn to_free(&self) -> Vec<f64> {
