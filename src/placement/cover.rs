@@ -190,22 +190,8 @@ impl Cover<'_> {
         let portions = self.problem.portions();
         let lists = &branch.lists;
         let size: usize = lists.iter().map(Vec::len).sum();
-        let any = lists
-            .iter()
-            .flatten()
-            .fold(0, |any, pack| any | pack.portions);
-        let mut ceilings: Prices = [f64::INFINITY; MOST_PORTIONS];
         let mut at = branch.prices;
-        let mut given_up = 0.0;
-        for i in 0..portions {
-            given_up += f64::from(branch.given_up[i]) * self.missing[i];
-            if branch.no_more & 1 << i == 0 {
-                ceilings[i] = self.missing[i];
-            }
-            if any & 1 << i == 0 {
-                at[i] = self.missing[i];
-            }
-        }
+        let (ceilings, given_up) = self.limits(branch, &mut at);
         let wanted: Vec<f64> = (0..portions)
             .map(|i| f64::from(self.wanted(branch, i)))
             .collect();
@@ -251,6 +237,24 @@ impl Cover<'_> {
             share,
             short,
         }
+    }
+
+    /// The highest prices of the branch and what it has given up; portions that no pack places any more go to their ceiling.
+    fn limits(&self, branch: &Branch, at: &mut Prices) -> (Prices, f64) {
+        let packs = branch.lists.iter().flatten();
+        let any = packs.fold(0, |any, pack| any | pack.portions);
+        let mut ceilings: Prices = [f64::INFINITY; MOST_PORTIONS];
+        let mut given_up = 0.0;
+        for i in 0..self.problem.portions() {
+            given_up += f64::from(branch.given_up[i]) * self.missing[i];
+            if branch.no_more & 1 << i == 0 {
+                ceilings[i] = self.missing[i];
+            }
+            if any & 1 << i == 0 {
+                at[i] = self.missing[i];
+            }
+        }
+        (ceilings, given_up)
     }
 
     /// Drops the packs that are too dear at the branch's prices. False if a node is left without one.
