@@ -25,7 +25,7 @@ fn rows(text: &str) -> Vec<Vec<f64>> {
                 .map(first_number)
                 .collect::<Option<Vec<f64>>>()
         })
-        .filter(|row| row.len() == 6)
+        .filter(|row| row.len() == 7)
         .collect()
 }
 
@@ -42,6 +42,7 @@ fn the_readmes_risk_table_is_what_the_planner_computes() {
             a.disruption_above.0,
             a.max_step.fraction() * 100.0,
             a.load_factor * 100.0,
+            a.tail_weight,
         ];
         for (said, is) in row[1..].iter().zip(true_ones) {
             assert!(

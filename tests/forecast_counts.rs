@@ -3,7 +3,7 @@
 mod common;
 
 use common::policy;
-use foreshadow::forecast::{Fits, outlook};
+use foreshadow::forecast::{Calls, Fits, outlook};
 use foreshadow::learn::score;
 use foreshadow::model::*;
 use rand::Rng;
@@ -81,7 +81,15 @@ fn kept(seed: u64, mean: f64, live: usize) -> (f64, f64) {
             at_slo: Millis(20.0),
         };
         world.traffic.insert(web.clone(), Seen::known(traffic, now));
-        let made = outlook(&history, &world, &policy, &beliefs, &fits, now);
+        let made = outlook(
+            &history,
+            &world,
+            &policy,
+            &beliefs,
+            &Calls::new(),
+            &fits,
+            now,
+        );
         fits = made.1;
         let at = now + Span::secs(AHEAD as i64);
         let point = made.0.demand[&web].points.iter().find(|p| p.at == at);

@@ -17,7 +17,7 @@ use proxy::{Fault, Proxy};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use wiremock::matchers::{any, path_regex};
+use wiremock::matchers::{any, path_regex, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn peer(system: System, at: &str) -> Peer {
@@ -32,8 +32,12 @@ fn eyes(nomad: &MockServer, consul: &MockServer) -> Cluster {
 }
 
 fn eyes_at(nomad: &str, consul: &str) -> Cluster {
+    Cluster::new(sources(nomad, consul))
+}
+
+fn sources(nomad: &str, consul: &str) -> Sources {
     let consul = Arc::new(Consul::new(&peer(System::Consul, consul)).expect("a client"));
-    Cluster::new(Sources {
+    Sources {
         nomad: Arc::new(Nomad::new(&peer(System::Nomad, nomad)).expect("a client")),
         lists: Arc::new(Nomad::new(&peer(System::Nomad, nomad)).expect("a client")),
         wake: None,
@@ -50,7 +54,7 @@ fn eyes_at(nomad: &str, consul: &str) -> Cluster {
         source: None,
         site: Some("edge-a".into()),
         clock: clock::now,
-    })
+    }
 }
 
 async fn answering(template: ResponseTemplate) -> MockServer {
@@ -192,7 +196,7 @@ async fn what_was_away_is_seen_again_at_the_next_look() {
         }
     };
     assert_eq!(
-        world.nodes.value().map(Vec::len),
+        world.nodes.value().map(Table::len),
         Some(0),
         "after {looks} looks"
     );
@@ -260,7 +264,7 @@ fn rushed(seen: &World) -> World {
     }
     world.nodes = seen.nodes.clone();
     world.allocs = seen.allocs.clone().map(|mut all| {
-        all.push(common::alloc(
+        all.put(common::alloc(
             3,
             "foreshadow-standby-web-1",
             "provider-a",
@@ -344,8 +348,8 @@ async fn a_link_that_is_merely_late_is_used_as_it_is() {
     link.set(Fault::Delay(Duration::from_millis(20)));
     let eyes = eyes_at(&format!("http://{}", link.at), &consul.uri());
     let world = eyes.look(clock::now()).await;
-    assert_eq!(world.allocs.value().map(Vec::len), Some(2));
-    assert_eq!(world.nodes.value().map(Vec::len), Some(12));
+    assert_eq!(world.allocs.value().map(Table::len), Some(2));
+    assert_eq!(world.nodes.value().map(Table::len), Some(12));
 }
 
 #[tokio::test]
@@ -374,4 +378,74 @@ async fn a_spoilt_link_to_consul_counts_as_a_set_hold_is_said_and_is_over_with_t
         let world = eyes.look(clock::now()).await;
         assert_eq!(world.hold.value(), Some(&false), "{fault:?}: it is over");
     }
+}
+
+/// A Consul whose gateway has one entry, which fails at the first change; it blocks as Consul does.
+async fn failing_consul() -> MockServer {
+    let server = MockServer::start().await;
+    let health = |status: &str, index: &str| {
+        ResponseTemplate::new(200)
+            .insert_header("X-Consul-Index", index)
+            .set_body_json(json!([{
+                "Node": {"Node": "gateway", "Address": "10.0.0.1"},
+                "Service": {"ID": "foreshadow-web", "Service": "shop-web", "Port": 80, "Meta": {"foreshadow_alloc": "one"},
+                    "Weights": {"Passing": 10, "Warning": 1}},
+                "Checks": [
+                    {"CheckID": "serfHealth", "Status": "passing"},
+                    {"CheckID": "alive", "ServiceID": "foreshadow-web", "Status": status, "Output": "asked"},
+                ],
+            }]))
+    };
+    let away = ResponseTemplate::new(404).insert_header("X-Consul-Index", "1");
+    let away = Mock::given(any()).respond_with(away).with_priority(9);
+    away.mount(&server).await;
+    let mount = async |path: &str, index: Option<&str>, reply: ResponseTemplate| {
+        let mock = Mock::given(path_regex(path.to_string()));
+        let mock = match index {
+            Some(index) => {
+                let mock = mock.and(query_param("index", index));
+                mock.respond_with(reply).with_priority(1)
+            }
+            None => mock.respond_with(reply).with_priority(2),
+        };
+        mock.mount(&server).await;
+    };
+    let agent =
+        json!({"Config": {"NodeName": "gateway", "Datacenter": "edge", "Version": "1.8.7"}});
+    let agent = ResponseTemplate::new(200).set_body_json(agent);
+    mount("^/v1/agent/self$", None, agent).await;
+    let soon = health("critical", "6").set_delay(Duration::from_millis(200));
+    mount("^/v1/health/service/", None, health("passing", "5")).await;
+    mount("^/v1/health/service/", Some("5"), soon).await;
+    let never = health("critical", "6").set_delay(Duration::from_secs(60));
+    mount("^/v1/health/service/", Some("6"), never).await;
+    server
+}
+
+#[tokio::test]
+async fn entries_are_watched_not_polled_and_one_that_fails_has_the_wheel_turn() {
+    let (nomad, consul) = (shop_nomad().await, failing_consul().await);
+    let (wake, mut woken) = tokio::sync::mpsc::channel(1);
+    let eyes = Cluster::new(Sources {
+        wake: Some(wake),
+        ..sources(&nomad.uri(), &consul.uri())
+    });
+    let serves = |world: &World| {
+        let entries = &world.fronts[&ServiceName::from("shop-web")].entries;
+        let entries = entries[&GatewayId::from("edge-a")].value().expect("read");
+        entries.iter().map(FrontEntry::serves).collect::<Vec<_>>()
+    };
+    assert_eq!(serves(&eyes.look(clock::now()).await), [true]);
+    woken.recv().await.expect("the watch lives");
+    for _ in 0..20 {
+        assert_eq!(serves(&eyes.look(clock::now()).await), [false]);
+    }
+    let asked = consul.received_requests().await.expect("recorded");
+    let of = |part: &str| asked.iter().filter(|r| r.url.path().contains(part)).count();
+    assert_eq!(of("/health/service/"), 3, "one a change, not one a look");
+    assert_eq!(
+        of("/kv/foreshadow/hold"),
+        21,
+        "the stop is read at each look"
+    );
 }

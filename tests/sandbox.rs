@@ -55,6 +55,12 @@ fn a_day(args: &[&str]) {
     let mut child = sandbox(args);
     let events = all_of(&mut child);
     assert!(child.wait().expect("it ends").success());
+    let guarded = args.contains(&"--acl");
+    for token in ["nomad_token", "consul_token"] {
+        assert_eq!(events[0][token].is_string(), guarded, "{token}");
+    }
+    let denied = |e: &&Value| e.to_string().contains("ermission denied");
+    assert_eq!(events.iter().find(denied), None, "the rights are enough");
     assert_eq!(left_of(child.id()), Vec::<String>::new(), "processes left");
     assert_eq!(events[0]["kind"], "listening");
     for address in ["nomad", "consul", "dns", "api"] {
@@ -132,9 +138,10 @@ fn a_day(args: &[&str]) {
 }
 
 #[test]
-fn a_day_on_the_embedded_consul_loses_nothing_in_planned_moves() {
+fn a_day_on_the_embedded_consul_loses_nothing_in_planned_moves_with_no_more_rights_than_the_shipped_policies_give()
+ {
     let _alone = alone();
-    a_day(&[]);
+    a_day(&["--acl"]);
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub enum Command {
     Forecast(ForecastArgs),
     /// Judges a shadow's requests against its baseline's: pass, fail or inconclusive, and why
     Judge(JudgeArgs),
+    /// A proxy before a portion: copies a share of its requests to a shadow and compares the answers; production never waits
+    Tap(TapArgs),
     /// How good forecasts of given series would have been, by rolling origins
     Backtest(BacktestArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
@@ -117,7 +119,8 @@ pub struct SandboxArgs {
     /// Where the Nomad API is served [default: port 4646 of an address of the sandbox's own]
     #[arg(long, value_name = "ADDR")]
     pub nomad_bind: Option<std::net::SocketAddr>,
-    /// Nomad wants tokens: the management token is in the first event, the scheduler gets one of its own
+    /// Nomad and the embedded Consul want tokens: the management tokens are in the first event, the scheduler gets its own, with
+    /// the rights in policies/acl
     #[arg(long)]
     pub acl: bool,
     /// Policy of the workload [default: the built-in policies/shop.hcl]
@@ -217,11 +220,47 @@ pub struct SwitchArgs {
 
 #[derive(Args, Debug)]
 pub struct PartitionArgs {
-    /// A job file (*.hcl), or the ID of a job in Nomad
-    pub job: String,
+    /// Job files (*.hcl), or IDs of jobs in Nomad: the jobs of one workload
+    #[arg(required = true, value_name = "JOB")]
+    pub jobs: Vec<String>,
     /// A policy that names portions and dependencies
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Print who calls whom for Graphviz: `foreshadow partition JOB --dot | dot -Tsvg`
+    #[arg(long)]
+    pub dot: bool,
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "dot")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct TapArgs {
+    /// Where clients come in
+    #[arg(long, value_name = "ADDR")]
+    pub listen: std::net::SocketAddr,
+    /// Production: every request goes there, and its answer goes back
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// The shadow: copies go there, and its answers are thrown away once they are compared
+    #[arg(long, value_name = "URL")]
+    pub shadow: String,
+    /// Percentage of the requests that is copied
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+    pub share: f64,
+    /// Methods that are copied; what writes is done twice [default: GET,HEAD,OPTIONS]
+    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
+    pub methods: Vec<String>,
+    /// Header fields that the shadow must not see, besides Authorization, Cookie and other usual secrets
+    #[arg(long, value_name = "HEADER", value_delimiter = ',')]
+    pub scrub: Vec<String>,
+    /// Copies that may wait; more are dropped
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub queue: usize,
+    /// Counts are printed so often, and at the end
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub every: Duration,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

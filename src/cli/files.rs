@@ -71,21 +71,34 @@ pub fn partition(args: PartitionArgs) -> Result<ExitCode, Exit> {
         .map(settings::read_policy)
         .transpose()
         .map_err(Exit::usage)?;
-    let job = if Path::new(&args.job).exists() {
-        let text = std::fs::read_to_string(&args.job).map_err(Exit::usage)?;
-        job_from(&args.job, &text).map_err(Exit::usage)?
-    } else {
-        from_nomad(&JobId::new(args.job.as_str()))?
-    };
-    let portions = planner::portions(&job, policy.as_ref());
+    let jobs: Vec<JobSpec> = args.jobs.iter().map(|j| job(j)).collect::<Result<_, _>>()?;
+    let all: Vec<&JobSpec> = jobs.iter().collect();
+    let portions = planner::workload(&all, policy.as_ref());
     match args.format {
+        _ if args.dot => print!("{}", planner::graph::dot(&portions)),
+        Format::Json if jobs.len() == 1 => println!(
+            "{}",
+            serde_json::json!({ "job": jobs[0].id(), "portions": portions })
+        ),
         Format::Json => println!(
             "{}",
-            serde_json::json!({ "job": job.id(), "portions": portions })
+            serde_json::json!({ "jobs": jobs.iter().map(JobSpec::id).collect::<Vec<_>>(), "portions": portions })
         ),
-        Format::Text => portions.iter().for_each(|p| println!("{}", sentence(p))),
+        Format::Text => {
+            portions.iter().for_each(|p| println!("{}", sentence(p)));
+            print!("\nwho calls whom\n{}", planner::graph::tree(&portions));
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// From a file, else from Nomad.
+fn job(name: &str) -> Result<JobSpec, Exit> {
+    if !Path::new(name).exists() {
+        return from_nomad(&JobId::new(name));
+    }
+    let text = std::fs::read_to_string(name).map_err(Exit::usage)?;
+    job_from(name, &text).map_err(Exit::usage)
 }
 
 fn from_nomad(id: &JobId) -> Result<JobSpec, Exit> {
@@ -116,8 +129,13 @@ fn sentence(p: &Portion) -> String {
         .fused
         .as_ref()
         .map_or_else(String::new, |why| format!("\n    fused because {why}"));
+    let cycle: Vec<&str> = p.cycle.iter().map(|c| c.as_str()).collect();
+    let cycle = match cycle.join(", ") {
+        none if none.is_empty() => none,
+        with => format!("\n    in a circle of calls with {with}"),
+    };
     format!(
-        "{}\n    groups {} (release {})\n    needs {} and {}, calls {calls}\n    can be shadowed: {can}{fused}",
+        "{}\n    groups {} (release {})\n    needs {} and {}, calls {calls}\n    can be shadowed: {can}{fused}{cycle}",
         p.id,
         groups.join(", "),
         p.release,

@@ -9,7 +9,7 @@ use crate::clients::http::{HttpError, System};
 use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
-use crate::engine::view::{Mode, View};
+use crate::engine::view::{Mode, OutlookView, PortionView, View};
 use crate::headless::{self, Api};
 use crate::model::Span;
 use crate::settings::{self, Config};
@@ -156,7 +156,11 @@ fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
 
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     if format == Format::Json {
-        let plan = serde_json::json!({ "steps": view.steps, "waiting": view.waiting, "blind": view.blind });
+        let forecasts: Vec<serde_json::Value> = view.portions.iter().map(forecast).collect();
+        let plan = serde_json::json!({
+            "steps": view.steps, "waiting": view.waiting, "blind": view.blind,
+            "outlook": view.outlook, "forecasts": forecasts, "hazards": view.hazards,
+        });
         println!("{}", serde_json::to_string(&plan)?);
         return Ok(());
     }
@@ -174,7 +178,63 @@ fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     for b in &view.blind {
         println!("cannot see      {b}");
     }
+    view.outlook.iter().for_each(tell_outlook);
+    for h in view.hazards.iter().filter(|h| h.within.0 >= 0.999) {
+        println!("goes for sure   {:<12} {}", h.name, h.why);
+    }
+    for p in view.portions.iter().filter(|p| !p.because.is_empty()) {
+        let covered = p
+            .coverage_80
+            .map(|c| format!("; {:.0}% within the 80% band lately", 100.0 * c));
+        let covered = covered.unwrap_or_default();
+        println!("foresees        {:<12} {}{covered}", p.id, p.because);
+        if let Some(n) = &p.need {
+            let (cpu, memory, network) = (n.needs.cpu, n.needs.memory, n.needs.network);
+            let unsure = 100.0 * n.unsure;
+            println!(
+                "needs           {:<12} {cpu} ±{unsure:.0} %, {memory}, {network} at {}",
+                p.id, n.demand
+            );
+        }
+    }
     Ok(())
+}
+
+/// A portion's forecast as its reasons tell it: models, parts, how good it was lately, and what it needs.
+fn forecast(p: &PortionView) -> serde_json::Value {
+    serde_json::json!({
+        "portion": p.id, "models": p.models, "components": p.components, "because": p.because,
+        "coverage_80": p.coverage_80, "error": p.error, "need": p.need,
+    })
+}
+
+/// What the plan was weighed over, and how well that stands for all that may come.
+fn tell_outlook(outlook: &OutlookView) {
+    let s = &outlook.scenarios;
+    if s.list.is_empty() {
+        return;
+    }
+    println!(
+        "weighed over    {} of {} futures of {} within {} s: off by {:.3} on average ({:.0}% of what one alone would be), {:.1}% of probability not looked at",
+        s.list.len(),
+        s.considered,
+        outlook.workload,
+        outlook.horizon.0 / 1000,
+        s.error,
+        100.0 * s.error_relative,
+        100.0 * s.left_out
+    );
+    if let Some(total) = &outlook.total {
+        let sites = outlook.sites.iter();
+        let sites: Vec<String> = sites.map(|(s, r)| format!("{s} {r}")).collect();
+        println!(
+            "demand          up to {:.1} rps in sum ({:.1} to {:.1}): {}",
+            total.mid,
+            total.low,
+            total.high,
+            sites.join(", ")
+        );
+    }
 }
 
 /// The first cycle can tell no rates: they need two readings.

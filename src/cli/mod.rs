@@ -12,6 +12,7 @@ mod place;
 mod plot;
 mod sandbox;
 mod series;
+mod tap;
 
 pub use args::Cli;
 
@@ -119,6 +120,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Place(args) => place::place(args),
         Command::Judge(args) => judge::judge(args),
         Command::Forecast(args) => forecast::forecast(args),
+        Command::Tap(args) => tap::tap(args),
         Command::Backtest(args) => backtest::backtest(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),

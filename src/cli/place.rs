@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 /// How long a search may take before it says how it gets on, and how often it then does.
 const QUIET: Duration = Duration::from_secs(2);
@@ -27,7 +29,10 @@ pub fn place(args: PlaceArgs) -> Result<ExitCode, Exit> {
         .map(|wanted| portion(&problem, wanted))
         .transpose()?;
     let watch = Stopwatch::start();
-    let (answer, search) = solve(&problem, &args, running.as_deref(), &watch);
+    let cancel = CancellationToken::new();
+    let listener = listen(&cancel)?;
+    let (answer, search) = solve(&problem, &args, running.as_deref(), &watch, &cancel);
+    listener.shutdown_background();
     let report = Report {
         problem: &problem,
         rows: portion.map(|i| (i, placement::explain(&problem, &answer, i))),
@@ -43,12 +48,24 @@ pub fn place(args: PlaceArgs) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Ends the search when the user interrupts it; the best answer so far is then printed.
+fn listen(cancel: &CancellationToken) -> Result<Runtime, Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Exit::failed(&e))?;
+    runtime.spawn(super::sandbox::until_signal(cancel.clone()));
+    Ok(runtime)
+}
+
 /// The answer, and how long the search for it took.
 fn solve(
     problem: &Problem,
     args: &PlaceArgs,
     running: Option<&[Vec<usize>]>,
     watch: &Stopwatch,
+    cancel: &CancellationToken,
 ) -> (Answer, Duration) {
     let limit = args.time_limit.unwrap_or(Duration::from_secs(1));
     let timed = args.iterations.is_none();
@@ -65,16 +82,15 @@ fn solve(
         progress: Some(&progress),
         ..Options::default()
     };
-    let mut answer = placement::search(problem, &options, &|| timed && watch.elapsed() >= limit);
+    let out_of_time = |limit: Duration| cancel.is_cancelled() || timed && watch.elapsed() >= limit;
+    let mut answer = placement::search(problem, &options, &|| out_of_time(limit));
     let search = watch.elapsed();
     let rounds = if timed {
         u64::MAX
     } else {
         placement::BOUND_ROUNDS
     };
-    placement::prove(problem, &mut answer, rounds, &|| {
-        timed && watch.elapsed() >= limit * 2
-    });
+    placement::prove(problem, &mut answer, rounds, &|| out_of_time(limit * 2));
     (answer, search)
 }
 

@@ -220,6 +220,9 @@ fn setup(
             let mut consul =
                 Peer::plain(System::Consul, &format!("http://{}", g.http)).map_err(Exit::usage)?;
             consul.timeout = Duration::from_secs(3);
+            if let Some(secrets) = &world.consul_secrets {
+                consul.token = Token::Given(secrets.scheduler.clone().into());
+            }
             Ok(GatewaySetup {
                 id: GatewayId::new(g.name.as_str()),
                 site: g.site.clone(),
@@ -317,6 +320,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
         "at": headless::rfc3339(clock::now()), "kind": "listening",
         "nomad": format!("http://{}", session.world.nomad),
         "nomad_token": session.world.secrets.as_ref().map(|s| s.management.as_str()),
+        "consul_token": session.world.consul_secrets.as_ref().map(|s| s.management.as_str()),
         "consul": session.world.gateways.first().map(|g| format!("http://{}", g.http)),
         "dns": session.world.gateways.first().map(|g| g.dns.to_string()),
         "metrics": session.world.metrics.iter().map(|(_, at)| format!("http://{at}/metrics")).collect::<Vec<_>>(),

@@ -40,19 +40,26 @@ pub fn cycle(
 
 fn foresee(state: &mut State, world: &World, now: Moment) {
     if !state.forecasting {
-        state.outlook = Outlook::default();
-        return;
+        let all = state.workloads.iter_mut();
+        return all.for_each(|w| w.outlook = Outlook::default());
     }
-    for workload in &state.workloads {
+    let mut workloads = std::mem::take(&mut state.workloads);
+    for workload in &mut workloads {
         let policy = &workload.policy;
-        if now.since(state.outlook.at) < policy.step && !state.outlook.demand.is_empty() {
+        let known = !workload.outlook.demand.is_empty();
+        if known && now.since(workload.outlook.at) < policy.step {
             continue;
         }
-        let (history, beliefs) = (&state.history, &state.beliefs);
-        (state.outlook, state.fits) =
-            forecast::outlook(history, world, policy, beliefs, &state.fits, now);
+        let portions = workload.portions.iter();
+        let calls: forecast::Calls = portions
+            .map(|p| (p.id.clone(), p.depends_on.clone()))
+            .collect();
+        let (history, beliefs, fits) = (&state.history, &state.beliefs, &workload.fits);
+        (workload.outlook, workload.fits) =
+            forecast::outlook(history, world, policy, beliefs, &calls, fits, now);
         state.tally.forecasts += 1;
     }
+    state.workloads = workloads;
     notice::promise(state, now);
 }
 
@@ -67,7 +74,7 @@ fn plan(
     let scene = Scene {
         now,
         world,
-        outlook: &state.outlook,
+        outlook: &workload.outlook,
         policy: &workload.policy,
         portions: &workload.portions,
         beliefs: &state.beliefs,

@@ -6,6 +6,7 @@ mod command;
 mod cycle;
 pub mod house;
 mod journal;
+mod links;
 mod measure;
 mod notice;
 mod picture;

@@ -1,5 +1,6 @@
 //! What each look adds to history, and how past forecasts did against it.
 
+use super::links;
 use super::state::{Promise, State};
 use super::view::{LogKind, PastPoint};
 use crate::learn;
@@ -12,6 +13,7 @@ const SCORE_AHEAD: i64 = 10;
 pub fn notice(state: &mut State, world: &World, now: Moment) {
     portions(state, world, now);
     availability(state, world, now);
+    links::notice(state, world, now);
     demand(state, world, now);
     reactions(state, world, now);
     spending(state, world, now);
@@ -23,11 +25,8 @@ fn portions(state: &mut State, world: &World, now: Moment) {
     for workload in &mut workloads {
         let jobs: std::collections::BTreeSet<&JobId> =
             workload.policy.portions.iter().map(|p| &p.job).collect();
-        let found: Vec<planner::Portion> = jobs
-            .into_iter()
-            .filter_map(|j| world.job(j))
-            .flat_map(|job| planner::portions(job, Some(&workload.policy)))
-            .collect();
+        let jobs: Vec<&JobSpec> = jobs.into_iter().filter_map(|j| world.job(j)).collect();
+        let found = planner::workload(&jobs, Some(&workload.policy));
         if found.is_empty() || found == workload.portions {
             continue;
         }
@@ -84,7 +83,7 @@ fn availability(state: &mut State, world: &World, now: Moment) {
                 None,
                 format!("node {} {word}", node.name),
             );
-            event(state, now, &node.name, false, up);
+            event(state, now, &node.name, SubjectKind::Node, up);
         }
     }
     for (site, up) in sites {
@@ -102,16 +101,16 @@ fn availability(state: &mut State, world: &World, now: Moment) {
                 None,
                 format!("site {site} {word}"),
             );
-            event(state, now, site.as_str(), true, up);
+            event(state, now, site.as_str(), SubjectKind::Site, up);
         }
     }
 }
 
-fn event(state: &mut State, at: Moment, subject: &str, is_site: bool, up: bool) {
+pub(super) fn event(state: &mut State, at: Moment, subject: &str, kind: SubjectKind, up: bool) {
     let event = Availability {
         at,
         subject: subject.to_string(),
-        is_site,
+        kind,
         up,
     };
     state.memos.push(Memo::Availability(event.clone()));
@@ -201,7 +200,8 @@ fn score(
 
 /// Notes what the fresh outlook says of the moment at which it will be scored.
 pub fn promise(state: &mut State, now: Moment) {
-    for (id, path) in &state.outlook.demand {
+    let paths = state.workloads.iter().flat_map(|w| &w.outlook.demand);
+    for (id, path) in paths {
         let at = now + path.step.times(SCORE_AHEAD);
         let queue = state.promises.entry(id.clone()).or_default();
         if queue.back().is_some_and(|p| at.since(p.at) < path.step) {

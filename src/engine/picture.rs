@@ -24,7 +24,14 @@ pub fn view(
         .workloads
         .iter()
         .flat_map(|w| w.policy.portions.iter().map(move |p| (w, p)))
-        .map(|(w, p)| portion(state, w, p, world, copies.get(&p.id), now))
+        .map(|(w, p)| {
+            let set = copies.get(&p.id);
+            let need = planner::size::foreseen(&scene(state, w, world, now), p, set);
+            PortionView {
+                need,
+                ..portion(state, w, p, world, set, now)
+            }
+        })
         .collect();
     portions.sort_by(|a, b| b.health.cmp(&a.health).then(a.id.cmp(&b.id)));
     View {
@@ -62,7 +69,8 @@ pub fn view(
             .filter_map(|w| w.plan.as_ref())
             .flat_map(|p| p.waiting.clone())
             .collect(),
-        hazards: state.outlook.hazards.clone(),
+        hazards: hazards(state),
+        outlook: state.workloads.iter().map(OutlookView::of).collect(),
         log: state.log.iter().rev().take(LINES).rev().cloned().collect(),
         tally: state.tally.clone(),
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
@@ -114,7 +122,7 @@ fn portion(
         .get(&policy.id)
         .and_then(|t| t.fresh(now, planner::FRESH))
         .copied();
-    let path = state.outlook.demand.get(&policy.id);
+    let path = workload.outlook.demand.get(&policy.id);
     let (health, sentence) = health(workload, policy, copies, traffic.as_ref(), path, now);
     let skill = state.beliefs.skill.get(&policy.id);
     PortionView {
@@ -155,10 +163,14 @@ fn portion(
             })
             .unwrap_or_default(),
         model: path.map(|p| p.model.clone()).unwrap_or_default(),
+        models: path.map(|p| p.models.clone()).unwrap_or_default(),
+        components: path.map(|p| p.components).unwrap_or_default(),
         because: path.map(|p| p.because.clone()).unwrap_or_default(),
         coverage_80: skill
             .filter(|s| s.scored > 0)
             .map(|s| s.covered as f64 / s.scored as f64),
+        error: skill.filter(|s| s.scored > 0).map(|s| s.error),
+        need: None,
         profiles: state
             .beliefs
             .profiles
@@ -303,14 +315,23 @@ fn held(world: &World, which: impl Fn(&Alloc) -> bool) -> (Resources, Resources)
     sum
 }
 
+/// Every domain's hazard, as the workload that looks furthest sees it.
+fn hazards(state: &State) -> Vec<Hazard> {
+    let mut all: Vec<Hazard> = Vec::new();
+    for hazard in state.workloads.iter().flat_map(|w| &w.outlook.hazards) {
+        match all.iter_mut().find(|h| h.domain == hazard.domain) {
+            Some(known) if known.within.0 < hazard.within.0 => *known = hazard.clone(),
+            Some(_) => {}
+            None => all.push(hazard.clone()),
+        }
+    }
+    all
+}
+
 fn hazard(state: &State, domain: &Domain) -> Probability {
-    state
-        .outlook
-        .hazards
-        .iter()
-        .find(|h| &h.domain == domain)
-        .map(|h| h.within)
-        .unwrap_or_default()
+    let all = state.workloads.iter().flat_map(|w| &w.outlook.hazards);
+    let of = all.filter(|h| &h.domain == domain).map(|h| h.within);
+    of.fold(Probability(0.0), Probability::max)
 }
 
 fn sites(state: &State, world: &World) -> Vec<SiteView> {
@@ -396,6 +417,26 @@ fn shadow(run: &planner::book::ShadowRun) -> ShadowView {
     }
 }
 
+/// What the planner looked at, for what is shown of it.
+fn scene<'a>(state: &'a State, w: &'a Workload, world: &'a World, now: Moment) -> Scene<'a> {
+    Scene {
+        now,
+        world,
+        outlook: &w.outlook,
+        policy: &w.policy,
+        portions: &w.portions,
+        beliefs: &state.beliefs,
+        appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
+        highest: BTreeMap::new(),
+        forecasting: state.forecasting,
+        plan: PlanId::new(""),
+        parent: None,
+        epoch: Epoch(0),
+        seed: 0,
+        inflight: Vec::new(),
+    }
+}
+
 fn candidates(
     state: &State,
     world: &World,
@@ -405,25 +446,7 @@ fn candidates(
     state
         .workloads
         .iter()
-        .flat_map(|w| {
-            let scene = Scene {
-                now,
-                world,
-                outlook: &state.outlook,
-                policy: &w.policy,
-                portions: &w.portions,
-                beliefs: &state.beliefs,
-                appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
-                highest: BTreeMap::new(),
-                forecasting: state.forecasting,
-                plan: PlanId::new(""),
-                parent: None,
-                epoch: Epoch(0),
-                seed: 0,
-                inflight: Vec::new(),
-            };
-            shadows::candidates(&scene, &w.book, copies)
-        })
+        .flat_map(|w| shadows::candidates(&scene(state, w, world, now), &w.book, copies))
         .map(|c| CandidateView {
             portion: c.key.portion,
             site: c.key.site,

@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// How long the hands may take to bring a step to its end when the house is closed.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// The store's history is rolled up so often.
+const TIDY_EVERY: Span = Span::secs(3_600);
+
 /// What the engine is given to look and act with.
 pub struct Shell {
     pub eyes: Arc<dyn Eyes>,
@@ -44,6 +47,7 @@ pub async fn run(
     let mut ticks = clock::ticks(shell.every);
     let mut work: JoinSet<Outcome> = JoinSet::new();
     let mut recovered = false;
+    let mut tidied = Moment::default();
     loop {
         let mut looked = false;
         tokio::select! {
@@ -83,6 +87,10 @@ pub async fn run(
             }
         }
         keep(&shell.store, &mut state, now).await;
+        if now.since(tidied) >= TIDY_EVERY {
+            tidied = now;
+            tidy(shell.store.clone(), now);
+        }
         views.send_replace(Arc::new(view));
     }
     drain(&shell, &mut state, work).await;
@@ -154,6 +162,18 @@ async fn keep(store: &Arc<Store>, state: &mut State, now: Moment) {
             format!("the store's hand was lost: {e}"),
         ),
     }
+}
+
+/// Rolls history up beside the wheel; what fails is tried again at the next time.
+fn tidy(store: Arc<Store>, now: Moment) {
+    tokio::task::spawn_blocking(move || match store.compact(now) {
+        Ok(done) => tracing::debug!(
+            done.rolled,
+            done.dropped,
+            "the store's history was rolled up"
+        ),
+        Err(e) => tracing::warn!("{e}"),
+    });
 }
 
 async fn drain(shell: &Shell, state: &mut State, mut work: JoinSet<Outcome>) {

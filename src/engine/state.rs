@@ -17,6 +17,9 @@ pub struct Workload {
     pub policy: Policy,
     pub portions: Vec<Portion>,
     pub book: Book,
+    pub outlook: Outlook,
+    /// What forecasts have learnt of each series; losing it costs time, nothing else.
+    pub fits: Fits,
     pub plan: Option<Plan>,
 }
 
@@ -36,9 +39,6 @@ pub struct State {
     pub workloads: Vec<Workload>,
     pub history: History,
     pub beliefs: Beliefs,
-    pub outlook: Outlook,
-    /// What forecasts have learnt of each series; losing it costs time, nothing else.
-    pub fits: Fits,
     pub epoch: Option<Epoch>,
     pub cycle: u64,
     pub seq: u64,
@@ -49,6 +49,9 @@ pub struct State {
     /// Status of each node at the last look, by name.
     pub nodes_up: BTreeMap<String, (Site, bool)>,
     pub sites_up: BTreeMap<Site, bool>,
+    /// Whether each link carried when last something could be told, and since when those that do not look dead.
+    pub links_up: BTreeMap<(Site, Site), bool>,
+    pub links_silent: BTreeMap<(Site, Site), Moment>,
     /// Reaction times of contingencies, in ms, and the writes they were read from.
     pub reactions: BTreeMap<(GatewayId, ServiceName, u64), f64>,
     /// Outcomes for the step list of faces, newest last.

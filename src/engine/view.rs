@@ -106,9 +106,60 @@ pub struct PortionView {
     pub past: Vec<PastPoint>,
     pub band: Vec<BandPoint>,
     pub model: String,
+    /// The models that were mixed and their weights, the heaviest first.
+    #[serde(default)]
+    pub models: Vec<(String, f64)>,
+    /// What the next point is made of.
+    #[serde(default)]
+    pub components: Components,
     pub because: String,
     pub coverage_80: Option<f64>,
+    /// How far forecasts were off lately, on average.
+    #[serde(default)]
+    pub error: Option<Rps>,
+    /// What the demand to be covered within the horizon needs.
+    #[serde(default)]
+    pub need: Option<ResourceNeed>,
     pub profiles: Vec<Profile>,
+}
+
+/// The futures that the plan was weighed over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutlookView {
+    pub workload: String,
+    pub horizon: Span,
+    pub scenarios: Scenarios,
+    /// Mean and 80 % band of all portions' demand, at its highest within the horizon.
+    pub total: Option<BandPoint>,
+    /// Demand at each site at that time, as traffic is shared now.
+    pub sites: Vec<(Site, Rps)>,
+}
+
+impl OutlookView {
+    pub fn of(of: &super::state::Workload) -> Self {
+        let outlook = &of.outlook;
+        let points = outlook
+            .total
+            .iter()
+            .flat_map(|t| t.points.iter().enumerate());
+        let peak = points.max_by(|a, b| a.1.mean.0.total_cmp(&b.1.mean.0));
+        let at = peak.map_or(0, |(k, _)| k);
+        let sites = outlook.sites.iter();
+        OutlookView {
+            workload: of.policy.workload.clone(),
+            horizon: outlook.horizon,
+            scenarios: outlook.scenarios.clone(),
+            total: peak.map(|(_, p)| BandPoint {
+                at: p.at,
+                low: p.at_level(0.1).0,
+                mid: p.mean.0,
+                high: p.at_level(0.9).0,
+            }),
+            sites: sites
+                .filter_map(|(site, path)| Some((site.clone(), path.get(at)?.1)))
+                .collect(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,6 +265,9 @@ pub struct View {
     pub steps: Vec<StepView>,
     pub waiting: Vec<Waiting>,
     pub hazards: Vec<Hazard>,
+    /// One for each workload.
+    #[serde(default)]
+    pub outlook: Vec<OutlookView>,
     pub log: Vec<LogLine>,
     pub tally: Tally,
     pub coverage_80: Option<f64>,

@@ -3,13 +3,17 @@
 //! Gelman et al., "Bayesian Data Analysis" (3rd ed.), ch. 2.6 and 5 (Gamma–Poisson, pooling); West & Harrison (1997) for
 //! exponential forgetting; Fisher, "Statistical Analysis of Circular Data" (1993), for the hour of the season.
 
-use crate::model::{Availability, Domain, Hazard, Moment, Probability, Span};
+use crate::model::{
+    Availability, Domain, Hazard, Moment, Probability, Span, SubjectKind, link_name,
+};
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 const HOUR: f64 = 3_600_000.0;
-/// Before anything was seen: a node fails once in this many seasons, a site in three times as many.
+/// Before anything was seen: a node fails once in this many seasons, a link in twice and a site in three times as many.
 const SEASONS_BETWEEN: f64 = 30.0;
+/// An outage that begins so much of a season before or after its site's is that site's.
+const SAME: i64 = 50;
 /// Half of a failure's weight is gone after this many seasons.
 const HALF_LIFE: f64 = 60.0;
 /// How much a pool's rate counts for one of its members, in failures.
@@ -18,6 +22,10 @@ const POOLED: f64 = 2.0;
 const FLAT: f64 = 15.0;
 /// Concentration of the kernel over the season's phase (von Mises): about a tenth of the season wide.
 const KERNEL: f64 = 8.0;
+/// A cycle must have been watched so often before failures are said to follow it.
+const CYCLES: i64 = 3;
+/// Seasons after which a calendar repeats.
+const WEEK: i64 = 7;
 /// Rayleigh's n·R̄² above which failures are taken to follow the hour (p = 0.01).
 const RAYLEIGH: f64 = 4.6;
 
@@ -25,16 +33,38 @@ const RAYLEIGH: f64 = 4.6;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
     pub domain: Domain,
-    /// What its history goes by: a node's name, or the site's.
+    /// What its history goes by: a node's name, the site's, or a link's two sites.
     pub name: String,
     /// A node's class; for sites, their kind or nothing.
     pub class: String,
+    /// A link lies at no site.
     pub site: String,
 }
 
 impl Subject {
-    fn is_site(&self) -> bool {
-        matches!(self.domain, Domain::Site(_))
+    /// The way between two sites.
+    pub fn link(a: &crate::model::Site, b: &crate::model::Site) -> Subject {
+        Subject {
+            domain: Domain::link(a, b),
+            name: link_name(a, b),
+            class: String::new(),
+            site: String::new(),
+        }
+    }
+    fn kind(&self) -> SubjectKind {
+        match self.domain {
+            Domain::Node(_) => SubjectKind::Node,
+            Domain::Site(_) => SubjectKind::Site,
+            Domain::Link(..) => SubjectKind::Link,
+        }
+    }
+    /// The sites whose outage takes it along.
+    fn within(&self) -> Vec<&str> {
+        match &self.domain {
+            Domain::Node(_) => vec![self.site.as_str()],
+            Domain::Site(_) => Vec::new(),
+            Domain::Link(a, b) => vec![a.as_str(), b.as_str()],
+        }
     }
 }
 
@@ -92,59 +122,62 @@ impl Tally {
 }
 
 /// Hazards of all `subjects`, in their order. `within` is the probability of being down at some time from now to the
-/// horizon; what is down now has 1. A node's outage that its site shares counts for the site alone.
+/// horizon; what is down now has 1. An outage of a node that its site shares counts for the site alone, and so does a
+/// link's that one of its ends shares.
 pub fn hazards(subjects: &[Subject], events: &[Availability], watch: &Watch) -> Vec<Hazard> {
     let mut pasts: Vec<Past> = subjects.iter().map(|s| past(s, events, watch)).collect();
     blame_sites(subjects, &mut pasts, watch);
     for p in &mut pasts {
         weigh(p, watch);
     }
-    let kinds = [false, true].map(|site| Kind::of(site, subjects, &pasts, watch));
-    let (nodes, sites) = (&kinds[0], &kinds[1]);
+    let kinds = [SubjectKind::Node, SubjectKind::Site, SubjectKind::Link];
+    let kinds = kinds.map(|kind| Kind::of(kind, subjects, &pasts, watch));
     subjects
         .iter()
         .zip(&pasts)
-        .map(|(s, p)| if s.is_site() { sites } else { nodes }.hazard(s, p, watch))
+        .map(|(s, p)| kinds[s.kind() as usize].hazard(s, p, watch))
         .collect()
 }
 
-/// What all nodes, or all sites, have in common.
+/// What all nodes, all sites, or all links have in common.
 struct Kind {
     base: f64,
     all: Tally,
     classes: BTreeMap<String, Tally>,
     sites: BTreeMap<String, Tally>,
-    phases: Vec<(f64, f64)>,
+    /// When something fell, and how much that still counts.
+    falls: Vec<(Moment, f64)>,
     repair: Repair,
 }
 
 impl Kind {
-    fn of(site: bool, subjects: &[Subject], pasts: &[Past], w: &Watch) -> Kind {
+    fn of(of: SubjectKind, subjects: &[Subject], pasts: &[Past], w: &Watch) -> Kind {
         let season_hours = (w.season.0.max(1)) as f64 / HOUR;
-        let base = 1.0 / (SEASONS_BETWEEN * if site { 3.0 } else { 1.0 } * season_hours);
+        let rarer = match of {
+            SubjectKind::Node => 1.0,
+            SubjectKind::Link => 2.0,
+            SubjectKind::Site => 3.0,
+        };
+        let base = 1.0 / (SEASONS_BETWEEN * rarer * season_hours);
         let mut kind = Kind {
             base,
             all: Tally::default(),
             classes: BTreeMap::new(),
             sites: BTreeMap::new(),
-            phases: Vec::new(),
+            falls: Vec::new(),
             // Ten minutes of a day.
             repair: Repair {
                 shape: 2.0,
                 total_ms: 2.0 * w.season.0.max(1) as f64 / 144.0,
             },
         };
-        for (s, p) in subjects
-            .iter()
-            .zip(pasts)
-            .filter(|(s, _)| s.is_site() == site)
-        {
+        for (s, p) in subjects.iter().zip(pasts).filter(|(s, _)| s.kind() == of) {
             kind.all.add(p);
             kind.classes.entry(s.class.clone()).or_default().add(p);
             kind.sites.entry(s.site.clone()).or_default().add(p);
             for (down, up) in &p.outages {
                 let weight = forgotten(*down, w);
-                kind.phases.push((phase(*down, w.season), weight));
+                kind.falls.push((*down, weight));
                 // An outage that goes on has not ended yet: its time counts, its end does not.
                 kind.repair.shape += weight * f64::from(u8::from(up.is_some()));
                 kind.repair.total_ms += weight * up.unwrap_or(w.now).since(*down).0 as f64;
@@ -156,15 +189,14 @@ impl Kind {
     fn hazard(&self, s: &Subject, p: &Past, w: &Watch) -> Hazard {
         let all = self.all.rate(self.base);
         let ratio = |pool: Option<&Tally>| pool.map_or(1.0, |t| t.rate(all) / all);
-        // A site's own pool is the site itself.
-        let place = if s.is_site() {
-            1.0
-        } else {
-            ratio(self.sites.get(&s.site))
+        // A site's own pool is the site itself, and a link has none.
+        let place = match s.kind() {
+            SubjectKind::Node => ratio(self.sites.get(&s.site)),
+            SubjectKind::Site | SubjectKind::Link => 1.0,
         };
         let prior = all * ratio(self.classes.get(&s.class)) * place;
         let mean = Tally(p.failures, p.exposure).rate(prior);
-        let now = self.hourly(w.now, w.season);
+        let now = self.hourly(w.now, w);
         let hours = w.horizon.0.max(0) as f64 / HOUR * self.hourly_over(w);
         let (shape, rate) = (POOLED + p.failures, POOLED / prior + p.exposure);
         let fails = 1.0 - (rate / (rate + hours)).powf(shape);
@@ -201,18 +233,31 @@ impl Kind {
         text
     }
 
-    /// Factor on the rate at this phase of the season; 1 unless the failures' phases differ clearly from chance.
-    fn hourly(&self, at: Moment, season: Span) -> f64 {
-        let n: f64 = self.phases.iter().map(|p| p.1).sum();
-        let (c, s) = self.phases.iter().fold((0.0, 0.0), |(c, s), (x, w)| {
+    /// Factor on the rate at this time of the day and of the week (seven seasons); 1 for each unless the failures' phases
+    /// differ clearly from chance.
+    fn hourly(&self, at: Moment, w: &Watch) -> f64 {
+        // Of a cycle seen but in part, the part that was seen would look like the one in which things fail.
+        let whole = |cycle: &Span| w.now.since(w.since) >= cycle.times(CYCLES);
+        let cycles = [w.season, w.season.times(WEEK)];
+        let known = cycles.into_iter().filter(whole);
+        known.map(|cycle| self.at_phase(at, cycle)).product()
+    }
+
+    fn at_phase(&self, at: Moment, cycle: Span) -> f64 {
+        let phases: Vec<(f64, f64)> = self
+            .falls
+            .iter()
+            .map(|(t, w)| (phase(*t, cycle), *w))
+            .collect();
+        let n: f64 = phases.iter().map(|p| p.1).sum();
+        let (c, s) = phases.iter().fold((0.0, 0.0), |(c, s), (x, w)| {
             (c + w * x.cos(), s + w * x.sin())
         });
         if n < 1.0 || (c * c + s * s) / n < RAYLEIGH {
             return 1.0;
         }
-        let here = phase(at, season);
-        let density: f64 = self
-            .phases
+        let here = phase(at, cycle);
+        let density: f64 = phases
             .iter()
             .map(|(x, w)| w * (KERNEL * ((here - x).cos() - 1.0)).exp())
             .sum();
@@ -221,15 +266,8 @@ impl Kind {
 
     fn hourly_over(&self, w: &Watch) -> f64 {
         let steps = 16;
-        (0..steps)
-            .map(|k| {
-                self.hourly(
-                    w.now + Span(w.horizon.0 * (2 * k + 1) / (2 * steps)),
-                    w.season,
-                )
-            })
-            .sum::<f64>()
-            / steps as f64
+        let at = |k: i64| w.now + Span(w.horizon.0 * (2 * k + 1) / (2 * steps));
+        (0..steps).map(|k| self.hourly(at(k), w)).sum::<f64>() / steps as f64
     }
 }
 
@@ -258,9 +296,7 @@ fn forgotten(at: Moment, w: &Watch) -> f64 {
 fn past(s: &Subject, events: &[Availability], w: &Watch) -> Past {
     let mut mine: Vec<&Availability> = events
         .iter()
-        .filter(|e| {
-            e.subject == s.name && e.is_site == s.is_site() && e.at >= w.since && e.at <= w.now
-        })
+        .filter(|e| e.subject == s.name && e.kind == s.kind() && e.at >= w.since && e.at <= w.now)
         .collect();
     mine.sort_by_key(|e| (e.at, e.up));
     let mut outages: Vec<(Moment, Option<Moment>)> = Vec::new();
@@ -279,29 +315,24 @@ fn past(s: &Subject, events: &[Availability], w: &Watch) -> Past {
     }
 }
 
-/// Takes from nodes the closed outages that began while their site was out (give or take a fiftieth of a season).
+/// Takes from nodes and links the closed outages that began while a site of theirs was out.
 fn blame_sites(subjects: &[Subject], pasts: &mut [Past], w: &Watch) {
-    let slack = Span(w.season.0 / 50);
+    let slack = Span(w.season.0 / SAME);
     let shared: BTreeMap<String, Vec<(Moment, Option<Moment>)>> = subjects
         .iter()
         .zip(pasts.iter())
-        .filter(|(s, _)| s.is_site())
+        .filter(|(s, _)| s.kind() == SubjectKind::Site)
         .map(|(s, p)| (s.name.clone(), p.outages.clone()))
         .collect();
-    for (s, p) in subjects
-        .iter()
-        .zip(pasts.iter_mut())
-        .filter(|(s, _)| !s.is_site())
-    {
-        let Some(site) = shared.get(&s.site) else {
-            continue;
-        };
-        p.outages.retain(|(down, up)| {
-            let caused = |o: &(Moment, Option<Moment>)| {
-                *down >= o.0 - slack && *down <= o.1.unwrap_or(w.now) + slack
-            };
-            up.is_none() || !site.iter().any(caused)
-        });
+    for (s, p) in subjects.iter().zip(pasts.iter_mut()) {
+        for site in s.within().into_iter().filter_map(|site| shared.get(site)) {
+            p.outages.retain(|(down, up)| {
+                let caused = |o: &(Moment, Option<Moment>)| {
+                    *down >= o.0 - slack && *down <= o.1.unwrap_or(w.now) + slack
+                };
+                up.is_none() || !site.iter().any(caused)
+            });
+        }
     }
 }
 

@@ -1,24 +1,35 @@
-//! From what was and is known to an outlook: every portion's demand and every domain's hazard.
+//! From what was and is known to an outlook: every portion's demand, every domain's hazard, and the futures that they make.
 
 use super::demand::{Fit, Forecast};
+use super::events;
 use super::hazard::{Subject, Watch, hazards};
+use super::hierarchy::{self, reconcile};
+use super::scenarios::{self, Shock, scenarios};
 use super::season;
 use super::series::{Samples, clean};
-use crate::model::{
-    Beliefs, DemandPath, DemandPoint, Domain, Hazard, History, LEVELS, Moment, Outlook, Policy,
-    PortionId, Probability, Rps, Span, World,
-};
+use crate::model::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Points taken in one by one before a portion is fitted anew.
 const REFIT: usize = 12;
 /// Steps ahead at most, whatever the policy asks for.
 const FURTHEST: usize = 1000;
+/// A series that ended so many steps ago is late.
+const LATE: i64 = 3;
+/// Demand at a site that nobody can tell.
+const SOMEWHERE: &str = "unknown";
 
 /// What earlier outlooks have learnt, so that the next one need not begin anew. Losing it costs time, nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Fits(BTreeMap<PortionId, (Fit, usize)>);
+pub struct Fits {
+    portions: BTreeMap<PortionId, (Fit, usize)>,
+    total: Option<(Fit, usize)>,
+}
+
+/// Which portions each portion calls.
+pub type Calls = BTreeMap<PortionId, Vec<PortionId>>;
 
 /// The outlook at `now` over the policy's horizon, and the fits to hand in next time.
 pub fn outlook(
@@ -26,36 +37,207 @@ pub fn outlook(
     world: &World,
     policy: &Policy,
     beliefs: &Beliefs,
+    calls: &Calls,
     fits: &Fits,
     now: Moment,
 ) -> (Outlook, Fits) {
     let mut next = Fits::default();
     let mut demand = BTreeMap::new();
-    for (portion, series) in &history.demand {
+    let mut plain: Vec<Cow<Samples>> = Vec::new();
+    // A policy without portions (a test's) is about all of them.
+    let ours = |id: &PortionId| policy.portions.is_empty() || policy.portion(id).is_some();
+    for (portion, series) in history.demand.iter().filter(|(id, _)| ours(id)) {
         if series.step.0 <= 0 || series.values.is_empty() {
             continue;
         }
-        let horizon = steps_until(series, now + policy.horizon);
-        let (fit, age) = fitted(series, horizon, policy, fits.0.get(portion));
+        let without = events::without(series, policy, portion);
+        let series = without.map_or(Cow::Borrowed(series), Cow::Owned);
         let width = beliefs.skill.get(portion).map_or(1.0, |s| s.width);
         let counted = window(world, portion);
-        let mut forecast = fit.forecast_counted(horizon, &LEVELS, width, counted);
-        let late = now.since(fit.at);
-        if late.0 > 3 * series.step.0 {
-            let text = format!("the last reading is {:.0} s old", late.as_secs_f64());
-            forecast.warnings.push(text);
-        }
-        demand.insert(portion.clone(), path(&forecast, series.step, now));
-        next.0.insert(portion.clone(), (fit, age));
+        let known = fits.portions.get(portion);
+        let (path, fit) = foretell(&series, policy, known, (width, counted), now);
+        demand.insert(portion.clone(), path);
+        next.portions.insert(portion.clone(), fit);
+        plain.push(series);
     }
+    let mut total = None;
+    // A sum of which a part is not heard says nothing.
+    if plain.iter().all(|s| now.since(end(s)).0 <= LATE * s.step.0) {
+        let all: Vec<&Samples> = plain.iter().map(Cow::as_ref).collect();
+        if let Some(sum) = hierarchy::total(&all) {
+            let (path, fit) = foretell(&sum, policy, fits.total.as_ref(), (1.0, None), now);
+            next.total = Some(fit);
+            total = Some(path);
+        }
+    }
+    let called = reconcile(&mut demand, total.as_mut(), &history.demand, calls);
+    events::apply(&mut demand, &called, policy, now);
+    if let Some(total) = &mut total {
+        add_up(total, &demand);
+    }
+    let hazards = dangers(history, world, policy, now);
     let outlook = Outlook {
         at: now,
         horizon: policy.horizon,
+        sites: sites(&demand, world, policy),
+        scenarios: prospects(&hazards, &demand, world, policy),
         demand,
-        hazards: dangers(history, world, policy, now),
+        total,
+        hazards,
     };
     (outlook, next)
 }
+
+/// One series' path by itself, and the fit behind it.
+fn foretell(
+    series: &Samples,
+    policy: &Policy,
+    known: Option<&(Fit, usize)>,
+    (width, counted): (f64, Option<f64>),
+    now: Moment,
+) -> (DemandPath, (Fit, usize)) {
+    let horizon = steps_until(series, now + policy.horizon);
+    let (fit, age) = fitted(series, horizon, policy, known);
+    let mut forecast = fit.forecast_counted(horizon, &LEVELS, width, counted);
+    let late = now.since(fit.at);
+    if late.0 > LATE * series.step.0 {
+        let text = format!("the last reading is {:.0} s old", late.as_secs_f64());
+        forecast.warnings.push(text);
+    }
+    (path(&forecast, series.step, now), (fit, age))
+}
+
+/// The total's mean is the sum of the portions' at every point.
+fn add_up(total: &mut DemandPath, demand: &BTreeMap<PortionId, DemandPath>) {
+    for k in 0..total.points.len() {
+        let parts = demand.values().filter_map(|p| p.points.get(k));
+        let (from, to) = (total.points[k].mean.0, parts.map(|p| p.mean.0).sum::<f64>());
+        if from > 0.0 {
+            let grown = to / from;
+            total.points[k]
+                .quantiles
+                .iter_mut()
+                .for_each(|q| q.0 *= grown);
+        }
+        total.points[k].mean = Rps(to);
+    }
+    total.components.event = demand.values().map(|p| p.components.event).sum();
+}
+
+/// Where each portion's requests are served now, as parts of one: by the shares in force, else by where its instances run.
+fn served(portion: &PortionPolicy, world: &World) -> BTreeMap<Site, f64> {
+    let front = portion.front.as_ref().and_then(|f| world.fronts.get(f));
+    let target = front.and_then(|f| f.target.as_ref()?.value()?.as_ref());
+    let mut parts: BTreeMap<Site, f64> = BTreeMap::new();
+    for i in target.into_iter().flat_map(|t| &t.instances) {
+        *parts.entry(i.site.clone()).or_default() += i.share.fraction();
+    }
+    if parts.values().sum::<f64>() <= 0.0 {
+        let running = world.allocs.value().into_iter().flatten();
+        let of =
+            |a: &&Alloc| a.holds() && a.job == portion.job && portion.groups.contains(&a.group);
+        for alloc in running.filter(of) {
+            if let Some(site) = world.site_of(&alloc.node) {
+                *parts.entry(site.clone()).or_default() += 1.0;
+            }
+        }
+    }
+    let sum: f64 = parts.values().sum();
+    parts
+        .values_mut()
+        .for_each(|p| *p /= sum.max(f64::MIN_POSITIVE));
+    parts
+}
+
+/// The portions' means by where they are served: at each point they sum to the total.
+fn sites(
+    demand: &BTreeMap<PortionId, DemandPath>,
+    world: &World,
+    policy: &Policy,
+) -> BTreeMap<Site, Vec<(Moment, Rps)>> {
+    let told = || demand.iter().filter(|(_, p)| !p.points.is_empty());
+    let points = told().map(|(_, p)| p.points.len()).min().unwrap_or(0);
+    let mut out: BTreeMap<Site, Vec<(Moment, Rps)>> = BTreeMap::new();
+    for (id, path) in told() {
+        let mut parts = policy
+            .portion(id)
+            .map(|p| served(p, world))
+            .unwrap_or_default();
+        if parts.values().sum::<f64>() <= 0.0 {
+            parts = BTreeMap::from([(Site::new(SOMEWHERE), 1.0)]);
+        }
+        for (site, part) in parts {
+            let blank = || {
+                path.points[..points]
+                    .iter()
+                    .map(|p| (p.at, Rps(0.0)))
+                    .collect()
+            };
+            let sums = out.entry(site).or_insert_with(blank);
+            for (sum, p) in sums.iter_mut().zip(&path.points) {
+                sum.1 = sum.1 + Rps(p.mean.0 * part);
+            }
+        }
+    }
+    out
+}
+
+/// Joint futures of demand and of what carries the policy's portions: a node that holds none of them changes nothing.
+fn prospects(
+    hazards: &[Hazard],
+    demand: &BTreeMap<PortionId, DemandPath>,
+    world: &World,
+    policy: &Policy,
+) -> Scenarios {
+    let nodes = world.nodes.value().cloned().unwrap_or_default();
+    let jobs: BTreeSet<&JobId> = policy.portions.iter().map(|p| &p.job).collect();
+    let carrying: BTreeSet<&NodeId> = world
+        .allocs
+        .value()
+        .into_iter()
+        .flatten()
+        .filter(|a| a.holds() && (jobs.contains(&a.job) || a.job.as_str().starts_with(OURS)))
+        .map(|a| &a.node)
+        .collect();
+    let of = |site: &Site| nodes.iter().filter(|n| &n.site == site).count() as f64;
+    let all = nodes.len().max(1) as f64;
+    let ends: BTreeSet<&Site> = nodes.iter().map(|n| &n.site).collect();
+    let links = (ends.len() * ends.len().saturating_sub(1) / 2).max(1) as f64;
+    let shocks: Vec<Shock> = hazards
+        .iter()
+        .filter(|h| !matches!(&h.domain, Domain::Node(n) if !carrying.contains(n)))
+        .map(|h| Shock {
+            domain: h.domain.clone(),
+            probability: h.within.0,
+            part: match &h.domain {
+                Domain::Node(_) => 1.0 / all,
+                Domain::Site(site) => of(site) / all,
+                Domain::Link(..) => 1.0 / links,
+            },
+        })
+        .collect();
+    let peak = |level: f64| -> f64 {
+        let peaks = demand.values().flat_map(|p| {
+            p.points
+                .iter()
+                .map(|q| q.at_level(level).0)
+                .reduce(f64::max)
+        });
+        peaks.sum()
+    };
+    let usual = peak(0.5).max(f64::MIN_POSITIVE);
+    let multiples = scenarios::DEMAND.map(|level| {
+        if demand.is_empty() {
+            1.0
+        } else {
+            peak(level) / usual
+        }
+    });
+    scenarios(&shocks, multiples, scenarios::MOST)
+}
+
+/// Jobs of ours begin so.
+const OURS: &str = "foreshadow-";
 
 /// Seconds over which a portion's rate is counted, as its last reading tells.
 fn window(world: &World, portion: &PortionId) -> Option<f64> {
@@ -136,7 +318,23 @@ fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
         ),
         None => f.model.clone(),
     };
+    let mut models: Vec<(String, f64)> = f
+        .fit
+        .members
+        .iter()
+        .map(|(m, w)| (m.name().to_string(), *w))
+        .collect();
+    models.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let parts = f.parts.first();
     DemandPath {
+        models,
+        components: Components {
+            level: parts.map_or(0.0, |p| p.level),
+            trend: parts.map_or(0.0, |p| p.trend),
+            season: parts.map_or(0.0, |p| p.season),
+            event: 0.0,
+            reconciled: 0.0,
+        },
         model: f.model.clone(),
         seasons: f.seasons.clone(),
         step,
@@ -146,34 +344,19 @@ fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
     }
 }
 
-/// Hazards of the nodes that are seen and of their sites; none while the nodes are unknown.
+/// Hazards of the nodes that are seen, of their sites and of the links between those; none while the nodes are unknown.
 fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Vec<Hazard> {
     let Some(nodes) = world.nodes.value() else {
         return Vec::new();
     };
-    let sites: BTreeSet<_> = nodes.iter().map(|n| n.site.clone()).collect();
-    let mut subjects: Vec<Subject> = nodes
-        .iter()
-        .map(|n| Subject {
-            domain: Domain::Node(n.id.clone()),
-            name: n.name.clone(),
-            class: n.class.to_string(),
-            site: n.site.to_string(),
-        })
-        .collect();
-    subjects.extend(sites.into_iter().map(|s| Subject {
-        name: s.to_string(),
-        class: String::new(),
-        site: s.to_string(),
-        domain: Domain::Site(s),
-    }));
     let watch = Watch {
         since: history.watched_since,
         now,
         season: policy.season,
         horizon: policy.horizon,
     };
-    let mut out = hazards(&subjects, &history.availability, &watch);
+    let happened = events::unplanned(&history.availability, policy, nodes);
+    let mut out = hazards(&subjects(nodes, world), &happened, &watch);
     // A drain is no chance: what is drained goes.
     for hazard in &mut out {
         let drained = nodes
@@ -184,5 +367,37 @@ fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Ve
             hazard.why = format!("being drained; {}", hazard.why);
         }
     }
+    events::maintain(&mut out, policy, now);
     out
 }
+
+/// Every node, every site, and every link from a gateway's site, where clients are, to another site.
+fn subjects(nodes: &Table<Node>, world: &World) -> Vec<Subject> {
+    let sites: BTreeSet<&Site> = nodes.iter().map(|n| &n.site).collect();
+    let mut subjects: Vec<Subject> = nodes
+        .iter()
+        .map(|n| Subject {
+            domain: Domain::Node(n.id.clone()),
+            name: n.name.clone(),
+            class: n.class.to_string(),
+            site: n.site.to_string(),
+        })
+        .collect();
+    subjects.extend(sites.iter().map(|s| Subject {
+        name: s.to_string(),
+        class: String::new(),
+        site: s.to_string(),
+        domain: Domain::Site((*s).clone()),
+    }));
+    let gates: BTreeSet<&Site> = world.gateways.values().collect();
+    let ways: BTreeSet<(&Site, &Site)> = gates
+        .iter()
+        .flat_map(|a| sites.iter().map(|b| (*(a.min(b)), *(a.max(b)))))
+        .filter(|(a, b)| a != b)
+        .collect();
+    subjects.extend(ways.into_iter().map(|(a, b)| Subject::link(a, b)));
+    subjects
+}
+
+#[cfg(test)]
+mod tests;

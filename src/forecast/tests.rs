@@ -290,6 +290,8 @@ fn policy() -> crate::model::Policy {
             min_samples: 1,
         },
         quiet: Vec::new(),
+        events: Vec::new(),
+        maintenance: Vec::new(),
         deny: Vec::new(),
         step: Span::secs(1),
         season: Span::secs(144),
@@ -311,18 +313,35 @@ fn an_outlook_covers_the_horizon_and_moves_on_with_new_points() {
     let world = World::unknown(Moment(0), "not looked yet");
     let (policy, beliefs) = (policy(), Beliefs::default());
     let now = Moment(719_500);
-    let (first, fits) = outlook(&history, &world, &policy, &beliefs, &Fits::default(), now);
+    let (first, fits) = outlook(
+        &history,
+        &world,
+        &policy,
+        &beliefs,
+        &Calls::new(),
+        &Fits::default(),
+        now,
+    );
     let path = &first.demand[&web];
     assert_eq!(path.seasons, vec![144]);
     assert!(path.points[0].at > now && path.points.last().unwrap().at >= now + policy.horizon);
     assert!(first.hazards.is_empty(), "unknown nodes have no hazards");
     history.demand.insert(web.clone(), series(723));
-    let (second, _) = outlook(&history, &world, &policy, &beliefs, &fits, Moment(722_500));
+    let (second, _) = outlook(
+        &history,
+        &world,
+        &policy,
+        &beliefs,
+        &Calls::new(),
+        &fits,
+        Moment(722_500),
+    );
     let (quick, _) = outlook(
         &history,
         &world,
         &policy,
         &beliefs,
+        &Calls::new(),
         &Fits::default(),
         Moment(722_500),
     );
@@ -361,13 +380,14 @@ fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
                 draining: true,
                 ..node("b-1", "b")
             },
-        ],
+        ]
+        .into(),
         at: now,
     };
     let event = |at: i64, up| Availability {
         at: Moment(at),
         subject: "a-1".into(),
-        is_site: false,
+        kind: SubjectKind::Node,
         up,
     };
     let history = History {
@@ -385,6 +405,7 @@ fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
         &world,
         &policy(),
         &Beliefs::default(),
+        &Calls::new(),
         &Fits::default(),
         now,
     );

@@ -13,6 +13,10 @@ pub mod shop;
 pub mod srv;
 pub mod srv_client;
 pub mod sweep;
+pub mod tap;
+mod tap_tally;
+#[cfg(test)]
+mod tap_tests;
 pub mod trace;
 
 pub use http::{Fault, HttpClient, Reply};
@@ -20,4 +24,5 @@ pub use open_loop::{LoadReport, Record, drive, measure};
 pub use schedule::{Pacing, Schedule};
 pub use srv_client::{SrvClient, SrvConfig};
 pub use sweep::{SweepPoint, SweepReport, SweepSpec, sweep};
+pub use tap_tally::{Counts, Tally};
 pub use trace::{Rate, TraceError};

@@ -1,6 +1,6 @@
 //! Reads traces from CSV and turns a series into a rate in compressed time.
 
-use crate::model::{Availability, Moment, Span};
+use crate::model::{Availability, Moment, Span, SubjectKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
@@ -129,11 +129,11 @@ pub fn parse_events(text: &str, file: &str) -> Result<Vec<Availability>, TraceEr
                 found: when.to_string(),
             });
         }
-        let (is_site, up) = match kind {
-            "node_down" => (false, false),
-            "node_up" => (false, true),
-            "site_down" => (true, false),
-            "site_up" => (true, true),
+        let (kind, up) = match kind {
+            "node_down" => (SubjectKind::Node, false),
+            "node_up" => (SubjectKind::Node, true),
+            "site_down" => (SubjectKind::Site, false),
+            "site_up" => (SubjectKind::Site, true),
             _ => {
                 return Err(TraceError::Kind {
                     file: file.to_string(),
@@ -145,7 +145,7 @@ pub fn parse_events(text: &str, file: &str) -> Result<Vec<Availability>, TraceEr
         events.push(Availability {
             at,
             subject: subject.to_string(),
-            is_site,
+            kind,
             up,
         });
     }

@@ -72,14 +72,23 @@ impl JobSpec {
 impl JobSpec {
     /// Host volumes that an allocation of the group mounts, by the name that nodes offer them under.
     pub fn host_volumes(&self, name: &Group) -> BTreeSet<String> {
-        let volumes = self.group(name).and_then(|g| g.get("Volumes")?.as_object());
-        let of_hosts = volumes.into_iter().flat_map(|v| v.values());
-        of_hosts
-            .filter(|v| v.get("Type").and_then(Value::as_str) == Some("host"))
-            .filter_map(|v| v.get("Source").and_then(Value::as_str))
-            .map(str::to_string)
-            .collect()
+        let of_hosts = |v: &&Value| v.get("Type").and_then(Value::as_str) == Some("host");
+        sources(self.volumes(name).filter(of_hosts))
     }
+    /// Volumes of any type that the group may write to, by their source: CSI volumes hold data as host volumes do.
+    pub fn written_volumes(&self, name: &Group) -> BTreeSet<String> {
+        let written = |v: &&Value| v.get("ReadOnly").and_then(Value::as_bool) != Some(true);
+        sources(self.volumes(name).filter(written))
+    }
+    fn volumes(&self, name: &Group) -> impl Iterator<Item = &Value> {
+        let volumes = self.group(name).and_then(|g| g.get("Volumes")?.as_object());
+        volumes.into_iter().flat_map(|v| v.values())
+    }
+}
+
+fn sources<'a>(volumes: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    let named = volumes.filter_map(|v| v.get("Source").and_then(Value::as_str));
+    named.map(str::to_string).collect()
 }
 
 /// The items of a list field; a missing or `null` list is empty, as Nomad means it.

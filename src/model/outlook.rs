@@ -34,9 +34,24 @@ impl DemandPoint {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a path's first point is made of, in requests a second: they add up to what the smoothing foretells, times the event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Components {
+    pub level: f64,
+    pub trend: f64,
+    pub season: f64,
+    /// What an event that the policy knows adds.
+    pub event: f64,
+    /// What the totals and the portions that call this one added or took.
+    pub reconciled: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DemandPath {
     pub model: String,
+    /// The models and their weights, the heaviest first.
+    pub models: Vec<(String, f64)>,
+    pub components: Components,
     /// Seasons found, in steps.
     pub seasons: Vec<usize>,
     pub step: Span,
@@ -69,10 +84,45 @@ pub struct Hazard {
     pub why: String,
 }
 
+/// One joint future: how high demand goes, and what fails meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Probability; those of a set sum to one.
+    pub weight: f64,
+    /// Every portion's demand follows its path at this level.
+    pub level: f64,
+    /// What fails; each domain is there once.
+    pub failed: Vec<Domain>,
+}
+
+/// A small weighted set of joint futures that stands for all of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scenarios {
+    /// The likeliest first.
+    pub list: Vec<Scenario>,
+    /// Futures that were looked at, of which `list` was chosen.
+    pub considered: usize,
+    /// Probability of futures that were not looked at (three failures or more, or too unlikely).
+    pub left_out: f64,
+    /// Kantorovich distance between the futures looked at and `list`: how far, on average, a future is from the one that
+    /// stands for it. In parts of the usual demand and of the estate.
+    pub error: f64,
+    /// The same as a part of what the one best future alone would be off by (0: nothing is lost, 1: one future would do as well).
+    pub error_relative: f64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outlook {
     pub at: Moment,
     pub horizon: Span,
     pub demand: BTreeMap<PortionId, DemandPath>,
+    /// Demand over all portions of the policy: its means are the sums of theirs.
+    #[serde(default)]
+    pub total: Option<DemandPath>,
+    /// Mean demand that each site's instances serve, as traffic is shared now; they sum to the total at each point.
+    #[serde(default)]
+    pub sites: BTreeMap<Site, Vec<(Moment, Rps)>>,
     pub hazards: Vec<Hazard>,
+    #[serde(default)]
+    pub scenarios: Scenarios,
 }

@@ -105,6 +105,50 @@ pub struct LinkLimit {
     pub capacity: Mbps,
 }
 
+/// A time that the operator knows of: from, until just before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub from: Moment,
+    pub to: Moment,
+}
+
+impl Window {
+    pub fn holds(&self, at: Moment) -> bool {
+        self.from <= at && at < self.to
+    }
+    /// Whether any of it lies within `from` and `to`.
+    pub fn meets(&self, from: Moment, to: Moment) -> bool {
+        self.from <= to && from < self.to
+    }
+}
+
+/// Demand that no history tells of: a sale, a broadcast, a holiday.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DemandEvent {
+    pub name: String,
+    pub window: Window,
+    /// Demand is this many times what it would be.
+    pub factor: f64,
+    /// Whose demand; none for all portions.
+    pub portions: Vec<PortionId>,
+}
+
+impl DemandEvent {
+    pub fn concerns(&self, portion: &PortionId) -> bool {
+        self.portions.is_empty() || self.portions.contains(portion)
+    }
+}
+
+/// Planned absence: a certainty, no chance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Maintenance {
+    pub name: String,
+    pub window: Window,
+    /// Names of the nodes that go.
+    pub nodes: Vec<String>,
+    pub sites: Vec<Site>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub workload: String,
@@ -117,6 +161,10 @@ pub struct Policy {
     pub links: Vec<LinkLimit>,
     pub ramp: Ramp,
     pub quiet: Vec<Quiet>,
+    #[serde(default)]
+    pub events: Vec<DemandEvent>,
+    #[serde(default)]
+    pub maintenance: Vec<Maintenance>,
     /// Services never touched (Consul, Nomad and foreshadow themselves always are).
     pub deny: Vec<ServiceName>,
     /// Step of the demand history.

@@ -64,6 +64,17 @@ pub struct Measurement {
     pub cut_short: Option<String>,
 }
 
+/// What a portion needs to serve a demand: requests × what shadows measured of one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceNeed {
+    pub demand: Rps,
+    pub needs: Resources,
+    /// Standard deviation as a part of the mean.
+    pub unsure: f64,
+    /// Measurements behind it.
+    pub runs: u32,
+}
+
 /// What is believed of one instance of a portion there, from all measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {

@@ -4,12 +4,30 @@ use super::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What fails together: a node, or a whole site.
+/// What fails together: a node, a whole site, or the way between two sites.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Domain {
     Node(NodeId),
     Site(Site),
+    /// The two ends in their order: see [`Domain::link`].
+    Link(Site, Site),
+}
+
+impl Domain {
+    /// Both directions are one link.
+    pub fn link(a: &Site, b: &Site) -> Domain {
+        let (a, b) = if a <= b { (a, b) } else { (b, a) };
+        Domain::Link(a.clone(), b.clone())
+    }
+    /// Whether an instance there is lost with it. A link takes nothing by itself: its ends go on.
+    pub fn holds(&self, node: &NodeId, site: &Site) -> bool {
+        match self {
+            Domain::Node(n) => n == node,
+            Domain::Site(s) => s == site,
+            Domain::Link(..) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Domain {
@@ -17,6 +35,7 @@ impl std::fmt::Display for Domain {
         match self {
             Domain::Node(n) => write!(f, "node {n}"),
             Domain::Site(s) => write!(f, "site {s}"),
+            Domain::Link(a, b) => write!(f, "link {a} – {b}"),
         }
     }
 }
@@ -180,8 +199,8 @@ pub enum Leadership {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct World {
     pub at: Moment,
-    pub nodes: Seen<Vec<Node>>,
-    pub allocs: Seen<Vec<Alloc>>,
+    pub nodes: Seen<Table<Node>>,
+    pub allocs: Seen<Table<Alloc>>,
     /// The policies' jobs and all of foreshadow's own.
     pub jobs: Seen<BTreeMap<JobId, JobSpec>>,
     pub blocked: Seen<Vec<Blocked>>,
@@ -189,6 +208,9 @@ pub struct World {
     pub traffic: BTreeMap<PortionId, Seen<Traffic>>,
     pub usage: BTreeMap<AllocId, Seen<Usage>>,
     pub links: Seen<Vec<Link>>,
+    /// Where each gateway stands: the clients of a site reach the others from there.
+    #[serde(default)]
+    pub gateways: BTreeMap<GatewayId, Site>,
     /// The operator's stop: `foreshadow/hold`; unreadable counts as set.
     pub hold: Seen<bool>,
     pub leadership: Seen<Leadership>,
@@ -207,15 +229,16 @@ impl World {
             traffic: BTreeMap::new(),
             usage: BTreeMap::new(),
             links: Seen::unknown(why),
+            gateways: BTreeMap::new(),
             hold: Seen::unknown(why),
             leadership: Seen::unknown(why),
         }
     }
     pub fn node(&self, id: &NodeId) -> Option<&Node> {
-        self.nodes.value()?.iter().find(|n| &n.id == id)
+        self.nodes.value()?.get(id)
     }
     pub fn alloc(&self, id: &AllocId) -> Option<&Alloc> {
-        self.allocs.value()?.iter().find(|a| &a.id == id)
+        self.allocs.value()?.get(id)
     }
     pub fn job(&self, id: &JobId) -> Option<&JobSpec> {
         self.jobs.value()?.get(id)

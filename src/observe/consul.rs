@@ -1,91 +1,140 @@
 //! What Consul says of fronts: entries at each gateway, SRV records as clients get them, targets and what was applied.
 
+use super::srv::Sample;
+use super::watch::Watch;
 use super::{Sources, seen};
 use crate::clients::consul::{HealthQuery, KvPair, KvQuery, ServiceEntry};
 use crate::clients::gateway::Gateway;
 use crate::model::*;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::OnceCell;
 
 /// Meta key on entries of ours: the allocation behind it.
 pub const META_ALLOC: &str = "foreshadow_alloc";
 
-/// All fronts of the policies, as each gateway has them. `agents` keeps the gateways' node names.
-pub async fn fronts(
+/// Everything of Consul that is kept known beside the looks: each gateway's entries of each front with the SRV answers to them,
+/// and the keys under `foreshadow/`. The operator's stop is no part of it: that is read at each look.
+pub struct Watches {
+    fronts: Vec<WatchedFront>,
+    keys: Watch<Keys>,
+}
+
+struct WatchedFront {
+    gateway: GatewayId,
+    service: ServiceName,
+    entries: Arc<Watch<Vec<FrontEntry>>>,
+    dns: Option<Sample>,
+}
+
+impl Watches {
+    /// Begins at once, on the current tokio runtime.
+    pub fn start(sources: &Sources) -> Watches {
+        let portions = sources.policies.iter().flat_map(|p| &p.portions);
+        let services: Vec<&ServiceName> = portions.filter_map(|p| p.front.as_ref()).collect();
+        let mut fronts = Vec::new();
+        for gateway in &sources.gateways {
+            let agent = Arc::new(OnceCell::new());
+            for service in &services {
+                let entries = Arc::new(entries(sources, gateway, agent.clone(), service));
+                let dns = gateway.dns.clone().map(|dns| {
+                    Sample::start(dns, (*service).clone(), entries.clone(), sources.clock)
+                });
+                fronts.push(WatchedFront {
+                    gateway: gateway.id.clone(),
+                    service: (*service).clone(),
+                    entries,
+                    dns,
+                });
+            }
+        }
+        let (consul, dc) = (sources.keeper.clone(), sources.kv_datacenter.clone());
+        let read = move |wait| {
+            let (consul, dc) = (consul.clone(), dc.clone());
+            async move {
+                let query = KvQuery {
+                    dc: dc.as_deref(),
+                    wait,
+                    ..KvQuery::default()
+                };
+                let found = consul.kv_list(keys::ROOT, query).await?;
+                Ok(found.map(|pairs| Keys::of(&pairs)))
+            }
+        };
+        Watches {
+            fronts,
+            keys: Watch::start(read, |_| (), sources.clock),
+        }
+    }
+
+    /// All fronts of the policies, as each gateway has them and clients there see them, with target and reports.
+    pub async fn fronts(&self) -> BTreeMap<ServiceName, Front> {
+        let reads = self.fronts.iter().map(|w| async move {
+            let dns = async {
+                match &w.dns {
+                    Some(sample) => Some(sample.seen().await),
+                    None => None,
+                }
+            };
+            let (entries, dns) = futures::join!(w.entries.seen(), dns);
+            (w, entries.map(|all| all.to_vec()), dns)
+        });
+        let (read, keys) = join(join_all(reads), self.keys.seen()).await;
+        let mut fronts: BTreeMap<ServiceName, Front> = BTreeMap::new();
+        for (watched, entries, dns) in read {
+            let front = fronts.entry(watched.service.clone()).or_default();
+            front.entries.insert(watched.gateway.clone(), entries);
+            if let Some(dns) = dns {
+                front.dns.insert(watched.gateway.clone(), dns);
+            }
+        }
+        place(&mut fronts, &keys);
+        fronts
+    }
+
+    pub async fn leadership(&self) -> Seen<Leadership> {
+        self.keys.seen().await.map(|keys| keys.leadership.clone())
+    }
+}
+
+/// Watches the gateway's own entries of a front, in the eyes of its datacenter; has the wheel look when one stops serving.
+fn entries(
     sources: &Sources,
-    agents: &mut BTreeMap<GatewayId, String>,
-    now: Moment,
-) -> BTreeMap<ServiceName, Front> {
-    let services: Vec<&ServiceName> = sources
-        .policies
-        .iter()
-        .flat_map(|p| &p.portions)
-        .filter_map(|p| p.front.as_ref())
-        .collect();
-    let mut fronts: BTreeMap<ServiceName, Front> = services
-        .iter()
-        .map(|s| ((*s).clone(), Front::default()))
-        .collect();
-    names(sources, agents).await;
-    let agents = &*agents;
-    let reads = sources
-        .gateways
-        .iter()
-        .flat_map(|g| services.iter().map(move |s| (g, *s)));
-    let read = join_all(reads.map(|(g, s)| async move {
-        let (entries, dns) = futures::join!(entries(g, agents.get(&g.id), s, now), dns(g, s, now));
-        (g.id.clone(), s.clone(), entries, dns)
-    }))
-    .await;
-    for (gateway, service, entries, dns) in read {
-        let front = fronts.entry(service).or_default();
-        front.entries.insert(gateway.clone(), entries);
-        if let Some(dns) = dns {
-            front.dns.insert(gateway, dns);
-        }
-    }
-    fronts
-}
-
-/// Names of the gateways' agents; one that does not answer is asked again at the next look.
-async fn names(sources: &Sources, agents: &mut BTreeMap<GatewayId, String>) {
-    let unknown = sources
-        .gateways
-        .iter()
-        .filter(|g| !agents.contains_key(&g.id));
-    let found =
-        join_all(unknown.map(|g| async { (g.id.clone(), g.consul.agent_self().await) })).await;
-    for (id, agent) in found {
-        if let Ok(agent) = agent {
-            agents.insert(id, agent.node_name().to_string());
-        }
-    }
-}
-
-/// The gateway's own entries of a front, in the eyes of its datacenter.
-async fn entries(
     gateway: &Gateway,
-    agent: Option<&String>,
+    agent: Arc<OnceCell<String>>,
     service: &ServiceName,
-    now: Moment,
-) -> Seen<Vec<FrontEntry>> {
-    let Some(agent) = agent else {
-        return Seen::unknown(format!(
-            "the Consul agent of gateway {} has not said its name yet",
-            gateway.id
-        ));
+) -> Watch<Vec<FrontEntry>> {
+    let (consul, service) = (gateway.consul.clone(), service.clone());
+    let read = move |wait| {
+        let (consul, service, agent) = (consul.clone(), service.clone(), agent.clone());
+        async move {
+            let name = async || Ok(consul.agent_self().await?.node_name().to_string());
+            let agent = agent.get_or_try_init(name).await?;
+            let query = HealthQuery {
+                wait,
+                ..HealthQuery::default()
+            };
+            let found = consul.health_service(service.as_str(), query).await?;
+            Ok(found.map(|list| {
+                let own = list.iter().filter(|e| &e.node.node == agent);
+                own.filter_map(entry).collect::<Vec<_>>()
+            }))
+        }
     };
-    let reply = gateway
-        .consul
-        .health_service(service.as_str(), HealthQuery::default())
-        .await;
-    seen(reply, now).map(|list| {
-        list.value
-            .iter()
-            .filter(|e| &e.node.node == agent)
-            .filter_map(entry)
-            .collect()
-    })
+    let wake = sources.wake.clone();
+    let serving = AtomicUsize::new(0);
+    let news = move |entries: &Vec<FrontEntry>| {
+        let now = entries.iter().filter(|e| e.serves()).count();
+        if now < serving.swap(now, Ordering::Relaxed)
+            && let Some(wake) = &wake
+        {
+            // A full channel has the wheel turning already.
+            let _ = wake.try_send(());
+        }
+    };
+    Watch::start(read, news, sources.clock)
 }
 
 /// An entry of ours; others behind the same name are none of our business.
@@ -107,59 +156,27 @@ fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
     })
 }
 
-async fn dns(gateway: &Gateway, service: &ServiceName, now: Moment) -> Option<Seen<Vec<SrvSeen>>> {
-    let dns = gateway.dns.as_ref()?;
-    Some(match dns.srv(&format!("{service}.service.consul.")).await {
-        Err(e) => Seen::unknown(e.to_string()),
-        Ok(records) => Seen::known(
-            records
-                .into_iter()
-                .map(|r| SrvSeen {
-                    address: r.ip.map(|ip| ip.to_string()).unwrap_or(r.target),
-                    port: r.port,
-                    weight: u32::from(r.weight),
-                })
-                .collect(),
-            now,
-        ),
-    })
+/// The operator's stop, read anew at each look: it must not be missed for as long as a watch may be broken.
+pub async fn hold(sources: &Sources, now: Moment) -> Seen<bool> {
+    let dc = sources.kv_datacenter.as_deref();
+    let read = sources.keeper.kv_get(keys::HOLD, dc, false, None).await;
+    seen(read, now).map(|found| found.value.is_some_and(|p| p.value != b"off"))
 }
 
-/// What stands under `foreshadow/`.
-pub struct Keys {
-    pub hold: Seen<bool>,
-    pub leadership: Seen<Leadership>,
-    pub targets: Seen<BTreeMap<ServiceName, Target>>,
-    pub applied: Seen<BTreeMap<(GatewayId, ServiceName), Applied>>,
+/// What else stands under `foreshadow/`.
+struct Keys {
+    leadership: Leadership,
+    targets: Result<BTreeMap<ServiceName, Target>, String>,
+    applied: BTreeMap<(GatewayId, ServiceName), Applied>,
 }
 
-pub async fn keys(sources: &Sources, now: Moment) -> Keys {
-    let query = KvQuery {
-        dc: sources.kv_datacenter.as_deref(),
-        ..KvQuery::default()
-    };
-    let pairs = match sources.keeper.kv_list(keys::ROOT, query).await {
-        Ok(found) => found.value,
-        Err(e) => {
-            let why = e.to_string();
-            return Keys {
-                hold: Seen::unknown(why.clone()),
-                leadership: Seen::unknown(why.clone()),
-                targets: Seen::unknown(why.clone()),
-                applied: Seen::unknown(why),
-            };
+impl Keys {
+    fn of(pairs: &[KvPair]) -> Keys {
+        Keys {
+            leadership: leadership(pairs),
+            targets: targets(pairs),
+            applied: applied(pairs),
         }
-    };
-    Keys {
-        hold: Seen::known(
-            pairs
-                .iter()
-                .any(|p| p.key == keys::HOLD && p.value != b"off"),
-            now,
-        ),
-        leadership: Seen::known(leadership(&pairs), now),
-        targets: targets(&pairs, now),
-        applied: Seen::known(applied(&pairs), now),
     }
 }
 
@@ -176,20 +193,16 @@ fn leadership(pairs: &[KvPair]) -> Leadership {
 }
 
 /// A target that does not parse makes all of them unknown: it is not for us to overwrite what we do not understand.
-fn targets(pairs: &[KvPair], now: Moment) -> Seen<BTreeMap<ServiceName, Target>> {
-    let mut found = BTreeMap::new();
-    for pair in pairs.iter().filter(|p| p.key.starts_with(keys::TARGETS)) {
-        match target(pair) {
-            Ok(target) => found.insert(target.service.clone(), target),
-            Err(e) => {
-                return Seen::unknown(format!(
-                    "{} in Consul's KV is not a target of this version: {e}",
-                    pair.key
-                ));
-            }
-        };
-    }
-    Seen::known(found, now)
+fn targets(pairs: &[KvPair]) -> Result<BTreeMap<ServiceName, Target>, String> {
+    let pairs = pairs.iter().filter(|p| p.key.starts_with(keys::TARGETS));
+    let read = pairs.map(|pair| match target(pair) {
+        Ok(target) => Ok((target.service.clone(), target)),
+        Err(e) => Err(format!(
+            "{} in Consul's KV is not a target of this version: {e}",
+            pair.key
+        )),
+    });
+    read.collect()
 }
 
 fn target(pair: &KvPair) -> serde_json::Result<Target> {
@@ -208,23 +221,22 @@ fn applied(pairs: &[KvPair]) -> BTreeMap<(GatewayId, ServiceName), Applied> {
 }
 
 /// Puts targets and reports to the fronts they speak of.
-pub fn place(
-    world: &mut World,
-    targets: Seen<BTreeMap<ServiceName, Target>>,
-    applied: Seen<BTreeMap<(GatewayId, ServiceName), Applied>>,
-) {
-    for (service, front) in &mut world.fronts {
-        front.target = Some(match &targets {
-            Seen::Known { value, at } => Seen::known(value.get(service).cloned(), *at),
+fn place(fronts: &mut BTreeMap<ServiceName, Front>, keys: &Seen<Arc<Keys>>) {
+    for (service, front) in fronts {
+        front.target = Some(match keys {
+            Seen::Known { value, at } => match &value.targets {
+                Ok(targets) => Seen::known(targets.get(service).cloned(), *at),
+                Err(why) => Seen::unknown(why.clone()),
+            },
             Seen::Unknown { why } => Seen::unknown(why.clone()),
         });
-        if let Seen::Known { value, at } = &applied {
-            for ((gateway, of), report) in value {
-                if of == service {
-                    front
-                        .applied
-                        .insert(gateway.clone(), Seen::known(report.clone(), *at));
-                }
+        let Seen::Known { value, at } = keys else {
+            continue;
+        };
+        for ((gateway, of), report) in &value.applied {
+            if of == service {
+                let seen = Seen::known(report.clone(), *at);
+                front.applied.insert(gateway.clone(), seen);
             }
         }
     }

@@ -3,7 +3,9 @@
 mod consul;
 mod nomad;
 mod picture;
+mod srv;
 mod traffic;
+mod watch;
 
 pub use consul::META_ALLOC;
 
@@ -52,12 +54,12 @@ pub struct Cluster {
 /// What is kept between looks so that rates can be told and rarely changing details need not be read again.
 #[derive(Default)]
 struct Memory {
-    /// Started by the first look.
+    /// Both are started by the first look.
     follower: Option<Follower>,
+    watches: Option<consul::Watches>,
     mirror: picture::Mirror,
     jobs: Jobs,
     traffic: traffic::Memory,
-    agents: BTreeMap<GatewayId, String>,
 }
 
 /// The jobs as last read, and the index of Nomad's jobs then.
@@ -87,17 +89,19 @@ impl Cluster {
         let mut memory = self.memory.lock().await;
         let Memory {
             follower,
+            watches,
             mirror,
             jobs,
             traffic,
-            agents,
         } = &mut *memory;
         let follower = follower.get_or_insert_with(|| self.follow());
-        let (glance, jobs, fronts, keys) = futures::join!(
+        let watches = watches.get_or_insert_with(|| consul::Watches::start(&self.sources));
+        let (glance, jobs, fronts, leadership, hold) = futures::join!(
             follower.glance(),
             self.jobs(jobs),
-            consul::fronts(&self.sources, agents, now),
-            consul::keys(&self.sources, now),
+            watches.fronts(),
+            watches.leadership(),
+            consul::hold(&self.sources, now),
         );
         let picture::Sight {
             nodes,
@@ -111,11 +115,16 @@ impl Cluster {
             jobs,
             blocked,
             fronts,
-            hold: keys.hold,
-            leadership: keys.leadership,
+            hold,
+            leadership,
+            gateways: self
+                .sources
+                .gateways
+                .iter()
+                .map(|g| (g.id.clone(), g.site.clone()))
+                .collect(),
             ..World::unknown(now, "not read yet")
         };
-        consul::place(&mut world, keys.targets, keys.applied);
         let (usage, ()) = join(
             self.usage(&world),
             traffic::read(&self.sources, traffic, &world, now),

@@ -7,32 +7,23 @@ use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
-/// Rows by ID, and when they were last known to be all there is.
-struct Rows<T> {
-    by_id: BTreeMap<String, T>,
+/// A table and when it was last known to be all there is.
+struct Known<T> {
+    rows: T,
     proved: Option<Moment>,
 }
 
-impl<T> Default for Rows<T> {
+impl<T: Default> Default for Known<T> {
     fn default() -> Self {
-        Rows {
-            by_id: BTreeMap::new(),
+        Known {
+            rows: T::default(),
             proved: None,
         }
     }
 }
 
-impl<T: Clone> Rows<T> {
-    fn take<R>(&mut self, changes: Vec<(String, Option<R>)>, noun: impl Fn(&R) -> T) {
-        for (id, row) in changes {
-            match row {
-                Some(row) => self.by_id.insert(id, noun(&row)),
-                None => self.by_id.remove(&id),
-            };
-        }
-    }
-
-    fn seen(&mut self, proof: Proof, now: Moment) -> Seen<Vec<T>> {
+impl<T: Clone> Known<T> {
+    fn seen(&mut self, proof: Proof, now: Moment) -> Seen<T> {
         let at = match proof {
             Proof::Unknown(why) => return Seen::unknown(why),
             Proof::Current => now,
@@ -42,35 +33,50 @@ impl<T: Clone> Rows<T> {
             },
         };
         self.proved = Some(at);
-        Seen::known(self.by_id.values().cloned().collect(), at)
+        Seen::known(self.rows.clone(), at)
     }
 }
 
 /// What a look sees of the cluster, from one moment of the picture.
 pub struct Sight {
-    pub nodes: Seen<Vec<Node>>,
-    pub allocs: Seen<Vec<Alloc>>,
+    pub nodes: Seen<Table<Node>>,
+    pub allocs: Seen<Table<Alloc>>,
     pub blocked: Seen<Vec<Blocked>>,
 }
 
 /// The picture in the model's nouns.
 #[derive(Default)]
 pub struct Mirror {
-    nodes: Rows<Node>,
-    allocs: Rows<Alloc>,
-    blocked: Rows<Blocked>,
+    nodes: Known<Table<Node>>,
+    allocs: Known<Table<Alloc>>,
+    blocked: Known<BTreeMap<String, Blocked>>,
 }
 
 impl Mirror {
     pub fn take(&mut self, glance: Glance, now: Moment) -> Sight {
-        self.nodes.take(glance.changes.nodes, |n| nomad::node(n));
-        self.allocs.take(glance.changes.allocs, |a| nomad::alloc(a));
-        self.blocked
-            .take(glance.changes.evals, |e| nomad::blocked(e));
+        for (id, row) in glance.changes.nodes {
+            match row {
+                Some(row) => self.nodes.rows.put(nomad::node(&row)),
+                None => self.nodes.rows.remove(&NodeId::new(id)),
+            }
+        }
+        for (id, row) in glance.changes.allocs {
+            match row {
+                Some(row) => self.allocs.rows.put(nomad::alloc(&row)),
+                None => self.allocs.rows.remove(&AllocId::new(id)),
+            }
+        }
+        for (id, row) in glance.changes.evals {
+            match row {
+                Some(row) => self.blocked.rows.insert(id, nomad::blocked(&row)),
+                None => self.blocked.rows.remove(&id),
+            };
+        }
+        let blocked = self.blocked.seen(glance.evals, now);
         Sight {
             nodes: self.nodes.seen(glance.nodes, now),
             allocs: self.allocs.seen(glance.allocs, now),
-            blocked: self.blocked.seen(glance.evals, now),
+            blocked: blocked.map(|rows| rows.into_values().collect()),
         }
     }
 }

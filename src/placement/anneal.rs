@@ -9,6 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::bound::Prices;
+use super::exact::{self, Exact};
 use super::greedy;
 use super::problem::Problem;
 use super::squeeze::squeeze_all;
@@ -22,13 +23,20 @@ const STAIRS: u64 = 500;
 /// With at most so many standbys, several short coolings find the optimum more surely than a long one.
 const FEW_STANDBYS: usize = 64;
 const COOLINGS_OF_FEW: u64 = 4;
+/// The parts of the budget after which, with few standbys, a proof of the optimum is tried, and after which it is given up.
+const BEFORE_PROOF: f64 = 0.1;
+const PROOF: f64 = 0.9;
+/// Steps of the proof for each move of the budget, or without one; and how many of its first decisions go both ways at once.
+const PROOF_STEPS: u64 = 40;
+const UNTIL_STOPPED_STEPS: u64 = 1 << 28;
+const ABREAST: u32 = 6;
 /// Moves between two looks at `stop` and at the time.
 const STRIDE: u64 = 256;
 /// Moves of the first cooling when nobody says how long the search may take; each later one has twice as many.
 const FIRST_COOLING: u64 = 200_000;
 /// The first temperature as a part of the typical change, and the last one as a part of the first.
-const HOT: f64 = 3.0;
-const COLD: f64 = 0.005;
+const HOT: f64 = 2.0;
+const COLD: f64 = 0.004;
 /// The first temperature with a warm start, as a part of the typical change: what runs well is not melted down.
 const WARM: f64 = 0.01;
 /// Ascent steps of the dual whose prices tell the chains what to try first, and the part of the budget they may take.
@@ -78,25 +86,69 @@ impl Search<'_> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build();
-        let prices = match &pool {
-            Ok(pool) => pool.install(|| self.prices(&start)),
-            Err(_) => self.prices(&start),
-        };
+        match pool {
+            Ok(pool) => pool.install(|| self.run_from(start)),
+            // Where no thread can be had, the same chains run in the global pool.
+            Err(_) => self.run_from(start),
+        }
+    }
+
+    fn run_from(&self, start: State) -> Found {
+        let prices = self.prices(&start);
         let order = prices.order(self.problem);
-        let chains = match (self.budget, &pool) {
-            (Budget::Moves(_), _) => CHAINS,
-            (_, Ok(pool)) => pool.current_num_threads(),
-            (_, Err(_)) => 1,
-        };
-        let chain = |number| self.chain(number, start.clone(), &order);
-        // Where no thread can be had, the same chains run one after the other.
-        let found: Vec<(i64, Vec<u32>)> = match pool {
-            Ok(pool) => pool.install(|| (0..chains).into_par_iter().map(chain).collect()),
-            Err(_) => (0..chains).map(chain).collect(),
-        };
-        let best = found.into_iter().min_by_key(|(total, _)| *total);
-        let slots = best.map(|(_, slots)| slots).unwrap_or_default();
+        if exact::suits(self.problem) {
+            return self.run_few(start, &order, prices);
+        }
+        let (_, slots) = self.chains(&start, &order, self.budget);
         Found { slots, prices }
+    }
+
+    /// Few standbys: a short search, a proof as far as the budget goes, and where that is not far enough the search goes on.
+    fn run_few(&self, start: State, order: &[u32], mut prices: Prices) -> Found {
+        let spent = |until: f64| {
+            move || match self.budget {
+                Budget::Spent(spent) => spent() / until,
+                Budget::Moves(_) | Budget::UntilStopped => 0.0,
+            }
+        };
+        let (before, proving) = (spent(BEFORE_PROOF), spent(PROOF));
+        let (budget, limit, abreast) = match self.budget {
+            Budget::Moves(moves) => (self.budget, moves.saturating_mul(PROOF_STEPS), 0),
+            Budget::Spent(_) => (Budget::Spent(&before), u64::MAX, ABREAST),
+            Budget::UntilStopped => (Budget::Moves(FIRST_COOLING), UNTIL_STOPPED_STEPS, ABREAST),
+        };
+        let (total, mut slots) = self.chains(&start, order, budget);
+        let stop = || (self.stop)() || proving() >= 1.0;
+        let exact = Exact {
+            problem: self.problem,
+            cost: self.cost,
+            limit,
+            stop: &stop,
+            abreast,
+        };
+        let proof = exact.run(total);
+        slots = proof.slots.unwrap_or(slots);
+        // With move costs the search pays more than the objective has.
+        if *self.cost == self.problem.candidate_cost {
+            prices.bound = prices.bound.max(proof.bound);
+        }
+        if proof.bound < proof.best && !matches!(self.budget, Budget::Moves(_)) {
+            let best = State::of(self.problem, self.cost, &slots);
+            (_, slots) = self.chains(&best, order, self.budget);
+        }
+        Found { slots, prices }
+    }
+
+    /// The best total of several chains from the same start, and its slots; ties go to the first chain.
+    fn chains(&self, start: &State, order: &[u32], budget: Budget) -> (i64, Vec<u32>) {
+        let chains = match budget {
+            Budget::Moves(_) => CHAINS,
+            Budget::Spent(_) | Budget::UntilStopped => rayon::current_num_threads(),
+        };
+        let chain = |number| self.chain(number, start.clone(), order, budget);
+        let found: Vec<(i64, Vec<u32>)> = (0..chains).into_par_iter().map(chain).collect();
+        let best = found.into_iter().min_by_key(|(total, _)| *total);
+        best.unwrap_or_else(|| (start.total(), start.slots().to_vec()))
     }
 
     /// What the chains are guided by; nothing where a placement runs already, whose neighbourhood is all that is searched.
@@ -119,14 +171,14 @@ impl Search<'_> {
         )
     }
 
-    fn chain(&self, number: usize, start: State, order: &[u32]) -> (i64, Vec<u32>) {
+    fn chain(&self, number: usize, start: State, order: &[u32], budget: Budget) -> (i64, Vec<u32>) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         (0..number).for_each(|_| rng.jump());
         let walk = RefCell::new(Walk::new(start, order, rng));
         let typical = walk.borrow_mut().typical_change();
         let few = self.problem.wanted() <= FEW_STANDBYS;
         let coolings = if few { COOLINGS_OF_FEW } else { 1 };
-        match self.budget {
+        match budget {
             _ if self.problem.wanted() == 0 => {}
             Budget::UntilStopped => {
                 let mut moves = FIRST_COOLING;

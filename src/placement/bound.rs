@@ -10,7 +10,7 @@ use argmin::core::{
     TerminationReason, TerminationStatus,
 };
 
-use super::dual::{Dual, Shortlist, Slope};
+use super::dual::{Dual, Slope};
 use super::problem::Problem;
 
 /// Steps without a better bound before steps become shorter.
@@ -51,32 +51,21 @@ impl Prices {
         rounds: u64,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Self {
+        if from.bound >= known {
+            return from;
+        }
         let dual = Dual::new(problem);
         let fresh = !dual.takes(&from.at);
         let start = if fresh { dual.start() } else { from.at.clone() };
+        let shortlist = RefCell::default();
+        let slope = |at: &[f64]| dual.slope(at, &mut shortlist.borrow_mut());
         let ascent = Ascent::new(known as f64, dual.ceilings(), stop);
-        let asked = Asked {
-            dual: &dual,
-            shortlist: RefCell::default(),
-        };
-        let outcome = Executor::new(asked, ascent)
-            .configure(|state: Ascending| state.param(start).max_iters(rounds))
-            .ctrlc(false)
-            .timer(false)
-            .run();
-        let Ok(mut outcome) = outcome else {
-            return from;
-        };
-        let at = outcome.state.take_best_param().unwrap_or_default();
-        if !dual.takes(&at) {
-            return from;
-        }
-        let best = -outcome.state.get_best_cost();
-        // Every cost is an integer, so the bound may be rounded up, after giving away what floating point may have added.
-        let bound = (best - best.abs() * 1e-9 - 1e-6).ceil().max(0.0) as i64;
-        Self {
-            bound: bound.max(from.bound),
-            at,
+        match ascent.climb(&slope, start, rounds) {
+            Some((at, value)) if dual.takes(&at) => Self {
+                bound: rounded_up(value).max(from.bound),
+                at,
+            },
+            _ => from,
         }
     }
 
@@ -109,10 +98,14 @@ pub fn lower_bound(
     Prices::raise(problem, Prices::default(), known, rounds, stop).bound
 }
 
-/// The dual as argmin asks it, with what it remembers from one question to the next.
-struct Asked<'p> {
-    dual: &'p Dual<'p>,
-    shortlist: RefCell<Shortlist>,
+/// Every cost is an integer, so a bound may be rounded up, after giving away what floating point may have added.
+pub(super) fn rounded_up(value: f64) -> i64 {
+    (value - value.abs() * 1e-9 - 1e-6).ceil().max(0.0) as i64
+}
+
+/// A dual as argmin asks it.
+struct Asked<'a> {
+    slope: &'a dyn Fn(&[f64]) -> Slope,
 }
 
 impl Operator for Asked<'_> {
@@ -120,13 +113,13 @@ impl Operator for Asked<'_> {
     type Output = Slope;
 
     fn apply(&self, at: &Vec<f64>) -> Result<Slope, Error> {
-        Ok(self.dual.slope(at, &mut self.shortlist.borrow_mut()))
+        Ok((self.slope)(at))
     }
 }
 
 /// The volume algorithm as a solver for argmin's executor: steps go from the best point so far along an average of the
 /// slopes. Its cost is minus the dual value, since argmin minimises.
-struct Ascent<'a> {
+pub(super) struct Ascent<'a> {
     /// Objective of a feasible placement: the target of Polyak's step.
     known: f64,
     ceilings: Vec<f64>,
@@ -143,7 +136,8 @@ struct Ascent<'a> {
 }
 
 impl<'a> Ascent<'a> {
-    fn new(known: f64, ceilings: Vec<f64>, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
+    /// `known` is the objective of any feasible placement; `ceilings` are the largest multipliers, the smallest are zero.
+    pub(super) fn new(known: f64, ceilings: Vec<f64>, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
         Self {
             known,
             ceilings,
@@ -157,6 +151,23 @@ impl<'a> Ascent<'a> {
             milestone: f64::NEG_INFINITY,
             idle: 0,
         }
+    }
+
+    /// The best multipliers found from `start` within `rounds` steps, and the value of the dual there.
+    pub(super) fn climb(
+        self,
+        slope: &dyn Fn(&[f64]) -> Slope,
+        start: Vec<f64>,
+        rounds: u64,
+    ) -> Option<(Vec<f64>, f64)> {
+        let outcome = Executor::new(Asked { slope }, self)
+            .configure(|state: Ascending| state.param(start).max_iters(rounds))
+            .ctrlc(false)
+            .timer(false)
+            .run();
+        let mut state = outcome.ok()?.state;
+        let value = -state.get_best_cost();
+        Some((state.take_best_param()?, value))
     }
 
     /// The point one step along the direction, kept between zero and the ceilings.

@@ -13,7 +13,7 @@ use super::instance::MAX_RESOURCES;
 use super::problem::{Amounts, Problem};
 
 /// No "one standby in a domain" row: the portion wants one only, or has a single candidate in the domain.
-const NO_ROW: u32 = u32::MAX;
+pub(super) const NO_ROW: u32 = u32::MAX;
 /// With more candidates the nodes are priced on several cores, and between full rounds only the candidates that come near.
 const MANY_CANDIDATES: usize = 200_000;
 /// Rounds between two full ones, and how near a candidate must come then to be looked at in between, in parts of v.
@@ -346,7 +346,7 @@ fn capacity_rows(problem: &Problem) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// The number in w of each visitor, and how many there are.
-fn spread_rows(problem: &Problem) -> (Vec<u32>, usize) {
+pub(super) fn spread_rows(problem: &Problem) -> (Vec<u32>, usize) {
     let mut of_candidate = vec![NO_ROW; problem.candidate_cost.len()];
     let mut rows = 0;
     let mut seen = vec![(0_u32, NO_ROW); problem.domains];

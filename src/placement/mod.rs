@@ -3,10 +3,14 @@
 mod anneal;
 mod bound;
 mod conditions;
+mod cover;
 mod dual;
+mod exact;
 mod explain;
 mod greedy;
 mod instance;
+mod packs;
+mod polyak;
 mod problem;
 mod recount;
 mod referee;

@@ -69,6 +69,17 @@ impl<'p> State<'p> {
         }
     }
 
+    /// The candidates of these slots placed, in any order legal; what is not is left unplaced.
+    pub(crate) fn of(problem: &'p Problem, cost: &'p [i64], slots: &[u32]) -> Self {
+        let mut state = Self::empty(problem, cost);
+        for (slot, &candidate) in slots.iter().enumerate() {
+            if candidate != NOWHERE && state.may_put(slot, candidate as usize) {
+                state.put(slot, candidate as usize);
+            }
+        }
+        state
+    }
+
     /// Cost of the whole assignment: standbys, open nodes, penalties and risk.
     #[inline]
     pub(crate) fn total(&self) -> i64 {

@@ -89,6 +89,9 @@ pub struct Book {
     pub falls: BTreeMap<AllocId, Fall>,
     /// When a standby was last needed, by its job.
     pub needed: BTreeMap<JobId, Moment>,
+    /// Standbys that are given up for one elsewhere: they go once that one stands.
+    #[serde(default)]
+    pub leaving: BTreeSet<JobId>,
     /// Since when each portion's primaries suffice and traffic is well.
     pub calm: BTreeMap<PortionId, Moment>,
     /// Portions whose standbys are part of the pool, and why.

@@ -27,9 +27,6 @@ pub fn grow(
     if refused.is_some_and(|until| scene.now < *until) {
         return 0;
     }
-    let Some(needs) = places::needs(scene, portion) else {
-        return 0;
-    };
     let mut grown = 0;
     for standby in copies.ready(Role::Standby) {
         let Some(job) = scene.world.job(&standby.job) else {
@@ -45,6 +42,7 @@ pub fn grow(
         let Some(node) = scene.world.node(&standby.node) else {
             continue;
         };
+        let needs = places::of_job(job, &portion.groups);
         let room = places::room(node, &places::free(scene, &[node])[0], &needs);
         let more = (missing - grown).min(room).min(MOST.saturating_sub(now));
         if more > 0 {

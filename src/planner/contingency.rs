@@ -20,10 +20,7 @@ pub fn contingencies(copies: &Copies, target: &Target, demand: Rps) -> Vec<Conti
     domains
         .into_iter()
         .filter_map(|domain| {
-            let hit = |node: &NodeId, site: &Site| match &domain {
-                Domain::Node(n) => n == node,
-                Domain::Site(s) => s == site,
-            };
+            let hit = |node: &NodeId, site: &Site| domain.holds(node, site);
             let left = |role| {
                 copies
                     .ready(role)

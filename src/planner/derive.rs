@@ -1,6 +1,7 @@
 //! Derives a shadow's or a standby's job from the live one. Pure; what a shadow may not share is taken out here.
 
 use super::instances::{META_RELEASE, META_SHADOW, META_STANDBY};
+use super::lint::META_DEADLINE;
 use crate::model::*;
 use serde_json::{Map, Value, json};
 
@@ -45,7 +46,7 @@ pub fn shadow(
             (META_SHADOW, "true".to_string()),
             (META_RELEASE, release(live, &portion.groups).to_string()),
             ("foreshadow_portion", portion.id.to_string()),
-            ("foreshadow_deadline", deadline.0.to_string()),
+            (META_DEADLINE, deadline.0.to_string()),
         ],
     );
     each_group(&mut job, |group| {

@@ -87,6 +87,11 @@ pub fn flow(scene: &Scene, portion: &PortionId) -> Mbps {
         .filter(|p| &p.key.portion == portion && p.key.release == release)
         .map(|p| p.bytes_a_request)
         .fold(0.0, f64::max);
+    Mbps(rate(scene, portion).0 * bytes * 8.0 / 1e6)
+}
+
+/// The part of the demand to be covered that one primary of the portion has.
+pub fn rate(scene: &Scene, portion: &PortionId) -> Rps {
     let wanted = scene
         .policy
         .portion(portion)
@@ -96,5 +101,5 @@ pub fn flow(scene: &Scene, portion: &PortionId) -> Mbps {
     let demand = scene
         .demand(portion, scene.policy.horizon)
         .unwrap_or_default();
-    Mbps(demand.0 / wanted as f64 * bytes * 8.0 / 1e6)
+    Rps(demand.0 / wanted as f64)
 }

@@ -2,24 +2,31 @@
 
 pub mod book;
 mod burst;
+mod constraints;
 mod contingency;
 pub mod derive;
+pub mod graph;
 pub mod instances;
 mod links;
+pub mod lint;
 pub mod partition;
 mod places;
+mod placing;
+mod prospects;
 pub mod risk;
 mod scene;
 pub mod shadows;
 pub mod shares;
+pub mod size;
 mod standbys;
 mod traffic;
 mod trust;
+mod wishes;
 
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;
 pub use instances::{Copies, Role};
-pub use partition::{Portion, portions};
+pub use partition::{Portion, portions, workload};
 pub use scene::{FRESH, Scene};
 
 use crate::model::*;

@@ -1,10 +1,10 @@
 //! Splits a workload into portions that can run on their own, with their dependencies and what binds them.
 
-use super::derive;
+use super::{derive, graph};
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Portion {
@@ -16,111 +16,205 @@ pub struct Portion {
     pub depends_on: Vec<PortionId>,
     /// Why its groups cannot part, when it has more than one.
     pub fused: Option<String>,
+    /// Portions that it calls and that call it back, directly or through others, where they stay portions of their own.
+    #[serde(default)]
+    pub cycle: Vec<PortionId>,
     /// Why no shadow of it can run, if so.
     pub not_shadowable: Option<String>,
 }
 
-/// The portions of one job: what the policy names (else each task group alone), fused where groups share a writable host
-/// volume, with dependencies from the policy, Connect upstreams and templates or environment that name a service.
-pub fn portions(job: &JobSpec, policy: Option<&Policy>) -> Vec<Portion> {
-    let mut sets: Vec<(PortionId, Vec<Group>, Option<String>)> = Vec::new();
-    let mut named: BTreeSet<Group> = BTreeSet::new();
-    for p in policy
-        .iter()
-        .flat_map(|p| &p.portions)
-        .filter(|p| p.job == job.id())
-    {
-        let why = (p.groups.len() > 1).then(|| "the policy couples its groups".to_string());
-        sets.push((p.id.clone(), p.groups.clone(), why));
-        named.extend(p.groups.iter().cloned());
+/// A portion in the making.
+struct Set<'a> {
+    id: PortionId,
+    job: &'a JobSpec,
+    groups: Vec<Group>,
+    /// Portions that went into it, itself too.
+    was: Vec<PortionId>,
+    /// The policy names it: it stays a portion of its own unless storage binds it.
+    named: bool,
+    fused: Option<String>,
+}
+
+impl Set<'_> {
+    fn take(&mut self, other: Set, why: String) {
+        self.groups.extend(other.groups);
+        self.was.extend(other.was);
+        self.named |= other.named;
+        self.fused = Some(why);
     }
-    for group in job.groups() {
-        let name = Group::new(text(group, "Name"));
-        if !named.contains(&name) {
-            sets.push((PortionId::new(name.as_str()), vec![name], None));
+}
+
+/// The portions of one job; see [`workload`].
+pub fn portions(job: &JobSpec, policy: Option<&Policy>) -> Vec<Portion> {
+    workload(&[job], policy)
+}
+
+/// The portions of a workload's jobs: what the policy names (else each task group alone), fused where groups of a job share a
+/// writable host volume or call each other in a cycle, with dependencies from the policy, Connect upstreams, and arguments,
+/// environment or templates that name a service.
+pub fn workload(jobs: &[&JobSpec], policy: Option<&Policy>) -> Vec<Portion> {
+    let mut sets = declared(jobs, policy);
+    by_volume(&mut sets);
+    let mut calls = calls(&sets, policy);
+    if by_cycle(&mut sets, &graph::cycles(&calls)) {
+        calls = self::calls(&sets, policy);
+    }
+    let cycles = graph::cycles(&calls);
+    let ids: Vec<PortionId> = sets.iter().map(|s| s.id.clone()).collect();
+    let named = |at: &BTreeSet<usize>| at.iter().map(|j| ids[*j].clone()).collect::<Vec<_>>();
+    let in_cycle = |i: usize| {
+        let of = cycles.iter().find(|c| c.contains(&i)).into_iter().flatten();
+        of.filter(|j| **j != i).map(|j| ids[*j].clone()).collect()
+    };
+    let rows = sets.into_iter().enumerate();
+    rows.map(|(i, set)| {
+        let needs = set.groups.iter().map(|g| set.job.needs(g));
+        let own = policy.and_then(|p| p.portion(&set.id));
+        Portion {
+            release: derive::release(set.job, &set.groups),
+            needs: needs.fold(Resources::default(), Resources::plus),
+            depends_on: named(&calls[i]),
+            cycle: in_cycle(i),
+            not_shadowable: obstacle(set.job, &set.groups, own),
+            job: set.job.id(),
+            id: set.id,
+            groups: set.groups,
+            fused: set.fused,
+        }
+    })
+    .collect()
+}
+
+/// What the policy names, and each other group alone.
+fn declared<'a>(jobs: &[&'a JobSpec], policy: Option<&Policy>) -> Vec<Set<'a>> {
+    let mut sets: Vec<Set> = Vec::new();
+    for job in jobs {
+        let own = policy.iter().flat_map(|p| &p.portions);
+        for p in own.filter(|p| p.job == job.id()) {
+            let why = (p.groups.len() > 1).then(|| "the policy couples its groups".to_string());
+            sets.push(Set {
+                id: p.id.clone(),
+                job,
+                groups: p.groups.clone(),
+                was: vec![p.id.clone()],
+                named: true,
+                fused: why,
+            });
+        }
+        for group in job.groups().map(|g| Group::new(text(g, "Name"))) {
+            let here = |s: &Set| s.job.id() == job.id() && s.groups.contains(&group);
+            if sets.iter().any(here) {
+                continue;
+            }
+            let mut id = PortionId::new(group.as_str());
+            if sets.iter().any(|s| s.id == id) {
+                id = PortionId::new(format!("{}.{group}", job.id()));
+            }
+            sets.push(Set {
+                was: vec![id.clone()],
+                id,
+                job,
+                groups: vec![group],
+                named: false,
+                fused: None,
+            });
         }
     }
-    let mut into = BTreeMap::new();
-    fuse(job, &mut sets, &mut into);
-    let services: Vec<(PortionId, BTreeSet<String>)> = sets
-        .iter()
-        .map(|(id, groups, _)| (id.clone(), provided(job, policy, id, groups)))
-        .collect();
-    sets.into_iter()
-        .map(|(id, groups, fused)| {
-            let declared = policy.and_then(|p| p.portion(&id));
-            Portion {
-                release: derive::release(job, &groups),
-                needs: groups
-                    .iter()
-                    .map(|g| job.needs(g))
-                    .fold(Resources::default(), Resources::plus),
-                depends_on: depends(job, &groups, declared, &id, &services)
-                    .into_iter()
-                    .map(|on| into.get(&on).cloned().unwrap_or(on))
-                    .filter(|on| on != &id)
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect(),
-                not_shadowable: obstacle(job, &groups, declared),
-                job: job.id(),
-                id,
-                groups,
-                fused,
-            }
-        })
-        .collect()
+    sets
 }
 
 fn text<'a>(v: &'a Value, key: &str) -> &'a str {
     v.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
-/// Groups that write to the same host volume cannot part. `into` says where a portion that is no more went.
-fn fuse(
-    job: &JobSpec,
-    sets: &mut Vec<(PortionId, Vec<Group>, Option<String>)>,
-    into: &mut BTreeMap<PortionId, PortionId>,
-) {
+/// Groups that write to the same host volume cannot part.
+fn by_volume(sets: &mut Vec<Set>) {
     let mut i = 0;
     while i < sets.len() {
-        let mine = writable(job, &sets[i].1);
-        let other = (i + 1..sets.len()).find(|j| !mine.is_disjoint(&writable(job, &sets[*j].1)));
-        match other {
+        let mine = writable(sets[i].job, &sets[i].groups);
+        let shares = |s: &Set| {
+            s.job.id() == sets[i].job.id() && !mine.is_disjoint(&writable(s.job, &s.groups))
+        };
+        match (i + 1..sets.len()).find(|j| shares(&sets[*j])) {
             Some(j) => {
-                let (gone, groups, _) = sets.remove(j);
-                into.values_mut()
-                    .filter(|to| **to == gone)
-                    .for_each(|to| *to = sets[i].0.clone());
-                into.insert(gone, sets[i].0.clone());
-                let shared: Vec<String> = mine
-                    .intersection(&writable(job, &groups))
-                    .cloned()
-                    .collect();
-                sets[i].1.extend(groups);
-                sets[i].2 = Some(format!(
+                let gone = sets.remove(j);
+                let theirs = writable(gone.job, &gone.groups);
+                let shared: Vec<String> = mine.intersection(&theirs).cloned().collect();
+                let why = format!(
                     "its groups write to the same host volume {}",
                     shared.join(", ")
-                ));
+                );
+                sets[i].take(gone, why);
             }
             None => i += 1,
         }
     }
 }
 
-fn volumes<'a>(job: &'a JobSpec, groups: &'a [Group]) -> impl Iterator<Item = &'a Value> {
-    groups
-        .iter()
-        .filter_map(|g| job.group(g))
-        .filter_map(|g| g.get("Volumes")?.as_object())
-        .flat_map(|v| v.values())
+/// Groups of a job that call each other in a circle run and move together; portions that the policy names, or of several jobs,
+/// stay apart. Whether anything was fused.
+fn by_cycle(sets: &mut Vec<Set>, cycles: &[Vec<usize>]) -> bool {
+    let mut gone: BTreeSet<usize> = BTreeSet::new();
+    for cycle in cycles {
+        for (at, i) in cycle.iter().enumerate() {
+            let rest = cycle[at + 1..].iter().copied();
+            let joins = |j: &usize| {
+                let (a, b) = (&sets[*i], &sets[*j]);
+                a.job.id() == b.job.id() && !(a.named && b.named) && !gone.contains(j)
+            };
+            let other = rest.filter(joins).collect::<Vec<_>>();
+            if gone.contains(i) || other.is_empty() {
+                continue;
+            }
+            // The one that the policy names gives the portion its name.
+            let into = other.iter().copied().find(|j| sets[*j].named).unwrap_or(*i);
+            for from in other.into_iter().chain([*i]).filter(|j| *j != into) {
+                if sets[into].named && sets[from].named {
+                    continue;
+                }
+                let taken = Set {
+                    id: sets[from].id.clone(),
+                    job: sets[from].job,
+                    groups: std::mem::take(&mut sets[from].groups),
+                    was: std::mem::take(&mut sets[from].was),
+                    named: sets[from].named,
+                    fused: None,
+                };
+                sets[into].take(taken, "its groups call each other in a circle".to_string());
+                gone.insert(from);
+            }
+        }
+    }
+    let mut k = 0;
+    sets.retain(|_| {
+        k += 1;
+        !gone.contains(&(k - 1))
+    });
+    !gone.is_empty()
+}
+
+/// For each set, those that it calls, by index.
+fn calls(sets: &[Set], policy: Option<&Policy>) -> Vec<BTreeSet<usize>> {
+    let provided: Vec<BTreeSet<String>> = sets.iter().map(|s| provided(s, policy)).collect();
+    let one = |(i, set): (usize, &Set)| {
+        let named = named(set);
+        let declared: BTreeSet<&PortionId> = set
+            .was
+            .iter()
+            .filter_map(|id| policy?.portion(id))
+            .flat_map(|p| &p.depends_on)
+            .collect();
+        let calls = |j: &usize| {
+            let asked = sets[*j].was.iter().any(|id| declared.contains(id));
+            *j != i && (asked || !named.is_disjoint(&provided[*j]))
+        };
+        (0..sets.len()).filter(calls).collect()
+    };
+    sets.iter().enumerate().map(one).collect()
 }
 
 fn writable(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
-    volumes(job, groups)
-        .filter(|v| v.get("ReadOnly").and_then(Value::as_bool) != Some(true))
-        .map(|v| text(v, "Source").to_string())
-        .collect()
+    groups.iter().flat_map(|g| job.written_volumes(g)).collect()
 }
 
 /// Why a shadow of it would touch what is production's.
@@ -173,47 +267,27 @@ fn services<'a>(job: &'a JobSpec, groups: &'a [Group]) -> impl Iterator<Item = &
         .flat_map(|g| list(g, "Services").chain(list(g, "Tasks").flat_map(|t| list(t, "Services"))))
 }
 
-fn provided(
-    job: &JobSpec,
-    policy: Option<&Policy>,
-    id: &PortionId,
-    groups: &[Group],
-) -> BTreeSet<String> {
-    let front = policy.and_then(|p| p.portion(id)?.front.clone());
-    services(job, groups)
+/// Names under which clients find the set.
+fn provided(set: &Set, policy: Option<&Policy>) -> BTreeSet<String> {
+    let own = set.was.iter().filter_map(|id| policy?.portion(id));
+    let fronts = own.filter_map(|p| Some(p.front.as_ref()?.to_string()));
+    services(set.job, &set.groups)
         .map(|s| text(s, "Name").to_string())
-        .chain(front.map(|f| f.to_string()))
+        .chain(fronts)
         .filter(|s| !s.is_empty())
         .collect()
 }
 
-fn depends(
-    job: &JobSpec,
-    groups: &[Group],
-    declared: Option<&PortionPolicy>,
-    me: &PortionId,
-    all: &[(PortionId, BTreeSet<String>)],
-) -> Vec<PortionId> {
-    let upstreams: BTreeSet<String> = services(job, groups)
+/// Connect upstreams, and every word in which a service may be named.
+fn named(set: &Set) -> BTreeSet<String> {
+    let upstreams = services(set.job, &set.groups)
         .filter_map(|s| {
             s.pointer("/Connect/SidecarService/Proxy/Upstreams")?
                 .as_array()
         })
         .flatten()
-        .map(|u| text(u, "DestinationName").to_string())
-        .collect();
-    let words = words(job, groups);
-    let mut found: BTreeSet<PortionId> =
-        declared.iter().flat_map(|p| p.depends_on.clone()).collect();
-    for (id, names) in all.iter().filter(|(id, _)| id != me) {
-        if names
-            .iter()
-            .any(|n| upstreams.contains(n) || words.contains(n))
-        {
-            found.insert(id.clone());
-        }
-    }
-    found.into_iter().collect()
+        .map(|u| text(u, "DestinationName").to_string());
+    upstreams.chain(words(set.job, &set.groups)).collect()
 }
 
 /// Every word of the groups' arguments, environment and templates; a service named there is depended upon.

@@ -13,6 +13,9 @@ pub struct Appetite {
     pub disruption_above: Probability,
     /// At most so much share moves in one planned step.
     pub max_step: Share,
+    /// How much demand that goes unserved in the worst futures counts beside what is expected to: λ of the CVaR. The worst
+    /// ones are those beyond `demand_level`.
+    pub tail_weight: f64,
     /// Instances are planned to carry this part of their measured knee.
     pub load_factor: f64,
 }
@@ -31,6 +34,8 @@ pub fn appetite(tolerance: f64, season: Span) -> Appetite {
         demand_level: between(0.99, 0.5),
         disruption_above: Probability(10f64.powf(between(-4.0, -0.3))),
         max_step: Share(between(2500.0, 10_000.0) as u32),
+        // From ten times to a tenth.
+        tail_weight: 10f64.powf(between(1.0, -1.0)),
         load_factor: between(0.6, 0.9),
     }
 }
@@ -50,6 +55,7 @@ mod tests {
             prop_assert!(careful.demand_level >= bold.demand_level);
             prop_assert!(careful.disruption_above.0 <= bold.disruption_above.0);
             prop_assert!(careful.max_step <= bold.max_step);
+            prop_assert!(careful.tail_weight >= bold.tail_weight);
             prop_assert!(careful.load_factor <= bold.load_factor);
         }
     }

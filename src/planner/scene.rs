@@ -52,6 +52,30 @@ impl Scene<'_> {
             (a, b) => a.or(b),
         }
     }
+    /// Whether clients lose the instance with the domain: it goes down, or the link to it from where they are.
+    pub fn loses(&self, domain: &Domain, node: &NodeId, site: &Site) -> bool {
+        domain.holds(node, site) || self.behind(domain) == Some(site)
+    }
+    /// The site that clients cannot reach while the link is cut; none where they stand at both ends, or at neither.
+    pub fn behind<'d>(&self, link: &'d Domain) -> Option<&'d Site> {
+        let Domain::Link(a, b) = link else {
+            return None;
+        };
+        match (self.has_clients(a), self.has_clients(b)) {
+            (true, false) => Some(b),
+            (false, true) => Some(a),
+            _ => None,
+        }
+    }
+    /// Clients are where gateways are; where nodes tell the kind of their site, at the edge alone.
+    fn has_clients(&self, site: &Site) -> bool {
+        let nodes = self.world.nodes.value().into_iter().flatten();
+        let mut kinds = nodes
+            .filter(|n| &n.site == site)
+            .filter_map(|n| n.meta.get("kind"));
+        let edge = kinds.next().is_none_or(|kind| kind == "edge");
+        edge && self.world.gateways.values().any(|g| g == site)
+    }
     pub fn release(&self, portion: &PortionId) -> Release {
         self.portions
             .iter()

@@ -3,6 +3,8 @@
 use super::book::{Book, ShadowRun, ShadowState};
 use super::derive;
 use super::instances::{Copies, META_SHADOW, Role};
+use super::lint;
+use super::places;
 use super::scene::{Draft, Scene};
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,10 +73,8 @@ fn weigh(
         .hazards
         .iter()
         .filter(|h| {
-            copies.of(Role::Primary).any(|c| match &h.domain {
-                Domain::Node(n) => &c.node == n,
-                Domain::Site(s) => &c.site == s,
-            })
+            let mut primaries = copies.of(Role::Primary);
+            primaries.any(|c| h.domain.holds(&c.node, &c.site))
         })
         .map(|h| h.within.0)
         .fold(0.0, |p, q| 1.0 - (1.0 - p) * (1.0 - q));
@@ -191,12 +191,12 @@ fn start(scene: &Scene, book: &mut Book, candidate: Candidate, out: &mut Draft) 
         .remove(&(key.portion.clone(), key.site.clone()));
     let id = ShadowId::new(format!("{}-{}", key.portion, book.number()));
     let deadline = scene.now + LIFE;
-    let kind = nodes
-        .iter()
-        .find(|n| n.usable() && n.site == key.site && n.class == key.class);
-    let job = kind
-        .ok_or_else(|| format!("no usable node of {} at {}", key.class.shown(), key.site))
-        .and_then(|node| derive::shadow(live, portion, node, &id, deadline));
+    let job = room_at(scene, nodes, &key, portion).and_then(|(node, free)| {
+        let job = derive::shadow(live, portion, node, &id, deadline)?;
+        let fronts = scene.policy.portions.iter().filter_map(|p| p.front.clone());
+        let found = lint::lint(&job, live, &fronts.collect::<Vec<_>>(), &free);
+        lint::sentence(&found).map_or(Ok(job), Err)
+    });
     let job = match job {
         Ok(job) => job,
         Err(why) => {
@@ -228,6 +228,32 @@ fn start(scene: &Scene, book: &mut Book, candidate: Candidate, out: &mut Draft) 
         deadline,
     };
     out.step(scene, Some(&portion), Cause::Learning, action, why);
+}
+
+/// The node of the wanted kind with the most room for it, and what is free there.
+fn room_at<'a>(
+    scene: &Scene,
+    nodes: &'a Table<Node>,
+    key: &ProfileKey,
+    portion: &PortionPolicy,
+) -> Result<(&'a Node, Resources), String> {
+    let kind = |n: &&Node| n.usable() && n.site == key.site && n.class == key.class;
+    let all: Vec<&Node> = nodes.iter().filter(kind).collect();
+    let needs = places::needs(scene, portion).unwrap_or_default();
+    let free = places::free(scene, &all);
+    let best = all
+        .iter()
+        .zip(free)
+        .max_by_key(|(node, free)| places::room(node, free, &needs));
+    let (class, site) = (key.class.shown(), &key.site);
+    match best {
+        None => Err(format!("no usable node of {class} at {site}")),
+        Some((node, free)) if places::room(node, &free, &needs) > 0 => Ok((node, free)),
+        Some(_) => Err(format!(
+            "no node of {class} at {site} has {} and {} free",
+            needs.cpu, needs.memory
+        )),
+    }
 }
 
 /// What each running shadow needs next.

@@ -2,30 +2,27 @@
 
 use super::book::Book;
 use super::burst;
-use super::derive;
 use super::instances::{Copies, Copy, META_STANDBY, Role};
-use super::links::{self, Links};
-use super::places::{self, Ask};
+use super::placing::{self, Wishes};
 use super::scene::{Draft, Scene};
+use super::wishes::{self, Standing};
 use crate::model::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A standby that was not needed for so many settling times is released.
 const KEEP: i64 = 2;
-/// A placement that Nomad refused is not asked for again for so long.
-const BACK_OFF: Span = Span::secs(10);
 /// No portion gets more standbys than this, whatever the forecast says.
 pub(super) const MOST: usize = 3;
 
 /// What a portion needs, and why.
-struct Need {
-    count: usize,
+pub struct Need {
+    pub count: usize,
     /// How many of them what is wrong *now* asks for: the budget does not bind those.
-    urgent: usize,
-    cause: Cause,
-    why: String,
+    pub urgent: usize,
+    pub cause: Cause,
+    pub why: String,
     /// The failure domain it must stand outside of.
-    avoid: Option<Site>,
+    pub avoid: Option<Site>,
 }
 
 /// Drafts placements and releases for all portions of the workload.
@@ -50,8 +47,10 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         .iter()
         .filter_map(|p| Some(sizes(p, ours.get(&p.id)?)))
         .sum();
-    running += placing(book, jobs, None);
+    running += under_way(book, jobs, None);
+    book.leaving.retain(|j| jobs.contains_key(j));
     let mut asks = Vec::new();
+    let mut standing = Vec::new();
     for portion in &scene.policy.portions {
         let (Some(mine), Some(set)) = (ours.get(&portion.id), copies.get(&portion.id)) else {
             continue;
@@ -60,8 +59,24 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         let (alive, dead): (Vec<JobId>, Vec<JobId>) =
             mine.iter().cloned().partition(|j| stands(scene, j));
         let need = need(scene, portion, set, alive.len());
-        let mut have = sizes(portion, &alive) + placing(book, jobs, Some(&portion.id));
-        let mine: Vec<JobId> = alive.into_iter().chain(dead).collect();
+        let mut kept = 0;
+        for job in &alive {
+            let needed = kept < need.count;
+            kept += sizes(portion, std::slice::from_ref(job));
+            standing.extend(placing::stand(
+                scene,
+                book,
+                portion,
+                set,
+                job,
+                (&need, needed),
+            ));
+        }
+        let (gives_way, stays): (Vec<JobId>, Vec<JobId>) =
+            alive.into_iter().partition(|j| book.leaving.contains(j));
+        let mut have = sizes(portion, &stays) + under_way(book, jobs, Some(&portion.id));
+        // What is released first is last.
+        let mine: Vec<JobId> = stays.into_iter().chain(gives_way).chain(dead).collect();
         release(scene, book, portion, set, &mine, need.count, out);
         if !portion.standby || need.count <= have {
             continue;
@@ -105,10 +120,17 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             continue;
         }
         running += k;
-        asks.push((ask(scene, portion, set, k, &need), need));
+        asks.push((placing::ask(scene, portion, set, k, &need), need));
     }
-    if !asks.is_empty() {
-        place(scene, book, asks, &Links::of(scene, copies), out);
+    let leaves = |s: &Standing| !s.leaving && !s.fixed && wishes::leaves(scene, &s.node);
+    if !asks.is_empty() || standing.iter().any(leaves) {
+        let room = scene.policy.budget.max_standbys.saturating_sub(running);
+        let wishes = Wishes {
+            asks,
+            standing,
+            room,
+        };
+        placing::place(scene, book, wishes, copies, out);
     }
 }
 
@@ -120,7 +142,7 @@ fn standby_jobs(jobs: &BTreeMap<JobId, JobSpec>, portion: &PortionId) -> Vec<Job
 }
 
 /// Placements under way that Nomad does not show yet, of one portion or of all.
-fn placing(book: &Book, jobs: &BTreeMap<JobId, JobSpec>, of: Option<&PortionId>) -> usize {
+fn under_way(book: &Book, jobs: &BTreeMap<JobId, JobSpec>, of: Option<&PortionId>) -> usize {
     let counts = |s: &&Step| match &s.action {
         Action::PlaceStandby { portion, job, .. } => {
             of.is_none_or(|id| id == portion) && !jobs.contains_key(&job.id())
@@ -227,7 +249,7 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
             let left: Vec<&Copy> = primaries
                 .iter()
                 .copied()
-                .filter(|c| !inside(c, &hazard.domain))
+                .filter(|c| !scene.loses(&hazard.domain, &c.node, &c.site))
                 .collect();
             let lost = primaries.len() - left.len();
             if lost == 0 {
@@ -246,7 +268,7 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
             );
             let site = primaries
                 .iter()
-                .find(|c| inside(c, &hazard.domain))
+                .find(|c| scene.loses(&hazard.domain, &c.node, &c.site))
                 .map(|c| c.site.clone());
             raise(count, Cause::Predicted, why, site);
         }
@@ -260,13 +282,6 @@ fn probable<'a>(scene: &'a Scene) -> impl Iterator<Item = &'a Hazard> {
         .hazards
         .iter()
         .filter(|h| h.within.0 >= scene.appetite.disruption_above.0)
-}
-
-fn inside(copy: &Copy, domain: &Domain) -> bool {
-    match domain {
-        Domain::Node(n) => &copy.node == n,
-        Domain::Site(s) => &copy.site == s,
-    }
 }
 
 fn blocked(scene: &Scene, portion: &PortionPolicy) -> Option<String> {
@@ -326,61 +341,5 @@ fn release(
             job: id.clone(),
         };
         out.step(scene, Some(&portion.id), Cause::Upkeep, action, why);
-    }
-}
-
-fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: &Need) -> Ask {
-    let needs = places::needs(scene, portion).unwrap_or_default();
-    let home = need.avoid.clone().or_else(|| links::home(copies).cloned());
-    let taken: BTreeSet<NodeId> = copies.all.iter().map(|c| c.node.clone()).collect();
-    Ask {
-        portion: portion.id.clone(),
-        release: scene.release(&portion.id),
-        k,
-        needs,
-        volumes: places::volumes(scene, portion),
-        flow: links::flow(scene, &portion.id),
-        home,
-        taken,
-        data: portion.data.clone(),
-        latency: portion.slo.latency,
-    }
-}
-
-fn place(scene: &Scene, book: &mut Book, asks: Vec<(Ask, Need)>, links: &Links, out: &mut Draft) {
-    let (asks, needs): (Vec<Ask>, Vec<Need>) = asks.into_iter().unzip();
-    let answers = places::choose(scene, &asks, links);
-    for ((ask, need), answer) in asks.iter().zip(&needs).zip(answers) {
-        let what = format!("standby of {}", ask.portion);
-        if let Some(why) = answer.missing {
-            out.wait(&what, why);
-        }
-        for node in answer.nodes {
-            let Some(portion) = scene.policy.portion(&ask.portion) else {
-                continue;
-            };
-            let Some(live) = scene.world.job(&portion.job) else {
-                continue;
-            };
-            let serial = book.number();
-            match derive::standby(live, portion, node, serial) {
-                Err(why) => {
-                    book.refused
-                        .insert(ask.portion.to_string(), scene.now + BACK_OFF);
-                    out.wait(&what, why);
-                }
-                Ok(job) => {
-                    let action = Action::PlaceStandby {
-                        portion: ask.portion.clone(),
-                        site: node.site.clone(),
-                        node: node.id.clone(),
-                        job,
-                        needs: ask.needs,
-                    };
-                    let why = format!("{} → {} at {}", need.why, node.name, node.site);
-                    out.step(scene, Some(&ask.portion), need.cause, action, why);
-                }
-            }
-        }
     }
 }

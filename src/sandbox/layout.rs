@@ -1,9 +1,10 @@
 //! Where things of the estate stand: agents, gateways, nodes and clients, as their servers are told of them. Pure.
 
 use super::consul;
+use super::either_consul::Consul;
 use super::estate::{ConsulSpec, Estate, SiteKind};
 use super::nomad::{self, NodeConfig};
-use super::world::{Consul, Gateway, Options, millis};
+use super::world::{Gateway, Options, millis};
 use crate::load::players::SiteClients;
 use crate::model::Site;
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub(super) fn embedded(estate: &Estate, options: &Options) -> consul::EstateConf
             .collect(),
         round_trips,
         seed: options.seed,
+        acl: options.acl.then(|| consul::AclConfig::seeded(options.seed)),
         ..consul::EstateConfig::default()
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod consul;
+mod either_consul;
 pub mod estate;
 pub mod fault;
 mod layout;

@@ -1,13 +1,14 @@
 //! The whole estate in one hand: block, links, processes, Consul, Nomad, clients and faults.
 
 use super::block::{Block, BlockError};
-use super::consul::{self, ConsulError, ConsulEstate};
+use super::consul::{self, ConsulError, GrantError};
+use super::either_consul::Consul;
 use super::estate::Estate;
 use super::fault::{Fault, Physical};
-use super::layout::{clients, embedded, gateways, metrics, nodes};
+use super::layout::{clients, gateways, metrics, nodes};
 use super::links::Links;
 use super::nomad::{self, HttpRegistrar, NomadError, NomadEstate, ParseError, RegisterError};
-use super::real_consul::{RealConsul, RealConsulConfig, RealConsulError, STALE_AFTER_HEAL};
+use super::real_consul::{RealConsulError, STALE_AFTER_HEAL};
 use super::runtime::{Launcher, ProcessRuntime, RuntimeConfig, RuntimeError};
 use super::scenario::{Incident, Player, Scenario, ScenarioError};
 use crate::load::players::{
@@ -44,6 +45,8 @@ pub enum WorldError {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Consul(#[from] ConsulError),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
     #[error(transparent)]
     RealConsul(#[from] Box<RealConsulError>),
     #[error(transparent)]
@@ -84,7 +87,7 @@ pub struct Options {
     pub dns_bind: Option<SocketAddr>,
     /// Where the Nomad API is served; an address of the estate's own if missing.
     pub nomad_bind: Option<SocketAddr>,
-    /// Whether Nomad wants tokens.
+    /// Whether Nomad and the embedded Consul want tokens.
     pub acl: bool,
     /// The foreshadow binary, which is also the sample workload's program.
     pub binary: PathBuf,
@@ -102,16 +105,13 @@ pub struct Gateway {
     pub dns: SocketAddr,
 }
 
-pub(super) enum Consul {
-    Embedded(consul::Handle),
-    Real(Box<RealConsul>),
-}
-
 /// A running estate.
 pub struct World {
     pub nomad: SocketAddr,
     /// Where Nomad wants tokens.
     pub secrets: Option<nomad::Secrets>,
+    /// Where Consul wants tokens.
+    pub consul_secrets: Option<consul::Secrets>,
     /// Where each site's clients show what they see.
     pub metrics: Vec<(Site, SocketAddr)>,
     pub api: SocketAddr,
@@ -163,7 +163,7 @@ impl World {
             path: options.path.clone(),
         };
         let runtime = Arc::new(ProcessRuntime::new(config, estate.clone(), links.clone())?);
-        let consul = Arc::new(start_consul(&options, &estate, &links, launcher).await?);
+        let consul = Arc::new(Consul::start(&options, &estate, &links, launcher).await?);
         let gateways = gateways(&estate, &consul);
         let nodes = nodes(&options, &estate, &gateways);
         // The block is ours until here; the API takes over its address, unless it has another.
@@ -175,7 +175,9 @@ impl World {
             .timeout(Duration::from_secs(2))
             .build()
             .map_err(WorldError::Client)?;
-        let registrar = Arc::new(HttpRegistrar::for_nodes(client.clone(), &nodes));
+        let consul_secrets = consul.grant(&client, &gateways).await?;
+        let token = consul_secrets.as_ref().map(|s| s.nomad.as_str());
+        let registrar = Arc::new(HttpRegistrar::for_nodes(client.clone(), &nodes, token));
         let server = nomad::EstateConfig {
             seed: options.seed,
             acl: options.acl,
@@ -195,6 +197,7 @@ impl World {
         Ok(World {
             nomad: server.address(),
             secrets,
+            consul_secrets,
             metrics: metrics(&estate),
             api: block.api(),
             source: block.gateway(1).into(),
@@ -308,25 +311,8 @@ impl World {
                 for node in self.estate.nodes().filter(|n| &n.site == site) {
                     self.server.set_node_heartbeat(&node.name, !cut);
                 }
-                self.gossip(site, cut).await?;
+                self.consul.gossip(&self.estate, site, cut).await?;
             }
-        }
-        Ok(())
-    }
-
-    async fn gossip(&self, site: &Site, cut: bool) -> Result<(), WorldError> {
-        let own = self
-            .estate
-            .consul_agents()
-            .into_iter()
-            .find(|a| &a.site == site);
-        let Some(agent) = own else {
-            return Ok(());
-        };
-        match self.consul.as_ref() {
-            Consul::Embedded(handle) => handle.set_cut(&agent.name, cut)?,
-            Consul::Real(real) if !cut => real.rejoin(site).await.map_err(Box::new)?,
-            Consul::Real(_) => {}
         }
         Ok(())
     }
@@ -410,11 +396,9 @@ impl World {
         self.stop.cancel();
         self.server.stop().await;
         self.physical.runtime.shutdown().await;
-        match Arc::into_inner(self.consul) {
-            Some(Consul::Embedded(handle)) => handle.stop().await,
-            Some(Consul::Real(real)) => real.stop().await,
-            // Someone still holds it: dropping the last hold ends it.
-            None => {}
+        // While someone still holds it, dropping the last hold ends it.
+        if let Some(consul) = Arc::into_inner(self.consul) {
+            consul.stop().await;
         }
     }
 }
@@ -468,28 +452,4 @@ fn played_day(series: &[(Moment, f64)]) -> Moment {
     let last = series.last().map_or(Moment(0), |(at, _)| *at);
     let day = 86_400_000;
     Moment((last.0 / day - 1) * day)
-}
-
-async fn start_consul(
-    options: &Options,
-    estate: &Estate,
-    links: &Arc<Links>,
-    launcher: Launcher,
-) -> Result<Consul, WorldError> {
-    match &options.consul {
-        ConsulKind::Real(binary) => {
-            let config = RealConsulConfig {
-                binary: binary.clone(),
-                launcher,
-                folder: options.folder.join("consul"),
-            };
-            let real = RealConsul::start(config, estate, links.clone())
-                .await
-                .map_err(Box::new)?;
-            Ok(Consul::Real(Box::new(real)))
-        }
-        ConsulKind::Embedded => Ok(Consul::Embedded(
-            ConsulEstate::start(embedded(estate, options)).await?,
-        )),
-    }
 }

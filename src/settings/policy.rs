@@ -72,6 +72,16 @@ fn workload(w: &Section) -> Result<Policy, Error> {
             .iter()
             .map(quiet)
             .collect::<Result<_, _>>()?,
+        events: w
+            .blocks("event")
+            .iter()
+            .map(event)
+            .collect::<Result<_, _>>()?,
+        maintenance: w
+            .blocks("maintenance")
+            .iter()
+            .map(maintenance)
+            .collect::<Result<_, _>>()?,
         deny: w
             .strings("deny")?
             .unwrap_or_default()
@@ -98,6 +108,13 @@ fn known(w: &Section, policy: &Policy) -> Result<(), Error> {
                 policy.step.0
             ),
         ));
+    }
+    for (block, event) in w.blocks("event").iter().zip(&policy.events) {
+        let unknown = event.portions.iter().find(|p| policy.portion(p).is_none());
+        if let Some(other) = unknown {
+            let message = format!("portions names {other}, which is no portion of this workload");
+            return Err(block.bad("portions", message));
+        }
     }
     for (block, portion) in w.blocks("portion").iter().zip(&policy.portions) {
         if policy
@@ -213,6 +230,67 @@ fn link(l: &Section) -> Result<LinkLimit, Error> {
     Ok(limit)
 }
 
+/// `event "sale" { from = "2026-11-27T08:00:00Z"  to = "2026-11-28T00:00:00Z"  factor = 2.5 }`.
+fn event(e: &Section) -> Result<DemandEvent, Error> {
+    let event = DemandEvent {
+        name: e.label()?.to_string(),
+        window: window(e)?,
+        factor: e
+            .number("factor", 0.0..=1000.0)?
+            .ok_or_else(|| e.missing("factor", "how many times the usual demand, such as 2.5"))?,
+        portions: e
+            .strings("portions")?
+            .unwrap_or_default()
+            .into_iter()
+            .map(PortionId::new)
+            .collect(),
+    };
+    e.finish()?;
+    Ok(event)
+}
+
+/// `maintenance "rack 3" { from = …  to = …  nodes = ["edge-a-1"] }`.
+fn maintenance(m: &Section) -> Result<Maintenance, Error> {
+    let maintenance = Maintenance {
+        name: m.label()?.to_string(),
+        window: window(m)?,
+        nodes: m.strings("nodes")?.unwrap_or_default(),
+        sites: m
+            .strings("sites")?
+            .unwrap_or_default()
+            .into_iter()
+            .map(Site::new)
+            .collect(),
+    };
+    m.finish()?;
+    if maintenance.nodes.is_empty() && maintenance.sites.is_empty() {
+        return Err(m.missing(
+            "nodes",
+            "names of nodes that go, or sites, such as sites = [\"edge-b\"]",
+        ));
+    }
+    Ok(maintenance)
+}
+
+/// `from` and `to` as times with a date.
+fn window(s: &Section) -> Result<Window, Error> {
+    let shape = "a time with date and zone such as \"2026-11-27T08:00:00Z\"";
+    let time = |key: &'static str| -> Result<Moment, Error> {
+        let text = s.string(key)?.ok_or_else(|| s.missing(key, shape))?;
+        text.parse::<jiff::Timestamp>()
+            .map(|t| Moment(t.as_millisecond()))
+            .map_err(|_| s.bad(key, format!("{key} must be {shape}, not \"{text}\"")))
+    };
+    let window = Window {
+        from: time("from")?,
+        to: time("to")?,
+    };
+    if window.to <= window.from {
+        return Err(s.bad("to", "to must lie after from".into()));
+    }
+    Ok(window)
+}
+
 /// `quiet { from = "22:00" to = "06:00" }`, in UTC.
 fn quiet(q: &Section) -> Result<Quiet, Error> {
     let minute = |key: &'static str| -> Result<u16, Error> {
@@ -321,3 +399,6 @@ fn metrics(p: &Section) -> Result<Metrics, Error> {
     }
     Ok(metrics)
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,28 +65,29 @@ impl Store {
 }
 
 #[cfg(test)]
+pub(super) fn entry(step: &str, state: JournalState, at: i64) -> JournalEntry {
+    JournalEntry {
+        step: Step {
+            id: StepId::new(step),
+            plan: PlanId::new("p"),
+            portion: None,
+            cause: Cause::Upkeep,
+            action: Action::Reap {
+                job: JobId::new("j"),
+            },
+            why: "because".into(),
+            waits_on: vec![],
+        },
+        epoch: Epoch(7),
+        state,
+        at: Moment(at),
+        note: String::new(),
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(step: &str, state: JournalState, at: i64) -> JournalEntry {
-        JournalEntry {
-            step: Step {
-                id: StepId::new(step),
-                plan: PlanId::new("p"),
-                portion: None,
-                cause: Cause::Upkeep,
-                action: Action::Reap {
-                    job: JobId::new("j"),
-                },
-                why: "because".into(),
-                waits_on: vec![],
-            },
-            epoch: Epoch(7),
-            state,
-            at: Moment(at),
-            note: String::new(),
-        }
-    }
 
     #[test]
     fn only_steps_without_an_end_are_open_after_a_restart() {

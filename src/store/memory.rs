@@ -31,11 +31,11 @@ impl Store {
             source,
         };
         self.with(|connection| {
-            let samples = samples(connection, since).map_err(read)?;
+            let samples = samples(connection, since, None).map_err(read)?;
             let availability = availability(connection).map_err(read)?;
             let watched_since = samples
                 .values()
-                .filter_map(|s| s.first().map(|(at, _)| *at))
+                .filter_map(|s| s.iter().map(|p| p.at).min())
                 .chain(availability.first().map(|a| a.at))
                 .min()
                 .unwrap_or_default();
@@ -47,6 +47,23 @@ impl Store {
                 availability,
                 watched_since,
             })
+        })
+    }
+
+    /// One portion's demand since a moment at the step given, as a plot needs it; `None` for a portion without any.
+    pub fn demand(
+        &self,
+        portion: &PortionId,
+        step: Span,
+        since: Moment,
+    ) -> Result<Option<Series>, Error> {
+        let read = |source| Error::Read {
+            what: "history",
+            source,
+        };
+        self.with(|connection| {
+            let found = samples(connection, since, Some(portion)).map_err(read)?;
+            Ok(found.get(portion).map(|points| regular(points, step)))
         })
     }
 
@@ -89,7 +106,7 @@ impl Store {
         };
         self.with(|connection| {
             connection
-                .query_row("SELECT 1 FROM sample LIMIT 1", [], |_| Ok(()))
+                .query_row("SELECT 1 FROM series LIMIT 1", [], |_| Ok(()))
                 .optional()
                 .map(|row| row.is_none())
                 .map_err(read)
@@ -99,13 +116,16 @@ impl Store {
 
 fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
     match memo {
-        Memo::Sample { portion, at, rate } => transaction.execute(
-            "INSERT OR REPLACE INTO sample (portion, at, rate) VALUES (?1, ?2, ?3)",
-            params![portion.as_str(), at.0, rate.0],
-        ),
+        Memo::Sample { portion, at, rate } => {
+            let series = series(transaction, portion)?;
+            let mut put = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO reading (series, at, rate) VALUES (?1, ?2, ?3)",
+            )?;
+            put.execute(params![series, at.0, rate.0])
+        }
         Memo::Availability(a) => transaction.execute(
             "INSERT OR REPLACE INTO availability (at, subject, site, up) VALUES (?1, ?2, ?3, ?4)",
-            params![a.at.0, a.subject, a.is_site, a.up],
+            params![a.at.0, a.subject, a.kind as u8, a.up],
         ),
         Memo::Measurement(m) => transaction.execute(
             "INSERT INTO measurement (at, json) VALUES (?1, ?2)",
@@ -133,6 +153,22 @@ fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
     .map(|_| ())
 }
 
+/// The number of a portion's series, made when it is new.
+fn series(transaction: &Transaction, portion: &PortionId) -> rusqlite::Result<i64> {
+    let mut known = transaction.prepare_cached("SELECT id FROM series WHERE portion = ?1")?;
+    if let Some(id) = known
+        .query_row([portion.as_str()], |row| row.get(0))
+        .optional()?
+    {
+        return Ok(id);
+    }
+    transaction.execute(
+        "INSERT INTO series (portion) VALUES (?1)",
+        [portion.as_str()],
+    )?;
+    Ok(transaction.last_insert_rowid())
+}
+
 fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
 }
@@ -144,20 +180,51 @@ fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<(String, Str
         .collect()
 }
 
-type Points = BTreeMap<PortionId, Vec<(Moment, f64)>>;
+/// A reading: when, over how long (0 for a moment), and the rate; NaN for one that could not be had.
+#[derive(Clone, Copy)]
+struct Point {
+    at: Moment,
+    width: Span,
+    rate: f64,
+}
 
-fn samples(connection: &Connection, since: Moment) -> rusqlite::Result<Points> {
+type Points = BTreeMap<PortionId, Vec<Point>>;
+
+/// Readings since a moment by portion, in no order; of all portions, or of one. Each table is read along its own key.
+fn samples(
+    connection: &Connection,
+    since: Moment,
+    only: Option<&PortionId>,
+) -> rusqlite::Result<Points> {
+    let mut numbers = connection
+        .prepare_cached("SELECT id, portion FROM series WHERE ?1 IS NULL OR portion = ?1")?;
+    let named: Vec<(i64, String)> = numbers
+        .query_map([only.map(PortionId::as_str)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
     let mut found = Points::new();
-    let mut statement = connection
-        .prepare("SELECT portion, at, rate FROM sample WHERE at >= ?1 ORDER BY portion, at")?;
-    let mut rows = statement.query([since.0])?;
-    while let Some(row) = rows.next()? {
-        let portion: String = row.get(0)?;
-        let rate: Option<f64> = row.get(2)?;
-        found
-            .entry(PortionId::new(portion))
-            .or_default()
-            .push((Moment(row.get(1)?), rate.unwrap_or(f64::NAN)));
+    for (series, portion) in named {
+        let mut points = Vec::new();
+        for sql in [
+            "SELECT at, width, rate FROM rolled WHERE width = 3600000 AND series = ?1 AND at >= ?2",
+            "SELECT at, width, rate FROM rolled WHERE width = 300000 AND series = ?1 AND at >= ?2",
+            "SELECT at, 0, rate FROM reading WHERE series = ?1 AND at >= ?2",
+        ] {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params![series, since.0])?;
+            while let Some(row) = rows.next()? {
+                let rate: Option<f64> = row.get(2)?;
+                points.push(Point {
+                    at: Moment(row.get(0)?),
+                    width: Span(row.get(1)?),
+                    rate: rate.unwrap_or(f64::NAN),
+                });
+            }
+        }
+        if !points.is_empty() {
+            found.insert(PortionId::new(portion), points);
+        }
     }
     Ok(found)
 }
@@ -169,22 +236,36 @@ fn availability(connection: &Connection) -> rusqlite::Result<Vec<Availability>> 
             Ok(Availability {
                 at: Moment(row.get(0)?),
                 subject: row.get(1)?,
-                is_site: row.get(2)?,
+                kind: kind(row.get(2)?),
                 up: row.get(3)?,
             })
         })?
         .collect()
 }
 
-fn regular(points: &[(Moment, f64)], step: Span) -> Series {
-    let start = points.first().map_or(Moment(0), |(at, _)| *at);
-    let slot = |at: Moment| (at.since(start).0 / step.0.max(1)) as usize;
-    let len = points.last().map_or(0, |(at, _)| slot(*at) + 1);
+/// The column held a truth value before links were watched: 0 and 1 still mean what they did.
+fn kind(column: u8) -> SubjectKind {
+    match column {
+        0 => SubjectKind::Node,
+        1 => SubjectKind::Site,
+        _ => SubjectKind::Link,
+    }
+}
+
+/// Points at a regular step: several in one step are averaged, one that is an average over more than a step counts for each
+/// step it covers, and a step without any is a gap.
+fn regular(points: &[Point], step: Span) -> Series {
+    let step = Span(step.0.max(1));
+    let start = points.iter().map(|p| p.at).min().unwrap_or_default();
+    let slot = |at: Moment| (at.since(start).0 / step.0) as usize;
+    let slots = |p: &Point| slot(p.at)..slot(p.at + Span((p.width.0 - 1).max(0))) + 1;
+    let len = points.iter().map(|p| slots(p).end).max().unwrap_or(0);
     let mut sums = vec![(0.0, 0u32); len];
-    for (at, value) in points.iter().filter(|(_, v)| v.is_finite()) {
-        let (sum, n) = &mut sums[slot(*at)];
-        *sum += value;
-        *n += 1;
+    for point in points.iter().filter(|p| p.rate.is_finite()) {
+        for (sum, n) in &mut sums[slots(point)] {
+            *sum += point.rate;
+            *n += 1;
+        }
     }
     Series {
         start,

@@ -2,7 +2,12 @@
 
 mod journal;
 mod memory;
+mod rollup;
 mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use rollup::Compacted;
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Each entry brings the schema from its index to the next version.
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sample (portion TEXT NOT NULL, at INTEGER NOT NULL, rate REAL, PRIMARY KEY (portion, at)) WITHOUT ROWID;
     CREATE TABLE availability (at INTEGER NOT NULL, subject TEXT NOT NULL, site INTEGER NOT NULL, up INTEGER NOT NULL,
                                PRIMARY KEY (at, subject)) WITHOUT ROWID;
@@ -15,7 +16,20 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE lesson (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, portion TEXT, text TEXT NOT NULL);
     CREATE TABLE journal (id INTEGER PRIMARY KEY, step TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL, json TEXT NOT NULL);
     CREATE INDEX journal_step ON journal (step, id);
-"];
+",
+    // A portion's name once instead of in each row, and a place for what is rolled up: averages over `width` milliseconds of
+    // `n` readings each.
+    "
+    CREATE TABLE series (id INTEGER PRIMARY KEY, portion TEXT NOT NULL UNIQUE);
+    INSERT INTO series (portion) SELECT DISTINCT portion FROM sample;
+    CREATE TABLE reading (series INTEGER NOT NULL, at INTEGER NOT NULL, rate REAL, PRIMARY KEY (series, at)) WITHOUT ROWID;
+    INSERT INTO reading SELECT series.id, sample.at, sample.rate FROM sample JOIN series USING (portion);
+    DROP TABLE sample;
+    CREATE TABLE rolled (width INTEGER NOT NULL, series INTEGER NOT NULL, at INTEGER NOT NULL, rate REAL NOT NULL, n INTEGER NOT NULL,
+                         PRIMARY KEY (width, series, at)) WITHOUT ROWID;
+    CREATE INDEX journal_at ON journal (at);
+",
+];
 
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
     let open = |source| Error::Open {
@@ -28,6 +42,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;",
         )
         .map_err(open)?;
+    reclaiming(connection).map_err(open)?;
     let found: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(open)?;
@@ -46,6 +61,16 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
                 "BEGIN; {sql} PRAGMA user_version = {next}; COMMIT;"
             ))
             .map_err(open)?;
+    }
+    Ok(())
+}
+
+/// Pages that retention frees go back to the disk bit by bit; a store from before that is rebuilt once.
+fn reclaiming(connection: &Connection) -> rusqlite::Result<()> {
+    const INCREMENTAL: i64 = 2;
+    let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
+    if mode != INCREMENTAL {
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")?;
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ pub fn shop() -> View {
             ),
             hazard("edge-a", 0.04, "no failure in 12 days; the edge's own rate"),
         ],
+        outlook: outlook(),
         log: log(),
         tally: Tally {
             portions: 5,

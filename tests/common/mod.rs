@@ -63,6 +63,8 @@ pub fn policy() -> Policy {
             min_samples: 5,
         },
         quiet: vec![],
+        events: vec![],
+        maintenance: vec![],
         deny: vec![],
         step: Span::secs(1),
         season: Span::secs(144),
@@ -184,7 +186,10 @@ pub fn world() -> World {
     let mut world = World::unknown(NOW, "not read");
     world.nodes = Seen::known(nodes, NOW);
     world.allocs = Seen::known(
-        vec![alloc(1, "shop", "edge-a", 1), alloc(2, "shop", "edge-b", 1)],
+        Table::from(vec![
+            alloc(1, "shop", "edge-a", 1),
+            alloc(2, "shop", "edge-b", 1),
+        ]),
         NOW,
     );
     world.jobs = Seen::known(BTreeMap::from([(JobId::from("shop"), job())]), NOW);
@@ -231,7 +236,7 @@ pub fn with_standby(mut world: World) -> World {
         value.insert(standby.id(), standby.clone());
     }
     if let Seen::Known { value, .. } = &mut world.allocs {
-        value.push(alloc(3, "foreshadow-standby-web-1", "provider-a", 1));
+        value.put(alloc(3, "foreshadow-standby-web-1", "provider-a", 1));
     }
     let front = world
         .fronts

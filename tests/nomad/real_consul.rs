@@ -54,7 +54,7 @@ async fn a_real_consul_agent_learns_of_an_allocations_services_and_of_their_end(
         .timeout(Duration::from_secs(5))
         .build()
         .expect("client");
-    let registrar = Arc::new(HttpRegistrar::for_nodes(client.clone(), [&node]));
+    let registrar = Arc::new(HttpRegistrar::for_nodes(client.clone(), [&node], None));
     let config = EstateConfig::new(([127, 0, 0, 1], 0).into(), vec![node]);
     let nomad = NomadEstate::start(config, FakeRuntime::new(""), registrar)
         .await

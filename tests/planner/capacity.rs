@@ -67,8 +67,11 @@ fn a_standby_without_room_beside_it_does_not_grow_and_another_is_placed() {
     let (state, mut world) = needy(30.0);
     rate(&mut world, 100.0);
     if let Seen::Known { value, .. } = &mut world.nodes {
-        let full = value.iter_mut().find(|n| n.name == "provider-a-1");
-        full.expect("its node").capacity.cpu = Mhz(600.0);
+        value.edit(|n| {
+            if n.name == "provider-a-1" {
+                n.capacity.cpu = Mhz(600.0);
+            }
+        });
     }
     let (_, actions, _) = turn(state, &world);
     assert_eq!(scales(&actions), vec![]);
@@ -146,12 +149,11 @@ fn bandwidth_is_asked_of_nodes_that_keep_a_book_of_it_and_of_no_others() {
     }
     if let Seen::Known { value, .. } = &mut world.nodes {
         // Providers fingerprint a narrow network; the edge does not fingerprint any.
-        for node in value
-            .iter_mut()
-            .filter(|n| n.site.as_str().starts_with("provider"))
-        {
-            node.capacity.network = Mbps(40.0);
-        }
+        value.edit(|n| {
+            if n.site.as_str().starts_with("provider") {
+                n.capacity.network = Mbps(40.0);
+            }
+        });
     }
     let (_, actions, _) = turn(common::state(), &world);
     let sites = placed(&actions);
@@ -232,8 +234,11 @@ fn what_mounts_a_host_volume_stands_only_where_a_node_offers_it() {
         .any(|w| w.why.contains("without its host volumes"));
     assert!(said, "{waiting:?}");
     if let Seen::Known { value, .. } = &mut world.nodes {
-        let offers = value.iter_mut().find(|n| n.name == "provider-b-2");
-        offers.expect("a node").host_volumes.insert("assets".into());
+        value.edit(|n| {
+            if n.name == "provider-b-2" {
+                n.host_volumes.insert("assets".into());
+            }
+        });
     }
     let (_, actions, _) = turn(common::state(), &world);
     assert_eq!(placed(&actions), vec![Site::from("provider-b")]);

@@ -3,7 +3,7 @@
 use crate::common;
 use crate::estate::{GROUPS, recorded, shop, volume};
 use foreshadow::model::*;
-use foreshadow::planner::{Portion, portions};
+use foreshadow::planner::{Portion, graph, portions, workload};
 use serde_json::json;
 
 fn find<'a>(all: &'a [Portion], id: &str) -> &'a Portion {
@@ -204,4 +204,113 @@ fn jobs_recorded_from_a_real_nomad_are_partitioned() {
             assert!(!p.release.as_str().is_empty());
         }
     }
+}
+
+/// A job of groups, each with the names in its environment that it calls, and a service of its own name.
+fn calling(id: &str, groups: &[(&str, &str)]) -> JobSpec {
+    let groups: Vec<_> = groups
+        .iter()
+        .map(|(name, calls)| {
+            json!({"Name": name, "Services": [{"Name": format!("{name}-svc")}],
+                "Tasks": [{"Name": "serve", "Driver": "exec", "Env": {"CALLS": calls}}]})
+        })
+        .collect();
+    JobSpec(json!({"ID": id, "Name": id, "TaskGroups": groups}))
+}
+
+#[test]
+fn groups_that_call_each_other_in_a_circle_move_together() {
+    let job = calling(
+        "ring",
+        &[
+            ("a", "b-svc"),
+            ("b", "c-svc"),
+            ("c", "a-svc d-svc"),
+            ("d", ""),
+        ],
+    );
+    let found = portions(&job, None);
+    let ids: Vec<&str> = found.iter().map(|p| p.id.as_str()).collect();
+    assert_eq!(ids, ["a", "d"]);
+    let groups: Vec<&str> = found[0].groups.iter().map(Group::as_str).collect();
+    assert_eq!(groups, ["a", "b", "c"]);
+    assert!(
+        found[0]
+            .fused
+            .as_deref()
+            .is_some_and(|w| w.contains("circle"))
+    );
+    assert_eq!(
+        names(&found[0].depends_on),
+        ["d"],
+        "what the circle calls stays"
+    );
+    assert!(
+        found[0].cycle.is_empty(),
+        "within a portion there is none left"
+    );
+}
+
+#[test]
+fn portions_that_the_policy_names_stay_apart_in_a_circle_and_say_so() {
+    let mut policy = policy(&[("a", &["a"], &[]), ("b", &["b"], &["a"])]);
+    policy
+        .portions
+        .iter_mut()
+        .for_each(|p| p.job = "ring".into());
+    let job = calling("ring", &[("a", "b-svc"), ("b", "c-svc"), ("c", "b-svc")]);
+    let found = portions(&job, Some(&policy));
+    let ids: Vec<&str> = found.iter().map(|p| p.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        ["a", "b"],
+        "c, which nobody names, goes with the first"
+    );
+    assert_eq!(found[0].groups.len(), 2);
+    assert_eq!(names(&find(&found, "a").cycle), ["b"]);
+    assert_eq!(names(&find(&found, "b").cycle), ["a"]);
+}
+
+#[test]
+fn jobs_of_one_workload_find_each_other_and_never_fuse() {
+    let front = calling("front", &[("web", "api-svc"), ("jobs", "")]);
+    let back = calling("back", &[("api", "web-svc"), ("jobs", "")]);
+    let found = workload(&[&front, &back], None);
+    let ids: Vec<&str> = found.iter().map(|p| p.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        ["web", "jobs", "api", "back.jobs"],
+        "one name, one portion"
+    );
+    assert_eq!(names(&find(&found, "web").depends_on), ["api"]);
+    assert_eq!(names(&find(&found, "web").cycle), ["api"]);
+    assert_eq!(find(&found, "api").job, JobId::from("back"));
+    assert!(find(&found, "api").fused.is_none());
+}
+
+#[test]
+fn the_graph_is_drawn_as_a_tree_and_for_graphviz() {
+    let found = portions(&shop(), None);
+    let tree = graph::tree(&found);
+    assert_eq!(
+        tree, "web\n├─ cart\n│  └─ pricing\n└─ search\nledger\n",
+        "{tree}"
+    );
+    let dot = graph::dot(&found);
+    assert!(dot.starts_with("digraph workload {"), "{dot}");
+    for line in [
+        "label=\"shop\";",
+        "\"web\" -> \"cart\";",
+        "\"cart\" -> \"pricing\";",
+        "\"ledger\" [label=\"ledger\", style=\"rounded,dashed\"];",
+    ] {
+        assert!(dot.contains(line), "{line} in {dot}");
+    }
+    let ring = calling("ring", &[("a", "b-svc"), ("b", "a-svc")]);
+    let other = calling("other", &[("x", "a-svc")]);
+    let tree = graph::tree(&workload(&[&ring, &other], None));
+    assert_eq!(
+        tree, "x\n└─ a\n",
+        "a circle is one portion, and callers come first"
+    );
 }

@@ -60,8 +60,11 @@ impl Cluster {
 
     fn node(&mut self, name: &str, status: NodeStatus) {
         if let Seen::Known { value, .. } = &mut self.world.nodes {
-            let named = value.iter_mut().filter(|n| n.name == name);
-            named.for_each(|n| n.status = status);
+            value.edit(|n| {
+                if n.name == name {
+                    n.status = status;
+                }
+            });
         }
         let on: Vec<AllocId> = self
             .allocs()
@@ -135,14 +138,12 @@ impl Cluster {
                 .is_some_and(|since| turn.saturating_sub(*since) >= CHECK)
         };
         if let Seen::Known { value, .. } = &mut self.world.allocs {
-            for alloc in value
-                .iter_mut()
-                .filter(|a| a.status == AllocStatus::Pending)
-            {
-                if up.get(&alloc.id).is_some_and(|since| *since <= turn) {
+            value.edit(|alloc| {
+                let due = up.get(&alloc.id).is_some_and(|since| *since <= turn);
+                if due && alloc.status == AllocStatus::Pending {
                     alloc.status = AllocStatus::Running;
                 }
-            }
+            });
         }
         let instances: Vec<Instance> = self.target().instances.clone();
         for seen in self.front().entries.values_mut() {
@@ -205,7 +206,7 @@ impl Cluster {
                     value.remove(job);
                 }
                 if let Seen::Known { value, .. } = &mut self.world.allocs {
-                    value.retain(|a| &a.job != job);
+                    *value = value.iter().filter(|a| &a.job != job).cloned().collect();
                 }
             }
             Action::Scale { job, to, .. } => self.scale(job, *to),
@@ -223,7 +224,7 @@ impl Cluster {
         alloc.status = AllocStatus::Pending;
         self.up_since.insert(alloc.id.clone(), self.turn + START);
         if let Seen::Known { value, .. } = &mut self.world.allocs {
-            value.push(alloc);
+            value.put(alloc);
         }
     }
 
@@ -237,7 +238,11 @@ impl Cluster {
         }
         let gone: Vec<AllocId> = of_job.drain(to as usize..).map(|a| a.id).collect();
         if let Seen::Known { value, .. } = &mut self.world.allocs {
-            value.retain(|a| !gone.contains(&a.id));
+            *value = value
+                .iter()
+                .filter(|a| !gone.contains(&a.id))
+                .cloned()
+                .collect();
         }
         if let Seen::Known { value, .. } = &mut self.world.jobs {
             let job = value.get_mut(job).expect("a job");

@@ -293,10 +293,11 @@ fn a_standby_that_died_with_its_node_is_replaced_elsewhere() {
     assert!(place(&world).is_empty(), "one standby is enough");
     let dead = NodeId::from("id-provider-a-1");
     if let Seen::Known { value, .. } = &mut world.nodes {
-        value
-            .iter_mut()
-            .filter(|n| n.id == dead)
-            .for_each(|n| n.status = NodeStatus::Down);
+        value.edit(|n| {
+            if n.id == dead {
+                n.status = NodeStatus::Down;
+            }
+        });
     }
     let placed = place(&world);
     assert_eq!(placed.len(), 1);

@@ -3,6 +3,7 @@
 use crate::common::{self, NOW};
 use crate::estate::shop;
 use foreshadow::engine::{State, Workload};
+use foreshadow::forecast::scenarios::{MOST, Shock, scenarios};
 use foreshadow::model::*;
 use foreshadow::planner::{self, Book, Portion, Scene, derive, risk, shares};
 use proptest::prelude::*;
@@ -191,7 +192,6 @@ impl Spec {
     pub fn outlook(&self) -> Outlook {
         let path = |p: &Load| DemandPath {
             model: "by hand".into(),
-            seasons: vec![],
             step: Span::secs(1),
             points: (0..30)
                 .map(|s| DemandPoint {
@@ -202,8 +202,7 @@ impl Spec {
                         .to_vec(),
                 })
                 .collect(),
-            warnings: vec![],
-            because: String::new(),
+            ..DemandPath::default()
         };
         let hazard = |(n, whole, p): &(usize, bool, f64)| Hazard {
             domain: if *whole {
@@ -217,6 +216,15 @@ impl Spec {
             repair: Span::secs(60),
             why: String::new(),
         };
+        let hazards: Vec<Hazard> = self.hazards.iter().map(hazard).collect();
+        let shocks: Vec<Shock> = hazards
+            .iter()
+            .map(|h| Shock {
+                domain: h.domain.clone(),
+                probability: h.within.0,
+                part: 0.1,
+            })
+            .collect();
         Outlook {
             at: NOW,
             horizon: Span::secs(30),
@@ -224,7 +232,9 @@ impl Spec {
                 .named()
                 .map(|(_, id, p)| (id.into(), path(p)))
                 .collect(),
-            hazards: self.hazards.iter().map(hazard).collect(),
+            scenarios: scenarios(&shocks, [1.0, 1.1, 1.2, 1.3], MOST),
+            hazards,
+            ..Outlook::default()
         }
     }
 
@@ -301,8 +311,8 @@ impl Spec {
             world.traffic.insert(id.into(), Seen::known(traffic, NOW));
         }
         jobs.insert("shop".into(), job);
-        world.nodes = Seen::known(all, NOW);
-        world.allocs = Seen::known(allocs, NOW);
+        world.nodes = Seen::known(all.into(), NOW);
+        world.allocs = Seen::known(allocs.into(), NOW);
         world.jobs = Seen::known(jobs, NOW);
         world
     }

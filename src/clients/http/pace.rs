@@ -57,3 +57,30 @@ pub(super) fn may_repeat(ask: &Ask, error: &HttpError) -> bool {
         e => reads && e.is_transient(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn more_requests_than_a_second_allows_wait_for_their_turn() {
+        let pace = Pace::new(NonZeroU32::MIN, 100);
+        let at_once = (0..50).filter(|_| pace.turn(false).now_or_never().is_some());
+        // One a second: a machine would have to stand still for 49 of them to let all pass.
+        assert!((1..50).contains(&at_once.count()));
+    }
+
+    #[tokio::test]
+    async fn no_more_are_in_flight_than_allowed_but_those_that_only_wait_are_not_counted() {
+        let pace = Pace::new(NonZeroU32::MAX, 2);
+        let (first, _second) = (pace.turn(false).await, pace.turn(false).await);
+        assert!(pace.turn(false).now_or_never().is_none(), "the third waits");
+        assert!(pace.turn(true).now_or_never().is_some(), "a watch does not");
+        drop(first);
+        assert!(
+            pace.turn(false).now_or_never().is_some(),
+            "an answer lets the next one go"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use crate::clients::connect::Peer;
 use crate::clients::consul::{Consul, HealthQuery, KvQuery};
 use crate::clients::http::{HttpError, System, Token, Wait};
-use crate::clients::nomad::Nomad;
+use crate::clients::nomad::{Nomad, Topic};
 use crate::model::JobSpec;
 use secrecy::SecretString;
 use serde_json::json;
@@ -218,6 +218,32 @@ async fn a_token_file_is_read_again_after_a_403_and_the_request_repeated_once() 
         after, 3,
         "refused, repeated with the new token, and at once with it"
     );
+}
+
+#[tokio::test]
+async fn the_event_stream_too_is_opened_again_with_the_token_that_is_in_the_file_by_then() {
+    let server = MockServer::start().await;
+    let line = "{\"Index\":7,\"Events\":[]}\n";
+    Mock::given(header("X-Nomad-Token", "new"))
+        .respond_with(ResponseTemplate::new(200).set_body_string(line))
+        .mount(&server)
+        .await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(403).set_body_string("Permission denied"))
+        .mount(&server)
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "old").unwrap();
+    let mut peer = peer(System::Nomad, &server);
+    peer.token = Token::File(file.clone());
+    let nomad = Nomad::new(&peer).unwrap();
+
+    let refused = nomad.event_stream(&[Topic::Node], 0).await.err().unwrap();
+    assert!(matches!(refused, HttpError::Denied { .. }), "{refused}");
+    std::fs::write(&file, "new").unwrap();
+    let mut stream = nomad.event_stream(&[Topic::Node], 0).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap().index, 7);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod books;
 mod conditions;
+mod exact;
 mod promises;
 mod words;
 

@@ -9,7 +9,7 @@ use super::super::*;
 use super::{instance, never, node, portion, problems, quick, small};
 
 /// The best objective of all assignments there are.
-fn best_of_all(problem: &Problem) -> i64 {
+pub(super) fn best_of_all(problem: &Problem) -> i64 {
     let choices: Vec<Vec<Vec<usize>>> = problem
         .instance()
         .portions

@@ -322,6 +322,11 @@ async fn upkeep(agent: AgentRef) {
 }
 
 impl Handle {
+    /// Secret of the token that may do everything, where there is access control.
+    pub fn management(&self) -> Option<String> {
+        self.world.acl.as_ref().map(|acl| acl.master.clone())
+    }
+
     /// All agents, in the order of the configuration.
     pub fn agents(&self) -> Vec<AgentAddresses> {
         let of = |agent: &Agent| AgentAddresses {

@@ -17,6 +17,7 @@ mod dns;
 mod estate;
 mod filter;
 mod go;
+mod granting;
 mod http;
 mod kv;
 mod local;
@@ -28,6 +29,9 @@ mod state;
 mod txn;
 mod world;
 
+use acl::ANONYMOUS;
+
 pub use acl::AclConfig;
 pub use estate::{AgentAddresses, AgentConfig, ConsulError, ConsulEstate, EstateConfig, Handle};
+pub use granting::{GrantError, Secrets, grant};
 pub use world::Timing;

@@ -13,24 +13,41 @@ pub struct HttpRegistrar {
     client: reqwest::Client,
     /// Node name → base URL of its agent, such as `http://127.0.10.250:8500`.
     agents: BTreeMap<String, String>,
+    /// The token of Nomad's own agents, where Consul wants one.
+    token: Option<String>,
 }
 
 impl HttpRegistrar {
     /// `client` needs a request timeout, or a hanging agent is waited for for ever.
     pub fn new(client: reqwest::Client, agents: BTreeMap<String, String>) -> HttpRegistrar {
-        HttpRegistrar { client, agents }
+        HttpRegistrar {
+            client,
+            agents,
+            token: None,
+        }
     }
 
-    /// The agents that the nodes of an estate name.
+    /// The agents that the nodes of an estate name, and the token for them.
     pub fn for_nodes<'a>(
         client: reqwest::Client,
         nodes: impl IntoIterator<Item = &'a super::NodeConfig>,
+        token: Option<&str>,
     ) -> HttpRegistrar {
         let agents = nodes
             .into_iter()
             .filter_map(|n| Some((n.name.clone(), n.consul.clone()?)))
             .collect();
-        Self::new(client, agents)
+        HttpRegistrar {
+            token: token.map(String::from),
+            ..Self::new(client, agents)
+        }
+    }
+
+    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.header("X-Consul-Token", token),
+            None => request,
+        }
     }
 
     fn url(&self, node: &str, path: &str) -> Option<String> {
@@ -41,7 +58,7 @@ impl HttpRegistrar {
     /// PUT until the agent has taken it; an answer that no retry will change ends it too.
     async fn put(&self, url: &str, body: Option<&Value>) {
         loop {
-            let request = self.client.put(url);
+            let request = self.with_token(self.client.put(url));
             let request = if let Some(body) = body {
                 request.json(body)
             } else {
@@ -84,7 +101,7 @@ impl Registrar for HttpRegistrar {
         let Some(url) = self.url(node, "/v1/agent/checks") else {
             return true;
         };
-        let Ok(answer) = self.client.get(&url).send().await else {
+        let Ok(answer) = self.with_token(self.client.get(&url)).send().await else {
             return false;
         };
         let Ok(checks) = answer.json::<BTreeMap<String, Value>>().await else {

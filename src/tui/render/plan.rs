@@ -1,7 +1,7 @@
 //! The plan: steps with cause, state and reason, and what waits on what.
 
 use super::pen::{Pen, fit, piece, width, window, wrap};
-use crate::engine::view::StepView;
+use crate::engine::view::{OutlookView, StepView};
 use crate::model::PortionId;
 use crate::tui::look::Tone;
 use crate::tui::rows;
@@ -45,6 +45,16 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             ..area
         },
     );
+    let weighed = state
+        .view
+        .outlook
+        .iter()
+        .find(|o| !o.scenarios.list.is_empty());
+    let weighed = weighed.filter(|_| area.height >= 16);
+    let (upper, middle) = super::pen::over(upper, upper.height - weighed.map_or(0, |_| 3));
+    if let Some(weighed) = weighed {
+        outlook(weighed, pen, middle);
+    }
     let steps = rows::steps(state);
     let note = format!("{} steps; Enter opens the portion", steps.len());
     let inner = pen.section(upper, "Steps", &note);
@@ -71,6 +81,47 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             ],
         );
     }
+}
+
+/// What the plan was weighed over: how many futures, how well they stand for all, and the demand in sum.
+fn outlook(o: &OutlookView, pen: &mut Pen, area: Rect) {
+    let inner = pen.section(area, "Futures", "that placements are weighed over");
+    let s = &o.scenarios;
+    let text = format!(
+        "{} of {} kept, off by {:.3} ({:.0}% of what one alone would be), {:.1}% not looked at",
+        s.list.len(),
+        s.considered,
+        s.error,
+        100.0 * s.error_relative,
+        100.0 * s.left_out
+    );
+    pen.tone(
+        inner.x + 2,
+        inner.y,
+        inner.width.saturating_sub(2),
+        &text,
+        Tone::Plain,
+    );
+    let Some(total) = &o.total else { return };
+    let sites: Vec<String> = o
+        .sites
+        .iter()
+        .map(|(s, r)| format!("{s} {:.0}", r.0))
+        .collect();
+    let text = format!(
+        "all portions up to {:.0} rps ({:.0} to {:.0}): {}",
+        total.mid,
+        total.low,
+        total.high,
+        sites.join(", ")
+    );
+    pen.tone(
+        inner.x + 2,
+        inner.y + 1,
+        inner.width.saturating_sub(2),
+        &text,
+        Tone::Plain,
+    );
 }
 
 fn list(state: &State, pen: &mut Pen, area: Rect, steps: &[&StepView]) {

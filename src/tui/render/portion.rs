@@ -27,7 +27,13 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     rate(pen, top, p);
     let (left, right) = beside(below, below.width * 11 / 20);
     let (upper, lower) = over(left, left.height - (left.height / 3).max(4));
-    instances(state, pen, upper, p);
+    if upper.height >= 11 {
+        let (upper, why) = over(upper, upper.height - 6);
+        instances(state, pen, upper, p);
+        foresight(pen, why, p);
+    } else {
+        instances(state, pen, upper, p);
+    }
     shadows(state, pen, lower, p);
     let (upper, lower) = over(right, right.height / 2);
     latency(pen, upper, p);
@@ -73,6 +79,61 @@ fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
     pen.line(area.x, area.y + 1, area.width, &facts);
     let gap = u16::from(area.height >= 28);
     2 + gap
+}
+
+/// Where the forecast comes from, how good it was lately, and what the demand needs.
+fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
+    let inner = pen.section(area, "Forecast", "the next step, and why");
+    if p.models.is_empty() {
+        let text = "none yet: too little has been seen";
+        pen.tone(inner.x + 2, inner.y, inner.width, text, Tone::Dim);
+        return;
+    }
+    let off = pen.look.pick("±", "+-");
+    let weigh = |(name, weight): &(String, f64)| format!("{name} {:.0}%", 100.0 * weight);
+    let counts = p.models.iter().filter(|m| m.1 >= 0.005);
+    let models: Vec<String> = counts.map(weigh).collect();
+    let c = &p.components;
+    let mut parts = format!(
+        "level {:.1}  trend {:+.1}  season {:+.1}",
+        c.level, c.trend, c.season
+    );
+    for (name, part) in [("event", c.event), ("from others", c.reconciled)] {
+        if part.abs() >= 0.05 {
+            parts += &format!("  {name} {part:+.1}");
+        }
+    }
+    let lately = match (p.coverage_80, p.error) {
+        (Some(c), Some(e)) => format!("{} within the 80% band, {e} off on average", percent(c)),
+        _ => "not judged yet".into(),
+    };
+    let need = p.need.as_ref().map_or_else(
+        || "not known before the first shadow".into(),
+        |n| {
+            format!(
+                "{} {off}{:.0}%, {}, {} at {}",
+                n.needs.cpu,
+                100.0 * n.unsure,
+                n.needs.memory,
+                n.needs.network,
+                n.demand
+            )
+        },
+    );
+    let lines = [
+        ("models", models.join(", ")),
+        ("next", parts),
+        ("lately", lately),
+        ("needs", need),
+    ];
+    for (k, (name, text)) in lines.iter().take(usize::from(inner.height)).enumerate() {
+        let pieces = [
+            piece(format!("{name:<8}"), Tone::Dim),
+            piece(text.as_str(), Tone::Plain),
+        ];
+        let y = inner.y + k as u16;
+        pen.line(inner.x + 2, y, inner.width.saturating_sub(2), &pieces);
+    }
 }
 
 /// Seconds from `now`.

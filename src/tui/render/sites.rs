@@ -96,6 +96,7 @@ fn hazards(state: &State, pen: &mut Pen, area: Rect) {
         let kind = match h.domain {
             crate::model::Domain::Node(_) => "node",
             crate::model::Domain::Site(_) => "site",
+            crate::model::Domain::Link(..) => "link",
         };
         pen.line(
             inner.x + 2,

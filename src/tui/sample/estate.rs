@@ -342,6 +342,40 @@ pub fn log() -> Vec<LogLine> {
         .collect()
 }
 
+/// What the plan was weighed over.
+pub fn outlook() -> Vec<OutlookView> {
+    let scenario = |weight: f64, level: f64, failed: &[&str]| Scenario {
+        weight,
+        level,
+        failed: failed.iter().map(|s| Domain::Site((*s).into())).collect(),
+    };
+    vec![OutlookView {
+        workload: "shop".into(),
+        horizon: Span::secs(30),
+        scenarios: Scenarios {
+            list: vec![
+                scenario(0.45, 0.5, &[]),
+                scenario(0.24, 0.8, &[]),
+                scenario(0.31, 0.5, &["edge-b"]),
+            ],
+            considered: 184,
+            left_out: 0.013,
+            error: 0.041,
+            error_relative: 0.22,
+        },
+        total: Some(BandPoint {
+            at: NOW + Span::secs(14),
+            low: 171.0,
+            mid: 196.0,
+            high: 231.0,
+        }),
+        sites: vec![
+            ("edge-a".into(), Rps(142.0)),
+            ("provider-a".into(), Rps(54.0)),
+        ],
+    }]
+}
+
 pub fn hazard(site: &str, within: f64, why: &str) -> Hazard {
     Hazard {
         domain: Domain::Site(site.into()),

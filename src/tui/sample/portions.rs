@@ -162,6 +162,30 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
         past,
         band: band(told.scale),
         model: "damped trend with a day's season".into(),
+        models: vec![
+            ("smoothing".into(), 0.52),
+            ("direct".into(), 0.31),
+            ("usual".into(), 0.17),
+        ],
+        components: Components {
+            level: told.scale * 0.72,
+            trend: 0.4,
+            season: told.scale * 0.15,
+            event: 0.0,
+            reconciled: told.scale * 0.01,
+        },
+        error: Some(Rps(told.scale * 0.03)),
+        need: (told.id != "ledger").then_some(ResourceNeed {
+            demand: Rps(told.scale),
+            needs: Resources {
+                cpu: Mhz(told.scale * 5.2),
+                memory: MiB(138.0),
+                disk: MiB(0.0),
+                network: Mbps(told.scale * 0.0072),
+            },
+            unsure: 0.06,
+            runs: 6,
+        }),
         because: "level 58, rising 0.4 a step, the season adds 12".into(),
         coverage_80: Some(0.823),
         profiles: if told.id == "ledger" {

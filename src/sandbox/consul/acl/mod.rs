@@ -6,6 +6,9 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 pub use rules::{Access, Resource, Rules};
 pub use tables::{ANONYMOUS, AclTables, GLOBAL_MANAGEMENT, Policy, PolicyLink, Token};
 
@@ -21,6 +24,16 @@ pub const NOT_FOUND: &str = "ACL not found";
 pub struct AclConfig {
     /// Secret of the token that may do everything; a UUID.
     pub master: String,
+}
+
+impl AclConfig {
+    /// The master token of an estate's seed.
+    pub fn seeded(seed: u64) -> AclConfig {
+        let id = uuid::Builder::from_random_bytes(StdRng::seed_from_u64(seed).random());
+        AclConfig {
+            master: id.into_uuid().to_string(),
+        }
+    }
 }
 
 /// What a request may do.

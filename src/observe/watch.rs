@@ -1,0 +1,130 @@
+//! Keeps one reading of Consul known by blocking queries: asked again as soon as it has answered, so that a look costs nothing
+//! and news is there when it happens.
+
+use crate::clients::http::{HttpError, Indexed, Wait};
+use crate::model::{Moment, Seen};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// One blocking query. A reading is no older than this, a sixteenth (Consul's jitter) and the client's timeout.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Between an answer without news and the next question, so that a server that does not block is not asked in a circle.
+const GAP: Duration = Duration::from_millis(250);
+/// A look waits this long for the first answer, and this long for the one after an error.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+const AGAIN: Duration = Duration::from_millis(400);
+
+/// One reading that is kept up to date for as long as this lives.
+pub struct Watch<T> {
+    last: watch::Receiver<Reading<T>>,
+    again: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+/// What was answered last, and how many answers there were before.
+struct Reading<T> {
+    seen: Seen<Arc<T>>,
+    answers: u64,
+}
+
+impl<T> Drop for Watch<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<T: Send + Sync + 'static> Watch<T> {
+    /// Begins at once, on the current tokio runtime. `read` is one query, blocking where it is given a wait; `news` is called
+    /// with each reading that may differ from the one before.
+    pub fn start<R, F>(read: R, news: impl Fn(&T) + Send + 'static, clock: fn() -> Moment) -> Self
+    where
+        R: Fn(Option<Wait>) -> F + Send + 'static,
+        F: Future<Output = Result<Indexed<T>, HttpError>> + Send,
+    {
+        let (tell, last) = watch::channel(Reading {
+            seen: Seen::unknown("not read yet"),
+            answers: 0,
+        });
+        let again = Arc::new(Notify::new());
+        let kicked = again.clone();
+        let task = tokio::spawn(async move {
+            let mut index = 0;
+            let mut delays = delays();
+            while !tell.is_closed() {
+                let wait = (index > 0).then_some(Wait {
+                    index,
+                    longest: LONGEST,
+                });
+                let answer = read(wait).await;
+                let pause = match &answer {
+                    Ok(found) if found.index > 0 && found.index != index => None,
+                    Ok(_) => Some(GAP),
+                    Err(_) => delays.next(),
+                };
+                match answer {
+                    Ok(found) => {
+                        delays = self::delays();
+                        index = found.index;
+                        news(&found.value);
+                        say(&tell, Seen::known(Arc::new(found.value), clock()));
+                    }
+                    Err(e) => {
+                        index = 0;
+                        say(&tell, Seen::unknown(e.to_string()));
+                    }
+                }
+                if let Some(pause) = pause {
+                    // Either way the next question is due.
+                    let _ = tokio::time::timeout(pause, kicked.notified()).await;
+                }
+            }
+        });
+        Watch { last, again, task }
+    }
+
+    /// The reading with the time of the answer it is from. One that is unknown is asked for again first, and waited for a little.
+    pub async fn seen(&self) -> Seen<Arc<T>> {
+        let answers = {
+            let last = self.last.borrow();
+            if let Seen::Known { .. } = last.seen {
+                return last.seen.clone();
+            }
+            last.answers
+        };
+        self.again.notify_one();
+        let mut last = self.last.clone();
+        let next = last.wait_for(|r| r.answers > answers);
+        // Not in time is an answer too: it stays unknown, for the reason that was known.
+        let longest = if answers == 0 { PATIENCE } else { AGAIN };
+        let _ = tokio::time::timeout(longest, next).await;
+        self.last.borrow().seen.clone()
+    }
+
+    /// Wakes at the next answer, or after `longest`.
+    pub async fn moved(&self, longest: Duration) {
+        let mut last = self.last.clone();
+        last.mark_unchanged();
+        let _ = tokio::time::timeout(longest, last.changed()).await;
+    }
+}
+
+fn say<T>(tell: &watch::Sender<Reading<T>>, seen: Seen<Arc<T>>) {
+    tell.send_modify(|reading| {
+        reading.seen = seen;
+        reading.answers += 1;
+    });
+}
+
+/// The pauses of one run of failures, with jitter, so that watchers of a Consul that comes back do not ask together.
+fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(5))
+        .without_max_times()
+        .build()
+}
