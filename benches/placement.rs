@@ -93,7 +93,10 @@ fn options(moves: u64) -> Options<'static> {
 fn placements(c: &mut Criterion) {
     let mut group = c.benchmark_group("place");
     group.sample_size(10);
-    for (portions, nodes, moves, rounds) in SIZES {
+    // `cargo test` runs benches once, unoptimised, to see that they work: the smallest is enough for that.
+    let measured = std::env::args().any(|a| a == "--bench");
+    let sizes = if measured { &SIZES[..] } else { &SIZES[..1] };
+    for &(portions, nodes, moves, rounds) in sizes {
         let instance = instances::made_up(portions, nodes, TIGHTNESS, 1);
         let problem = Problem::new(instance.clone()).expect("a made-up instance is valid");
         let found = search(&problem, &options(moves), &|| false);
