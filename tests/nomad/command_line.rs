@@ -161,7 +161,9 @@ async fn a_job_is_planned_run_scaled_and_purged_from_the_real_command_line() {
     let Some(cli) = CommandLine::start(false).await else {
         return;
     };
-    cli.transcript(PLAN_RUN_SCALE_PURGE, &[]).await;
+    cli.transcript(PLAN_AND_RUN, &[]).await;
+    cli.newest_deployment(|d| d["Status"] == "successful").await;
+    cli.transcript(SCALE_AND_PURGE, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

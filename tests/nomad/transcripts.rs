@@ -1,6 +1,6 @@
 //! What the real command line is asked, and parts of what it has to say; `$ ARGUMENTS = EXIT CODE` begins each.
 
-pub const PLAN_RUN_SCALE_PURGE: &str = r#"
+pub const PLAN_AND_RUN: &str = r#"
 $ status = 0
 No running jobs
 $ job validate shop.nomad = 0
@@ -34,6 +34,10 @@ $ job inspect shop = 0
 "RELEASE": "1"
 $ job plan shop.nomad = 0
 Job: "shop" Task Group: "web" (3 ignore) Task: "serve"
+"#;
+
+/// Once the deployment of what was run has ended: before that Nomad does not scale.
+pub const SCALE_AND_PURGE: &str = r#"
 $ job scale shop web 4 = 0
 finished with status "complete"
 $ job scale shop web 9 = 1
