@@ -61,6 +61,7 @@ fn main() {
     let raw = Store::open(&folder.path().join("raw.db")).expect("a store");
     fill(&raw, 1, days, false);
     let mut group = criterion.benchmark_group("plot of a year by the hour");
+    group.sample_size(10);
     for (what, store) in [("rolled up", &year), ("baseline: every reading kept", &raw)] {
         group.bench_function(what, |b| {
             b.iter(|| {
