@@ -9,7 +9,11 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use std::f64::consts::TAU;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use traces::traces;
+
+#[path = "common/traces.rs"]
+mod traces;
 
 const HORIZON: usize = 4;
 const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
@@ -103,13 +107,6 @@ fn the_80_percent_band_holds_77_to_83_in_100_on_simulated_series() {
     kinds
         .par_iter()
         .for_each(|(name, all)| assert_held(name, all, 7 * 144, 2 * 144));
-}
-
-fn traces() -> Option<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|p| p.join("shared/traces"))
-        .find(|p| p.join("origins.json").exists())
 }
 
 fn load(file: &Path) -> Samples {

@@ -4,14 +4,11 @@
 use foreshadow::forecast::backtest::{LEVELS, Protocol, Tally, window};
 use foreshadow::forecast::{Samples, forecast, regular};
 use foreshadow::model::Moment;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use traces::traces;
 
-fn traces() -> Option<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|p| p.join("shared/traces"))
-        .find(|p| p.join("origins.json").exists())
-}
+#[path = "common/traces.rs"]
+mod traces;
 
 fn load(file: &Path) -> Samples {
     let text = std::fs::read_to_string(file).unwrap();
