@@ -12,6 +12,7 @@ use super::bound::Prices;
 use super::exact::{self, Exact};
 use super::greedy;
 use super::problem::Problem;
+use super::shares;
 use super::squeeze::squeeze_all;
 use super::state::State;
 use super::walk::Walk;
@@ -36,7 +37,7 @@ const STRIDE: u64 = 256;
 const FIRST_COOLING: u64 = 200_000;
 /// The first temperature as a part of the typical change, and the last one as a part of the first.
 const HOT: f64 = 2.0;
-const COLD: f64 = 0.004;
+const COLD: f64 = 0.01;
 /// The first temperature with a warm start, as a part of the typical change: what runs well is not melted down.
 const WARM: f64 = 0.01;
 /// Ascent steps of the dual whose prices tell the chains what to try first, and the part of the budget they may take.
@@ -96,11 +97,25 @@ impl Search<'_> {
     fn run_from(&self, start: State) -> Found {
         let prices = self.prices(&start);
         let order = prices.order(self.problem);
+        let start = self.rounded(start, &prices);
         if exact::suits(self.problem) {
             return self.run_few(start, &order, prices);
         }
         let (_, slots) = self.chains(&start, &order, self.budget);
         Found { slots, prices }
+    }
+
+    /// The better of a start and what the relaxed problem rounds to.
+    fn rounded<'s>(&'s self, start: State<'s>, prices: &Prices) -> State<'s> {
+        if prices.shares.is_empty() {
+            return start;
+        }
+        let mut rounded = shares::rounded(self.problem, self.cost, &prices.shares);
+        greedy::fill(&mut rounded);
+        if rounded.total() < start.total() {
+            return rounded;
+        }
+        start
     }
 
     /// Few standbys: a short search, a proof as far as the budget goes, and where that is not far enough the search goes on.
@@ -192,19 +207,19 @@ impl Search<'_> {
                 let each = moves.div_ceil(STAIRS * coolings);
                 self.cool(&walk, typical, Pace::Moves(each));
             }),
-            Budget::Spent(spent) => (0..coolings).for_each(|cooling| {
-                let stairs = coolings * STAIRS;
-                let climbed = Cell::new(cooling * STAIRS);
-                self.cool(
-                    &walk,
-                    typical,
-                    Pace::Spent {
-                        spent,
-                        stairs,
-                        climbed,
-                    },
-                );
-            }),
+            Budget::Spent(spent) => {
+                let began = spent();
+                let rest = (1.0 - began).max(f64::MIN_POSITIVE);
+                let spent = move || (spent() - began) / rest;
+                (0..coolings).for_each(|cooling| {
+                    let pace = Pace::Spent {
+                        spent: &spent,
+                        stairs: coolings * STAIRS,
+                        climbed: Cell::new(cooling * STAIRS),
+                    };
+                    self.cool(&walk, typical, pace);
+                });
+            }
         }
         let mut walk = walk.into_inner();
         walk.squeeze_best(&self.stop);
@@ -244,7 +259,7 @@ enum Pace<'a> {
     Moves(u64),
     /// When its part of `stairs` equal parts of the budget is spent.
     Spent {
-        spent: &'a (dyn Fn() -> f64 + Sync),
+        spent: &'a dyn Fn() -> f64,
         stairs: u64,
         climbed: Cell<u64>,
     },

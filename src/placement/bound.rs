@@ -12,6 +12,7 @@ use argmin::core::{
 
 use super::dual::{Dual, Slope};
 use super::problem::Problem;
+use super::shares::Shares;
 
 /// Steps without a better bound before steps become shorter.
 const PATIENCE: u32 = 12;
@@ -39,6 +40,8 @@ type Ascending = IterState<Vec<f64>, (), (), (), (), f64>;
 pub(crate) struct Prices {
     pub(crate) bound: i64,
     at: Vec<f64>,
+    /// How much of a standby the relaxed problem puts on each candidate, about: the primal side of the ascent.
+    pub(crate) shares: Vec<f32>,
 }
 
 impl Prices {
@@ -59,11 +62,12 @@ impl Prices {
         let start = if fresh { dual.start() } else { from.at.clone() };
         let shortlist = RefCell::default();
         let slope = |at: &[f64]| dual.slope(at, &mut shortlist.borrow_mut());
-        let ascent = Ascent::new(known as f64, dual.ceilings(), stop);
+        let ascent = Ascent::new(known as f64, &dual, problem.candidate_cost.len(), stop);
         match ascent.climb(&slope, start, rounds) {
-            Some((at, value)) if dual.takes(&at) => Self {
+            Some((at, value, shares)) if dual.takes(&at) => Self {
                 bound: rounded_up(value).max(from.bound),
                 at,
+                shares,
             },
             _ => from,
         }
@@ -124,6 +128,9 @@ pub(super) struct Ascent<'a> {
     known: f64,
     ceilings: Vec<f64>,
     stop: &'a (dyn Fn() -> bool + Sync),
+    /// How fast each multiplier moves.
+    paces: Vec<f64>,
+    shares: Shares,
     direction: Vec<f64>,
     best: f64,
     stride: f64,
@@ -136,12 +143,19 @@ pub(super) struct Ascent<'a> {
 }
 
 impl<'a> Ascent<'a> {
-    /// `known` is the objective of any feasible placement; `ceilings` are the largest multipliers, the smallest are zero.
-    pub(super) fn new(known: f64, ceilings: Vec<f64>, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
+    /// `known` is the objective of any feasible placement of the dual's problem, which has so many candidates.
+    fn new(
+        known: f64,
+        dual: &Dual,
+        candidates: usize,
+        stop: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
         Self {
             known,
-            ceilings,
+            ceilings: dual.ceilings(),
             stop,
+            paces: dual.paces(),
+            shares: Shares::of(candidates),
             direction: Vec::new(),
             best: f64::NEG_INFINITY,
             stride: FIRST_STRIDE,
@@ -153,43 +167,46 @@ impl<'a> Ascent<'a> {
         }
     }
 
-    /// The best multipliers found from `start` within `rounds` steps, and the value of the dual there.
+    /// The best multipliers found from `start` within `rounds` steps, the value of the dual there, and the share of each candidate.
     pub(super) fn climb(
         self,
         slope: &dyn Fn(&[f64]) -> Slope,
         start: Vec<f64>,
         rounds: u64,
-    ) -> Option<(Vec<f64>, f64)> {
+    ) -> Option<(Vec<f64>, f64, Vec<f32>)> {
         let outcome = Executor::new(Asked { slope }, self)
             .configure(|state: Ascending| state.param(start).max_iters(rounds))
             .ctrlc(false)
             .timer(false)
             .run();
-        let mut state = outcome.ok()?.state;
+        let outcome = outcome.ok()?;
+        let mut state = outcome.state;
         let value = -state.get_best_cost();
-        Some((state.take_best_param()?, value))
+        Some((state.take_best_param()?, value, outcome.solver.shares.all()))
     }
 
     /// The point one step along the direction, kept between zero and the ceilings.
     fn step_from(&self, base: &[f64]) -> Vec<f64> {
-        let bounded = || base.iter().zip(&self.direction).zip(&self.ceilings);
-        let free = bounded()
-            .filter(|&((&x, &d), &ceiling)| !((x <= 0.0 && d < 0.0) || (x >= ceiling && d > 0.0)));
-        let length: f64 = free.map(|((_, d), _)| d * d).sum();
+        let moves = self.direction.iter().zip(&self.paces);
+        let bounded = || base.iter().zip(moves.clone()).zip(&self.ceilings);
+        let free = bounded().filter(|&((&x, (&d, _)), &ceiling)| {
+            !((x <= 0.0 && d < 0.0) || (x >= ceiling && d > 0.0))
+        });
+        let length: f64 = free.map(|((_, (d, pace)), _)| d * d * pace).sum();
         let target = self.known.min(self.best.max(1.0) * TARGET);
         let step = self.stride * (target - self.best).max(1.0) / length.max(1e-12);
         bounded()
-            .map(|((&x, &d), &ceiling)| (x + step * d).clamp(0.0, ceiling))
+            .map(|((&x, (&d, pace)), &ceiling)| (x + step * d * pace).clamp(0.0, ceiling))
             .collect()
     }
 
-    /// Mixes a new slope into the direction, so that the mix is as short as it may be.
-    fn turn(&mut self, slope: &[f64], better: bool) {
+    /// Mixes a new slope into the direction, so that the mix is as short as it may be, and what it uses into the shares.
+    fn turn(&mut self, slope: &[f64], used: &[u32], better: bool) {
         let (mut slopes, mut mixed, mut directions) = (0.0, 0.0, 0.0);
-        for (g, d) in slope.iter().zip(&self.direction) {
-            slopes += g * g;
-            mixed += g * d;
-            directions += d * d;
+        for ((g, d), pace) in slope.iter().zip(&self.direction).zip(&self.paces) {
+            slopes += g * g * pace;
+            mixed += g * d * pace;
+            directions += d * d * pace;
         }
         let shortest = (directions - mixed) / (slopes - 2.0 * mixed + directions).max(1e-12);
         let part = if shortest < 0.0 {
@@ -197,6 +214,7 @@ impl<'a> Ascent<'a> {
         } else {
             shortest.min(self.fresh)
         };
+        self.shares.mix(used, part);
         for (d, g) in self.direction.iter_mut().zip(slope) {
             *d += part * (g - *d);
         }
@@ -240,7 +258,9 @@ impl Solver<Asked<'_>, Ascending> for Ascent<'_> {
         mut state: Ascending,
     ) -> Result<(Ascending, Option<KV>), Error> {
         let start = state.take_param().unwrap_or_default();
-        let Slope { value, slope } = problem.problem("slope_count", |asked| asked.apply(&start))?;
+        let Slope { value, slope, used } =
+            problem.problem("slope_count", |asked| asked.apply(&start))?;
+        self.shares.mix(&used, 1.0);
         self.best = value;
         self.direction = slope;
         Ok((state.param(start).cost(-value), None))
@@ -253,8 +273,9 @@ impl Solver<Asked<'_>, Ascending> for Ascent<'_> {
     ) -> Result<(Ascending, Option<KV>), Error> {
         let base = state.get_best_param().map_or(&[][..], Vec::as_slice);
         let at = self.step_from(base);
-        let Slope { value, slope } = problem.problem("slope_count", |asked| asked.apply(&at))?;
-        self.turn(&slope, value > self.best);
+        let Slope { value, slope, used } =
+            problem.problem("slope_count", |asked| asked.apply(&at))?;
+        self.turn(&slope, &used, value > self.best);
         self.learn(value);
         Ok((state.param(at).cost(-value), None))
     }

@@ -19,6 +19,8 @@ const MANY_CANDIDATES: usize = 200_000;
 /// Rounds between two full ones, and how near a candidate must come then to be looked at in between, in parts of v.
 const FULL_EVERY: u32 = 15;
 const NEAR: f64 = 0.12;
+/// A node's capacity rows beyond this number share its pace.
+const ROWS_AT_FULL_PACE: f64 = 8.0;
 /// Nodes priced together by one core.
 const BATCH: usize = 64;
 
@@ -68,6 +70,8 @@ impl Default for Shortlist {
 pub(super) struct Slope {
     pub(super) value: f64,
     pub(super) slope: Vec<f64>,
+    /// Candidates on which the relaxed problem puts a standby there.
+    pub(super) used: Vec<u32>,
 }
 
 impl<'p> Dual<'p> {
@@ -130,6 +134,19 @@ impl<'p> Dual<'p> {
         ceilings
     }
 
+    /// How fast each multiplier moves along a slope. A node's capacity rows mostly rise and fall together: with many of them each moves
+    /// the less, or prices of nodes run ahead of what standbys pay.
+    pub(super) fn paces(&self) -> Vec<f64> {
+        let mut paces = vec![1.0; self.length];
+        for rows in self.row_start.windows(2) {
+            let (first, last) = (rows[0] as usize, rows[1] as usize);
+            let pace = (ROWS_AT_FULL_PACE / (last - first).max(1) as f64).min(1.0);
+            let at = self.capacity_at;
+            paces[at + first * MAX_RESOURCES..at + last * MAX_RESOURCES].fill(pace);
+        }
+        paces
+    }
+
     /// Value and slope. Where there are many candidates the slope, and a value that is not the best so far, may rest on a
     /// shortlist of them.
     pub(super) fn slope(&self, at: &[f64], shortlist: &mut Shortlist) -> Slope {
@@ -177,7 +194,13 @@ impl<'p> Dual<'p> {
             value += used.value;
             self.use_node(used, &mut slope);
         }
-        Slope { value, slope }
+        let visits = used.iter().flat_map(|used| &used.taken);
+        let used = visits.map(|&visit| self.problem.visitors[visit as usize]);
+        Slope {
+            value,
+            slope,
+            used: used.collect(),
+        }
     }
 
     /// What each candidate really costs at these multipliers, less what its portion pays for a standby (v).

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::bound::rounded_up;
 use super::cover::{Cover, below};
-use super::dual::Slope;
 use super::packs::{MOST_PORTIONS, Packs};
 use super::polyak::{LONG, Polyak};
 use super::problem::Problem;
@@ -79,7 +78,7 @@ impl Exact<'_> {
         let (mut at, ceilings) = (packs.start(), packs.ceilings());
         let mut climb = Polyak::new(&at, LONG);
         for _ in 0..ROUNDS {
-            let Some(Slope { value, slope }) = packs.slope(&at, &mut proof.steps) else {
+            let Some((value, slope)) = packs.slope(&at, &mut proof.steps) else {
                 break;
             };
             let target = proof.best as f64;

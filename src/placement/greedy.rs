@@ -1,7 +1,7 @@
 //! Where a search begins: what runs already, as far as it still fits, and the rest on the cheapest place that takes it.
 
 use super::problem::Problem;
-use super::state::{NOWHERE, State};
+use super::state::State;
 
 /// A feasible start. Standbys of `warm` (nodes of each portion) that may still stand do; the largest missing ones go first.
 pub(crate) fn start<'p>(
@@ -23,18 +23,23 @@ pub(crate) fn start<'p>(
             }
         }
     }
-    let mut missing: Vec<usize> = (0..problem.wanted())
-        .filter(|&slot| state.slots()[slot] == NOWHERE)
-        .collect();
+    fill(&mut state);
+    state
+}
+
+/// Puts each missing standby on the cheapest place that takes it, the largest first.
+pub(crate) fn fill(state: &mut State) {
+    let problem = state.problem;
     let sizes: Vec<f64> = (0..problem.portions()).map(|i| size(problem, i)).collect();
+    let size = |slot: usize| sizes[problem.slot_portion[slot] as usize];
+    let mut missing = state.missing().to_vec();
     missing.sort_by(|&a, &b| {
-        let size = |slot: usize| sizes[problem.slot_portion[slot] as usize];
+        let (a, b) = (a as usize, b as usize);
         size(b).total_cmp(&size(a)).then(a.cmp(&b))
     });
     for slot in missing {
-        place_cheapest(&mut state, slot);
+        place_cheapest(state, slot as usize);
     }
-    state
 }
 
 /// Puts an unplaced slot on the place that costs least, if any takes it.

@@ -16,6 +16,7 @@ mod recount;
 mod referee;
 mod risk;
 mod shared;
+mod shares;
 mod squeeze;
 mod state;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Packs are integral, so L comes far closer to the optimum than the linear relaxation; this is the bound of Dantzig and Wolfe's
 //! decomposition by nodes. Shared capacities and the cost of risk are left out, which only lowers it.
 
-use super::dual::{NO_ROW, Slope, spread_rows};
+use super::dual::{NO_ROW, spread_rows};
 use super::instance::MAX_RESOURCES;
 use super::problem::{Amounts, Problem};
 
@@ -118,7 +118,7 @@ impl<'p> Packs<'p> {
     }
 
     /// Value and slope; counts the packs looked at into `steps`. None if a node has too many to find the cheapest.
-    pub(super) fn slope(&self, at: &[f64], steps: &mut u64) -> Option<Slope> {
+    pub(super) fn slope(&self, at: &[f64], steps: &mut u64) -> Option<(f64, Vec<f64>)> {
         let portions = self.problem.portions();
         let mut slope = vec![-1.0; self.length];
         let mut value = -at[portions..].iter().sum::<f64>();
@@ -140,7 +140,7 @@ impl<'p> Packs<'p> {
                 }
             }
         }
-        Some(Slope { value, slope })
+        Some((value, slope))
     }
 
     /// For each node every pack that costs at most `slack` more than its cheapest one (the empty one among them), that one first; none if

@@ -205,6 +205,35 @@ impl<'p> State<'p> {
         fits
     }
 
+    /// Whether the candidate's node would survive every single failure with one more standby of its portion, once `leaving` (another
+    /// standby there) is gone. Shared capacities are not asked.
+    #[inline]
+    pub(crate) fn takes_instead(&self, candidate: usize, leaving: usize) -> bool {
+        let problem = self.problem;
+        let node = problem.candidate_node[candidate] as usize;
+        let portion = problem.candidate_portion[candidate] as usize;
+        let gone = problem.slot_portion[leaving] as usize;
+        let (home, left) = (problem.home[portion] as usize, problem.home[gone] as usize);
+        let load = &self.loads[node];
+        let row = &self.surge[node * problem.domains..(node + 1) * problem.domains];
+        let mut base = load.base;
+        subtract(&mut base, &problem.reserve[gone]);
+        add(&mut base, &problem.reserve[portion]);
+        let holds =
+            |worst: &Amounts| (0..MAX_RESOURCES).all(|r| base[r] + worst[r] <= load.free[r]);
+        let surge = |failed: usize| {
+            let mut surge = row[failed];
+            if failed == left {
+                subtract(&mut surge, &problem.surge[gone]);
+            }
+            if failed == home {
+                add(&mut surge, &problem.surge[portion]);
+            }
+            surge
+        };
+        holds(&surge(home)) && (holds(&load.worst) || (0..row.len()).all(|f| holds(&surge(f))))
+    }
+
     /// How far each resource of the candidate's node falls short for one more standby of its portion (0: it fits).
     pub(crate) fn shortfall(&self, candidate: usize) -> Amounts {
         let node = self.problem.candidate_node[candidate] as usize;

@@ -13,7 +13,7 @@ const REPLACE: u32 = 4;
 const OPEN: u32 = 4;
 const DROP: u32 = 4;
 /// Places tried for a standby that was pushed out.
-const EJECTION_TRIES: usize = 6;
+const EJECTION_TRIES: usize = 12;
 /// While standbys are missing, one move in so many begins with one of them.
 const MISSING_FIRST: u32 = 8;
 /// Beyond this many temperatures a worsening is never accepted (exp(-16) is one in nine million).
@@ -184,38 +184,70 @@ impl<'p> Walk<'p> {
     }
 
     /// Puts the slot on a full node in the place of one of its standbys, which goes to the slot's old node (a swap) or
-    /// to the cheapest other place that takes it.
+    /// to another place that takes it.
     fn eject(&mut self, slot: usize, candidate: usize, delta: i64, patience: i64) {
-        let problem = self.problem();
-        let members = self
-            .state
-            .members(problem.candidate_node[candidate] as usize);
-        if members.is_empty() {
+        let Some((other, refuge)) = self.who_gives_way(slot, candidate, patience - delta) else {
             return;
-        }
-        let other = members[self.rng.random_range(0..members.len() as u32) as usize] as usize;
-        let row = problem.candidates(problem.slot_portion[other] as usize);
-        let spare = patience - delta + self.state.standing_cost(other);
-        if self.state.cost(row.start) > spare {
-            return;
-        }
+        };
         let before = self.state.total();
-        let left = self.state.node_of(slot);
         self.take(other);
         if self.state.fits(slot, candidate) {
             self.shift(slot, candidate);
-            let swap = left
-                .and_then(|node| problem.candidate_on(problem.slot_portion[other] as usize, node));
-            let tries = &self.order[row.start..row.end.min(row.start + EJECTION_TRIES)];
-            let place = swap
-                .into_iter()
-                .chain(tries.iter().map(|&c| c as usize))
-                .find(|&place| self.state.cost(place) <= spare && self.state.may_put(other, place));
-            if let Some(place) = place {
-                self.put(other, place);
+            if self.state.may_put(other, refuge) {
+                self.put(other, refuge);
             }
         }
         self.settle(before, patience);
+    }
+
+    /// A standby on the candidate's node that would make room for the slot, and a candidate that takes it for at most `spare` more
+    /// than where it stands. Nothing is moved to find out.
+    fn who_gives_way(
+        &mut self,
+        slot: usize,
+        candidate: usize,
+        spare: i64,
+    ) -> Option<(usize, usize)> {
+        let node = self.problem().candidate_node[candidate] as usize;
+        let count = self.state.members(node).len();
+        let first = self.rng.random_range(0..count.max(1) as u32) as usize;
+        (0..count).find_map(|turn| {
+            let other = self.state.members(node)[(first + turn) % count] as usize;
+            let refuge = self.refuge(other, slot, candidate, spare)?;
+            Some((other, refuge))
+        })
+    }
+
+    /// Where a standby could go that makes room for the slot on the candidate.
+    fn refuge(&self, other: usize, slot: usize, candidate: usize, spare: i64) -> Option<usize> {
+        let (state, problem) = (&self.state, self.problem());
+        let portion = problem.slot_portion[other] as usize;
+        let row = problem.candidates(portion);
+        let most = spare + state.standing_cost(other);
+        if state.cost(row.start) > most || !state.takes_instead(candidate, other) {
+            return None;
+        }
+        let left = state.node_of(slot);
+        let swap = left.and_then(|node| problem.candidate_on(portion, node));
+        let swap = swap.filter(|&place| {
+            state.cost(place) <= most
+                && state.domain_is_free(other, place)
+                && state.takes_instead(place, slot)
+        });
+        let full = problem.candidate_node[candidate];
+        let elsewhere = |place: usize| {
+            let node = problem.candidate_node[place];
+            node != full && Some(node as usize) != left
+        };
+        let tries = &self.order[row.start..row.end.min(row.start + EJECTION_TRIES)];
+        let mut tries = tries.iter().map(|&place| place as usize);
+        swap.or_else(|| {
+            tries.find(|&place| {
+                state.cost_of_putting(place) <= most
+                    && elsewhere(place)
+                    && state.may_put(other, place)
+            })
+        })
     }
 
     fn drop_standby(&mut self, temperature: f64) {

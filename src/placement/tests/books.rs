@@ -96,6 +96,31 @@ proptest! {
     }
 
     #[test]
+    fn whether_one_makes_room_for_another_is_what_taking_it_away_shows(
+        problem in problems(10, 5, 2), seed in 0..u64::MAX
+    ) {
+        let start = greedy::start(&problem, &problem.candidate_cost, None);
+        let order = Prices::default().order(&problem);
+        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
+        (0..100).for_each(|_| walk.step(100.0));
+        let state = walk.state();
+        for candidate in 0..problem.candidate_cost.len() {
+            let node = problem.candidate_node[candidate] as usize;
+            let portion = problem.candidate_portion[candidate] as usize;
+            for &leaving in state.members(node) {
+                let leaving = leaving as usize;
+                if problem.slots(portion).contains(&leaving) {
+                    continue;
+                }
+                let mut without = state.clone();
+                without.take(leaving);
+                let fits = without.shortfall(candidate).iter().all(|short| *short == 0);
+                prop_assert_eq!(state.takes_instead(candidate, leaving), fits);
+            }
+        }
+    }
+
+    #[test]
     fn a_refused_candidate_really_breaks_a_rule(problem in problems(8, 6, 2)) {
         let state = greedy::start(&problem, &problem.candidate_cost, None);
         for slot in (0..problem.wanted()).filter(|&slot| state.slots()[slot] == NOWHERE) {
