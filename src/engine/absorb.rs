@@ -58,6 +58,11 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
                 failed(workload, key, outcome.at);
             }
         }
+        Action::StartTwin { shadow, .. } => {
+            if !good && let Some(run) = workload.book.shadows.get_mut(shadow) {
+                run.twin = None;
+            }
+        }
         Action::MeasureShadow { shadow, key, .. } => {
             measured(state, workload, outcome, shadow, key)
         }
@@ -181,15 +186,13 @@ fn measured(
         .shadows
         .get(shadow)
         .filter(|r| r.state == ShadowState::Stopping)
-        .and_then(|r| r.verdict.clone());
+        .map(|r| (r.verdict.clone().unwrap_or_default(), r.judged.is_some()));
+    let mut judged = None;
     let verdict = match (&outcome.measured, interrupted) {
-        (_, Some(why)) => {
-            let caution = state
-                .beliefs
-                .caution
-                .entry(key.portion.clone())
-                .or_insert(1.0);
-            *caution = (*caution * 1.5).min(8.0);
+        // The guard over production ended it, and has said all.
+        (_, Some((_, true))) => return failed(workload, key, at),
+        (_, Some((why, false))) => {
+            state.caution(&key.portion, 1.5, 8.0);
             failed(workload, key, at);
             let text = format!(
                 "shadow of {} at {} ended early: {why}; it will be tried less often",
@@ -217,7 +220,13 @@ fn measured(
             state.beliefs.profiles.push(profile);
             state.tally.profiles = state.beliefs.profiles.len() as u64;
             state.learn(at, Some(&key.portion), sentence.clone());
-            sentence
+            judged = m.judged.clone();
+            let verdict = judged.clone().map(|new| {
+                let sentence = new.sentence();
+                state.settle_verdict(new);
+                sentence
+            });
+            verdict.unwrap_or(sentence)
         }
     };
     state.say(
@@ -230,5 +239,6 @@ fn measured(
     if let Some(run) = workload.book.shadows.get_mut(shadow) {
         run.state = ShadowState::Stopping;
         run.verdict.get_or_insert(verdict);
+        run.judged = judged;
     }
 }

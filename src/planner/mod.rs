@@ -21,6 +21,7 @@ pub mod size;
 mod standbys;
 mod traffic;
 mod trust;
+mod twins;
 mod wishes;
 
 pub use book::{Book, ShadowState};

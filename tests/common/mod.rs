@@ -44,6 +44,7 @@ pub fn policy() -> Policy {
             shadow: true,
             standby: true,
         }],
+        judging: Judging::default(),
         risk_tolerance: 0.3,
         budget: Budget {
             shadow: CoreHours(10.0),
