@@ -185,7 +185,7 @@ fn measured(
         .book
         .shadows
         .get(shadow)
-        .filter(|r| r.state == ShadowState::Stopping)
+        .filter(|r| r.state != ShadowState::Measuring)
         .map(|r| (r.verdict.clone().unwrap_or_default(), r.judged.is_some()));
     let mut judged = None;
     let verdict = match (&outcome.measured, interrupted) {
@@ -236,7 +236,9 @@ fn measured(
         Some(&key.portion),
         format!("shadow at {} ({}): {verdict}", key.site, key.class.shown()),
     );
-    if let Some(run) = workload.book.shadows.get_mut(shadow) {
+    if let Some(run) = workload.book.shadows.get_mut(shadow)
+        && run.state == ShadowState::Measuring
+    {
         run.state = ShadowState::Stopping;
         run.verdict.get_or_insert(verdict);
         run.judged = judged;

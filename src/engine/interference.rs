@@ -112,14 +112,15 @@ impl<'a> Reach<'a> {
             beside.iter().any(|a| of(a))
         });
         let on_node: BTreeSet<&PortionId> = on_node.map(|p| &p.id).collect();
-        let downstream = closure(&workload.portions, &run.key.portion, |p, at| {
-            p.iter().find(|p| &p.id == at).map(|p| &p.depends_on)
-        });
+        let own = workload.policy.portion(&run.key.portion);
+        // A shadow with stubs calls nobody.
+        let downstream = match own.map(|p| p.upstreams) {
+            Some(Upstreams::Stub) => BTreeSet::new(),
+            _ => called(&workload.portions, &run.key.portion),
+        };
         let touched: BTreeSet<&PortionId> = on_node.union(&downstream).copied().collect();
         let callers = workload.portions.iter().map(|p| &p.id).filter(|id| {
-            let calls = closure(&workload.portions, id, |p, at| {
-                p.iter().find(|p| &p.id == at).map(|p| &p.depends_on)
-            });
+            let calls = called(&workload.portions, id);
             calls.iter().any(|c| touched.contains(c))
         });
         Reach {
@@ -144,17 +145,17 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// Everything that is reached from a portion by `next`, itself not counted.
-fn closure<'a>(
-    portions: &'a [Portion],
-    from: &PortionId,
-    next: impl Fn(&'a [Portion], &PortionId) -> Option<&'a Vec<PortionId>>,
-) -> BTreeSet<&'a PortionId> {
+/// Every portion that this one calls, directly or through others.
+fn called<'a>(portions: &'a [Portion], from: &PortionId) -> BTreeSet<&'a PortionId> {
+    let next = |at: &PortionId| {
+        let found = portions.iter().find(|p| &p.id == at);
+        found.into_iter().flat_map(|p| &p.depends_on)
+    };
     let mut found: BTreeSet<&PortionId> = BTreeSet::new();
-    let mut open: Vec<&PortionId> = next(portions, from).into_iter().flatten().collect();
+    let mut open: Vec<&PortionId> = next(from).collect();
     while let Some(at) = open.pop() {
         if at != from && found.insert(at) {
-            open.extend(next(portions, at).into_iter().flatten());
+            open.extend(next(at));
         }
     }
     found

@@ -37,7 +37,7 @@ fn alloc(id: &str, job: &str, group: &str, node: &str) -> Alloc {
 fn state() -> State {
     let policy = crate::settings::parse_policy(
         "shop.hcl",
-        "workload \"shop\" {\n job = \"shop\"\n risk_tolerance = 0.3\n sites = [\"a\"]\n slo {\n latency = \"400ms\"\n }\n budget {}\n portion \"web\" {}\n portion \"cart\" {}\n portion \"pricing\" {}\n portion \"search\" {}\n}",
+        "workload \"shop\" {\n job = \"shop\"\n risk_tolerance = 0.3\n sites = [\"a\"]\n slo {\n latency = \"400ms\"\n }\n budget {}\n portion \"web\" {}\n portion \"cart\" {\n upstreams = \"production-readonly\"\n}\n portion \"pricing\" {}\n portion \"search\" {}\n}",
     )
     .expect("a good policy");
     let mut workload = Workload {

@@ -124,6 +124,8 @@ struct Side {
 
 /// The way is what the quickest of so many answers took.
 const WAYS: u32 = 5;
+/// So many failures without one good answer end a side.
+const GONE: usize = 60;
 
 impl Side {
     async fn new(client: &HttpClient, url: &str, health: &str) -> Result<Side, String> {
@@ -146,6 +148,7 @@ impl Side {
     /// Its answers to a schedule, in the order of sending, without the way there and back.
     async fn answers(&self, client: &HttpClient, schedule: Schedule, rate: Rps) -> Vec<Answer> {
         let mut all: Vec<(u64, Answer)> = Vec::new();
+        let mut gone = true;
         let send = |n: u64| {
             let (client, path, address) = (client.clone(), self.path.clone(), self.address);
             async move { client.get(address, &path, &format!("foreshadow-{n}")).await }
@@ -158,7 +161,12 @@ impl Side {
                 ok: record.reply.result.is_ok(),
             };
             all.push((record.index, answer));
-            ControlFlow::Continue(())
+            gone = gone && !answer.ok;
+            // Not one answer of so many: it is no longer there.
+            match gone && all.len() >= GONE {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         })
         .await;
         all.sort_by_key(|a| a.0);
