@@ -30,10 +30,12 @@ pub fn watch(state: &mut State, world: &World, now: Moment) {
         let running: Vec<ShadowRun> = runs.filter(|r| runs_now(r)).cloned().collect();
         for run in running {
             alive.insert(run.id.clone());
-            let before = state
-                .before
-                .entry(run.id.clone())
-                .or_insert_with(|| world.readings.clone());
+            // Until load is driven at it, it is "just before".
+            let before = state.before.entry(run.id.clone()).or_default();
+            if run.state == ShadowState::Starting || before.is_empty() {
+                before.clone_from(&world.readings);
+                continue;
+            }
             if let Some((found, Worse(why))) = hurt(workload, world, before, &run) {
                 end(state, workload, &run, &format!("{found}: {why}"), now);
             }
@@ -63,7 +65,8 @@ fn hurt(
         let chosen: BTreeSet<&Source> = sources.iter().filter(|s| of(s)).collect();
         let in_it = |r: &Reading| chosen.contains(&(&r.portion, r.instance.as_ref()));
         let then = sum(before.iter().filter(|r| in_it(r)));
-        let now = latest(&world.readings, run.since, in_it);
+        let began = before.iter().map(|r| r.at).max().unwrap_or(run.since);
+        let now = latest(&world.readings, began, in_it);
         learn::interference(&then, &now, Millis(slo.latency.0 * MARGIN))
     };
     for source in sources.iter().filter(|s| reach.touches(s)) {

@@ -123,10 +123,19 @@ fn world(during: &[(&str, Option<&str>, f64)], seconds: i64) -> (World, World) {
 /// What became of the shadow.
 fn after(during: &[(&str, Option<&str>, f64)], seconds: i64) -> State {
     let mut state = state();
+    run_of(&mut state).state = ShadowState::Starting;
     let (before, now) = world(during, seconds);
     watch(&mut state, &before, before.at);
+    run_of(&mut state).state = ShadowState::Measuring;
     watch(&mut state, &now, now.at);
     state
+}
+
+fn run_of(state: &mut State) -> &mut ShadowRun {
+    let book = &mut state.workloads[0].book;
+    book.shadows
+        .get_mut(&ShadowId::from("cart-1"))
+        .expect("it is there")
 }
 
 fn run(state: &State) -> &ShadowRun {
@@ -201,13 +210,7 @@ fn production_as_it_was_leaves_the_shadow_alone_and_its_memory_goes_with_it() {
     let mut state = after(&[("pricing", Some("pricing-1"), 10.0)], 4);
     assert_eq!(run(&state).state, ShadowState::Measuring);
     assert_eq!(state.before.len(), 1);
-    let id = ShadowId::from("cart-1");
-    state.workloads[0]
-        .book
-        .shadows
-        .get_mut(&id)
-        .expect("it runs")
-        .state = ShadowState::Done;
+    run_of(&mut state).state = ShadowState::Done;
     let (_, now) = world(&[], 5);
     watch(&mut state, &now, now.at);
     assert!(state.before.is_empty());

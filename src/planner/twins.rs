@@ -13,7 +13,9 @@ use crate::model::*;
 const LONGEST: Span = Span::secs(8);
 /// No run takes more than so many times that.
 const MOST: u32 = 4;
-/// A shadow does not wait longer than this for its twin.
+/// Production has been seen once so many of its requests are known.
+const ENOUGH: u64 = 30;
+/// A shadow does not wait longer than this for its twin, or for word of production.
 const PATIENCE: Span = Span::secs(12);
 /// How much slower than production does not matter, as a part of the SLO's latency.
 const MARGIN: f64 = 0.01;
@@ -110,7 +112,8 @@ fn twin(
     }
 }
 
-/// What the running shadow is to be compared with; `None` while its twin may still come up.
+/// What the running shadow is to be compared with; `None` while its twin may still come up, or too little is known yet of
+/// production as it was without it.
 pub fn compare(
     scene: &Scene,
     run: &ShadowRun,
@@ -118,14 +121,16 @@ pub fn compare(
     rate: Rps,
 ) -> Option<Compare> {
     let twin = run.twin.as_ref().and_then(|t| running(scene, t, portion));
-    if run.twin.is_some() && twin.is_none() && scene.now.since(run.since) < PATIENCE {
-        return None;
-    }
     let mut production = Latencies::default();
     for reading in scene.world.readings.iter() {
         if reading.portion == portion.id {
             production.add(&reading.latencies);
         }
+    }
+    let waits = run.twin.is_some() && twin.is_none();
+    let unseen = production.requests() < ENOUGH;
+    if (waits || unseen) && scene.now.since(run.since) < PATIENCE {
+        return None;
     }
     let judging = scene.policy.judging;
     let margin = Millis(portion.slo.latency.0 * MARGIN);

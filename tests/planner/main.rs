@@ -11,4 +11,5 @@ mod outlook;
 mod partition;
 mod run;
 mod safety;
+mod twins;
 mod worlds;
