@@ -176,12 +176,30 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         let asked = book
             .asked_shadows
             .contains(&(c.key.portion.clone(), c.key.site.clone()));
-        (asked || c.due_in.is_none()) && !busy.contains(&c.key.portion)
+        let rests = resting(scene, &c.key.portion).is_some();
+        (asked || (c.due_in.is_none() && !rests)) && !busy.contains(&c.key.portion)
     });
+    for portion in &scene.policy.portions {
+        if let Some(left) = resting(scene, &portion.id) {
+            let left = left.as_secs_f64();
+            let why = format!("one hurt production; the next in {left:.0} s");
+            out.wait(format!("shadows of {}", portion.id), why);
+        }
+    }
     if let Some(candidate) = next {
         let of = copies.get(&candidate.key.portion);
         start(scene, book, candidate, of, out);
     }
+}
+
+/// How much longer the portion is not shadowed anywhere after one of its shadows hurt production.
+fn resting(scene: &Scene, portion: &PortionId) -> Option<Span> {
+    let hurt = |v: &&Judged| &v.key.portion == portion && v.against == Against::Interference;
+    let last = scene.beliefs.verdicts.iter().filter(hurt).map(|v| v.at);
+    let caution = scene.beliefs.caution.get(portion).copied().unwrap_or(1.0);
+    let rest = Span((scene.appetite.shadow_every.0 as f64 * caution) as i64);
+    let left = Span(rest.0 - scene.now.since(last.max()?).0);
+    (left.0 > 0).then_some(left)
 }
 
 fn start(

@@ -277,6 +277,29 @@ fn what_a_shadow_measured_after_it_was_ended_is_not_believed() {
 }
 
 #[test]
+fn after_one_that_hurt_production_a_portion_is_shadowed_nowhere_for_a_while_unless_a_person_asks() {
+    let mut state = common::state();
+    state.beliefs.profiles.clear();
+    let mut hurt = verdict("provider-a", Ruling::Fail);
+    hurt.against = Against::Interference;
+    state.beliefs.verdicts.push(hurt);
+    state.beliefs.caution.insert("web".into(), 2.0);
+    let (state, actions) = turn(state, &common::world());
+    assert!(jobs(&actions).0.is_none());
+    let plan = state.workloads[0].plan.as_ref().expect("a plan");
+    let told = |w: &Waiting| w.what == "shadows of web" && w.why.contains("hurt production");
+    assert!(plan.waiting.iter().any(told), "{:?}", plan.waiting);
+    let later = NOW + Span::secs(1_000);
+    let (_, actions) = turn(state, &common::at(common::world(), later));
+    assert!(jobs(&actions).0.is_some(), "and then it is tried again");
+    let mut asked = asked();
+    let mut hurt = verdict("provider-a", Ruling::Fail);
+    hurt.against = Against::Interference;
+    asked.beliefs.verdicts.push(hurt);
+    assert!(jobs(&turn(asked, &common::world()).1).0.is_some());
+}
+
+#[test]
 fn an_inconclusive_verdict_asks_for_more_samples_and_more_time() {
     let requests = |open: u32| {
         let mut state = asked();
