@@ -34,7 +34,7 @@ fn job(root: &Path) -> String {
     format!("{before}{}{after}", replaced(pricing, &scarce))
 }
 
-/// Shadows of cart alone, which call production's pricing; an SLO so loose that it is never what ends them.
+/// Shadows of cart alone, which call production's pricing through a door for reads; an SLO so loose that it is never what ends them.
 fn policy(root: &Path) -> String {
     let text = std::fs::read_to_string(root.join("policies/shop.hcl")).expect("the shop's policy");
     let only = "shadow = false\n    standby = false\n    front";
@@ -59,7 +59,7 @@ fn policy(root: &Path) -> String {
             ),
             (
                 "front      = \"shop-cart\"",
-                "upstreams = \"production-readonly\"\n    front = \"shop-cart\"",
+                "upstream \"shop-pricing\" {\n      mode = \"production-readonly\"\n    }\n    front = \"shop-cart\"",
             ),
         ],
     )

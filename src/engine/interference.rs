@@ -117,9 +117,9 @@ impl<'a> Reach<'a> {
         let on_node: BTreeSet<&PortionId> = on_node.map(|p| &p.id).collect();
         let own = workload.policy.portion(&run.key.portion);
         // A shadow with stubs calls nobody.
-        let downstream = match own.map(|p| p.upstreams) {
-            Some(Upstreams::Stub) => BTreeSet::new(),
-            _ => called(&workload.portions, &run.key.portion),
+        let downstream = match own.is_some_and(PortionPolicy::calls_production) {
+            true => called(&workload.portions, &run.key.portion),
+            false => BTreeSet::new(),
         };
         let touched: BTreeSet<&PortionId> = on_node.union(&downstream).copied().collect();
         let callers = workload.portions.iter().map(|p| &p.id).filter(|id| {

@@ -97,7 +97,8 @@ impl LoadMeasurer {
             let (used, rate) = (used.clone(), point.rps);
             async move {
                 if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
-                    lock(&used).add(rate, &stats.resource_usage);
+                    let beside = stats.tasks.get(UPSTREAMS_TASK).map(|t| &t.resource_usage);
+                    lock(&used).add(rate, &stats.resource_usage, beside);
                 }
             }
         };
@@ -218,9 +219,13 @@ struct Used {
 }
 
 impl Used {
-    fn add(&mut self, rate: Rps, usage: &ResourceUsage) {
-        self.cpu.push(usage.cpu_stats.total_ticks / rate.0.max(0.1));
-        let memory = MiB(usage.memory_bytes() as f64 / 1_048_576.0);
+    /// What stands in for its upstreams beside it is no need of the portion's.
+    fn add(&mut self, rate: Rps, usage: &ResourceUsage, beside: Option<&ResourceUsage>) {
+        let other = |of: fn(&ResourceUsage) -> f64| beside.map_or(0.0, of);
+        let ticks = usage.cpu_stats.total_ticks - other(|b| b.cpu_stats.total_ticks);
+        self.cpu.push(ticks.max(0.0) / rate.0.max(0.1));
+        let bytes = usage.memory_bytes() as f64 - other(|b| b.memory_bytes() as f64);
+        let memory = MiB(bytes.max(0.0) / 1_048_576.0);
         self.memory = self.memory.max(memory);
     }
     /// Median over the loads.

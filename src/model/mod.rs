@@ -15,6 +15,7 @@ mod seen;
 mod table;
 mod target;
 mod units;
+mod upstream;
 mod world;
 
 pub use beliefs::*;
@@ -32,6 +33,7 @@ pub use seen::Seen;
 pub use table::{Row, Rows, Table};
 pub use target::*;
 pub use units::*;
+pub use upstream::*;
 pub use world::*;
 
 use std::future::Future;

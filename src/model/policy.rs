@@ -113,6 +113,9 @@ pub struct PortionPolicy {
     pub slo: Slo,
     pub data: Data,
     pub upstreams: Upstreams,
+    /// Services that something stands in for, each in its own way.
+    #[serde(default)]
+    pub stand_ins: Vec<Upstream>,
     pub metrics: Metrics,
     /// Whether the operator allows shadows and standbys of it at all.
     pub shadow: bool,
@@ -198,6 +201,14 @@ pub struct Policy {
     pub horizon: Span,
     /// The highest request rate that simulations scale a trace to.
     pub peak_rps: Rps,
+}
+
+impl PortionPolicy {
+    /// Whether a shadow of it calls production.
+    pub fn calls_production(&self) -> bool {
+        let door = |u: &Upstream| matches!(u.instead, Instead::ProductionReadonly { .. });
+        self.upstreams == Upstreams::ProductionReadonly || self.stand_ins.iter().any(door)
+    }
 }
 
 impl Policy {

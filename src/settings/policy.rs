@@ -1,6 +1,7 @@
 //! `policies/*.hcl`: what people want of a workload.
 
 use super::Error;
+use super::upstream;
 use super::hcl::{Document, Section};
 use crate::model::*;
 use std::path::Path;
@@ -374,6 +375,11 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
             Data::Stays(s.into_iter().map(Site::new).collect())
         }),
         upstreams,
+        stand_ins: p
+            .blocks("upstream")
+            .iter()
+            .map(upstream::read)
+            .collect::<Result<_, _>>()?,
         metrics: metrics(p)?,
         shadow: p.boolean("shadow")?.unwrap_or(true),
         standby: p.boolean("standby")?.unwrap_or(true),

@@ -33,6 +33,7 @@ pub fn policy() -> Policy {
             slo,
             data: Data::Free,
             upstreams: Upstreams::Stub,
+            stand_ins: vec![],
             metrics: Metrics {
                 clients: vec![],
                 path: "/metrics".into(),

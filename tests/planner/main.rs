@@ -12,4 +12,5 @@ mod partition;
 mod run;
 mod safety;
 mod twins;
+mod upstreams;
 mod worlds;
