@@ -112,7 +112,7 @@ impl<'a> Reach<'a> {
         let portions = workload.policy.portions.iter();
         let on_node = portions.filter(|p| {
             let of = |a: &&Alloc| a.job == p.job && p.groups.contains(&a.group);
-            beside.iter().any(|a| of(a))
+            beside.iter().any(of)
         });
         let on_node: BTreeSet<&PortionId> = on_node.map(|p| &p.id).collect();
         let own = workload.policy.portion(&run.key.portion);

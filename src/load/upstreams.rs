@@ -82,7 +82,7 @@ pub struct Production {
 
 enum Way {
     Fixed(SocketAddr),
-    Service(SrvClient, Mutex<Xoshiro256PlusPlus>),
+    Service(Box<SrvClient>, Mutex<Xoshiro256PlusPlus>),
 }
 
 impl Production {
@@ -108,7 +108,7 @@ impl Production {
                     name: name.into(),
                     source,
                 })?;
-                Way::Service(service, Mutex::new(Xoshiro256PlusPlus::seed_from_u64(1)))
+                Way::Service(Box::new(service), Mutex::new(Xoshiro256PlusPlus::seed_from_u64(1)))
             }
         };
         Ok(Production {
