@@ -56,7 +56,7 @@ fn a_task_beside_the_shadows_own_stands_in_and_the_others_are_told_where() {
     );
     assert_eq!(own["Env"]["SEARCH"], "${NOMAD_ADDR_foreshadow_up_1}");
     assert_eq!(
-        own["Env"]["GROUP"], "web",
+        own["Env"]["CART"], "http://shop-cart-origin:8080/items",
         "the rest of its environment stays"
     );
     assert_eq!(beside["Name"], UPSTREAMS_TASK);
