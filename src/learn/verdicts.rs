@@ -39,6 +39,11 @@ pub fn verdict(key: &ProfileKey, at: Moment, compare: &Compare, sides: &Sides) -
         None => {
             let baseline = answers(&compare.production);
             let shadow = bucketed(&sides.shadow, &compare.production);
+            // A histogram tells nothing of the spread within its buckets.
+            let limits = Limits {
+                spread: f64::INFINITY,
+                ..limits
+            };
             (Against::Production, judge(&baseline, &shadow, &limits))
         }
     };

@@ -117,6 +117,20 @@ fn without_a_twin_production_of_late_is_the_baseline_in_its_own_buckets() {
     assert_eq!(same.ruling, Ruling::Pass, "{}", same.because);
     assert_eq!(slow.ruling, Ruling::Fail, "{}", slow.because);
     assert_eq!(slow.against, Against::Production);
+    let narrow = histogram(&[(10.0, 400)], 0);
+    let mut wider = around(8.0, 200);
+    (0..8).for_each(|k| wider[k * 20].latency = Millis(11.0));
+    let sides = Sides {
+        shadow: wider,
+        twin: None,
+    };
+    let one = verdict(&key(), Moment(1), &compare(false, narrow), &sides);
+    assert_eq!(
+        one.ruling,
+        Ruling::Pass,
+        "one bucket has no spread: {}",
+        one.because
+    );
     let nothing = compare(false, Latencies::default());
     let sides = Sides {
         shadow: around(8.0, 200),

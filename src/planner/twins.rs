@@ -79,7 +79,9 @@ fn twin(
     if !scene.policy.judging.twin || primaries().any(|c| same(&c.site, &c.class)) {
         return Ok(None);
     }
-    let Some(home) = primaries().max_by_key(|c| c.share) else {
+    // Shadows run where the policy lets them, twins too.
+    let allowed = primaries().filter(|c| scene.policy.sites.contains(&c.site));
+    let Some(home) = allowed.max_by_key(|c| c.share) else {
         return Ok(None);
     };
     let needs = places::needs(scene, portion).unwrap_or_default();
