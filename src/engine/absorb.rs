@@ -206,27 +206,10 @@ fn measured(
             why(outcome)
         }
         (Some(m), None) => {
-            workload
-                .book
-                .shadowed
-                .insert(crate::planner::shadows::name(key), (at, 0));
-            state.tally.measurements += 1;
-            let before = state.beliefs.profile(key).cloned();
-            let profile = learn::fold(before.as_ref(), m);
-            let sentence = learn::sentence(before.as_ref(), &profile, m);
-            state.memos.push(Memo::Measurement(m.clone()));
-            state.memos.push(Memo::Profile(profile.clone()));
-            state.beliefs.profiles.retain(|p| p.key != profile.key);
-            state.beliefs.profiles.push(profile);
-            state.tally.profiles = state.beliefs.profiles.len() as u64;
-            state.learn(at, Some(&key.portion), sentence.clone());
+            let tried = crate::planner::shadows::name(key);
+            workload.book.shadowed.insert(tried, (at, 0));
             judged = m.judged.clone();
-            let verdict = judged.clone().map(|new| {
-                let sentence = new.sentence();
-                state.settle_verdict(new);
-                sentence
-            });
-            verdict.unwrap_or(sentence)
+            learned(state, m, at)
         }
     };
     state.say(
@@ -242,5 +225,26 @@ fn measured(
         run.state = ShadowState::Stopping;
         run.verdict.get_or_insert(verdict);
         run.judged = judged;
+    }
+}
+
+/// The measurement becomes a profile and its verdict is believed; what is to be said of it.
+fn learned(state: &mut State, m: &Measurement, at: Moment) -> String {
+    state.tally.measurements += 1;
+    let before = state.beliefs.profile(&m.key).cloned();
+    let profile = learn::fold(before.as_ref(), m);
+    let sentence = learn::sentence(before.as_ref(), &profile, m);
+    state.memos.push(Memo::Measurement(m.clone()));
+    state.memos.push(Memo::Profile(profile.clone()));
+    state.beliefs.profiles.retain(|p| p.key != profile.key);
+    state.beliefs.profiles.push(profile);
+    state.tally.profiles = state.beliefs.profiles.len() as u64;
+    state.learn(at, Some(&m.key.portion), sentence.clone());
+    match &m.judged {
+        Some(new) => {
+            state.settle_verdict(new.clone());
+            new.sentence()
+        }
+        None => sentence,
     }
 }

@@ -72,6 +72,28 @@ pub struct ShadowRun {
     pub judged: Option<Judged>,
 }
 
+impl ShadowRun {
+    pub fn starting(
+        id: &ShadowId,
+        key: &ProfileKey,
+        job: JobId,
+        since: Moment,
+        deadline: Moment,
+    ) -> ShadowRun {
+        ShadowRun {
+            id: id.clone(),
+            key: key.clone(),
+            job,
+            state: ShadowState::Starting,
+            since,
+            deadline,
+            verdict: None,
+            twin: None,
+            judged: None,
+        }
+    }
+}
+
 /// A shadow's twin: it goes when its shadow has been measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TwinRun {

@@ -240,20 +240,8 @@ fn start(
         "value {:.0} = use {:.2} × unknown {:.2} / {:.5} core-h",
         candidate.value, candidate.use_probability, candidate.unknown, candidate.cost
     );
-    book.shadows.insert(
-        id.clone(),
-        ShadowRun {
-            id: id.clone(),
-            key: key.clone(),
-            job: job.id(),
-            state: ShadowState::Starting,
-            since: scene.now,
-            deadline,
-            verdict: None,
-            twin: None,
-            judged: None,
-        },
-    );
+    let run = ShadowRun::starting(&id, &key, job.id(), scene.now, deadline);
+    book.shadows.insert(id.clone(), run);
     let action = Action::StartShadow {
         shadow: id.clone(),
         key: key.clone(),
