@@ -5,7 +5,7 @@ use super::http::REQUEST_ID;
 use super::srv::pick;
 use super::srv_client::{SrvClient, SrvConfig, SrvError};
 use super::tap::{COPY, readdress, said, strip};
-use crate::model::{Exchange, Instead, Millis, UPSTREAMS_PLAN, Upstream};
+use crate::model::{Exchange, Instead, Millis, UPSTREAMS_PLAN, UpstreamPolicy};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -108,7 +108,10 @@ impl Production {
                     name: name.into(),
                     source,
                 })?;
-                Way::Service(Box::new(service), Mutex::new(Xoshiro256PlusPlus::seed_from_u64(1)))
+                Way::Service(
+                    Box::new(service),
+                    Mutex::new(Xoshiro256PlusPlus::seed_from_u64(1)),
+                )
             }
         };
         Ok(Production {
@@ -172,7 +175,7 @@ impl StandIn {
     /// # Errors
     /// See [`Production::new`].
     pub fn new(
-        upstream: &Upstream,
+        upstream: &UpstreamPolicy,
         dns: Option<SocketAddr>,
         source: Option<IpAddr>,
     ) -> Result<StandIn, UpstreamsError> {
@@ -364,7 +367,7 @@ pub async fn serve(
     cancel: CancellationToken,
 ) -> Result<(), UpstreamsError> {
     let plan = env(UPSTREAMS_PLAN).unwrap_or_default();
-    let plan: Vec<Upstream> = serde_json::from_str(&plan).map_err(UpstreamsError::Plan)?;
+    let plan: Vec<UpstreamPolicy> = serde_json::from_str(&plan).map_err(UpstreamsError::Plan)?;
     let address = |name: &str| -> Result<Option<SocketAddr>, UpstreamsError> {
         let Some(value) = env(name).filter(|v| !v.is_empty() && !v.contains("${")) else {
             return Ok(None);
@@ -380,7 +383,7 @@ pub async fn serve(
     let dns = address("CONSUL_DNS")?.or(usual);
     let mut serving = tokio::task::JoinSet::new();
     for (n, upstream) in plan.iter().enumerate() {
-        let name = format!("NOMAD_ADDR_{}", Upstream::label(n));
+        let name = format!("NOMAD_ADDR_{}", UpstreamPolicy::label(n));
         let at = address(&name)?.ok_or_else(|| UpstreamsError::Address {
             name,
             value: String::new(),

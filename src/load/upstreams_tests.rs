@@ -26,15 +26,15 @@ fn exchange_of(path: &str, status: u16, body: &str) -> Exchange {
     }
 }
 
-fn upstream(name: &str, instead: Instead) -> Upstream {
-    Upstream {
+fn upstream(name: &str, instead: Instead) -> UpstreamPolicy {
+    UpstreamPolicy {
         name: name.into(),
         env: "X".into(),
         instead,
     }
 }
 
-async fn standing(upstream: &Upstream) -> (SocketAddr, DropGuard) {
+async fn standing(upstream: &UpstreamPolicy) -> (SocketAddr, DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let cancel = CancellationToken::new();
@@ -59,7 +59,7 @@ async fn ask(at: SocketAddr, method: &str, path: &str) -> (u16, String, Option<S
     (status, String::from_utf8_lossy(&body).into_owned(), allow)
 }
 
-fn readonly(server: &MockServer, methods: &[&str]) -> Upstream {
+fn readonly(server: &MockServer, methods: &[&str]) -> UpstreamPolicy {
     let methods = methods.iter().map(|m| m.to_string()).collect();
     let name = server.address().to_string();
     upstream(&name, Instead::ProductionReadonly { methods })

@@ -115,7 +115,7 @@ pub struct PortionPolicy {
     pub upstreams: Upstreams,
     /// Services that something stands in for, each in its own way.
     #[serde(default)]
-    pub stand_ins: Vec<Upstream>,
+    pub stand_ins: Vec<UpstreamPolicy>,
     pub metrics: Metrics,
     /// Whether the operator allows shadows and standbys of it at all.
     pub shadow: bool,
@@ -206,7 +206,7 @@ pub struct Policy {
 impl PortionPolicy {
     /// Whether a shadow of it calls production.
     pub fn calls_production(&self) -> bool {
-        let door = |u: &Upstream| matches!(u.instead, Instead::ProductionReadonly { .. });
+        let door = |u: &UpstreamPolicy| matches!(u.instead, Instead::ProductionReadonly { .. });
         self.upstreams == Upstreams::ProductionReadonly || self.stand_ins.iter().any(door)
     }
 }

@@ -36,7 +36,7 @@ pub enum Instead {
 
 /// One service that a portion's tasks call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Upstream {
+pub struct UpstreamPolicy {
     /// The service's name in Consul, or the host and port of one that is not there.
     pub name: String,
     /// The variable by which the tasks are told where it is, as `host:port`.
@@ -44,7 +44,7 @@ pub struct Upstream {
     pub instead: Instead,
 }
 
-impl Upstream {
+impl UpstreamPolicy {
     /// The port label of what stands in for the n-th upstream of a shadow.
     pub fn label(n: usize) -> String {
         format!("foreshadow_up_{n}")
@@ -58,5 +58,5 @@ impl Upstream {
 
 /// The task beside a shadow's own that stands in for its upstreams.
 pub const UPSTREAMS_TASK: &str = "foreshadow-upstreams";
-/// Where that task finds what it is to stand in for: a JSON list of [`Upstream`].
+/// Where that task finds what it is to stand in for: a JSON list of [`UpstreamPolicy`].
 pub const UPSTREAMS_PLAN: &str = "FORESHADOW_UPSTREAM_PLAN";

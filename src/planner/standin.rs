@@ -9,7 +9,7 @@ const DRIVERS: [&str; 2] = ["raw_exec", "exec"];
 
 /// Gives each group of the shadow a task that stands in for the upstreams, a port for each of them, and its own tasks the
 /// address of each in the variable that the policy names.
-pub fn add(job: &mut JobSpec, upstreams: &[Upstream]) -> Result<(), String> {
+pub fn add(job: &mut JobSpec, upstreams: &[UpstreamPolicy]) -> Result<(), String> {
     let plan = serde_json::to_string(upstreams).map_err(|e| e.to_string())?;
     let mut wrong = None;
     each_group(job, |group| {
@@ -38,7 +38,7 @@ pub fn add(job: &mut JobSpec, upstreams: &[Upstream]) -> Result<(), String> {
                 *env = json!({});
             }
             for (n, upstream) in upstreams.iter().enumerate() {
-                let address = format!("${{NOMAD_ADDR_{}}}", Upstream::label(n));
+                let address = format!("${{NOMAD_ADDR_{}}}", UpstreamPolicy::label(n));
                 env[&upstream.env] = json!(address);
             }
         });
@@ -46,7 +46,7 @@ pub fn add(job: &mut JobSpec, upstreams: &[Upstream]) -> Result<(), String> {
         if networks.as_array().is_none_or(Vec::is_empty) {
             *networks = json!([{}]);
         }
-        let ports = (0..upstreams.len()).map(|n| json!({"Label": Upstream::label(n)}));
+        let ports = (0..upstreams.len()).map(|n| json!({"Label": UpstreamPolicy::label(n)}));
         match networks[0]
             .get_mut("DynamicPorts")
             .and_then(Value::as_array_mut)

@@ -12,7 +12,7 @@ const LARGEST: usize = 100 * 1024;
 /// What a stub without a recording takes.
 const QUICK: Millis = Millis(5.0);
 
-pub(super) fn read(u: &Section) -> Result<Upstream, Error> {
+pub(super) fn read(u: &Section) -> Result<UpstreamPolicy, Error> {
     let name = u.label()?.to_string();
     let mode = u.string("mode")?;
     let methods = u.strings("methods")?;
@@ -51,8 +51,8 @@ pub(super) fn read(u: &Section) -> Result<Upstream, Error> {
             ));
         }
     };
-    Ok(Upstream {
-        env: env.unwrap_or_else(|| Upstream::usual_env(&name)),
+    Ok(UpstreamPolicy {
+        env: env.unwrap_or_else(|| UpstreamPolicy::usual_env(&name)),
         name,
         instead,
     })

@@ -6,10 +6,10 @@ use foreshadow::model::*;
 use foreshadow::planner::{derive, portions};
 use serde_json::json;
 
-fn stub(name: &str) -> Upstream {
-    Upstream {
+fn stub(name: &str) -> UpstreamPolicy {
+    UpstreamPolicy {
         name: name.into(),
-        env: Upstream::usual_env(name),
+        env: UpstreamPolicy::usual_env(name),
         instead: Instead::Stub {
             recording: vec![],
             latency: Millis(5.0),
@@ -17,7 +17,7 @@ fn stub(name: &str) -> Upstream {
     }
 }
 
-fn portion(stand_ins: Vec<Upstream>) -> PortionPolicy {
+fn portion(stand_ins: Vec<UpstreamPolicy>) -> PortionPolicy {
     PortionPolicy {
         id: "web".into(),
         stand_ins,
@@ -32,7 +32,7 @@ fn shadow(live: &JobSpec, portion: &PortionPolicy) -> Result<JobSpec, String> {
 
 #[test]
 fn a_task_beside_the_shadows_own_stands_in_and_the_others_are_told_where() {
-    let door = Upstream {
+    let door = UpstreamPolicy {
         env: "SEARCH".into(),
         instead: Instead::ProductionReadonly {
             methods: vec!["GET".into()],
@@ -62,7 +62,7 @@ fn a_task_beside_the_shadows_own_stands_in_and_the_others_are_told_where() {
     assert_eq!(beside["Name"], UPSTREAMS_TASK);
     assert_eq!(beside["Driver"], "raw_exec");
     let plan = beside["Env"][UPSTREAMS_PLAN].as_str().expect("a plan");
-    let plan: Vec<Upstream> = serde_json::from_str(plan).expect("upstreams");
+    let plan: Vec<UpstreamPolicy> = serde_json::from_str(plan).expect("upstreams");
     assert_eq!(plan, wanted);
     assert!(own["Env"].get(UPSTREAMS_PLAN).is_none());
 }
@@ -80,7 +80,7 @@ fn a_driver_that_cannot_run_the_stand_in_is_refused_with_what_to_do() {
 }
 
 /// Why web cannot be shadowed when its task has this environment and template, if so.
-fn refused(env: &str, template: &str, stand_ins: Vec<Upstream>) -> Option<String> {
+fn refused(env: &str, template: &str, stand_ins: Vec<UpstreamPolicy>) -> Option<String> {
     let mut live = shop();
     live.0["TaskGroups"][0]["Tasks"][0]["Env"]["CALLS"] = json!(env);
     live.0["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{"EmbeddedTmpl": template}]);
