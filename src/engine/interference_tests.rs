@@ -18,6 +18,37 @@ fn portion(id: &str, calls: &[&str]) -> Portion {
     }
 }
 
+fn wanted(id: &str, upstreams: Upstreams) -> PortionPolicy {
+    PortionPolicy {
+        id: id.into(),
+        job: "shop".into(),
+        groups: vec![id.into()],
+        front: None,
+        port: "http".into(),
+        path: "/".into(),
+        health: "/health".into(),
+        depends_on: Vec::new(),
+        slo: Slo {
+            quantile: 0.99,
+            latency: Millis(400.0),
+            success: 0.999,
+        },
+        data: Data::Free,
+        upstreams,
+        stand_ins: Vec::new(),
+        metrics: Metrics {
+            clients: Vec::new(),
+            path: "/metrics".into(),
+            requests: "r".into(),
+            duration: "d".into(),
+            failed: String::new(),
+            only: Vec::new(),
+        },
+        shadow: true,
+        standby: true,
+    }
+}
+
 fn alloc(id: &str, job: &str, group: &str, node: &str) -> Alloc {
     Alloc {
         id: id.into(),
@@ -35,11 +66,15 @@ fn alloc(id: &str, job: &str, group: &str, node: &str) -> Alloc {
 
 /// web (told of by its clients) calls cart, cart calls pricing; search is called by nobody that is shadowed.
 fn state() -> State {
-    let policy = crate::settings::parse_policy(
-        "shop.hcl",
-        "workload \"shop\" {\n job = \"shop\"\n risk_tolerance = 0.3\n sites = [\"a\"]\n slo {\n latency = \"400ms\"\n }\n budget {}\n portion \"web\" {}\n portion \"cart\" {\n upstreams = \"production-readonly\"\n}\n portion \"pricing\" {}\n portion \"search\" {}\n}",
-    )
-    .expect("a good policy");
+    let policy = Policy {
+        portions: vec![
+            wanted("web", Upstreams::Stub),
+            wanted("cart", Upstreams::ProductionReadonly),
+            wanted("pricing", Upstreams::Stub),
+            wanted("search", Upstreams::Stub),
+        ],
+        ..Policy::default()
+    };
     let mut workload = Workload {
         policy,
         portions: vec![
