@@ -75,6 +75,7 @@ fn every_key_that_is_read_is_documented() {
     let sources = [
         include_str!("../src/settings/policy.rs"),
         include_str!("../src/settings/config.rs"),
+        include_str!("../src/settings/upstream.rs"),
     ];
     let keys: Vec<&str> = sources.iter().flat_map(|s| asked(s)).collect();
     assert!(keys.len() > 30, "{keys:?}");

@@ -48,9 +48,13 @@ async fn a_portion_of_a_real_nomad_job_is_found_fronted_and_shadowed() {
     scheduler.until("verified shares", STEP, |line| {
         kind(line) == "verification" && text(line).starts_with("set shares verified")
     });
-    // Only a shadow that answered under load teaches something.
+    // Only a shadow that answered under load teaches something; without what stands in for its upstream it answers nothing.
     scheduler.until("a lesson of the shadow", STEP, |line| {
         kind(line) == "lesson" && text(line).starts_with("web at edge-a")
+    });
+    scheduler.until("its verdict", STEP, |line| {
+        let judged = text(line).contains("(against production just before)");
+        kind(line) == "verdict" && judged
     });
     scheduler.until("the shadow's end", STEP, |line| {
         let end = text(line).starts_with("stop shadow");
@@ -142,6 +146,13 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
     Some((nomad?, consul?))
 }
 
+fn path_with_ourselves() -> std::ffi::OsString {
+    let ours = binary().canonicalize().unwrap();
+    let ours = ours.parent().unwrap().to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(ours).chain(std::env::split_paths(&path))).unwrap()
+}
+
 /// Past the test harness, which keeps what is printed to itself while a test passes.
 fn aloud(text: &str) {
     // A closed stderr has nobody to tell.
@@ -195,6 +206,8 @@ impl Agents {
             .current_dir(self.folder.path())
             // Nomad's helpers inherit it, and are known by it.
             .env("STARTED_FOR", self.folder.path())
+            // What stands in for a shadow's upstreams is foreshadow from the client's PATH.
+            .env("PATH", path_with_ourselves())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(Stdio::null())
@@ -263,7 +276,11 @@ job "one" {{
       driver = "raw_exec"
       config {{
         command = "{}"
-        args    = ["shop-service", "--name", "web", "--cpu-ms", "0.5"]
+        args    = ["shop-service", "--name", "web", "--cpu-ms", "0.5", "--upstream", "one-db"]
+      }}
+      # The instance answers for it by itself; a shadow is told where to find what stands in for it.
+      env {{
+        UPSTREAM_ONE_DB = "stub"
       }}
       resources {{
         cpu    = 100
@@ -307,11 +324,16 @@ workload "one" {
   peak_rps = 10
   portion "web" {
     front = "one-web"
+    upstream "one-db" {
+      recording = "one-db.ndjson"
+    }
     metrics { failed = "code=5*" }
   }
 }
 "#,
         );
+        let answer = r#"{"method":"GET","path":"/","status":200,"body":"ok","latency":2.0}"#;
+        self.write("one-db.ndjson", answer);
         let config = format!(
             "mode = \"act\"\npolicies = [\"one.hcl\"]\ncycle = \"1s\"\n\
              gateway \"edge-a\" {{\n  site = \"edge-a\"\n  dns = \"{IP}:8600\"\n}}\n"

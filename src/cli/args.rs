@@ -54,6 +54,8 @@ pub enum Command {
     Judge(JudgeArgs),
     /// A proxy before a portion: copies a share of its requests to a shadow and compares the answers; production never waits
     Tap(TapArgs),
+    /// A proxy before a service that records its answers, for stubs of it
+    Record(RecordArgs),
     /// How good forecasts of given series would have been, by rolling origins
     Backtest(BacktestArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
@@ -68,6 +70,9 @@ pub enum Command {
     /// Runs a task so that it ends with the sandbox
     #[command(hide = true)]
     TaskExec(TaskExecArgs),
+    /// Stands in for a shadow's upstreams, beside it
+    #[command(hide = true)]
+    Upstreams,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -263,6 +268,22 @@ pub struct TapArgs {
     pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// Where callers come in
+    #[arg(long, value_name = "ADDR")]
+    pub listen: std::net::SocketAddr,
+    /// The service: IP:PORT, or its name in Consul's DNS
+    #[arg(long, value_name = "ADDR|SERVICE")]
+    pub to: String,
+    /// Consul's DNS, for a name
+    #[arg(long, value_name = "ADDR")]
+    pub dns: Option<std::net::SocketAddr>,
+    /// Exchanges are added here, one a line: the first of each method and path
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ use super::args::{
 use super::exit;
 use crate::engine::view::{Command, View};
 use crate::headless::{Remote, RemoteError};
-use crate::model::{PortionId, Profile, ShadowId, Site};
+use crate::model::{Judged, PortionId, Profile, ShadowId, Site};
 use crate::{settings, tui};
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -152,8 +152,10 @@ fn list(view: &View, format: Format) -> Result<ExitCode, Exit> {
 pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
     let view = look(&args.at)?;
     let all: Vec<&Profile> = view.portions.iter().flat_map(|p| &p.profiles).collect();
+    let verdicts: Vec<&Judged> = view.portions.iter().flat_map(|p| &p.verdicts).collect();
     if args.format == Format::Json {
-        println!("{}", serde_json::json!({ "profiles": all }));
+        let json = serde_json::json!({ "profiles": all, "verdicts": verdicts });
+        println!("{json}");
         return Ok(ExitCode::SUCCESS);
     }
     for p in all {
@@ -169,6 +171,17 @@ pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
             p.startup.0,
             p.runs,
             view.at.since(p.at).as_secs_f64()
+        );
+    }
+    for v in verdicts {
+        println!(
+            "{:<12} {:<12} {:<12} {}, {} in a row, {:.0} s old",
+            v.key.portion,
+            v.key.site,
+            v.key.class.shown(),
+            v.sentence(),
+            v.times,
+            view.at.since(v.at).as_secs_f64()
         );
     }
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ mod plot;
 mod sandbox;
 mod series;
 mod tap;
+mod upstreams;
 
 pub use args::Cli;
 
@@ -127,5 +128,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Man => offline::man(),
         Command::ShopService(args) => sandbox::shop(args),
         Command::TaskExec(args) => sandbox::task_exec(args),
+        Command::Record(args) => upstreams::record(args),
+        Command::Upstreams => upstreams::stand_in(),
     }
 }

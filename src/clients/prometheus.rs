@@ -262,6 +262,20 @@ impl Window {
         (self.requests > 0.0).then(|| (1.0 - self.errors / self.requests).clamp(0.0, 1.0))
     }
 
+    /// How many were in each bucket alone, by its upper bound in ms; what lies beyond the last finite bound counts as twice it.
+    pub fn counts(&self) -> Vec<(Millis, u64)> {
+        let mut out: Vec<(Millis, u64)> = Vec::with_capacity(self.buckets.len());
+        let mut below = 0.0f64;
+        for &(bound, count) in &self.buckets {
+            let more = (count - below).max(0.0).round() as u64;
+            below = below.max(count);
+            let last = out.last().map_or(1.0, |b| b.0.0);
+            let bound = if bound.is_finite() { bound } else { last * 2.0 };
+            out.push((Millis(bound), more));
+        }
+        out
+    }
+
     /// Requests in the histogram.
     pub fn samples(&self) -> f64 {
         self.buckets.last().map_or(0.0, |b| b.1)

@@ -58,6 +58,11 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
                 failed(workload, key, outcome.at);
             }
         }
+        Action::StartTwin { shadow, .. } => {
+            if !good && let Some(run) = workload.book.shadows.get_mut(shadow) {
+                run.twin = None;
+            }
+        }
         Action::MeasureShadow { shadow, key, .. } => {
             measured(state, workload, outcome, shadow, key)
         }
@@ -180,16 +185,14 @@ fn measured(
         .book
         .shadows
         .get(shadow)
-        .filter(|r| r.state == ShadowState::Stopping)
-        .and_then(|r| r.verdict.clone());
+        .filter(|r| r.state != ShadowState::Measuring)
+        .map(|r| (r.verdict.clone().unwrap_or_default(), r.judged.is_some()));
+    let mut judged = None;
     let verdict = match (&outcome.measured, interrupted) {
-        (_, Some(why)) => {
-            let caution = state
-                .beliefs
-                .caution
-                .entry(key.portion.clone())
-                .or_insert(1.0);
-            *caution = (*caution * 1.5).min(8.0);
+        // The guard over production ended it, and has said all.
+        (_, Some((_, true))) => return failed(workload, key, at),
+        (_, Some((why, false))) => {
+            state.caution(&key.portion, 1.5, 8.0);
             failed(workload, key, at);
             let text = format!(
                 "shadow of {} at {} ended early: {why}; it will be tried less often",
@@ -203,21 +206,10 @@ fn measured(
             why(outcome)
         }
         (Some(m), None) => {
-            workload
-                .book
-                .shadowed
-                .insert(crate::planner::shadows::name(key), (at, 0));
-            state.tally.measurements += 1;
-            let before = state.beliefs.profile(key).cloned();
-            let profile = learn::fold(before.as_ref(), m);
-            let sentence = learn::sentence(before.as_ref(), &profile, m);
-            state.memos.push(Memo::Measurement(m.clone()));
-            state.memos.push(Memo::Profile(profile.clone()));
-            state.beliefs.profiles.retain(|p| p.key != profile.key);
-            state.beliefs.profiles.push(profile);
-            state.tally.profiles = state.beliefs.profiles.len() as u64;
-            state.learn(at, Some(&key.portion), sentence.clone());
-            sentence
+            let tried = crate::planner::shadows::name(key);
+            workload.book.shadowed.insert(tried, (at, 0));
+            judged = m.judged.clone();
+            learned(state, m, at)
         }
     };
     state.say(
@@ -227,8 +219,32 @@ fn measured(
         Some(&key.portion),
         format!("shadow at {} ({}): {verdict}", key.site, key.class.shown()),
     );
-    if let Some(run) = workload.book.shadows.get_mut(shadow) {
+    if let Some(run) = workload.book.shadows.get_mut(shadow)
+        && run.state == ShadowState::Measuring
+    {
         run.state = ShadowState::Stopping;
         run.verdict.get_or_insert(verdict);
+        run.judged = judged;
+    }
+}
+
+/// The measurement becomes a profile and its verdict is believed; what is to be said of it.
+fn learned(state: &mut State, m: &Measurement, at: Moment) -> String {
+    state.tally.measurements += 1;
+    let before = state.beliefs.profile(&m.key).cloned();
+    let profile = learn::fold(before.as_ref(), m);
+    let sentence = learn::sentence(before.as_ref(), &profile, m);
+    state.memos.push(Memo::Measurement(m.clone()));
+    state.memos.push(Memo::Profile(profile.clone()));
+    state.beliefs.profiles.retain(|p| p.key != profile.key);
+    state.beliefs.profiles.push(profile);
+    state.tally.profiles = state.beliefs.profiles.len() as u64;
+    state.learn(at, Some(&m.key.portion), sentence.clone());
+    match &m.judged {
+        Some(new) => {
+            state.settle_verdict(new.clone());
+            new.sentence()
+        }
+        None => sentence,
     }
 }

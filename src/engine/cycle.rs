@@ -3,7 +3,7 @@
 use super::clock::Dice;
 use super::state::{State, Workload};
 use super::view::{LogKind, Mode, View};
-use super::{notice, picture};
+use super::{interference, notice, picture};
 use crate::forecast;
 use crate::guard::{self, Cleared, Facts};
 use crate::model::*;
@@ -20,6 +20,7 @@ pub fn cycle(
 ) -> (State, Vec<Cleared<Step>>, View) {
     state.cycle += 1;
     notice::notice(&mut state, world, now);
+    interference::watch(&mut state, world, now);
     foresee(&mut state, world, now);
     let mut cleared = Vec::new();
     let mut copies = BTreeMap::new();

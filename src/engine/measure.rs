@@ -3,11 +3,15 @@
 use super::clock;
 use crate::act::Measurer;
 use crate::clients::nomad::{Nomad, ResourceUsage};
-use crate::load::{HttpClient, SweepPoint, SweepReport, SweepSpec, sweep};
+use crate::learn::{self, Sides};
+use crate::load::open_loop::in_flight_for;
+use crate::load::{HttpClient, Pacing, Schedule, SweepPoint, SweepReport, SweepSpec, drive, sweep};
 use crate::model::*;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Each load is driven so long, after a warm-up that does not count.
 const EACH: Duration = Duration::from_millis(1_500);
@@ -63,6 +67,7 @@ impl LoadMeasurer {
             loads,
             slo,
             registered,
+            compare,
             ..
         } = action
         else {
@@ -92,15 +97,117 @@ impl LoadMeasurer {
             let (used, rate) = (used.clone(), point.rps);
             async move {
                 if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
-                    lock(&used).add(rate, &stats.resource_usage);
+                    let beside = stats.tasks.get(UPSTREAMS_TASK).map(|t| &t.resource_usage);
+                    lock(&used).add(rate, &stats.resource_usage, beside);
                 }
             }
         };
         // A shadow that must go loses its job: what is sent then fails, the sweep ends, and its result is not believed.
         let report = sweep(&spec, send, after, std::future::pending()).await;
         let used = lock(&used).clone();
-        measurement(key, slo, &report, startup, &used)
+        let mut measured = measurement(key, slo, &report, startup, &used)?;
+        if let Some(compare) = compare {
+            let shadow = Side::new(&client, url, health).await?;
+            let sides = sides(&client, &shadow, compare, registered.0 as u64).await;
+            measured.judged = Some(learn::verdict(key, clock::now(), compare, &sides));
+        }
+        Ok(measured)
     }
+}
+
+/// One side of a comparison, and how long the quickest answer of its health check took: the way there, which is the links'
+/// affair and not the instance's.
+struct Side {
+    address: SocketAddr,
+    path: Arc<str>,
+    way: f64,
+}
+
+/// The way is what the quickest of so many answers took.
+const WAYS: u32 = 5;
+/// So many failures without one good answer end a side.
+const GONE: usize = 60;
+
+impl Side {
+    async fn new(client: &HttpClient, url: &str, health: &str) -> Result<Side, String> {
+        let (address, path) = split(url)?;
+        let mut way = f64::INFINITY;
+        for _ in 0..WAYS {
+            let took = clock::Stopwatch::start();
+            let reply = client.get(address, health, "foreshadow-way").await;
+            if reply.result.is_ok() {
+                way = way.min(took.elapsed().as_secs_f64() * 1000.0);
+            }
+        }
+        Ok(Side {
+            address,
+            path: path.into(),
+            way: if way.is_finite() { way } else { 0.0 },
+        })
+    }
+
+    /// Its answers to a schedule, in the order of sending, without the way there and back.
+    async fn answers(&self, client: &HttpClient, schedule: Schedule, rate: Rps) -> Vec<Answer> {
+        let mut all: Vec<(u64, Answer)> = Vec::new();
+        let mut gone = true;
+        let send = |n: u64| {
+            let (client, path, address) = (client.clone(), self.path.clone(), self.address);
+            async move { client.get(address, &path, &format!("foreshadow-{n}")).await }
+        };
+        let never = CancellationToken::new();
+        drive(schedule, in_flight_for(rate), &never, send, |record| {
+            let latency = record.latency.as_secs_f64() * 1000.0 - self.way;
+            let answer = Answer {
+                latency: Millis(latency.max(0.0)),
+                ok: record.reply.result.is_ok(),
+            };
+            all.push((record.index, answer));
+            gone = gone && !answer.ok;
+            // Not one answer of so many: it is no longer there.
+            match gone && all.len() >= GONE {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+        .await;
+        all.sort_by_key(|a| a.0);
+        all.into_iter().map(|a| a.1).collect()
+    }
+}
+
+/// Drives the same load at the shadow and at its twin at the same time; at the shadow alone where no twin answers.
+async fn sides(client: &HttpClient, shadow: &Side, compare: &Compare, seed: u64) -> Sides {
+    let rate = Rps(compare.rate.0.max(1.0));
+    let enough = compare.requests as f64 / rate.0;
+    let lasts = Duration::from_secs_f64(enough.min(compare.longest.as_secs_f64()));
+    let plan = || Schedule::constant(rate, lasts, Pacing::Poisson { seed });
+    let twin = match &compare.twin {
+        Some(twin) => answering(client, twin).await,
+        None => None,
+    };
+    match twin {
+        Some(twin) => {
+            let (shadow, twin) = tokio::join!(
+                shadow.answers(client, plan(), rate),
+                twin.answers(client, plan(), rate)
+            );
+            Sides {
+                shadow,
+                twin: Some(twin),
+            }
+        }
+        None => Sides {
+            shadow: shadow.answers(client, plan(), rate).await,
+            twin: None,
+        },
+    }
+}
+
+/// The twin, once it passes its check.
+async fn answering(client: &HttpClient, twin: &Twin) -> Option<Side> {
+    let (address, health) = split(&twin.health).ok()?;
+    passing(client, address, health, clock::now()).await.ok()?;
+    Side::new(client, &twin.url, health).await.ok()
 }
 
 /// What the allocation used at each load.
@@ -112,9 +219,13 @@ struct Used {
 }
 
 impl Used {
-    fn add(&mut self, rate: Rps, usage: &ResourceUsage) {
-        self.cpu.push(usage.cpu_stats.total_ticks / rate.0.max(0.1));
-        let memory = MiB(usage.memory_bytes() as f64 / 1_048_576.0);
+    /// What stands in for its upstreams beside it is no need of the portion's.
+    fn add(&mut self, rate: Rps, usage: &ResourceUsage, beside: Option<&ResourceUsage>) {
+        let other = |of: fn(&ResourceUsage) -> f64| beside.map_or(0.0, of);
+        let ticks = usage.cpu_stats.total_ticks - other(|b| b.cpu_stats.total_ticks);
+        self.cpu.push(ticks.max(0.0) / rate.0.max(0.1));
+        let bytes = usage.memory_bytes() as f64 - other(|b| b.memory_bytes() as f64);
+        let memory = MiB(bytes.max(0.0) / 1_048_576.0);
         self.memory = self.memory.max(memory);
     }
     /// Median over the loads.
@@ -156,6 +267,7 @@ fn measurement(
         startup,
         points,
         cut_short: None,
+        judged: None,
     })
 }
 

@@ -5,6 +5,7 @@ pub mod clock;
 mod command;
 mod cycle;
 pub mod house;
+mod interference;
 mod journal;
 mod links;
 mod measure;

@@ -180,6 +180,15 @@ fn portion(
             })
             .cloned()
             .collect(),
+        verdicts: state
+            .beliefs
+            .verdicts
+            .iter()
+            .filter(|v| {
+                v.key.portion == policy.id && found.is_none_or(|f| f.release == v.key.release)
+            })
+            .cloned()
+            .collect(),
     }
 }
 
@@ -414,6 +423,8 @@ fn shadow(run: &planner::book::ShadowRun) -> ShadowView {
         .into(),
         since: run.since,
         verdict: run.verdict.clone(),
+        judged: run.judged.clone(),
+        twin: run.twin.as_ref().map(|t| t.site.clone()),
     }
 }
 

@@ -37,13 +37,13 @@ fn fate(entry: &JournalEntry, world: &World) -> Option<(JournalState, String)> {
                 )
             })
         }
-        Action::StartShadow { job, .. } | Action::PlaceStandby { job, .. } => {
-            Some(if exists(&job.id())? {
-                (Verified, "Nomad has the job".to_string())
-            } else {
-                (Undone, "Nomad does not have the job".to_string())
-            })
-        }
+        Action::StartShadow { job, .. }
+        | Action::StartTwin { job, .. }
+        | Action::PlaceStandby { job, .. } => Some(if exists(&job.id())? {
+            (Verified, "Nomad has the job".to_string())
+        } else {
+            (Undone, "Nomad does not have the job".to_string())
+        }),
         Action::StopShadow { job, .. }
         | Action::ReleaseStandby { job, .. }
         | Action::Reap { job } => Some(if exists(job)? {

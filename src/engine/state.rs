@@ -2,6 +2,7 @@
 
 use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
 use crate::forecast::Fits;
+use crate::learn;
 use crate::model::*;
 use crate::planner::{Book, Portion};
 use std::collections::{BTreeMap, VecDeque};
@@ -59,6 +60,8 @@ pub struct State {
     pub held: Vec<(Step, String)>,
     /// What is said once is not said again until it changes, by topic.
     pub said: BTreeMap<String, String>,
+    /// Production's readings just before each running shadow.
+    pub before: BTreeMap<ShadowId, Vec<Reading>>,
     /// What the store should keep; the shell drains it.
     pub memos: Vec<Memo>,
 }
@@ -101,6 +104,27 @@ impl State {
         self.said.insert(topic.to_string(), text.clone());
         self.say(at, kind, None, portion, text);
         true
+    }
+
+    /// Takes a new verdict into what is believed and kept; gives the one that is in force.
+    pub fn settle_verdict(&mut self, new: Judged) -> Judged {
+        let judged = learn::in_force(self.beliefs.verdict(&new.key), new);
+        self.beliefs.verdicts.retain(|v| v.key != judged.key);
+        self.beliefs.verdicts.push(judged.clone());
+        self.memos.push(Memo::Judged(judged.clone()));
+        judged
+    }
+
+    /// Makes the portion's shadows rarer by a factor; gives how rare they are.
+    pub fn caution(&mut self, portion: &PortionId, factor: f64, most: f64) -> f64 {
+        let caution = self.beliefs.caution.entry(portion.clone()).or_insert(1.0);
+        *caution = (*caution * factor).min(most);
+        let factor = *caution;
+        self.memos.push(Memo::Caution {
+            portion: portion.clone(),
+            factor,
+        });
+        factor
     }
 
     pub fn remember_point(&mut self, portion: &PortionId, point: PastPoint) {

@@ -71,6 +71,12 @@ pub struct ShadowView {
     pub state: String,
     pub since: Moment,
     pub verdict: Option<String>,
+    /// The verdict in its parts, once it is judged.
+    #[serde(default)]
+    pub judged: Option<Judged>,
+    /// Site of its twin, if one was asked for.
+    #[serde(default)]
+    pub twin: Option<Site>,
 }
 
 /// Why a shadow would be worth running, as the chooser weighed it.
@@ -121,6 +127,9 @@ pub struct PortionView {
     #[serde(default)]
     pub need: Option<ResourceNeed>,
     pub profiles: Vec<Profile>,
+    /// The verdicts in force for its release.
+    #[serde(default)]
+    pub verdicts: Vec<Judged>,
 }
 
 /// The futures that the plan was weighed over.

@@ -273,6 +273,7 @@ fn policy() -> crate::model::Policy {
     Policy {
         workload: "shop".into(),
         portions: Vec::new(),
+        judging: Judging::default(),
         risk_tolerance: 0.5,
         budget: Budget {
             shadow: CoreHours(1.0),

@@ -3,6 +3,8 @@
 mod forecasts;
 pub mod judge;
 mod profiles;
+mod verdicts;
 
 pub use forecasts::score;
 pub use profiles::{fold, sentence};
+pub use verdicts::{Sides, Worse, in_force, interference, verdict};

@@ -18,6 +18,7 @@ mod tap_tally;
 #[cfg(test)]
 mod tap_tests;
 pub mod trace;
+pub mod upstreams;
 
 pub use http::{Fault, HttpClient, Reply};
 pub use open_loop::{LoadReport, Record, drive, measure};

@@ -273,7 +273,7 @@ async fn work(
 }
 
 /// Gives a request the scheme and authority of `to`; its path and its `Host` stay.
-fn readdress<B>(request: &mut Request<B>, to: &Uri) -> Result<(), String> {
+pub(super) fn readdress<B>(request: &mut Request<B>, to: &Uri) -> Result<(), String> {
     let mut parts = to.clone().into_parts();
     let path = request.uri().path_and_query().cloned();
     parts.path_and_query = path.or_else(|| "/".parse().ok());
@@ -283,7 +283,7 @@ fn readdress<B>(request: &mut Request<B>, to: &Uri) -> Result<(), String> {
 }
 
 /// Fields that speak of one connection alone (RFC 9110, 7.6.1) go no further.
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(hyper::header::CONNECTION)
         .iter()
@@ -305,8 +305,8 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn said(status: StatusCode, text: &str) -> Response<BoxBody<Bytes, hyper::Error>> {
-    let body = Full::new(Bytes::from(format!("foreshadow tap: {text}\n")));
+pub(super) fn said(status: StatusCode, text: &str) -> Response<BoxBody<Bytes, hyper::Error>> {
+    let body = Full::new(Bytes::from(format!("foreshadow: {text}\n")));
     let mut answer = Response::new(body.map_err(|never| match never {}).boxed());
     *answer.status_mut() = status;
     answer

@@ -39,6 +39,9 @@ pub struct Lesson {
 pub struct Beliefs {
     pub skill: BTreeMap<PortionId, Skill>,
     pub profiles: Vec<Profile>,
+    /// The verdict in force for each place that was judged.
+    #[serde(default)]
+    pub verdicts: Vec<Judged>,
     /// Shadows that hurt production: factor on the cadence, by portion.
     pub caution: BTreeMap<PortionId, f64>,
     pub lessons: Vec<Lesson>,
@@ -47,5 +50,8 @@ pub struct Beliefs {
 impl Beliefs {
     pub fn profile(&self, key: &ProfileKey) -> Option<&Profile> {
         self.profiles.iter().find(|p| &p.key == key)
+    }
+    pub fn verdict(&self, key: &ProfileKey) -> Option<&Judged> {
+        self.verdicts.iter().find(|v| &v.key == key)
     }
 }

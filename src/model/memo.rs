@@ -14,9 +14,15 @@ pub enum Memo {
     Availability(Availability),
     Measurement(Measurement),
     Profile(Profile),
+    Judged(Judged),
     Skill {
         portion: PortionId,
         skill: Skill,
+    },
+    /// Factor on the cadence of the portion's shadows.
+    Caution {
+        portion: PortionId,
+        factor: f64,
     },
     Lesson(Lesson),
 }

@@ -27,6 +27,11 @@ pub enum Action {
         job: JobSpec,
         deadline: Moment,
     },
+    /// Register the job of a shadow's twin at the production site.
+    StartTwin {
+        shadow: ShadowId,
+        job: JobSpec,
+    },
     /// Drive load at a running shadow; the only step that takes long.
     MeasureShadow {
         shadow: ShadowId,
@@ -38,6 +43,9 @@ pub enum Action {
         slo: Slo,
         /// When its job was registered: start-up is counted from there to the first passing check.
         registered: Moment,
+        /// How it is to be judged.
+        #[serde(default)]
+        compare: Option<Box<Compare>>,
     },
     StopShadow {
         shadow: ShadowId,
@@ -80,6 +88,7 @@ impl Action {
     pub fn verb(&self) -> &'static str {
         match self {
             Action::StartShadow { .. } => "start shadow",
+            Action::StartTwin { .. } => "start twin",
             Action::MeasureShadow { .. } => "measure shadow",
             Action::StopShadow { .. } => "stop shadow",
             Action::PlaceStandby { .. } => "place standby",

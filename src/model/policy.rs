@@ -22,6 +22,27 @@ pub struct Budget {
     pub max_standbys: usize,
 }
 
+/// How shadows are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judging {
+    /// A twin at the production site takes the same load at the same time, as long as the budget lasts.
+    pub twin: bool,
+    /// So much slower does not matter; none: a hundredth of the SLO's latency.
+    pub margin: Option<Millis>,
+    /// Requests wanted of each side.
+    pub requests: u64,
+}
+
+impl Default for Judging {
+    fn default() -> Self {
+        Judging {
+            twin: true,
+            margin: None,
+            requests: 1_000,
+        }
+    }
+}
+
 /// How traffic is moved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ramp {
@@ -92,6 +113,9 @@ pub struct PortionPolicy {
     pub slo: Slo,
     pub data: Data,
     pub upstreams: Upstreams,
+    /// Services that something stands in for, each in its own way.
+    #[serde(default)]
+    pub stand_ins: Vec<UpstreamPolicy>,
     pub metrics: Metrics,
     /// Whether the operator allows shadows and standbys of it at all.
     pub shadow: bool,
@@ -156,6 +180,8 @@ pub struct Policy {
     /// 0 (prepare for everything) to 1 (prepare for nothing but the likely).
     pub risk_tolerance: f64,
     pub budget: Budget,
+    #[serde(default)]
+    pub judging: Judging,
     /// Sites where shadows and standbys may run.
     pub sites: Vec<Site>,
     pub links: Vec<LinkLimit>,
@@ -175,6 +201,14 @@ pub struct Policy {
     pub horizon: Span,
     /// The highest request rate that simulations scale a trace to.
     pub peak_rps: Rps,
+}
+
+impl PortionPolicy {
+    /// Whether a shadow of it calls production.
+    pub fn calls_production(&self) -> bool {
+        let door = |u: &UpstreamPolicy| matches!(u.instead, Instead::ProductionReadonly { .. });
+        self.upstreams == Upstreams::ProductionReadonly || self.stand_ins.iter().any(door)
+    }
 }
 
 impl Policy {

@@ -62,6 +62,9 @@ pub struct Measurement {
     pub startup: Span,
     /// Ended early because production suffered, or because it was clearly bad.
     pub cut_short: Option<String>,
+    /// How it compared with production.
+    #[serde(default)]
+    pub judged: Option<Judged>,
 }
 
 /// What a portion needs to serve a demand: requests × what shadows measured of one.

@@ -206,6 +206,9 @@ pub struct World {
     pub blocked: Seen<Vec<Blocked>>,
     pub fronts: BTreeMap<ServiceName, Front>,
     pub traffic: BTreeMap<PortionId, Seen<Traffic>>,
+    /// The last readings of each endpoint of production's metrics, oldest first.
+    #[serde(default)]
+    pub readings: Vec<Reading>,
     pub usage: BTreeMap<AllocId, Seen<Usage>>,
     pub links: Seen<Vec<Link>>,
     /// Where each gateway stands: the clients of a site reach the others from there.
@@ -227,6 +230,7 @@ impl World {
             blocked: Seen::unknown(why),
             fronts: BTreeMap::new(),
             traffic: BTreeMap::new(),
+            readings: Vec::new(),
             usage: BTreeMap::new(),
             links: Seen::unknown(why),
             gateways: BTreeMap::new(),

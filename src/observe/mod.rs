@@ -132,6 +132,7 @@ impl Cluster {
         .await;
         world.usage = usage;
         world.traffic = traffic.traffic(&self.sources.policies);
+        world.readings = traffic.readings();
         world.links = Seen::known(traffic.links(self.sources.site.as_ref()), now);
         world
     }

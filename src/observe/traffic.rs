@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// A window spans this many scrapes: long enough for quantiles, short enough to see a breach.
 const SCRAPES: usize = 4;
 
+/// So many readings of an endpoint are told: what was "just before".
+const READINGS: usize = 20;
+
 #[derive(Default)]
 pub struct Memory {
     endpoints: BTreeMap<(PortionId, String), Endpoint>,
@@ -25,6 +28,32 @@ pub struct Memory {
 struct Endpoint {
     metrics: Arc<Metrics>,
     scrapes: VecDeque<Scrape>,
+    readings: VecDeque<Reading>,
+}
+
+impl Endpoint {
+    /// What happened between the last two scrapes, kept for a while.
+    fn note(&mut self, wish: &Wish) {
+        let [.., before, last] = self.scrapes.make_contiguous() else {
+            return;
+        };
+        let Ok(window) = Window::between(before, last) else {
+            return;
+        };
+        self.readings.push_back(Reading {
+            portion: wish.key.0.clone(),
+            instance: wish.instance.clone(),
+            from: before.at,
+            at: last.at,
+            latencies: Latencies {
+                buckets: window.counts(),
+                failed: window.errors.max(0.0).round() as u64,
+            },
+        });
+        if self.readings.len() > READINGS {
+            self.readings.pop_front();
+        }
+    }
 }
 
 /// Scrapes every endpoint once.
@@ -42,6 +71,7 @@ pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Mo
                 Endpoint {
                     metrics,
                     scrapes: VecDeque::new(),
+                    readings: VecDeque::new(),
                 },
             );
         }
@@ -71,6 +101,7 @@ struct Wish<'a> {
     key: (PortionId, String),
     metrics: &'a model::Metrics,
     site: Option<Site>,
+    instance: Option<AllocId>,
 }
 
 fn endpoints<'a>(sources: &'a Sources, world: &World) -> Vec<Wish<'a>> {
@@ -86,6 +117,7 @@ fn endpoints<'a>(sources: &'a Sources, world: &World) -> Vec<Wish<'a>> {
                         key: (p.id.clone(), url.clone()),
                         metrics: &p.metrics,
                         site: None,
+                        instance: None,
                     })
                     .collect()
             }
@@ -107,6 +139,7 @@ fn instances<'a>(portion: &'a PortionPolicy, world: &World) -> Vec<Wish<'a>> {
             ),
             metrics: &portion.metrics,
             site: Some(i.site.clone()),
+            instance: Some(i.alloc.clone()),
         })
         .collect()
 }
@@ -150,6 +183,7 @@ impl Memory {
             if e.scrapes.len() > SCRAPES {
                 e.scrapes.pop_front();
             }
+            e.note(wish);
         }
         if let Some(site) = &wish.site {
             let times = self.rtt.entry(site.clone()).or_default();
@@ -202,6 +236,12 @@ impl Memory {
             },
             at,
         )
+    }
+
+    /// The last readings of every endpoint, oldest first.
+    pub fn readings(&self) -> Vec<Reading> {
+        let all = self.endpoints.values().flat_map(|e| &e.readings);
+        all.cloned().collect()
     }
 
     /// Links from here, as the quickest scrape at each site of late.

@@ -65,6 +65,40 @@ pub struct ShadowRun {
     pub since: Moment,
     pub deadline: Moment,
     pub verdict: Option<String>,
+    /// The copy at the production site that it is compared with.
+    #[serde(default)]
+    pub twin: Option<TwinRun>,
+    #[serde(default)]
+    pub judged: Option<Judged>,
+}
+
+impl ShadowRun {
+    pub fn starting(
+        id: &ShadowId,
+        key: &ProfileKey,
+        job: JobId,
+        since: Moment,
+        deadline: Moment,
+    ) -> ShadowRun {
+        ShadowRun {
+            id: id.clone(),
+            key: key.clone(),
+            job,
+            state: ShadowState::Starting,
+            since,
+            deadline,
+            verdict: None,
+            twin: None,
+            judged: None,
+        }
+    }
+}
+
+/// A shadow's twin: it goes when its shadow has been measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinRun {
+    pub job: JobId,
+    pub site: Site,
 }
 
 /// Core-hours spent in the running season.
@@ -125,9 +159,9 @@ impl Book {
     }
     pub fn working_on_job(&self, job: &JobId) -> bool {
         self.inflight.values().any(|s| match &s.action {
-            Action::StartShadow { job: j, .. } | Action::PlaceStandby { job: j, .. } => {
-                &j.id() == job
-            }
+            Action::StartShadow { job: j, .. }
+            | Action::StartTwin { job: j, .. }
+            | Action::PlaceStandby { job: j, .. } => &j.id() == job,
             Action::StopShadow { job: j, .. }
             | Action::ReleaseStandby { job: j, .. }
             | Action::Scale { job: j, .. }
@@ -140,6 +174,11 @@ impl Book {
         match &step.action {
             Action::StartShadow { shadow, .. } => {
                 self.shadows.remove(shadow);
+            }
+            Action::StartTwin { shadow, .. } => {
+                if let Some(run) = self.shadows.get_mut(shadow) {
+                    run.twin = None;
+                }
             }
             Action::MeasureShadow { shadow, .. } => {
                 if let Some(run) = self.shadows.get_mut(shadow) {

@@ -64,6 +64,9 @@ pub fn shadow(
             });
         }
     })?;
+    if !portion.stand_ins.is_empty() {
+        super::standin::add(&mut job, &portion.stand_ins)?;
+    }
     Ok(job)
 }
 
@@ -179,7 +182,7 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
     Ok(job)
 }
 
-fn each_group(job: &mut JobSpec, mut f: impl FnMut(&mut Map<String, Value>)) -> Result<(), String> {
+pub(super) fn each_group(job: &mut JobSpec, mut f: impl FnMut(&mut Map<String, Value>)) -> Result<(), String> {
     let groups = object(&mut job.0)?
         .get_mut("TaskGroups")
         .and_then(Value::as_array_mut)
@@ -191,7 +194,7 @@ fn each_group(job: &mut JobSpec, mut f: impl FnMut(&mut Map<String, Value>)) -> 
     Ok(())
 }
 
-fn each_task(group: &mut Map<String, Value>, f: impl FnMut(&mut Map<String, Value>)) {
+pub(super) fn each_task(group: &mut Map<String, Value>, f: impl FnMut(&mut Map<String, Value>)) {
     if let Some(tasks) = group.get_mut("Tasks").and_then(Value::as_array_mut) {
         tasks
             .iter_mut()

@@ -5,6 +5,7 @@ mod burst;
 mod constraints;
 mod contingency;
 pub mod derive;
+mod egress;
 pub mod graph;
 pub mod instances;
 mod links;
@@ -19,8 +20,10 @@ pub mod shadows;
 pub mod shares;
 pub mod size;
 mod standbys;
+mod standin;
 mod traffic;
 mod trust;
+mod twins;
 mod wishes;
 
 pub use book::{Book, ShadowState};

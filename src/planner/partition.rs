@@ -1,6 +1,6 @@
 //! Splits a workload into portions that can run on their own, with their dependencies and what binds them.
 
-use super::{derive, graph};
+use super::{derive, egress, graph};
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -66,6 +66,7 @@ pub fn workload(jobs: &[&JobSpec], policy: Option<&Policy>) -> Vec<Portion> {
         let of = cycles.iter().find(|c| c.contains(&i)).into_iter().flatten();
         of.filter(|j| **j != i).map(|j| ids[*j].clone()).collect()
     };
+    let known: BTreeSet<String> = sets.iter().flat_map(|s| provided(s, policy)).collect();
     let rows = sets.into_iter().enumerate();
     rows.map(|(i, set)| {
         let needs = set.groups.iter().map(|g| set.job.needs(g));
@@ -75,7 +76,8 @@ pub fn workload(jobs: &[&JobSpec], policy: Option<&Policy>) -> Vec<Portion> {
             needs: needs.fold(Resources::default(), Resources::plus),
             depends_on: named(&calls[i]),
             cycle: in_cycle(i),
-            not_shadowable: obstacle(set.job, &set.groups, own),
+            not_shadowable: obstacle(set.job, &set.groups, own)
+                .or_else(|| egress(&set, own, &known)),
             job: set.job.id(),
             id: set.id,
             groups: set.groups,
@@ -257,6 +259,16 @@ fn obstacle(job: &JobSpec, groups: &[Group], declared: Option<&PortionPolicy>) -
         },
         None => None,
     }
+}
+
+/// What it calls that nobody said anything about.
+fn egress(set: &Set, own: Option<&PortionPolicy>, known: &BTreeSet<String>) -> Option<String> {
+    let found = egress::undeclared(set.job, &set.groups, own?, known);
+    let first = found.first()?;
+    Some(format!(
+        "it calls {}, which the policy does not declare; add upstream \"{first}\" {{ … }} to the portion",
+        found.join(", ")
+    ))
 }
 
 /// All objects of the groups' services (group and task level).

@@ -6,6 +6,7 @@ use super::instances::{Copies, META_SHADOW, Role};
 use super::lint;
 use super::places;
 use super::scene::{Draft, Scene};
+use super::twins;
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,8 +97,9 @@ fn weigh(
         Some(p) => {
             let age = scene.now.since(p.at).0 as f64;
             let spread = (p.knee_spread.0 / p.knee.0.max(0.1)).clamp(0.0, 1.0);
-            // What is uncertain is looked at sooner.
-            let every = cadence * (1.0 - 0.7 * spread);
+            // What is uncertain is looked at sooner; a verdict has its say, too.
+            let pace = scene.beliefs.verdict(&key).map_or(1.0, Judged::pace);
+            let every = cadence * pace * (1.0 - 0.7 * spread);
             let left = Span((every - age) as i64);
             (
                 (age / every).min(1.0) * (0.3 + 0.7 * spread),
@@ -113,8 +115,7 @@ fn weigh(
         }
         _ => due_in,
     };
-    let cores = needs.cpu.0 / 2500.0;
-    let cost = (cores * LIFE.as_secs_f64() / 3600.0).max(1e-6);
+    let cost = cost(&needs);
     Candidate {
         value: use_probability * unknown / cost,
         key,
@@ -123,6 +124,12 @@ fn weigh(
         cost,
         due_in,
     }
+}
+
+/// Core-hours of one run.
+pub fn cost(needs: &Resources) -> f64 {
+    let cores = needs.cpu.0 / 2500.0;
+    (cores * LIFE.as_secs_f64() / 3600.0).max(1e-6)
 }
 
 pub fn name(key: &ProfileKey) -> String {
@@ -169,14 +176,39 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         let asked = book
             .asked_shadows
             .contains(&(c.key.portion.clone(), c.key.site.clone()));
-        (asked || c.due_in.is_none()) && !busy.contains(&c.key.portion)
+        let rests = resting(scene, &c.key.portion).is_some();
+        (asked || (c.due_in.is_none() && !rests)) && !busy.contains(&c.key.portion)
     });
+    for portion in &scene.policy.portions {
+        if let Some(left) = resting(scene, &portion.id) {
+            let left = left.as_secs_f64();
+            let why = format!("one hurt production; the next in {left:.0} s");
+            out.wait(format!("shadows of {}", portion.id), why);
+        }
+    }
     if let Some(candidate) = next {
-        start(scene, book, candidate, out);
+        let of = copies.get(&candidate.key.portion);
+        start(scene, book, candidate, of, out);
     }
 }
 
-fn start(scene: &Scene, book: &mut Book, candidate: Candidate, out: &mut Draft) {
+/// How much longer the portion is not shadowed anywhere after one of its shadows hurt production.
+fn resting(scene: &Scene, portion: &PortionId) -> Option<Span> {
+    let hurt = |v: &&Judged| &v.key.portion == portion && v.against == Against::Interference;
+    let last = scene.beliefs.verdicts.iter().filter(hurt).map(|v| v.at);
+    let caution = scene.beliefs.caution.get(portion).copied().unwrap_or(1.0);
+    let rest = Span((scene.appetite.shadow_every.0 as f64 * caution) as i64);
+    let left = Span(rest.0 - scene.now.since(last.max()?).0);
+    (left.0 > 0).then_some(left)
+}
+
+fn start(
+    scene: &Scene,
+    book: &mut Book,
+    candidate: Candidate,
+    copies: Option<&Copies>,
+    out: &mut Draft,
+) {
     let key = candidate.key;
     let (Some(portion), Some(nodes)) = (
         scene.policy.portion(&key.portion),
@@ -190,7 +222,7 @@ fn start(scene: &Scene, book: &mut Book, candidate: Candidate, out: &mut Draft) 
     book.asked_shadows
         .remove(&(key.portion.clone(), key.site.clone()));
     let id = ShadowId::new(format!("{}-{}", key.portion, book.number()));
-    let deadline = scene.now + LIFE;
+    let deadline = scene.now + LIFE + twins::longest(scene, &key);
     let job = room_at(scene, nodes, &key, portion).and_then(|(node, free)| {
         let job = derive::shadow(live, portion, node, &id, deadline)?;
         let fronts = scene.policy.portions.iter().filter_map(|p| p.front.clone());
@@ -208,30 +240,20 @@ fn start(scene: &Scene, book: &mut Book, candidate: Candidate, out: &mut Draft) 
         "value {:.0} = use {:.2} × unknown {:.2} / {:.5} core-h",
         candidate.value, candidate.use_probability, candidate.unknown, candidate.cost
     );
-    book.shadows.insert(
-        id.clone(),
-        ShadowRun {
-            id: id.clone(),
-            key: key.clone(),
-            job: job.id(),
-            state: ShadowState::Starting,
-            since: scene.now,
-            deadline,
-            verdict: None,
-        },
-    );
-    let portion = key.portion.clone();
+    let run = ShadowRun::starting(&id, &key, job.id(), scene.now, deadline);
+    book.shadows.insert(id.clone(), run);
     let action = Action::StartShadow {
-        shadow: id,
-        key,
+        shadow: id.clone(),
+        key: key.clone(),
         job,
         deadline,
     };
-    out.step(scene, Some(&portion), Cause::Learning, action, why);
+    out.step(scene, Some(&key.portion), Cause::Learning, action, why);
+    twins::start(scene, book, &id, &key, copies, out);
 }
 
 /// The node of the wanted kind with the most room for it, and what is free there.
-fn room_at<'a>(
+pub fn room_at<'a>(
     scene: &Scene,
     nodes: &'a Table<Node>,
     key: &ProfileKey,
@@ -313,6 +335,12 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
     let Some((address, port)) = alloc.ports.get(&portion.port) else {
         return;
     };
+    let loads = loads(scene, portion);
+    // Half of what one primary may have to carry: both sides can take it where production does.
+    let rate = loads.first().copied().unwrap_or(Rps(1.0));
+    let Some(compare) = twins::compare(scene, run, portion, rate) else {
+        return;
+    };
     if let Some(r) = book.shadows.get_mut(&run.id) {
         r.state = ShadowState::Measuring;
     }
@@ -322,9 +350,10 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
         alloc: alloc.id.clone(),
         url: format!("http://{address}:{port}{}", portion.path),
         health: format!("http://{address}:{port}{}", portion.health),
-        loads: loads(scene, portion),
+        loads,
         slo: portion.slo,
         registered: run.since,
+        compare: Some(Box::new(compare)),
     };
     let why = format!("running on {}", alloc.node_name);
     out.step(scene, Some(&portion.id), Cause::Learning, action, why);
@@ -363,10 +392,15 @@ fn reap(scene: &Scene, book: &Book, out: &mut Draft) {
         .values()
         .filter(|j| !j.stopped() && j.meta(META_SHADOW) == Some("true"))
     {
+        let id = job.id();
+        let runs = |s: &ShadowRun| {
+            matches!(s.state, ShadowState::Starting | ShadowState::Measuring)
+                && s.twin.as_ref().is_some_and(|t| t.job == id)
+        };
         let known = book
             .shadows
             .values()
-            .any(|s| s.job == job.id() && s.state != ShadowState::Done);
+            .any(|s| runs(s) || (s.job == id && s.state != ShadowState::Done));
         if !known && !book.working_on_job(&job.id()) {
             let action = Action::Reap { job: job.id() };
             out.step(

@@ -17,6 +17,9 @@ const LARGEST_FLOW: f64 = 1e8;
 /// Bandwidth of a node that does not fingerprint it, in Mbit/s: more than anybody asks for.
 const UNKEPT: f64 = 1e6;
 
+/// What a place costs where a shadow failed its verdict: more than a move, less than no standby at all.
+const SHUNNED: f64 = 30.0;
+
 /// A standby that stands: it may move, which costs, or must not.
 #[derive(Clone)]
 pub struct Standing {
@@ -314,7 +317,9 @@ fn cost(scene: &Scene, ask: &Ask, node: &Node) -> i64 {
         .filter(|h| h.domain.holds(&node.id, &node.site))
         .map(|h| h.within.0)
         .sum::<f64>();
+    let failed = scene.beliefs.verdict(&key).map(|v| v.ruling) == Some(Ruling::Fail);
+    let shunned = if failed { SHUNNED } else { 0.0 };
     // What an affinity is worth at most: as much as what is not known of a place.
     let disliked = 0.3 * (1.0 - ask.wants.liking(node)) / 2.0;
-    ((price + far + unknown + hazard + disliked) * SCALE) as i64
+    ((price + far + unknown + hazard + disliked + shunned) * SCALE) as i64
 }

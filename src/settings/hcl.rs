@@ -142,6 +142,11 @@ impl<'a> Section<'a> {
             .collect::<Result<Vec<_>, _>>()
             .map(Some)
     }
+    /// The folder of the file: paths in it are meant from there.
+    pub fn folder(&self) -> &std::path::Path {
+        let file = std::path::Path::new(&self.document.file);
+        file.parent().unwrap_or(std::path::Path::new(""))
+    }
     pub fn boolean(&self, key: &'static str) -> Result<Option<bool>, Error> {
         self.expression(key)
             .map(|e| {

@@ -5,6 +5,7 @@ mod config;
 mod env;
 mod hcl;
 mod policy;
+mod upstream;
 
 pub use config::{Config, GatewayConfig, parse_config, read_config};
 pub use env::{access, cache_folder, no_color, secret, utf8};

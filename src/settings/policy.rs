@@ -1,6 +1,7 @@
 //! `policies/*.hcl`: what people want of a workload.
 
 use super::Error;
+use super::upstream;
 use super::hcl::{Document, Section};
 use crate::model::*;
 use std::path::Path;
@@ -55,6 +56,7 @@ fn workload(w: &Section) -> Result<Policy, Error> {
             )
         })?,
         budget: budget(w)?,
+        judging: judging(w)?,
         sites: w
             .strings("sites")?
             .ok_or_else(|| w.missing("sites", "where shadows and standbys may run"))?
@@ -172,6 +174,23 @@ fn budget(w: &Section) -> Result<Budget, Error> {
     };
     b.finish()?;
     Ok(budget)
+}
+
+/// `judge { twin = true  margin = "4ms"  requests = 1000 }`.
+fn judging(w: &Section) -> Result<Judging, Error> {
+    let default = Judging::default();
+    let Some(j) = w.block("judge")? else {
+        return Ok(default);
+    };
+    let judging = Judging {
+        twin: j.boolean("twin")?.unwrap_or(default.twin),
+        margin: j.time("margin")?.map(|t| Millis(t.0 as f64)),
+        requests: j
+            .number("requests", 30.0..=1e6)?
+            .map_or(default.requests, |n| n as u64),
+    };
+    j.finish()?;
+    Ok(judging)
 }
 
 fn ramp(w: &Section) -> Result<Ramp, Error> {
@@ -356,6 +375,11 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
             Data::Stays(s.into_iter().map(Site::new).collect())
         }),
         upstreams,
+        stand_ins: p
+            .blocks("upstream")
+            .iter()
+            .map(upstream::read)
+            .collect::<Result<_, _>>()?,
         metrics: metrics(p)?,
         shadow: p.boolean("shadow")?.unwrap_or(true),
         standby: p.boolean("standby")?.unwrap_or(true),

@@ -85,6 +85,16 @@ impl Store {
                     .profiles
                     .push(serde_json::from_str(&json).map_err(damaged)?);
             }
+            for (_, json) in
+                rows(connection, "SELECT key, json FROM verdict ORDER BY key").map_err(read)?
+            {
+                let verdict = serde_json::from_str(&json).map_err(damaged)?;
+                beliefs.verdicts.push(verdict);
+            }
+            for (id, json) in rows(connection, "SELECT portion, json FROM caution").map_err(read)? {
+                let factor = serde_json::from_str(&json).map_err(damaged)?;
+                beliefs.caution.insert(PortionId::new(id), factor);
+            }
             for (id, json) in rows(
                 connection,
                 "SELECT portion, json FROM skill ORDER BY portion",
@@ -131,16 +141,18 @@ fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
             "INSERT INTO measurement (at, json) VALUES (?1, ?2)",
             params![m.at.0, json(m)?],
         ),
-        Memo::Profile(p) => {
-            let key = format!(
-                "{}/{}/{}/{}",
-                p.key.portion, p.key.release, p.key.site, p.key.class
-            );
-            transaction.execute(
-                "INSERT OR REPLACE INTO profile (key, json) VALUES (?1, ?2)",
-                params![key, json(p)?],
-            )
-        }
+        Memo::Profile(p) => transaction.execute(
+            "INSERT OR REPLACE INTO profile (key, json) VALUES (?1, ?2)",
+            params![named(&p.key), json(p)?],
+        ),
+        Memo::Judged(v) => transaction.execute(
+            "INSERT OR REPLACE INTO verdict (key, json) VALUES (?1, ?2)",
+            params![named(&v.key), json(v)?],
+        ),
+        Memo::Caution { portion, factor } => transaction.execute(
+            "INSERT OR REPLACE INTO caution (portion, json) VALUES (?1, ?2)",
+            params![portion.as_str(), json(factor)?],
+        ),
         Memo::Skill { portion, skill } => transaction.execute(
             "INSERT OR REPLACE INTO skill (portion, json) VALUES (?1, ?2)",
             params![portion.as_str(), json(skill)?],
@@ -151,6 +163,10 @@ fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
         ),
     }
     .map(|_| ())
+}
+
+fn named(key: &ProfileKey) -> String {
+    format!("{}/{}/{}/{}", key.portion, key.release, key.site, key.class)
 }
 
 /// The number of a portion's series, made when it is new.

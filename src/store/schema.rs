@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Each entry brings the schema from its index to the next version.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE sample (portion TEXT NOT NULL, at INTEGER NOT NULL, rate REAL, PRIMARY KEY (portion, at)) WITHOUT ROWID;
     CREATE TABLE availability (at INTEGER NOT NULL, subject TEXT NOT NULL, site INTEGER NOT NULL, up INTEGER NOT NULL,
@@ -28,6 +28,11 @@ pub(super) const MIGRATIONS: [&str; 2] = [
     CREATE TABLE rolled (width INTEGER NOT NULL, series INTEGER NOT NULL, at INTEGER NOT NULL, rate REAL NOT NULL, n INTEGER NOT NULL,
                          PRIMARY KEY (width, series, at)) WITHOUT ROWID;
     CREATE INDEX journal_at ON journal (at);
+",
+    // The verdict in force for each place, and how careful shadows of a portion must be.
+    "
+    CREATE TABLE verdict (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE caution (portion TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
 ",
 ];
 

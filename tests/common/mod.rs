@@ -33,6 +33,7 @@ pub fn policy() -> Policy {
             slo,
             data: Data::Free,
             upstreams: Upstreams::Stub,
+            stand_ins: vec![],
             metrics: Metrics {
                 clients: vec![],
                 path: "/metrics".into(),
@@ -44,6 +45,7 @@ pub fn policy() -> Policy {
             shadow: true,
             standby: true,
         }],
+        judging: Judging::default(),
         risk_tolerance: 0.3,
         budget: Budget {
             shadow: CoreHours(10.0),

@@ -11,4 +11,6 @@ mod outlook;
 mod partition;
 mod run;
 mod safety;
+mod twins;
+mod upstreams;
 mod worlds;

@@ -7,7 +7,9 @@ mod spread;
 mod verdict;
 mod warmup;
 
-pub use verdict::{Judgement, Limits, Outcome, judge};
+use crate::model::Answer;
+pub use crate::model::Ruling as Outcome;
+pub use verdict::{Judgement, Limits, judge};
 
 /// One comparison. `p` is one-sided: how likely a shadow no worse than its baseline looks this bad or worse.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -29,6 +31,21 @@ struct Found {
     statistic: f64,
     p: f64,
     effect: f64,
+}
+
+/// How many more of the shadow's good answers took longer than `limit` (ms), as a difference of shares, and the one-sided p
+/// of it (Fisher's exact test or chi-square). For latencies of a histogram, whose ties leave nothing beyond a pooled quantile.
+pub fn beyond(baseline: &[Answer], shadow: &[Answer], limit: f64) -> (f64, f64) {
+    let share = |side: &[Answer]| {
+        let good = side.iter().filter(|a| a.ok);
+        let late = good.clone().filter(|a| a.latency.0 > limit);
+        counts::Share {
+            bad: late.count() as u64,
+            n: good.count() as u64,
+        }
+    };
+    let found = counts::more(share(baseline), share(shadow));
+    (found.effect, found.p)
 }
 
 /// The one-sided p of a test whose two-sided one is known, by whether the shadow looks worse.

@@ -4,7 +4,7 @@ use super::counts::{Share, more};
 use super::ranks::{effect_error, mann_whitney};
 use super::spread::{brown_forsythe, median};
 use super::{Found, Test, warmup};
-use crate::model::Answer;
+use crate::model::{Answer, Ruling as Outcome};
 use serde::Serialize;
 
 /// What counts as enough evidence, and as a difference that matters.
@@ -26,6 +26,8 @@ pub struct Limits {
     pub tail: f64,
     /// Growth of the spread that matters, as a ratio.
     pub spread: f64,
+    /// A shadow may be so many milliseconds slower: each of the baseline's latencies counts as so much longer.
+    pub margin: f64,
 }
 
 impl Default for Limits {
@@ -39,16 +41,9 @@ impl Default for Limits {
             errors: 0.001,
             tail: 0.005,
             spread: 1.2,
+            margin: 0.0,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Pass,
-    Fail,
-    Inconclusive,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -71,9 +66,13 @@ struct Side {
 }
 
 impl Side {
-    fn of(requests: &[Answer]) -> Side {
+    fn of(requests: &[Answer], longer: f64) -> Side {
         let good = |r: &&Answer| r.ok && r.latency.0.is_finite();
-        let in_order: Vec<f64> = requests.iter().filter(good).map(|r| r.latency.0).collect();
+        let in_order: Vec<f64> = requests
+            .iter()
+            .filter(good)
+            .map(|r| r.latency.0 + longer)
+            .collect();
         let warm_up = warmup::length(&in_order);
         let mut latency = in_order[warm_up..].to_vec();
         latency.sort_by(f64::total_cmp);
@@ -107,7 +106,7 @@ impl Side {
 /// 99th percentile, spread by Brown-Forsythe; corrected by Holm (1979). Failed requests have no latency here: they count as
 /// errors. A latency that is no number is left out.
 pub fn judge(baseline: &[Answer], shadow: &[Answer], limits: &Limits) -> Judgement {
-    let (b, s) = (Side::of(baseline), Side::of(shadow));
+    let (b, s) = (Side::of(baseline, limits.margin), Side::of(shadow, 0.0));
     let mut tests = Vec::new();
     let few = b.requests().min(s.requests()) < limits.min_requests as u64;
     if !few {
@@ -192,13 +191,25 @@ fn conclude(b: &Side, s: &Side, tests: &[Test], limits: &Limits) -> (Outcome, St
         return (Outcome::Inconclusive, why);
     }
     let why = format!(
-        "slower than the baseline with probability {:.3}, surely below {sure:.3} (limit {:.2}); median {:.1} ms against {:.1} ms",
+        "slower than the baseline with probability {:.3}, surely below {sure:.3} (limit {:.2}); {}",
         latency.effect,
         limits.surely_below,
-        median(&s.latency),
-        median(&b.latency)
+        medians(b, s, limits)
     );
     (Outcome::Pass, why)
+}
+
+/// Both medians as they were measured, and what the shadow is allowed besides.
+fn medians(b: &Side, s: &Side, limits: &Limits) -> String {
+    let allowed = match limits.margin {
+        0.0 => String::new(),
+        margin => format!(" and {margin:.1} ms allowed"),
+    };
+    format!(
+        "median {:.1} ms against {:.1} ms{allowed}",
+        median(&s.latency),
+        median(&b.latency) - limits.margin
+    )
 }
 
 fn sentence(test: &Test, b: &Side, s: &Side, limits: &Limits) -> String {
@@ -214,11 +225,10 @@ fn sentence(test: &Test, b: &Side, s: &Side, limits: &Limits) -> String {
             b.requests()
         ),
         "latency" => format!(
-            "slower than the baseline with probability {:.3} (limit {:.2}): median {:.1} ms against {:.1} ms (p = {p:.1e})",
+            "slower than the baseline with probability {:.3} (limit {:.2}): {} (p = {p:.1e})",
             test.effect,
             limits.slower,
-            median(&s.latency),
-            median(&b.latency)
+            medians(b, s, limits)
         ),
         "p99" => format!(
             "{:.2} percentage points more requests beyond the common 99th percentile (limit {:.2}, p = {p:.1e})",

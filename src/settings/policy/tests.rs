@@ -53,3 +53,58 @@ fn what_is_wrong_with_a_window_is_told_with_line_and_what_was_expected() {
     ));
     assert!(typo.contains("did you mean nodes?"), "{typo}");
 }
+
+#[test]
+fn what_stands_in_for_an_upstream_is_read_with_its_recording() {
+    let folder = std::env::temp_dir().join(format!("foreshadow-policy-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let line = "{\"method\":\"GET\",\"path\":\"/price?of=1\",\"status\":200,\"body\":\"12\",\"latency\":3.5}";
+    std::fs::write(folder.join("pricing.ndjson"), format!("{line}\n")).expect("a file");
+    std::fs::write(folder.join("broken.ndjson"), "{}\n").expect("a file");
+    let read = |more: &str| {
+        let text = format!(
+            "workload \"shop\" {{\n job = \"shop\"\n risk_tolerance = 0.3\n sites = [\"a\"]\n slo {{\n latency = \"1s\"\n }}\n budget {{}}\n portion \"cart\" {{\n{more}\n}}\n}}"
+        );
+        parse_policy(&folder.join("shop.hcl").display().to_string(), &text)
+    };
+    let policy = read(
+        "upstream \"shop-pricing\" {\n recording = \"pricing.ndjson\"\n }\n\
+         upstream \"shop-tax\" {\n mode = \"production-readonly\"\n methods = [\"get\"]\n env = \"TAX\"\n }",
+    )
+    .expect("a good policy");
+    let cart = &policy.portions[0];
+    assert!(cart.calls_production());
+    let [pricing, tax] = &cart.stand_ins[..] else {
+        panic!("{:?}", cart.stand_ins);
+    };
+    assert_eq!(pricing.env, "UPSTREAM_SHOP_PRICING");
+    let recorded = |i: &Instead| matches!(i, Instead::Stub { recording, .. } if recording[0].latency == Millis(3.5));
+    assert!(recorded(&pricing.instead), "{pricing:?}");
+    let methods = vec!["GET".to_string()];
+    assert_eq!(tax.instead, Instead::ProductionReadonly { methods });
+    assert_eq!(tax.env, "TAX");
+    let wrong = |more: &str| read(more).expect_err("it must be refused").to_string();
+    let said = wrong("upstream \"x\" {\n recording = \"broken.ndjson\"\n }");
+    assert!(said.contains("line 1") && said.contains("method"), "{said}");
+    let said = wrong("upstream \"x\" {\n mode = \"shadow\"\n }");
+    assert!(
+        said.contains("\"stub\" or \"production-readonly\""),
+        "{said}"
+    );
+    let said = wrong("upstream \"x\" {\n methods = [\"GET\"]\n }");
+    assert!(said.contains("methods belong to"), "{said}");
+    std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+#[test]
+fn how_shadows_are_judged_is_read() {
+    let usual = with("").expect("a good policy").judging;
+    assert_eq!(usual, Judging::default());
+    let own = with("judge {\n twin = false\n margin = \"7ms\"\n requests = 300\n }");
+    let own = own.expect("a good policy").judging;
+    assert_eq!(
+        (own.twin, own.margin, own.requests),
+        (false, Some(Millis(7.0)), 300)
+    );
+    assert!(wrong("judge {\n requests = 5\n }").contains("requests"));
+}

@@ -2,6 +2,7 @@
 
 use super::pen::{Pen, brief, clock, fit, percent, piece, short, window};
 use crate::engine::view::{CandidateView, ShadowView};
+use crate::model::Ruling;
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -73,8 +74,11 @@ fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
     };
     pieces.push(piece(place, Tone::Plain));
     pieces.push(piece(format!("{}  ", clock(s.since)), Tone::Dim));
+    let ruling = s.judged.as_ref().map(|j| j.ruling);
     let (text, tone) = match &s.verdict {
         Some(v) if v.starts_with("fail") => (v.as_str(), Tone::Bad),
+        Some(v) if ruling == Some(Ruling::Pass) => (v.as_str(), Tone::Good),
+        Some(v) if ruling == Some(Ruling::Inconclusive) => (v.as_str(), Tone::Watch),
         Some(v) => (v.as_str(), Tone::Plain),
         None => ("no verdict yet", Tone::Dim),
     };

@@ -114,6 +114,8 @@ pub fn shadows() -> Vec<ShadowView> {
             state: state.into(),
             since: NOW - Span::secs(ago),
             verdict: verdict.map(String::from),
+            judged: None,
+            twin: None,
         }
     };
     vec![

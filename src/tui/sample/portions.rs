@@ -196,6 +196,7 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
                 profile(told.id, "provider-a", 71.0),
             ]
         },
+        verdicts: Vec::new(),
     }
 }
 
