@@ -1,8 +1,12 @@
-//! Judges shadow runs, builds profiles and scores forecasts: outcomes in, beliefs out; it changes nothing in the world.
+//! Judges shadow runs, builds profiles, pools them and scores predictions: outcomes in, beliefs out; it changes nothing in the world.
 
+pub mod calibration;
+mod evidence;
 mod forecasts;
 pub mod judge;
+mod pool;
 mod profiles;
 
 pub use forecasts::score;
-pub use profiles::{fold, sentence};
+pub use pool::{Reading, known};
+pub use profiles::{fold, latency_at, sentence};

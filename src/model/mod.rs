@@ -1,9 +1,11 @@
 //! Ids, units and the nouns that rooms exchange; it computes nothing beyond small conversions and does no IO.
 
 mod beliefs;
+mod calibration;
 mod history;
 mod ids;
 mod job;
+mod known;
 mod memo;
 mod outcome;
 mod outlook;
@@ -17,9 +19,11 @@ mod units;
 mod world;
 
 pub use beliefs::*;
+pub use calibration::*;
 pub use history::*;
 pub use ids::*;
 pub use job::{JobSpec, list};
+pub use known::*;
 pub use memo::Memo;
 pub use outcome::*;
 pub use outlook::*;

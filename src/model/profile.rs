@@ -75,10 +75,37 @@ pub struct ResourceNeed {
     pub runs: u32,
 }
 
+/// What runs showed of a positive quantity, in sums over its logarithm that fade with age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Faded {
+    /// Runs that still count: each by what is left of it.
+    pub runs: f64,
+    /// Weighted mean of the logarithms.
+    pub mean: f64,
+    /// Weighted sum of their squared distances from it.
+    pub squares: f64,
+}
+
+/// The evidence of one place, as it stood at the profile's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// A run counts for half after so long.
+    pub half_life: Span,
+    /// Of requests a second within the SLO.
+    pub knee: Faded,
+    /// Of milliseconds from register to the first passing check.
+    pub startup: Faded,
+    /// Of MHz·s of CPU a request.
+    pub cpu: Faded,
+}
+
 /// What is believed of one instance of a portion there, from all measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     pub key: ProfileKey,
+    /// What the numbers below are taken from; a profile of before evidence was kept has none.
+    #[serde(default)]
+    pub evidence: Evidence,
     pub knee: Rps,
     /// Standard deviation of the knee between runs (with a prior's share when runs are few).
     pub knee_spread: Rps,

@@ -2,6 +2,7 @@
 
 pub mod book;
 mod burst;
+pub mod chances;
 mod constraints;
 mod contingency;
 pub mod derive;
@@ -22,6 +23,7 @@ mod standbys;
 mod traffic;
 mod trust;
 mod wishes;
+pub mod worth;
 
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;
@@ -41,7 +43,7 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
         .iter()
         .filter_map(|p| {
             let portion = scene.portions.iter().find(|x| x.id == p.id)?;
-            let set = instances::copies(scene.world, p, &portion.release, scene.beliefs, FRESH);
+            let set = instances::copies(scene.world, p, &portion.release, scene.known, FRESH);
             Some((p.id.clone(), set))
         })
         .collect();
@@ -56,7 +58,8 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
             }
         }
         standbys::plan(scene, book, &copies, &mut draft);
-        shadows::plan(scene, book, &copies, &mut draft);
+        worth::weigh(scene, book, &copies);
+        shadows::plan(scene, book, &mut draft);
     }
     let plan = Plan {
         id: scene.plan.clone(),

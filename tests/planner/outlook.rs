@@ -78,6 +78,8 @@ impl Stage {
 
     fn plan(&mut self) -> Plan {
         let portions = planner::portions(&common::job(), Some(&self.policy));
+        let appetite = risk::appetite(self.policy.risk_tolerance, self.policy.season);
+        let known = common::known(&self.beliefs, &self.world, &portions, &appetite);
         let scene = Scene {
             now: self.world.at,
             world: &self.world,
@@ -85,7 +87,8 @@ impl Stage {
             policy: &self.policy,
             portions: &portions,
             beliefs: &self.beliefs,
-            appetite: risk::appetite(self.policy.risk_tolerance, self.policy.season),
+            known: &known,
+            appetite,
             highest: Default::default(),
             forecasting: true,
             plan: "p".into(),
