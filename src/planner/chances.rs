@@ -69,12 +69,11 @@ pub fn renew(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies
     if book.chances.at.is_some_and(fresh) {
         return;
     }
-    let all: Vec<&PortionPolicy> = scene
-        .policy
-        .portions
-        .iter()
-        .filter(|p| copies.contains_key(&p.id))
-        .collect();
+    let can = |p: &&PortionPolicy| {
+        let found = scene.portions.iter().find(|x| x.id == p.id);
+        copies.contains_key(&p.id) && found.is_some_and(|x| x.not_shadowable.is_none())
+    };
+    let all: Vec<&PortionPolicy> = scene.policy.portions.iter().filter(can).collect();
     let from = if book.chances.next < all.len() {
         book.chances.next
     } else {
@@ -152,8 +151,17 @@ fn choices(
         why: String::new(),
         avoid: None,
     };
-    let asks: Vec<places::Ask> = portions
+    let mut out: Vec<Vec<f64>> = portions.iter().map(|_| vec![LEAST; nodes.len()]).collect();
+    // What has no standbys is never placed elsewhere.
+    let placed: Vec<usize> = (0..portions.len())
+        .filter(|i| portions[*i].standby)
+        .collect();
+    if placed.is_empty() {
+        return out;
+    }
+    let asks: Vec<places::Ask> = placed
         .iter()
+        .map(|i| portions[*i])
         .map(|p| places::Ask {
             hopeful: true,
             ..placing::ask(scene, p, &copies[&p.id], 1, &need)
@@ -161,12 +169,10 @@ fn choices(
         .collect();
     let links = Links::of(scene, copies);
     let found = places::alternatives(scene, nodes, &asks, copies, &links);
-    let near = |deltas: Vec<(usize, i64)>| {
-        let mut out = vec![LEAST; nodes.len()];
-        for (node, delta) in deltas {
-            out[node] = (-(delta.max(0) as f64) / NEAR).exp().max(LEAST);
+    for (i, near) in placed.into_iter().zip(found) {
+        for (node, delta) in near {
+            out[i][node] = (-(delta.max(0) as f64) / NEAR).exp().max(LEAST);
         }
-        out
-    };
-    found.into_iter().map(near).collect()
+    }
+    out
 }

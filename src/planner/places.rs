@@ -212,10 +212,13 @@ pub fn alternatives(
     let Ok(problem) = Problem::with(instance, Conditions::default()) else {
         return nowhere();
     };
+    // Nothing of it is placed: a short search from nothing is near enough, without prices to guide it.
+    let nothing: Vec<Vec<usize>> = asks.iter().map(|_| Vec::new()).collect();
     let options = Options {
-        iterations: Some(ITERATIONS / 100),
+        iterations: Some(ITERATIONS / 400),
         seed: scene.seed,
         threads: 1,
+        warm: Some(&nothing),
         ..Options::default()
     };
     let answer = placement::search(&problem, &options, &|| false);
