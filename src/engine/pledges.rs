@@ -1,7 +1,7 @@
 //! What profiles said when a standby was placed or traffic moved, held against what came.
 
 use super::state::State;
-use crate::learn::{self, calibration};
+use crate::learn::calibration;
 use crate::model::*;
 use crate::planner::instances::Copy;
 use crate::planner::{self, Copies};
@@ -252,7 +252,7 @@ fn latency(
         let key = key_of(portion, copy);
         let share = copy.share.fraction();
         let profile = state.beliefs.profile(&key)?;
-        sum += share * learn::latency_at(&profile.curve, Rps(rate.0 * share))?.0;
+        sum += share * profile.latency_at(Rps(rate.0 * share))?.0;
         shares += share;
         spread = spread.max(known(state, &key)?.knee.spread);
     }

@@ -9,4 +9,4 @@ mod profiles;
 
 pub use forecasts::score;
 pub use pool::{Reading, known};
-pub use profiles::{fold, latency_at, sentence};
+pub use profiles::{fold, sentence};

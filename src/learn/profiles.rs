@@ -36,28 +36,6 @@ fn mean(of: Faded) -> f64 {
     if of.runs > 0.0 { of.mean.exp() } else { 0.0 }
 }
 
-/// Latency at the SLO's quantile under a load, linear between the loads measured; below the lowest it is that one's, and
-/// beyond the highest nothing is known.
-pub fn latency_at(curve: &[LoadPoint], load: Rps) -> Option<Millis> {
-    let mut points: Vec<(f64, f64)> = curve
-        .iter()
-        .filter(|p| p.at_slo.0.is_finite() && p.requests > p.failed)
-        .map(|p| (p.rate.0, p.at_slo.0))
-        .collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (first, last) = (points.first()?, points.last()?);
-    if load.0 <= first.0 {
-        return Some(Millis(first.1));
-    }
-    if load.0 > last.0 {
-        return None;
-    }
-    points.windows(2).find(|w| load.0 <= w[1].0).map(|w| {
-        let part = (load.0 - w[0].0) / (w[1].0 - w[0].0).max(1e-9);
-        Millis(w[0].1 + (w[1].1 - w[0].1) * part)
-    })
-}
-
 /// What was learned, in one sentence with numbers.
 pub fn sentence(before: Option<&Profile>, now: &Profile, m: &Measurement) -> String {
     let more = if m.knee_open { "at least " } else { "" };
@@ -129,12 +107,15 @@ mod tests {
             good: true,
         };
         // Halving searches measure loads out of order.
-        let curve = [point(10.0, 20.0), point(40.0, 200.0), point(20.0, 30.0)];
-        let at = |rate: f64| latency_at(&curve, Rps(rate)).map(|m| m.0);
+        let mut profile = after(&[30.0], Span::secs(10));
+        profile.curve = vec![point(10.0, 20.0), point(40.0, 200.0), point(20.0, 30.0)];
+        let at = |rate: f64| profile.latency_at(Rps(rate)).map(|m| m.0);
         assert_eq!(at(5.0), Some(20.0));
         assert_eq!(at(15.0), Some(25.0));
         assert_eq!(at(30.0), Some(115.0));
-        assert_eq!((at(41.0), latency_at(&[], Rps(1.0))), (None, None));
+        assert_eq!(at(41.0), None);
+        let none = after(&[30.0], Span::secs(10));
+        assert_eq!(none.latency_at(Rps(1.0)), None, "no curve");
     }
 
     #[test]

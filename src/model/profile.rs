@@ -121,3 +121,47 @@ pub struct Profile {
     pub samples: u64,
     pub at: Moment,
 }
+
+impl Profile {
+    /// The loads measured and the latency at the SLO's quantile under each, by load; those that nothing answered left out.
+    pub fn answered(&self) -> Vec<(Rps, Millis)> {
+        let told = |p: &&LoadPoint| p.at_slo.0.is_finite() && p.requests > p.failed;
+        let mut points: Vec<(Rps, Millis)> = self
+            .curve
+            .iter()
+            .filter(told)
+            .map(|p| (p.rate, p.at_slo))
+            .collect();
+        points.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+        points
+    }
+
+    /// Latency at the SLO's quantile under a load, linear between the loads measured; below the lowest it is that one's, and
+    /// beyond the highest nothing is known.
+    pub fn latency_at(&self, load: Rps) -> Option<Millis> {
+        let points = self.answered();
+        let (first, last) = (points.first()?, points.last()?);
+        if load <= first.0 {
+            return Some(first.1);
+        }
+        if load > last.0 {
+            return None;
+        }
+        points.windows(2).find(|w| load <= w[1].0).map(|w| {
+            let part = (load.0 - w[0].0.0) / (w[1].0.0 - w[0].0.0).max(1e-9);
+            Millis(w[0].1.0 + (w[1].1.0 - w[0].1.0) * part)
+        })
+    }
+
+    /// Where the curve may really lie: for each load measured, the latency under a load that is less and more by the factor
+    /// `e^spread` (`spread`: standard deviation of the knee's logarithm, times how sure the band is to be). What lies beyond
+    /// the highest load measured is `beyond`.
+    pub fn band(&self, spread: f64, beyond: Millis) -> Vec<(Rps, Millis, Millis)> {
+        let factor = spread.exp();
+        let at = |load: f64| self.latency_at(Rps(load)).unwrap_or(beyond);
+        let points = self.answered().into_iter();
+        points
+            .map(|(load, _)| (load, at(load.0 / factor), at(load.0 * factor)))
+            .collect()
+    }
+}

@@ -3,10 +3,13 @@
 use super::pen::{Pen, beside, brief, fit, over, percent, piece, short};
 use super::plot::{Line, Plot, Rule};
 use crate::engine::view::{InstanceView, PastPoint, PortionView};
-use crate::model::{Moment, Profile, Share};
+use crate::model::{Calibration, Millis, Moment, Profile, Share, Track};
 use crate::tui::look::Tone;
 use crate::tui::state::State;
 use ratatui::layout::Rect;
+
+/// Standard deviations from the middle to the edge of an 80 % band.
+const BAND: f64 = 1.28;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let Some(p) = state.shown_portion() else {
@@ -27,8 +30,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     rate(pen, top, p);
     let (left, right) = beside(below, below.width * 11 / 20);
     let (upper, lower) = over(left, left.height - (left.height / 3).max(4));
-    if upper.height >= 11 {
-        let (upper, why) = over(upper, upper.height - 6);
+    if upper.height >= 12 {
+        let (upper, why) = over(upper, upper.height - 7);
         instances(state, pen, upper, p);
         foresight(pen, why, p);
     } else {
@@ -125,6 +128,7 @@ fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
         ("next", parts),
         ("lately", lately),
         ("needs", need),
+        ("shadows", judged(&p.calibration, pen.look.pick("×", "x"))),
     ];
     for (k, (name, text)) in lines.iter().take(usize::from(inner.height)).enumerate() {
         let pieces = [
@@ -134,6 +138,27 @@ fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
         let y = inner.y + k as u16;
         pen.line(inner.x + 2, y, inner.width.saturating_sub(2), &pieces);
     }
+}
+
+/// How what shadows said compares with what came.
+fn judged(c: &Calibration, times: &str) -> String {
+    if c.scored() == 0 {
+        return "what they said was not put to the test yet".into();
+    }
+    let tell = |name: &str, t: &Track| {
+        let width = match t.width > 1.005 {
+            true => format!(" {times}{:.2}", t.width),
+            false => String::new(),
+        };
+        (t.scored > 0).then(|| format!("{name} {} of {}{width}", t.covered, t.scored))
+    };
+    let all = [
+        tell("latency", &c.latency),
+        tell("capacity", &c.capacity),
+        tell("start", &c.startup),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    format!("{} as they said", all.join(", "))
 }
 
 /// Seconds from `now`.
@@ -310,7 +335,10 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
         p.profiles.len()
     );
     let inner = pen.section(area, "Profile: ms against rps", &note);
-    let points: Vec<(f64, f64)> = best.curve.iter().map(|c| (c.rate.0, c.at_slo.0)).collect();
+    let rows = (p.known.len() as u16).min(inner.height.saturating_sub(6));
+    let (inner, below) = over(inner, inner.height - rows);
+    places(pen, below, p);
+    let points: Vec<(f64, f64)> = best.answered().iter().map(|c| (c.0.0, c.1.0)).collect();
     let right = points
         .iter()
         .map(|q| q.0)
@@ -321,6 +349,11 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
         .map(|q| q.1)
         .filter(|v| v.is_finite())
         .fold(0.0, f64::max);
+    let known = p.known.iter().find(|k| k.key == best.key);
+    let spread = known.map_or(0.0, |k| BAND * k.knee.spread);
+    let top = highest.clamp(p.slo.latency.0, p.slo.latency.0 * 3.0) * 1.15;
+    let band = best.band(spread, Millis(top)).into_iter();
+    let band = band.map(|(load, low, high)| (load.0, low.0.min(top), high.0.min(top)));
     let knee = format!("knee {} ±{}", brief(best.knee.0), brief(best.knee_spread.0));
     let knee = if pen.look.ascii {
         knee.replace('±', "+-")
@@ -329,7 +362,8 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
     };
     Plot {
         x: (0.0, right * 1.05),
-        top: highest.clamp(p.slo.latency.0, p.slo.latency.0 * 3.0) * 1.15,
+        top,
+        band: band.collect(),
         lines: vec![Line {
             points,
             tone: Tone::Accent,
@@ -349,6 +383,28 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
         ..Plot::default()
     }
     .draw(pen, inner);
+}
+
+/// What is counted on at each place, and how much of that is its own.
+fn places(pen: &mut Pen, area: Rect, p: &PortionView) {
+    let least = pen.look.pick("≥", ">=");
+    for (k, known) in p.known.iter().take(usize::from(area.height)).enumerate() {
+        let site = fit(pen.look, known.key.site.as_str(), 11);
+        let pieces = [
+            piece(format!("{site:<12}"), Tone::Strong),
+            piece(
+                format!("{least}{:<7}", brief(known.knee.low)),
+                if known.runs == 0 {
+                    Tone::Watch
+                } else {
+                    Tone::Plain
+                },
+            ),
+            piece(known.source(), Tone::Dim),
+        ];
+        let y = area.y + k as u16;
+        pen.line(area.x + 2, y, area.width.saturating_sub(2), &pieces);
+    }
 }
 
 fn place_of(p: &Profile) -> String {
