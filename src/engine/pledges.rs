@@ -101,8 +101,8 @@ fn said_of_start(
         site: node.site.clone(),
         class: node.class.clone(),
     };
-    let said = known(state, &key)?.startup;
-    (said.middle > 0.0).then_some(said)
+    let there = known(state, &key)?;
+    (there.startup.middle > 0.0).then(|| there.startup.of_one(there.one_start))
 }
 
 /// Keeps what was scored, and tells it.
@@ -224,7 +224,8 @@ fn key_of(portion: &PortionId, copy: &Copy) -> ProfileKey {
 /// The rate at which the first of them comes to its knee, as traffic is shared now.
 fn capacity(state: &State, portion: &PortionId, serving: &[&Copy]) -> Option<Estimate> {
     let each = serving.iter().map(|c| {
-        let knee = known(state, &key_of(portion, c))?.knee;
+        let there = known(state, &key_of(portion, c))?;
+        let knee = there.knee.of_one(there.one_run);
         let share = c.share.fraction();
         Some(Estimate {
             middle: knee.middle / share,
@@ -254,7 +255,8 @@ fn latency(
         let profile = state.beliefs.profile(&key)?;
         sum += share * profile.latency_at(Rps(rate.0 * share))?.0;
         shares += share;
-        spread = spread.max(known(state, &key)?.knee.spread);
+        let there = known(state, &key)?;
+        spread = spread.max(there.knee.of_one(there.one_run).spread);
     }
     let middle = sum / shares * bias.exp();
     (middle.is_finite() && middle > 0.0).then_some(Estimate {

@@ -118,6 +118,7 @@ impl<'a> Group<'a> {
             own: knee.own,
             borrowed: knee.borrowed,
             one_run: self.knee.run,
+            one_start: self.startup.run,
             knee: self.estimate(&knee, 0.0, wide),
             startup: self.estimate(&startup, c.startup.bias, c.startup.width),
             cpu: self.estimate(&self.cpu.at(key), 0.0, 1.0),
@@ -155,6 +156,17 @@ struct Place<'a> {
     seen: Faded,
 }
 
+/// Who lends, runs by what is left of each, and a part of something.
+type Loan<'a> = (&'a ProfileKey, f64, f64);
+
+/// One voice on a class's mean.
+struct Voice<'a> {
+    precision: f64,
+    mean: f64,
+    /// Who speaks, and by which parts.
+    who: Vec<Loan<'a>>,
+}
+
 /// What is believed of one place before it leaves the logarithm.
 struct Belief<'a> {
     any: bool,
@@ -162,7 +174,7 @@ struct Belief<'a> {
     variance: f64,
     own: f64,
     borrowed: f64,
-    from: Vec<(&'a ProfileKey, f64, f64)>,
+    from: Vec<Loan<'a>>,
 }
 
 /// One quantity over all places of a release.
@@ -208,8 +220,7 @@ impl<'a> Pool<'a> {
         }
         let site = self.site * self.site;
         let noise = |p: &Place| self.run * self.run / p.seen.runs;
-        // Parts of the class's mean: precision, value, and who says it.
-        let mut parts: Vec<(f64, f64, Vec<(&'a ProfileKey, f64, f64)>)> = Vec::new();
+        let mut voices: Vec<Voice> = Vec::new();
         let classes: Vec<(f64, f64)> = unlike
             .values()
             .map(|all| {
@@ -228,43 +239,47 @@ impl<'a> Pool<'a> {
                     .iter()
                     .map(move |p| (p.key, p.seen.runs, w / total / n))
             });
-            parts.push((1.0 / (variance + class), mean, who.collect()));
+            voices.push(Voice {
+                precision: 1.0 / (variance + class),
+                mean,
+                who: who.collect(),
+            });
         }
         for p in &alike {
-            let who = vec![(p.key, p.seen.runs, 1.0)];
-            parts.push((1.0 / (noise(p) + site), p.seen.mean, who));
+            voices.push(Voice {
+                precision: 1.0 / (noise(p) + site),
+                mean: p.seen.mean,
+                who: vec![(p.key, p.seen.runs, 1.0)],
+            });
         }
         let own = self.places.iter().find(|p| p.key == key).map(|p| p.seen);
-        self.together(own, &parts, site)
+        self.together(own, &voices, site)
     }
 
-    fn together(
-        &self,
-        own: Option<Faded>,
-        parts: &[(f64, f64, Vec<(&'a ProfileKey, f64, f64)>)],
-        site: f64,
-    ) -> Belief<'a> {
+    /// What the others say first, and then its own runs.
+    fn together(&self, own: Option<Faded>, voices: &[Voice<'a>], site: f64) -> Belief<'a> {
         let noise = self.run * self.run;
-        let known: f64 = parts.iter().map(|p| p.0).sum();
+        let known: f64 = voices.iter().map(|v| v.precision).sum();
         let any = own.is_some() || known > 0.0;
         // Where nothing lends, all that is known beforehand is that nothing is.
         let (middle, variance) = match known > 0.0 {
             true => {
-                let sum: f64 = parts.iter().map(|p| p.0 * p.1).sum();
+                let sum: f64 = voices.iter().map(|v| v.precision * v.mean).sum();
                 (sum / known, (1.0 / known + site).min(UNKNOWN * UNKNOWN))
             }
             false => (own.map_or(0.0, |o| o.mean), UNKNOWN * UNKNOWN),
         };
         let runs = own.map_or(0.0, |o| o.runs);
         let (prior, likely) = (1.0 / variance, runs / noise);
-        let lent = if known > 0.0 {
-            prior / (prior + likely)
-        } else {
-            0.0
+        let lent = match known > 0.0 {
+            true => prior / (prior + likely),
+            false => 0.0,
         };
-        let from = parts.iter().flat_map(|(precision, _, who)| {
-            who.iter()
-                .map(move |(key, runs, part)| (*key, *runs, lent * part * precision / known))
+        let from = voices.iter().flat_map(|v| {
+            let part = lent * v.precision / known;
+            v.who
+                .iter()
+                .map(move |(key, runs, of)| (*key, *runs, part * of))
         });
         Belief {
             any,

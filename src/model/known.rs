@@ -19,6 +19,14 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// What the next single run is believed to show: what is not known of the place, and what differs from run to run.
+    pub fn of_one(&self, run: f64) -> Estimate {
+        Estimate {
+            spread: self.spread.hypot(run),
+            ..*self
+        }
+    }
+
     /// The spread as a part of what is unknown where nothing was ever measured, 0…1.
     pub fn unsure(&self) -> f64 {
         (self.spread / UNKNOWN).clamp(0.0, 1.0)
@@ -57,8 +65,9 @@ pub struct Known {
     pub borrowed: f64,
     /// Who lends how much, the most first.
     pub from: Vec<Lender>,
-    /// Standard deviation of the logarithm of the knee from one run to the next.
+    /// Standard deviation of the logarithm from one run to the next, of the knee and of the start-up.
     pub one_run: f64,
+    pub one_start: f64,
 }
 
 impl Known {

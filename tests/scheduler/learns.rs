@@ -207,6 +207,10 @@ async fn a_slow_class_is_found_avoided_and_learned_anew(consul: ConsulKind) {
         "it is said what is counted on there",
     );
 
+    after(&mut scheduler, placed, "the standby's registration", |l| {
+        kind(l) == "effect" && text(l).starts_with("place standby applied")
+    });
+
     happens(speed(100)).await;
     happens(Fault::ReviveNode("edge-a-2".into())).await;
     let again = after(

@@ -12,7 +12,7 @@ const FAINT: &str = "#dddddd";
 const LIMIT: &str = "#a50f15";
 /// Panels side by side, and the size of one with its margins.
 const ACROSS: usize = 3;
-const CELL: (f64, f64) = (320.0, 250.0);
+const CELL: (f64, f64) = (320.0, 255.0);
 /// What of a cell the curve may have.
 const FIELD: (f64, f64) = (240.0, 150.0);
 /// Standard deviations from the middle to the edge of an 80 % band.
@@ -43,7 +43,7 @@ pub fn curves(portions: &[PortionView]) -> String {
     for (k, (portion, profile)) in all.enumerate() {
         let at = (
             CELL.0 * (k % ACROSS) as f64 + 50.0,
-            CELL.1 * (k / ACROSS) as f64 + 45.0,
+            CELL.1 * (k / ACROSS) as f64 + 50.0,
         );
         let known = portion.known.iter().find(|q| q.key == profile.key);
         panel(&mut out, at, profile, known, &portion.slo);
@@ -51,108 +51,124 @@ pub fn curves(portions: &[PortionView]) -> String {
     out + "</svg>\n"
 }
 
+/// Where loads and latencies lie in one panel.
+struct Panel {
+    left: f64,
+    top: f64,
+    /// Highest load and latency.
+    right: f64,
+    high: f64,
+}
+
+impl Panel {
+    fn x(&self, load: f64) -> f64 {
+        self.left + FIELD.0 * (load / self.right).min(1.0)
+    }
+
+    fn y(&self, late: f64) -> f64 {
+        self.top + FIELD.1 * (1.0 - (late / self.high).min(1.0))
+    }
+
+    fn end(&self) -> f64 {
+        self.left + FIELD.0
+    }
+
+    fn bottom(&self) -> f64 {
+        self.top + FIELD.1
+    }
+
+    fn axes(&self, out: &mut String) {
+        let (left, end, bottom) = (self.left, self.end(), self.bottom());
+        for v in ticks([0.0, self.high], 4) {
+            let y = self.y(v);
+            let _ = writeln!(
+                out,
+                "<path d=\"M{left:.1} {y:.1} H{end:.1}\" stroke=\"{FAINT}\"/>"
+            );
+            words(out, (left - 5.0, y + 4.0), "end", &short(v));
+        }
+        for v in ticks([0.0, self.right], 4) {
+            let x = self.x(v);
+            let _ = writeln!(
+                out,
+                "<path d=\"M{x:.1} {bottom:.1} v4\" stroke=\"#888888\"/>"
+            );
+            words(out, (x, bottom + 16.0), "middle", &short(v));
+        }
+        let dim = "end\" fill=\"#666666";
+        words(out, (end, bottom + 30.0), dim, "requests a second");
+        words(out, (left - 5.0, self.top - 8.0), dim, "ms");
+    }
+
+    /// A dashed line.
+    fn rule(&self, out: &mut String, path: &str, colour: &str) {
+        let _ = writeln!(
+            out,
+            "<path d=\"{path}\" stroke=\"{colour}\" stroke-dasharray=\"4 3\"/>"
+        );
+    }
+}
+
 fn panel(out: &mut String, (left, top): (f64, f64), p: &Profile, known: Option<&Known>, slo: &Slo) {
-    let title = format!(
-        "{} at {} ({})",
-        p.key.portion,
-        p.key.site,
-        p.key.class.shown()
-    );
-    words(out, (left, top - 22.0), "start\" font-size=\"13", &title);
-    let told = known.map_or_else(
-        || format!("carries {} ± {}, {} runs", p.knee, p.knee_spread, p.runs),
-        |k| {
-            format!(
-                "counts on {:.1} of {:.1} rps; {}",
-                k.knee.low,
-                k.knee.middle,
-                k.source()
-            )
-        },
-    );
-    words(
-        out,
-        (left, top - 8.0),
-        "start\" fill=\"#666666\" font-size=\"9",
-        &told,
-    );
     let points = p.answered();
     let most = points.iter().map(|q| q.1.0).fold(slo.latency.0, f64::max);
-    let high = most.min(slo.latency.0 * HIGHEST) * 1.1;
-    let right = points
-        .iter()
-        .map(|q| q.0.0)
-        .fold(p.knee.0, f64::max)
-        .max(1.0)
-        * 1.05;
-    let x = |load: f64| left + FIELD.0 * (load / right).min(1.0);
-    let y = |late: f64| top + FIELD.1 * (1.0 - (late / high).min(1.0));
-    let bottom = top + FIELD.1;
-    for v in ticks([0.0, high], 4) {
-        let at = y(v);
-        let end = left + FIELD.0;
-        let _ = writeln!(
-            out,
-            "<path d=\"M{left:.1} {at:.1} H{end:.1}\" stroke=\"{FAINT}\"/>"
-        );
-        words(out, (left - 5.0, at + 4.0), "end", &short(v));
-    }
-    for v in ticks([0.0, right], 4) {
-        let at = x(v);
-        let _ = writeln!(
-            out,
-            "<path d=\"M{at:.1} {bottom:.1} v4\" stroke=\"#888888\"/>"
-        );
-        words(out, (at, bottom + 16.0), "middle", &short(v));
-    }
-    words(
-        out,
-        (left + FIELD.0, bottom + 30.0),
-        "end\" fill=\"#666666",
-        "requests a second",
-    );
-    words(
-        out,
-        (left - 40.0, top - 8.0),
-        "start\" fill=\"#666666",
-        "ms",
-    );
+    let furthest = points.iter().map(|q| q.0.0).fold(p.knee.0, f64::max);
+    let at = Panel {
+        left,
+        top,
+        right: furthest.max(1.0) * 1.05,
+        high: most.min(slo.latency.0 * HIGHEST) * 1.1,
+    };
+    heading(out, (left, top), p, known);
+    at.axes(out);
     let spread = known.map_or(p.knee_spread.0 / p.knee.0.max(0.1), |k| k.knee.spread);
-    let band = p.band(EDGE * spread, Millis(high));
-    let there = band.iter().map(|b| (x(b.0.0), y(b.1.0)));
-    let back = band.iter().rev().map(|b| (x(b.0.0), y(b.2.0)));
-    let _ = writeln!(
-        out,
-        "<polygon fill=\"{BAND}\" points=\"{}\"/>",
-        joined(there.chain(back))
-    );
-    let line = joined(points.iter().map(|q| (x(q.0.0), y(q.1.0))));
+    let band = p.band(EDGE * spread, Millis(at.high));
+    let there = band.iter().map(|b| (at.x(b.0.0), at.y(b.1.0)));
+    let back = band.iter().rev().map(|b| (at.x(b.0.0), at.y(b.2.0)));
+    let around = joined(there.chain(back));
+    let _ = writeln!(out, "<polygon fill=\"{BAND}\" points=\"{around}\"/>");
+    let dots: Vec<(f64, f64)> = points.iter().map(|q| (at.x(q.0.0), at.y(q.1.0))).collect();
+    let line = joined(dots.iter().copied());
     let _ = writeln!(
         out,
         "<polyline fill=\"none\" stroke=\"{CURVE}\" stroke-width=\"1.5\" points=\"{line}\"/>"
     );
-    for point in &points {
-        let (cx, cy) = (x(point.0.0), y(point.1.0));
+    for (x, y) in dots {
         let _ = writeln!(
             out,
-            "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2\" fill=\"{CURVE}\"/>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"{CURVE}\"/>"
         );
     }
-    let (limit, end) = (y(slo.latency.0), left + FIELD.0);
-    let _ = writeln!(
-        out,
-        "<path d=\"M{left:.1} {limit:.1} H{end:.1}\" stroke=\"{LIMIT}\" stroke-dasharray=\"4 3\"/>"
+    let (limit, end) = (at.y(slo.latency.0), at.end());
+    at.rule(out, &format!("M{left:.1} {limit:.1} H{end:.1}"), LIMIT);
+    let (knee, bottom) = (at.x(p.knee.0), at.bottom());
+    at.rule(out, &format!("M{knee:.1} {top:.1} V{bottom:.1}"), "#888888");
+    let label = format!("knee {}", short(p.knee.0));
+    words(out, (knee - 4.0, top + 10.0), "end", &label);
+}
+
+/// Which place it is, and what is counted on there.
+fn heading(out: &mut String, (left, top): (f64, f64), p: &Profile, known: Option<&Known>) {
+    let place = &p.key;
+    let title = format!(
+        "{} at {} ({})",
+        place.portion,
+        place.site,
+        place.class.shown()
     );
-    let knee = x(p.knee.0);
-    let _ = writeln!(
-        out,
-        "<path d=\"M{knee:.1} {top:.1} V{bottom:.1}\" stroke=\"#888888\" stroke-dasharray=\"4 3\"/>"
+    words(out, (left, top - 28.0), "start\" font-size=\"13", &title);
+    let told = known.map_or_else(
+        || format!("carries {} ± {}, {} runs", p.knee, p.knee_spread, p.runs),
+        |k| {
+            let (low, middle) = (k.knee.low, k.knee.middle);
+            format!("counts on {low:.1} of {middle:.1} rps; {}", k.source())
+        },
     );
     words(
         out,
-        (knee, top + 10.0),
-        "middle",
-        &format!("knee {}", short(p.knee.0)),
+        (left, top - 15.0),
+        "start\" fill=\"#666666\" font-size=\"9",
+        &told,
     );
 }
 

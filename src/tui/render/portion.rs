@@ -140,7 +140,7 @@ fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
     }
 }
 
-/// How what shadows said compares with what came.
+/// How often what shadows said came within its band, and how much wider their word is taken for it.
 fn judged(c: &Calibration, times: &str) -> String {
     if c.scored() == 0 {
         return "what they said was not put to the test yet".into();
@@ -150,7 +150,7 @@ fn judged(c: &Calibration, times: &str) -> String {
             true => format!(" {times}{:.2}", t.width),
             false => String::new(),
         };
-        (t.scored > 0).then(|| format!("{name} {} of {}{width}", t.covered, t.scored))
+        (t.scored > 0).then(|| format!("{name} {}/{}{width}", t.covered, t.scored))
     };
     let all = [
         tell("latency", &c.latency),
@@ -158,7 +158,7 @@ fn judged(c: &Calibration, times: &str) -> String {
         tell("start", &c.startup),
     ];
     let all: Vec<String> = all.into_iter().flatten().collect();
-    format!("{} as they said", all.join(", "))
+    format!("came as said: {}", all.join(", "))
 }
 
 /// Seconds from `now`.
@@ -380,7 +380,6 @@ fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
             (0.0, "0".into()),
             (right * 1.05, format!("{} rps", brief(right))),
         ],
-        ..Plot::default()
     }
     .draw(pen, inner);
 }

@@ -216,7 +216,7 @@ fn taught(c: &CandidateView) -> String {
         format!("measured {} ago", short(a))
     });
     format!(
-        "{age}, {:.1} own runs and {:.1} runs' worth borrowed; off by {} of its capacity: a run teaches {} of what one can",
+        "{age}, {:.1} own and {:.1} borrowed runs count; off by {}: a run teaches {} of what it could",
         c.own,
         c.borrowed,
         percent(c.spread),

@@ -166,6 +166,7 @@ fn known(portion: &str) -> Vec<Known> {
                 })
                 .collect(),
             one_run: 0.12,
+            one_start: 0.2,
             key,
         }
     };
