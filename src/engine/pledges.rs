@@ -253,7 +253,10 @@ fn latency(
         let key = key_of(portion, copy);
         let share = copy.share.fraction();
         let profile = state.beliefs.profile(&key)?;
-        sum += share * profile.latency_at(Rps(rate.0 * share))?.0;
+        let load = Rps(rate.0 * share);
+        // Below the lowest load that was tried a curve says no more than "at most".
+        let lowest = profile.answered().first()?.0;
+        sum += share * profile.latency_at(load).filter(|_| load >= lowest)?.0;
         shares += share;
         let there = known(state, &key)?;
         spread = spread.max(there.knee.of_one(there.one_run).spread);

@@ -13,8 +13,9 @@ const NEWEST: f64 = 0.3;
 /// Good predictions narrow no further than this: what is believed stays at least as wide as its runs were.
 const WIDTH: (f64, f64) = (1.0, 4.0);
 
-/// Takes one prediction's result in; `None` for what says nothing. The width follows adaptive conformal inference (Gibbs &
-/// Candès, NeurIPS 2021) in its multiplicative form, as the forecasts' bands do.
+/// Takes one prediction's result in, of something that had better be small; `None` for what says nothing. The width follows
+/// adaptive conformal inference (Gibbs & Candès, NeurIPS 2021) in its multiplicative form, as the forecasts' bands do; what
+/// came better than said is no reason to count on less, so it leaves the width alone.
 pub fn score(track: &mut Track, predicted: &Estimate, actual: f64) -> Option<bool> {
     if !(actual.is_finite() && actual > 0.0 && predicted.middle > 0.0) {
         return None;
@@ -23,7 +24,7 @@ pub fn score(track: &mut Track, predicted: &Estimate, actual: f64) -> Option<boo
     let hit = off.abs() <= HALF_BAND * predicted.spread;
     // What was said had the bias in it already: this is what is still missing.
     track.bias += NEWEST * (off.clamp(-2.0, 2.0));
-    count(track, hit);
+    count(track, hit, off > 0.0);
     Some(hit)
 }
 
@@ -50,14 +51,18 @@ pub fn score_capacity(
     };
     let weight = if hit { 0.0 } else { NEWEST };
     track.bias += weight * (off.clamp(-2.0, 2.0) - track.bias);
-    count(track, hit);
+    count(track, hit, !held);
     Some(hit)
 }
 
-fn count(track: &mut Track, hit: bool) {
+fn count(track: &mut Track, hit: bool, worse: bool) {
     track.scored += 1;
     track.covered += u64::from(hit);
-    let step = if hit { NOMINAL - 1.0 } else { NOMINAL };
+    let step = match (hit, worse) {
+        (true, _) => NOMINAL - 1.0,
+        (false, true) => NOMINAL,
+        (false, false) => 0.0,
+    };
     track.width = (track.width * (GAMMA * step).exp()).clamp(WIDTH.0, WIDTH.1);
 }
 
@@ -84,6 +89,17 @@ mod tests {
         assert!((track.bias.exp() - 2.0).abs() < 0.2, "{track:?}");
         assert!(track.width > 1.3, "{track:?}");
         assert!(track.covered < track.scored);
+    }
+
+    #[test]
+    fn what_came_better_than_said_is_counted_as_a_miss_and_makes_nothing_wider() {
+        let mut track = Track::default();
+        assert_eq!(score(&mut track, &estimate(100.0, 0.1), 20.0), Some(false));
+        assert_eq!(
+            score_capacity(&mut track, &estimate(20.0, 0.1), Rps(90.0), true),
+            Some(false)
+        );
+        assert_eq!((track.width, track.covered, track.scored), (1.0, 0, 2));
     }
 
     #[test]

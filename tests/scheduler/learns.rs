@@ -208,7 +208,9 @@ async fn a_slow_class_is_found_avoided_and_learned_anew(consul: ConsulKind) {
     );
 
     after(&mut scheduler, placed, "the standby's registration", |l| {
-        kind(l) == "effect" && text(l).starts_with("place standby applied")
+        ["place standby applied", "place standby verified"]
+            .iter()
+            .any(|done| text(l).starts_with(done))
     });
 
     happens(speed(100)).await;
