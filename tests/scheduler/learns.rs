@@ -241,6 +241,10 @@ async fn a_slow_class_is_found_avoided_and_learned_anew(consul: ConsulKind) {
         "the class is used again",
     );
 
+    let tells = |l: &&Value| matches!(kind(l), "lesson" | "fault") || text(l).contains("standby");
+    for line in scheduler.said.iter().filter(tells) {
+        println!("{} {}: {}", line["at"], kind(line), text(line));
+    }
     drop((scheduler, world));
     estate.stop().await;
 }
