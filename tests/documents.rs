@@ -7,8 +7,8 @@ use foreshadow::settings::{parse_config, parse_policy};
 const README: &str = include_str!("../README.md");
 const KEYS: &str = include_str!("../docs/policy.md");
 
-/// The cells of the table rows that begin with a number.
-fn rows(text: &str) -> Vec<Vec<f64>> {
+/// The cells of the table rows of so many columns that begin with a number.
+fn rows(text: &str, columns: usize) -> Vec<Vec<f64>> {
     let first_number = |cell: &str| {
         let number: String = cell
             .trim()
@@ -25,13 +25,13 @@ fn rows(text: &str) -> Vec<Vec<f64>> {
                 .map(first_number)
                 .collect::<Option<Vec<f64>>>()
         })
-        .filter(|row| row.len() == 7)
+        .filter(|row| row.len() == columns)
         .collect()
 }
 
 #[test]
 fn the_readmes_risk_table_is_what_the_planner_computes() {
-    let rows = rows(README);
+    let rows = rows(README, 7);
     assert_eq!(rows.len(), 6, "{rows:?}");
     let day = Span::secs(86_400);
     for row in rows {
@@ -43,6 +43,28 @@ fn the_readmes_risk_table_is_what_the_planner_computes() {
             a.max_step.fraction() * 100.0,
             a.load_factor * 100.0,
             a.tail_weight,
+        ];
+        for (said, is) in row[1..].iter().zip(true_ones) {
+            assert!(
+                (said - is).abs() <= is * 0.05,
+                "at tolerance {}: {said} said, {is} is",
+                row[0]
+            );
+        }
+    }
+}
+
+#[test]
+fn the_readmes_table_of_what_is_counted_on_is_what_the_planner_computes() {
+    let rows = rows(README, 4);
+    assert_eq!(rows.len(), 6, "{rows:?}");
+    let day = Span::secs(86_400);
+    for row in rows {
+        let a = risk::appetite(row[0], day);
+        let true_ones = [
+            a.sure,
+            a.half_life.as_secs_f64() / day.as_secs_f64(),
+            a.shadow_part * 100.0,
         ];
         for (said, is) in row[1..].iter().zip(true_ones) {
             assert!(

@@ -210,6 +210,9 @@ pub enum ShadowCommand {
 pub struct ProfilesArgs {
     #[command(flatten)]
     pub at: AttachArgs,
+    /// Draw latency against load, with its band and the knee, for each place measured
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -5,10 +5,12 @@ use super::args::{
     AttachArgs, Format, ProfilesArgs, ShadowArgs, ShadowCommand, SwitchArgs, TuiArgs,
 };
 use super::exit;
-use crate::engine::view::{Command, View};
+use super::plot;
+use crate::engine::view::{CandidateView, Command, PortionView, View};
 use crate::headless::{Remote, RemoteError};
-use crate::model::{Judged, PortionId, Profile, ShadowId, Site};
+use crate::model::{Calibration, Judged, Known, PortionId, Profile, Rps, ShadowId, Site, Track};
 use crate::{settings, tui};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -132,46 +134,106 @@ fn list(view: &View, format: Format) -> Result<ExitCode, Exit> {
     }
     println!("next, by what a shadow there would be worth:");
     for c in view.candidates.iter().take(8) {
-        let due = c.due_in.map_or("due now".to_string(), |d| {
-            format!("due in {:.0} s", d.as_secs_f64())
-        });
-        println!(
-            "  {:<12} {:<12} {:<12} value {:>8.0} = use {:.2} × unknown {:.2} / {:.5} core-h, {due}",
-            c.portion,
-            c.site,
-            c.class.shown(),
-            c.value,
-            c.use_probability,
-            c.unknown,
-            c.cost
-        );
+        println!("  {}", worth(c));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A candidate's value with all of its terms, in one line.
+pub fn worth(c: &CandidateView) -> String {
+    let due = match (&c.after, c.due_in) {
+        (Some(first), _) => format!("waits for {first}, of which nothing is known"),
+        (None, Some(d)) => format!("due in {:.0} s", d.as_secs_f64()),
+        (None, None) => "due now".to_string(),
+    };
+    let age = c.age.map_or("never".to_string(), |a| {
+        format!("{:.0} s ago", a.as_secs_f64())
+    });
+    format!(
+        "{:<12} {:<12} {:<12} value {:>8.0} = use {:.3} (wanted {:.2} × chosen {:.2}) × unknown {:.2} (last run {age}, {:.1} own + {:.1} borrowed, ±{:.0}%) / {:.5} core-h, {due}",
+        c.portion,
+        c.site,
+        c.class.shown(),
+        c.value,
+        c.use_probability,
+        c.wanted,
+        c.chosen,
+        c.unknown,
+        c.own,
+        c.borrowed,
+        100.0 * c.spread,
+        c.cost
+    )
+}
+
+/// What is counted on at a place and how sure that is, in one line.
+fn counted_on(k: &Known) -> String {
+    let age = k
+        .age
+        .map_or(String::new(), |a| format!(", {:.0} s old", a.as_secs_f64()));
+    format!(
+        "{:<12} {:<12} {:<12} carries {:>9} (counted on {}, ±{:.0}%), {:.1} MHz·s a request, starts in {:.0} ms (at most {:.0}); {}{age}, half-life {:.0} s",
+        k.key.portion,
+        k.key.site,
+        k.key.class.shown(),
+        Rps(k.knee.middle),
+        Rps(k.knee.low),
+        100.0 * k.knee.spread,
+        k.cpu.middle,
+        k.startup.middle,
+        k.startup.high,
+        k.source(),
+        k.half_life.as_secs_f64()
+    )
+}
+
+/// How the predictions of a portion's profiles did, in one line.
+fn judged(p: &PortionView) -> Option<String> {
+    let c = &p.calibration;
+    let tell = |name: &str, t: &Track| {
+        let off = 100.0 * (t.bias.exp() - 1.0);
+        (t.scored > 0).then(|| {
+            format!(
+                "{name} {} of {} within its band (off by {off:+.0}%, spread × {:.2})",
+                t.covered, t.scored, t.width
+            )
+        })
+    };
+    let all = [
+        tell("latency", &c.latency),
+        tell("capacity", &c.capacity),
+        tell("start-up", &c.startup),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| format!("{:<12} came as foreseen: {}", p.id, all.join(", ")))
 }
 
 pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
     let view = look(&args.at)?;
     let all: Vec<&Profile> = view.portions.iter().flat_map(|p| &p.profiles).collect();
     let verdicts: Vec<&Judged> = view.portions.iter().flat_map(|p| &p.verdicts).collect();
+    if let Some(path) = &args.svg {
+        let picture = plot::curves(&view.portions);
+        std::fs::write(path, picture).map_err(|e| Exit::failed(&e))?;
+    }
     if args.format == Format::Json {
-        let json = serde_json::json!({ "profiles": all, "verdicts": verdicts });
+        let known: Vec<&Known> = view.portions.iter().flat_map(|p| &p.known).collect();
+        let scored: BTreeMap<&PortionId, &Calibration> = view
+            .portions
+            .iter()
+            .map(|p| (&p.id, &p.calibration))
+            .collect();
+        let json = serde_json::json!({ "profiles": all, "known": known, "verdicts": verdicts, "calibration": scored });
         println!("{json}");
         return Ok(ExitCode::SUCCESS);
     }
-    for p in all {
-        println!(
-            "{:<12} {:<12} {:<12} carries {:>9} ± {:<9} {:>6.1} MHz·s and {:>7.0} B a request, ready after {} ms, {} runs, {:.0} s old",
-            p.key.portion,
-            p.key.site,
-            p.key.class.shown(),
-            p.knee,
-            p.knee_spread,
-            p.cpu_a_request,
-            p.bytes_a_request,
-            p.startup.0,
-            p.runs,
-            view.at.since(p.at).as_secs_f64()
-        );
+    for portion in &view.portions {
+        for k in &portion.known {
+            println!("{}", counted_on(k));
+        }
+    }
+    for line in view.portions.iter().filter_map(judged) {
+        println!("{line}");
     }
     for v in verdicts {
         println!(

@@ -1,7 +1,7 @@
 //! The loop against a real Nomad and Consul: `run`, `plan`, `hold`, `doctor`.
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
-use super::{Exit, exit};
+use super::{Exit, by_hand, exit};
 use crate::act;
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
@@ -11,7 +11,7 @@ use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
 use crate::headless::{self, Api};
-use crate::model::Span;
+use crate::model::{Known, Span};
 use crate::settings::{self, Config};
 use crate::store::Store;
 use std::path::Path;
@@ -157,9 +157,11 @@ fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     if format == Format::Json {
         let forecasts: Vec<serde_json::Value> = view.portions.iter().map(forecast).collect();
+        let known: Vec<&Known> = view.portions.iter().flat_map(|p| &p.known).collect();
         let plan = serde_json::json!({
             "steps": view.steps, "waiting": view.waiting, "blind": view.blind,
             "outlook": view.outlook, "forecasts": forecasts, "hazards": view.hazards,
+            "candidates": view.candidates, "known": known,
         });
         println!("{}", serde_json::to_string(&plan)?);
         return Ok(());
@@ -197,8 +199,14 @@ fn tell(view: &View, format: Format) -> serde_json::Result<()> {
             );
         }
     }
+    for c in view.candidates.iter().take(WORTH_TELLING) {
+        println!("worth a shadow  {}", by_hand::worth(c));
+    }
     Ok(())
 }
+
+/// How many of the places worth a shadow are told.
+const WORTH_TELLING: usize = 6;
 
 /// A portion's forecast as its reasons tell it: models, parts, how good it was lately, and what it needs.
 fn forecast(p: &PortionView) -> serde_json::Value {

@@ -1,6 +1,9 @@
 //! Draws a forecast: its history, band and components, in the terminal and as SVG.
 
+mod curves;
 mod svg;
+
+pub use curves::curves;
 
 use crate::forecast::demand::Parts;
 use crate::forecast::{Forecast, Samples};

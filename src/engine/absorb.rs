@@ -1,10 +1,12 @@
 //! What an outcome changes in the engine's mind: the book, the beliefs, the log.
 
+use super::pledges;
 use super::state::{State, Workload};
 use super::view::LogKind;
 use crate::learn;
 use crate::model::*;
 use crate::planner::book::{MoveKind, ShadowState};
+use crate::planner::risk;
 
 /// After a refusal the same thing is not asked for again for so long.
 const BACK_OFF: Span = Span::secs(8);
@@ -72,9 +74,12 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
             }
             workload.book.tidy();
         }
-        Action::PlaceStandby { portion, .. } => {
+        Action::PlaceStandby {
+            portion, job, node, ..
+        } => {
             if good {
                 state.tally.preallocations += 1;
+                pledges::of_start(state, portion, (job.id(), node), outcome.started);
             } else {
                 workload
                     .book
@@ -156,6 +161,9 @@ fn shares(
                 "switchover"
             }
         };
+        if let Some(portion) = &outcome.step.portion {
+            pledges::of_move(state, &workload.policy, portion, outcome.at);
+        }
         if kind == MoveKind::Asked
             && let Some(portion) = &outcome.step.portion
         {
@@ -209,7 +217,7 @@ fn measured(
             let tried = crate::planner::shadows::name(key);
             workload.book.shadowed.insert(tried, (at, 0));
             judged = m.judged.clone();
-            learned(state, m, at)
+            learned(state, &workload.policy, m, at)
         }
     };
     state.say(
@@ -229,10 +237,11 @@ fn measured(
 }
 
 /// The measurement becomes a profile and its verdict is believed; what is to be said of it.
-fn learned(state: &mut State, m: &Measurement, at: Moment) -> String {
+fn learned(state: &mut State, policy: &Policy, m: &Measurement, at: Moment) -> String {
     state.tally.measurements += 1;
     let before = state.beliefs.profile(&m.key).cloned();
-    let profile = learn::fold(before.as_ref(), m);
+    let appetite = risk::appetite(policy.risk_tolerance, policy.season);
+    let profile = learn::fold(before.as_ref(), m, appetite.half_life);
     let sentence = learn::sentence(before.as_ref(), &profile, m);
     state.memos.push(Memo::Measurement(m.clone()));
     state.memos.push(Memo::Profile(profile.clone()));

@@ -3,13 +3,14 @@
 use super::clock::Dice;
 use super::state::{State, Workload};
 use super::view::{LogKind, Mode, View};
-use super::{interference, notice, picture};
+use super::{interference, notice, picture, pledges};
 use crate::forecast;
 use crate::guard::{self, Cleared, Facts};
+use crate::learn;
 use crate::model::*;
 use crate::planner::{self, Scene, instances::Copies, risk};
 use rand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See, foresee, plan, clear. Effects are only *returned*: the shell hands them on.
 pub fn cycle(
@@ -21,6 +22,7 @@ pub fn cycle(
     state.cycle += 1;
     notice::notice(&mut state, world, now);
     interference::watch(&mut state, world, now);
+    know(&mut state, world, now);
     foresee(&mut state, world, now);
     let mut cleared = Vec::new();
     let mut copies = BTreeMap::new();
@@ -35,8 +37,34 @@ pub fn cycle(
         copies.extend(set);
     }
     state.workloads = workloads;
+    pledges::settle(&mut state, world, &copies, now);
     let view = picture::view(&state, world, &copies, now);
     (state, cleared, view)
+}
+
+/// What shadows, aged and pooled, say of every place of every portion now.
+fn know(state: &mut State, world: &World, now: Moment) {
+    let nodes = world.nodes.value().into_iter().flatten();
+    let places: BTreeSet<(&Site, &NodeClass)> = nodes.map(|n| (&n.site, &n.class)).collect();
+    let (beliefs, workloads) = (&state.beliefs, &mut state.workloads);
+    for workload in workloads {
+        let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
+        let reading = learn::Reading {
+            now,
+            half_life: appetite.half_life,
+            sure: appetite.sure,
+        };
+        let portions = workload.portions.iter();
+        let keys = portions.flat_map(|p| {
+            places.iter().map(|(site, class)| ProfileKey {
+                portion: p.id.clone(),
+                release: p.release.clone(),
+                site: (*site).clone(),
+                class: (*class).clone(),
+            })
+        });
+        workload.known = learn::known(beliefs, &keys.collect(), &reading);
+    }
 }
 
 fn foresee(state: &mut State, world: &World, now: Moment) {
@@ -79,6 +107,7 @@ fn plan(
         policy: &workload.policy,
         portions: &workload.portions,
         beliefs: &state.beliefs,
+        known: &workload.known,
         appetite: risk::appetite(workload.policy.risk_tolerance, workload.policy.season),
         highest: highest(&state.history),
         forecasting: state.forecasting,

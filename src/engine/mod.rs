@@ -11,6 +11,7 @@ mod links;
 mod measure;
 mod notice;
 mod picture;
+pub mod pledges;
 mod recover;
 pub mod run;
 pub mod state;

@@ -1,11 +1,11 @@
 //! What each look adds to history, and how past forecasts did against it.
 
-use super::links;
 use super::state::{Promise, State};
 use super::view::{LogKind, PastPoint};
+use super::{links, pledges};
 use crate::learn;
 use crate::model::*;
-use crate::planner;
+use crate::planner::{self, risk};
 
 /// A forecast is scored this many steps after it was made.
 const SCORE_AHEAD: i64 = 10;
@@ -235,6 +235,13 @@ fn reactions(state: &mut State, world: &World, now: Moment) {
                     .workloads
                     .iter()
                     .find_map(|w| w.policy.by_front(service).map(|p| p.id.clone()));
+                let policy = portion.as_ref().and_then(|p| {
+                    let mut all = state.workloads.iter().map(|w| &w.policy);
+                    all.find(|w| w.portion(p).is_some()).cloned()
+                });
+                if let (Some(policy), Some(portion)) = (policy, &portion) {
+                    pledges::of_move(state, &policy, portion, now);
+                }
                 state.tally.switchovers += 1;
                 let text = format!(
                     "{gateway} switched {service} away from {domain} in {} ms: it was prepared",
@@ -282,7 +289,15 @@ fn spending(state: &mut State, world: &World, now: Moment) {
         }
         let hours = now.since(spent.at).as_secs_f64().clamp(0.0, 60.0) / 3600.0;
         spent.at = now;
-        spent.shadow = spent.shadow + CoreHours(held.0 * hours);
+        let shadows = CoreHours(held.0 * hours);
+        spent.shadow = spent.shadow + shadows;
+        let policy = &workload.policy;
+        let appetite = risk::appetite(policy.risk_tolerance, policy.season);
+        let budget = CoreHours(policy.budget.shadow.0 * appetite.shadow_part);
+        workload
+            .book
+            .purse
+            .turn(budget, policy.season, shadows, now);
         spent.standby = spent.standby + CoreHours(held.1 * hours);
     }
 }

@@ -3,7 +3,7 @@
 use super::state::{State, Workload};
 use super::view::*;
 use crate::model::*;
-use crate::planner::{self, Copies, Role, Scene, ShadowState, risk, shadows};
+use crate::planner::{self, Copies, Role, Scene, ShadowState, risk};
 use std::collections::BTreeMap;
 
 /// Log lines that a view carries; a face that follows keeps more.
@@ -61,7 +61,7 @@ pub fn view(
             .flat_map(|w| w.book.shadows.values())
             .map(shadow)
             .collect(),
-        candidates: candidates(state, world, copies, now),
+        candidates: candidates(state),
         steps: steps(state),
         waiting: state
             .workloads
@@ -189,6 +189,13 @@ fn portion(
             })
             .cloned()
             .collect(),
+        known: workload
+            .known
+            .values()
+            .filter(|k| k.key.portion == policy.id)
+            .cloned()
+            .collect(),
+        calibration: skill.map(|s| s.calibration).unwrap_or_default(),
     }
 }
 
@@ -437,6 +444,7 @@ fn scene<'a>(state: &'a State, w: &'a Workload, world: &'a World, now: Moment) -
         policy: &w.policy,
         portions: &w.portions,
         beliefs: &state.beliefs,
+        known: &w.known,
         appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
         highest: BTreeMap::new(),
         forecasting: state.forecasting,
@@ -448,27 +456,27 @@ fn scene<'a>(state: &'a State, w: &'a Workload, world: &'a World, now: Moment) -
     }
 }
 
-fn candidates(
-    state: &State,
-    world: &World,
-    copies: &BTreeMap<PortionId, Copies>,
-    now: Moment,
-) -> Vec<CandidateView> {
-    state
-        .workloads
-        .iter()
-        .flat_map(|w| shadows::candidates(&scene(state, w, world, now), &w.book, copies))
-        .map(|c| CandidateView {
-            portion: c.key.portion,
-            site: c.key.site,
-            class: c.key.class,
-            use_probability: c.use_probability,
-            unknown: c.unknown,
-            cost: c.cost,
-            value: c.value,
-            due_in: c.due_in,
-        })
-        .collect()
+/// As the planner weighed them last.
+fn candidates(state: &State) -> Vec<CandidateView> {
+    let all = state.workloads.iter().flat_map(|w| &w.book.worth);
+    all.map(|c| CandidateView {
+        portion: c.key.portion.clone(),
+        site: c.key.site.clone(),
+        class: c.key.class.clone(),
+        use_probability: c.use_probability,
+        wanted: c.chance.wanted,
+        chosen: c.chance.chosen,
+        unknown: c.unknown,
+        age: c.terms.age,
+        own: c.terms.own,
+        borrowed: c.terms.borrowed,
+        spread: c.terms.spread,
+        cost: c.cost,
+        value: c.value,
+        due_in: c.due_in,
+        after: c.after.clone(),
+    })
+    .collect()
 }
 
 fn steps(state: &State) -> Vec<StepView> {

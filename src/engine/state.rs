@@ -1,5 +1,6 @@
 //! What the engine carries from cycle to cycle: data only.
 
+use super::pledges::Pledge;
 use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
 use crate::forecast::Fits;
 use crate::learn;
@@ -19,6 +20,8 @@ pub struct Workload {
     pub portions: Vec<Portion>,
     pub book: Book,
     pub outlook: Outlook,
+    /// What is known of each portion at each place now, and when that was last worked out.
+    pub known: BTreeMap<ProfileKey, Known>,
     /// What forecasts have learnt of each series; losing it costs time, nothing else.
     pub fits: Fits,
     pub plan: Option<Plan>,
@@ -47,6 +50,8 @@ pub struct State {
     pub tally: Tally,
     pub past: BTreeMap<PortionId, VecDeque<PastPoint>>,
     pub promises: BTreeMap<PortionId, VecDeque<Promise>>,
+    /// Predictions of profiles that wait for what comes of them.
+    pub pledges: Vec<Pledge>,
     /// Status of each node at the last look, by name.
     pub nodes_up: BTreeMap<String, (Site, bool)>,
     pub sites_up: BTreeMap<Site, bool>,

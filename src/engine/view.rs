@@ -86,10 +86,29 @@ pub struct CandidateView {
     pub site: Site,
     pub class: NodeClass,
     pub use_probability: f64,
+    /// Its parts: that a standby of the portion is wanted while the place stands, and that it would be chosen.
+    #[serde(default)]
+    pub wanted: f64,
+    #[serde(default)]
+    pub chosen: f64,
+    /// What one more run would teach, 0…1 …
     pub unknown: f64,
+    /// … from the age of the last one, own runs by what is left of each, runs' worth borrowed, and the spread of what is
+    /// believed (of the logarithm).
+    #[serde(default)]
+    pub age: Option<Span>,
+    #[serde(default)]
+    pub own: f64,
+    #[serde(default)]
+    pub borrowed: f64,
+    #[serde(default)]
+    pub spread: f64,
     pub cost: f64,
     pub value: f64,
     pub due_in: Option<Span>,
+    /// The unknown place that goes first.
+    #[serde(default)]
+    pub after: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,6 +149,12 @@ pub struct PortionView {
     /// The verdicts in force for its release.
     #[serde(default)]
     pub verdicts: Vec<Judged>,
+    /// What is counted on at each place, and how much of that is borrowed from where.
+    #[serde(default)]
+    pub known: Vec<Known>,
+    /// How what its profiles said compares with what came.
+    #[serde(default)]
+    pub calibration: Calibration,
 }
 
 /// The futures that the plan was weighed over.

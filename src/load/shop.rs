@@ -4,7 +4,7 @@ mod config;
 mod upstream;
 mod work;
 
-pub use config::{REFERENCE_MHZ, Route, ShopArgs, ShopConfig, UpstreamConfig};
+pub use config::{NODE_SPEED_FILE, REFERENCE_MHZ, Route, ShopArgs, ShopConfig, UpstreamConfig};
 
 use super::exposition::{self, LatencyBuckets};
 use super::http::REQUEST_ID;
@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use upstream::Upstream;
-use work::{Door, Worker};
+use work::{Door, Speed, Worker};
 
 #[derive(Debug, Error)]
 pub enum ShopError {
@@ -204,9 +204,10 @@ impl Part {
             what: "its working thread",
             source,
         };
+        let speed = Speed::new(config.speed_file);
         Ok(Self {
             door: Door::new(config.concurrency, config.queue),
-            worker: Worker::start(config.cpu_time, config.cpu_share).map_err(start)?,
+            worker: Worker::start(config.cpu_time, config.cpu_share, speed).map_err(start)?,
             upstreams,
             orders: config.state_dir.as_deref().map(open_orders).transpose()?,
             counts: Mutex::default(),

@@ -15,6 +15,7 @@ fn part(name: &str, dns: Option<SocketAddr>) -> ShopConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         cpu_time: Duration::from_micros(100),
         cpu_share: None,
+        speed_file: None,
         concurrency: 16,
         queue: 32,
         upstreams: Vec::new(),

@@ -4,7 +4,7 @@ use super::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How the forecasts of one portion did.
+/// How the predictions of one portion did: its forecasts, and what its profiles said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Skill {
     /// Factor on the band's half-width, adapted online.
@@ -14,6 +14,9 @@ pub struct Skill {
     pub covered: u64,
     /// Mean absolute error, in requests a second, with forgetting.
     pub error: Rps,
+    /// How its profiles did.
+    #[serde(default)]
+    pub calibration: Calibration,
 }
 
 impl Default for Skill {
@@ -23,6 +26,7 @@ impl Default for Skill {
             scored: 0,
             covered: 0,
             error: Rps(0.0),
+            calibration: Calibration::default(),
         }
     }
 }

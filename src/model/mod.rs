@@ -1,10 +1,12 @@
 //! Ids, units and the nouns that rooms exchange; it computes nothing beyond small conversions and does no IO.
 
 mod beliefs;
+mod calibration;
 mod history;
 mod ids;
 mod job;
 mod judged;
+mod known;
 mod memo;
 mod outcome;
 mod outlook;
@@ -19,10 +21,12 @@ mod upstream;
 mod world;
 
 pub use beliefs::*;
+pub use calibration::*;
 pub use history::*;
 pub use ids::*;
 pub use job::{JobSpec, list};
 pub use judged::*;
+pub use known::*;
 pub use memo::Memo;
 pub use outcome::*;
 pub use outlook::*;

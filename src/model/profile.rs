@@ -78,10 +78,37 @@ pub struct ResourceNeed {
     pub runs: u32,
 }
 
+/// What runs showed of a positive quantity, in sums over its logarithm that fade with age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Faded {
+    /// Runs that still count: each by what is left of it.
+    pub runs: f64,
+    /// Weighted mean of the logarithms.
+    pub mean: f64,
+    /// Weighted sum of their squared distances from it.
+    pub squares: f64,
+}
+
+/// The evidence of one place, as it stood at the profile's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// A run counts for half after so long.
+    pub half_life: Span,
+    /// Of requests a second within the SLO.
+    pub knee: Faded,
+    /// Of milliseconds from register to the first passing check.
+    pub startup: Faded,
+    /// Of MHz·s of CPU a request.
+    pub cpu: Faded,
+}
+
 /// What is believed of one instance of a portion there, from all measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     pub key: ProfileKey,
+    /// What the numbers below are taken from; a profile of before evidence was kept has none.
+    #[serde(default)]
+    pub evidence: Evidence,
     pub knee: Rps,
     /// Standard deviation of the knee between runs (with a prior's share when runs are few).
     pub knee_spread: Rps,
@@ -96,4 +123,48 @@ pub struct Profile {
     pub runs: u32,
     pub samples: u64,
     pub at: Moment,
+}
+
+impl Profile {
+    /// The loads measured and the latency at the SLO's quantile under each, by load; those that nothing answered left out.
+    pub fn answered(&self) -> Vec<(Rps, Millis)> {
+        let told = |p: &&LoadPoint| p.at_slo.0.is_finite() && p.requests > p.failed;
+        let mut points: Vec<(Rps, Millis)> = self
+            .curve
+            .iter()
+            .filter(told)
+            .map(|p| (p.rate, p.at_slo))
+            .collect();
+        points.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+        points
+    }
+
+    /// Latency at the SLO's quantile under a load, linear between the loads measured; below the lowest it is that one's, and
+    /// beyond the highest nothing is known.
+    pub fn latency_at(&self, load: Rps) -> Option<Millis> {
+        let points = self.answered();
+        let (first, last) = (points.first()?, points.last()?);
+        if load <= first.0 {
+            return Some(first.1);
+        }
+        if load > last.0 {
+            return None;
+        }
+        points.windows(2).find(|w| load <= w[1].0).map(|w| {
+            let part = (load.0 - w[0].0.0) / (w[1].0.0 - w[0].0.0).max(1e-9);
+            Millis(w[0].1.0 + (w[1].1.0 - w[0].1.0) * part)
+        })
+    }
+
+    /// Where the curve may really lie: for each load measured, the latency under a load that is less and more by the factor
+    /// `e^spread` (`spread`: standard deviation of the knee's logarithm, times how sure the band is to be). What lies beyond
+    /// the highest load measured is `beyond`.
+    pub fn band(&self, spread: f64, beyond: Millis) -> Vec<(Rps, Millis, Millis)> {
+        let factor = spread.exp();
+        let at = |load: f64| self.latency_at(Rps(load)).unwrap_or(beyond);
+        let points = self.answered().into_iter();
+        points
+            .map(|(load, _)| (load, at(load.0 / factor), at(load.0 * factor)))
+            .collect()
+    }
 }

@@ -1,5 +1,6 @@
 //! What the planner remembers between cycles: what is under way, and since when things are as they are.
 
+use super::chances::Chances;
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +111,31 @@ pub struct Spent {
     pub standby: CoreHours,
 }
 
+/// What may still be spent on shadows: a bucket that fills with the season's budget and holds no more than one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Purse {
+    pub left: CoreHours,
+    /// When it was last filled; `None` for one that is new, and full.
+    pub at: Option<Moment>,
+}
+
+impl Purse {
+    /// Fills it up to `now` with a season's `budget`, and takes out what was `spent` meanwhile. It may fall below nothing: a
+    /// shadow that runs is not ended for it.
+    pub fn turn(&mut self, budget: CoreHours, season: Span, spent: CoreHours, now: Moment) {
+        let since = self.at.map(|at| now.since(at).0.max(0));
+        let part = since.map_or(1.0, |ms| ms as f64 / season.0.max(1) as f64);
+        let full = self.left.0 + budget.0 * part - spent.0;
+        self.left = CoreHours(full.min(budget.0));
+        self.at = Some(now);
+    }
+
+    /// What is left, if that does not pay so many core-hours; a purse that was never filled pays anything.
+    pub fn short_of(&self, cost: f64) -> Option<CoreHours> {
+        (self.at.is_some() && self.left.0 < cost).then_some(self.left)
+    }
+}
+
 /// The planner's memory. It is data: it can be saved, compared and made up in a test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Book {
@@ -142,6 +168,15 @@ pub struct Book {
     pub asked_shadows: BTreeSet<(PortionId, Site)>,
     /// Core-hours spent since the season began.
     pub spent: Spent,
+    /// What is left for shadows.
+    #[serde(default)]
+    pub purse: Purse,
+    /// How likely each place would be used, as last asked of outlook and solver, and when that was.
+    #[serde(default)]
+    pub chances: Chances,
+    /// What a shadow of each place is worth now, the best first.
+    #[serde(default)]
+    pub worth: Vec<super::worth::Candidate>,
     /// Grows with every name that is made from it.
     pub serial: u64,
 }

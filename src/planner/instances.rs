@@ -39,7 +39,7 @@ pub struct Copy {
     pub young: bool,
     /// Share in the target in force.
     pub share: Share,
-    /// Requests a second within the SLO, if known.
+    /// Requests a second within the SLO that are counted on, if anything is known.
     pub capacity: Option<Rps>,
     /// On a usable node that Nomad sees (a lost one still runs at a cut-off site).
     pub alive: bool,
@@ -75,19 +75,10 @@ impl Copies {
     }
 }
 
-/// How much one instance of the release carries there: measured there, else on the same class, else anywhere (the least).
-pub fn capacity(beliefs: &Beliefs, key: &ProfileKey) -> Option<Rps> {
-    let of = |f: &dyn Fn(&Profile) -> bool| {
-        beliefs
-            .profiles
-            .iter()
-            .filter(|p| p.key.portion == key.portion && p.key.release == key.release && f(p))
-            .map(|p| p.knee)
-            .reduce(Rps::min)
-    };
-    of(&|p| p.key.site == key.site && p.key.class == key.class)
-        .or_else(|| of(&|p| p.key.class == key.class))
-        .or_else(|| of(&|_| true))
+/// How much one instance of the release is counted on to carry there: less where less is known.
+pub fn capacity(known: &BTreeMap<ProfileKey, Known>, key: &ProfileKey) -> Option<Rps> {
+    let there = known.get(key)?;
+    (there.knee.low > 0.0).then_some(Rps(there.knee.low))
 }
 
 /// The instances of a portion in this world. Nothing when allocations are unknown.
@@ -95,7 +86,7 @@ pub fn copies(
     world: &World,
     policy: &PortionPolicy,
     release: &Release,
-    beliefs: &Beliefs,
+    known: &BTreeMap<ProfileKey, Known>,
     limit: Span,
 ) -> Copies {
     let (Some(allocs), Some(jobs)) = (world.allocs.value(), world.jobs.value()) else {
@@ -139,7 +130,7 @@ pub fn copies(
             node: node.id.clone(),
             site: node.site.clone(),
             class: node.class.clone(),
-            capacity: capacity(beliefs, &key),
+            capacity: capacity(known, &key),
             release,
             address: address.clone(),
             port: *port,

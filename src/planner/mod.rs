@@ -2,6 +2,7 @@
 
 pub mod book;
 mod burst;
+pub mod chances;
 mod constraints;
 mod contingency;
 pub mod derive;
@@ -25,6 +26,7 @@ mod traffic;
 mod trust;
 mod twins;
 mod wishes;
+pub mod worth;
 
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;
@@ -44,7 +46,7 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
         .iter()
         .filter_map(|p| {
             let portion = scene.portions.iter().find(|x| x.id == p.id)?;
-            let set = instances::copies(scene.world, p, &portion.release, scene.beliefs, FRESH);
+            let set = instances::copies(scene.world, p, &portion.release, scene.known, FRESH);
             Some((p.id.clone(), set))
         })
         .collect();
@@ -59,6 +61,7 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
             }
         }
         standbys::plan(scene, book, &copies, &mut draft);
+        worth::weigh(scene, book, &copies);
         shadows::plan(scene, book, &copies, &mut draft);
     }
     let plan = Plan {

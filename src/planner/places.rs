@@ -35,6 +35,10 @@ pub struct Ask {
     pub taken: BTreeSet<NodeId>,
     pub data: Data,
     pub latency: Millis,
+    /// What one standby should carry of the demand.
+    pub rate: Rps,
+    /// Takes what is not known for as good as it may turn out: to ask where the portion would go if shadows found so.
+    pub hopeful: bool,
 }
 
 /// Where they go, and one sentence for what cannot be placed.
@@ -190,6 +194,39 @@ fn solve(
         ..Options::default()
     };
     Ok(placement::search(&problem, &options, &|| false))
+}
+
+/// For each ask, the nodes where the solver puts it (0) or could put it, by how much more the whole would then cost.
+pub fn alternatives(
+    scene: &Scene,
+    nodes: &[&Node],
+    asks: &[Ask],
+    copies: &BTreeMap<PortionId, Copies>,
+    links: &Links,
+) -> Vec<Vec<(usize, i64)>> {
+    let count = asks.iter().map(|a| (&a.portion, 1)).collect();
+    let sites = wishes::sites(nodes);
+    let homes = Homes::new(scene, &sites, copies, &count);
+    let instance = wishes::instance(scene, nodes, asks, &[], &homes, links);
+    let nowhere = || asks.iter().map(|_| Vec::new()).collect();
+    let Ok(problem) = Problem::with(instance, Conditions::default()) else {
+        return nowhere();
+    };
+    // Nothing of it is placed: a short search from nothing is near enough, without prices to guide it.
+    let nothing: Vec<Vec<usize>> = asks.iter().map(|_| Vec::new()).collect();
+    let options = Options {
+        iterations: Some(ITERATIONS / 400),
+        seed: scene.seed,
+        threads: 1,
+        warm: Some(&nothing),
+        ..Options::default()
+    };
+    let answer = placement::search(&problem, &options, &|| false);
+    let near = |portion: usize| {
+        let all = placement::explain(&problem, &answer, portion).into_iter();
+        all.filter_map(|c| Some((c.node, c.delta?))).collect()
+    };
+    (0..asks.len()).map(near).collect()
 }
 
 fn read<'a>(

@@ -33,6 +33,8 @@ pub fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, ne
         taken,
         data: portion.data.clone(),
         latency: portion.slo.latency,
+        rate: links::rate(scene, &portion.id),
+        hopeful: false,
     }
 }
 
@@ -121,7 +123,11 @@ pub fn place(
                     .filter(|_| raised)
             });
             let sized = sized.map(|s| format!("; {s}")).unwrap_or_default();
-            let why = format!("{} → {} at {}{risk}{sized}", need.why, node.name, node.site);
+            let there = wishes::trust(scene, &ask.portion, node);
+            let why = format!(
+                "{} → {} at {}{there}{risk}{sized}",
+                need.why, node.name, node.site
+            );
             draft(
                 scene,
                 book,
@@ -165,8 +171,11 @@ fn relocate(
         "others need the room, or it is at risk there"
     };
     let why = format!(
-        "{} moves, {why} → {} at {}{risk}",
-        one.job, to.name, to.site
+        "{} moves, {why} → {} at {}{}{risk}",
+        one.job,
+        to.name,
+        to.site,
+        wishes::trust(scene, portion, to)
     );
     let drafted = draft(
         scene,

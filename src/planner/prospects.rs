@@ -69,10 +69,30 @@ impl<'a> Homes<'a> {
         all.map(|(k, s)| self.scenario(k, s, of)).collect()
     }
 
+    /// Probability of the futures in which the portion wants its standbys and clients reach the site.
+    pub fn wanted(&self, portion: &PortionId, site: &Site) -> f64 {
+        let Some(home) = self.homes.iter().find(|h| h.portion == portion) else {
+            return 0.0;
+        };
+        let counts = |s: &&Scenario| {
+            let gone = self.gone(&s.failed);
+            !gone.contains(site)
+                && self
+                    .wants(home, s.level, |c| self.loses(&gone, s, c))
+                    .is_some()
+        };
+        let list = self.scene.outlook.scenarios.list.iter();
+        list.filter(counts).map(|s| s.weight).sum()
+    }
+
+    /// Whether the copy is lost in that future.
+    fn loses(&self, gone: &BTreeSet<&Site>, s: &Scenario, c: &Copy) -> bool {
+        gone.contains(&c.site) || s.failed.iter().any(|d| d.holds(&c.node, &c.site))
+    }
+
     fn scenario(&self, k: usize, s: &Scenario, of: &[&PortionId]) -> placement::Scenario {
         let gone = self.gone(&s.failed);
-        let lost =
-            |c: &Copy| gone.contains(&c.site) || s.failed.iter().any(|d| d.holds(&c.node, &c.site));
+        let lost = |c: &Copy| self.loses(&gone, s, c);
         let wants: Vec<Option<i64>> = self
             .homes
             .iter()

@@ -16,6 +16,8 @@ pub struct Scene<'a> {
     pub policy: &'a Policy,
     pub portions: &'a [Portion],
     pub beliefs: &'a Beliefs,
+    /// What is known of each portion's release at each place now.
+    pub known: &'a BTreeMap<ProfileKey, Known>,
     pub appetite: Appetite,
     /// The highest demand each portion ever had.
     pub highest: BTreeMap<PortionId, Rps>,
@@ -30,6 +32,24 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// What is known of the portion's release there; `None` while it was measured nowhere.
+    pub fn known_at(&self, portion: &PortionId, site: &Site, class: &NodeClass) -> Option<&Known> {
+        let key = ProfileKey {
+            portion: portion.clone(),
+            release: self.release(portion),
+            site: site.clone(),
+            class: class.clone(),
+        };
+        self.known.get(&key)
+    }
+    /// How long a standby of the portion takes to serve at most, as far as that is to be counted on, wherever it may stand;
+    /// nothing while no shadow of its release was started.
+    pub fn lead(&self, portion: &PortionId) -> Span {
+        let release = self.release(portion);
+        let all = self.known.values();
+        let of = all.filter(|k| &k.key.portion == portion && k.key.release == release);
+        Span(of.map(|k| k.startup.high).fold(0.0, f64::max) as i64)
+    }
     /// Demand now, as clients see it.
     pub fn rate(&self, portion: &PortionId) -> Option<Rps> {
         self.traffic(portion).map(|t| t.rate)

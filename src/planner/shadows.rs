@@ -2,135 +2,17 @@
 
 use super::book::{Book, ShadowRun, ShadowState};
 use super::derive;
-use super::instances::{Copies, META_SHADOW, Role};
+use super::instances::{Copies, META_SHADOW};
 use super::lint;
 use super::places;
 use super::scene::{Draft, Scene};
 use super::twins;
+use super::worth::Candidate;
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A shadow lives at most so long.
 pub const LIFE: Span = Span::secs(45);
-
-/// A place where a portion could be shadowed, and what that is worth.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
-    pub key: ProfileKey,
-    /// How likely the plan would ever use it, 0…1.
-    pub use_probability: f64,
-    /// What is unknown about it, 0…1: all without a profile; else its age and the spread of its knee.
-    pub unknown: f64,
-    /// Core-hours of one run.
-    pub cost: f64,
-    pub value: f64,
-    /// When it is due again; `None` when it is due now.
-    pub due_in: Option<Span>,
-}
-
-/// Value of a shadow: (probability of use × what is unknown) / cost. Best first.
-pub fn candidates(
-    scene: &Scene,
-    book: &Book,
-    copies: &BTreeMap<PortionId, Copies>,
-) -> Vec<Candidate> {
-    let Some(nodes) = scene.world.nodes.value() else {
-        return Vec::new();
-    };
-    let places: BTreeSet<(&Site, &NodeClass)> = nodes
-        .iter()
-        .filter(|n| n.usable() && scene.policy.sites.contains(&n.site))
-        .map(|n| (&n.site, &n.class))
-        .collect();
-    let mut all = Vec::new();
-    for portion in scene.portions.iter().filter(|p| p.not_shadowable.is_none()) {
-        let Some(set) = copies.get(&portion.id) else {
-            continue;
-        };
-        for (site, class) in &places {
-            let key = ProfileKey {
-                portion: portion.id.clone(),
-                release: portion.release.clone(),
-                site: (*site).clone(),
-                class: (*class).clone(),
-            };
-            all.push(weigh(scene, book, portion.needs, set, key));
-        }
-    }
-    all.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.key.cmp(&b.key)));
-    all
-}
-
-fn weigh(
-    scene: &Scene,
-    book: &Book,
-    needs: Resources,
-    copies: &Copies,
-    key: ProfileKey,
-) -> Candidate {
-    let home = copies.of(Role::Primary).any(|c| c.class == key.class);
-    let trouble: f64 = scene
-        .outlook
-        .hazards
-        .iter()
-        .filter(|h| {
-            let mut primaries = copies.of(Role::Primary);
-            primaries.any(|c| h.domain.holds(&c.node, &c.site))
-        })
-        .map(|h| h.within.0)
-        .fold(0.0, |p, q| 1.0 - (1.0 - p) * (1.0 - q));
-    // The class that runs production is used for sure; another site as soon as something fails there.
-    let use_probability: f64 = if home { 1.0 } else { (0.3 + trouble).min(1.0) };
-    let cadence = scene.appetite.shadow_every.0 as f64
-        * scene
-            .beliefs
-            .caution
-            .get(&key.portion)
-            .copied()
-            .unwrap_or(1.0);
-    let same_class = scene.beliefs.profiles.iter().any(|p| {
-        p.key.portion == key.portion && p.key.release == key.release && p.key.class == key.class
-    });
-    let (unknown, due_in) = match scene.beliefs.profile(&key) {
-        // Known on the same class elsewhere: less is to be learned.
-        None => (if same_class { 0.5 } else { 1.0 }, None),
-        Some(p) => {
-            let age = scene.now.since(p.at).0 as f64;
-            let spread = (p.knee_spread.0 / p.knee.0.max(0.1)).clamp(0.0, 1.0);
-            // What is uncertain is looked at sooner; a verdict has its say, too.
-            let pace = scene.beliefs.verdict(&key).map_or(1.0, Judged::pace);
-            let every = cadence * pace * (1.0 - 0.7 * spread);
-            let left = Span((every - age) as i64);
-            (
-                (age / every).min(1.0) * (0.3 + 0.7 * spread),
-                (left.0 > 0).then_some(left),
-            )
-        }
-    };
-    let failed = book.shadowed.get(&name(&key));
-    let due_in = match failed {
-        Some((at, n)) if *n > 0 => {
-            let left = Span(LIFE.0 << (*n).min(6)).0 - scene.now.since(*at).0;
-            if left > 0 { Some(Span(left)) } else { due_in }
-        }
-        _ => due_in,
-    };
-    let cost = cost(&needs);
-    Candidate {
-        value: use_probability * unknown / cost,
-        key,
-        use_probability,
-        unknown,
-        cost,
-        due_in,
-    }
-}
-
-/// Core-hours of one run.
-pub fn cost(needs: &Resources) -> f64 {
-    let cores = needs.cpu.0 / 2500.0;
-    (cores * LIFE.as_secs_f64() / 3600.0).max(1e-6)
-}
 
 pub fn name(key: &ProfileKey) -> String {
     format!("{}/{}/{}", key.portion, key.site, key.class)
@@ -159,25 +41,19 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
     if scene.quiet() {
         return out.wait("shadows", "quiet hours");
     }
-    if book.spent.shadow.0 >= scene.policy.budget.shadow.0 {
-        let why = format!(
-            "budget: {} of {} spent today",
-            book.spent.shadow, scene.policy.budget.shadow
-        );
-        return out.wait("shadows", why);
-    }
     let busy: BTreeSet<PortionId> = book
         .shadows
         .values()
         .filter(|s| s.state != ShadowState::Done)
         .map(|s| s.key.portion.clone())
         .collect();
-    let next = candidates(scene, book, copies).into_iter().find(|c| {
+    let next = book.worth.iter().find(|c| {
         let asked = book
             .asked_shadows
             .contains(&(c.key.portion.clone(), c.key.site.clone()));
         let rests = resting(scene, &c.key.portion).is_some();
-        (asked || (c.due_in.is_none() && !rests)) && !busy.contains(&c.key.portion)
+        let due = c.due_in.is_none() && c.after.is_none() && !rests;
+        (asked || due) && !busy.contains(&c.key.portion)
     });
     for portion in &scene.policy.portions {
         if let Some(left) = resting(scene, &portion.id) {
@@ -186,10 +62,20 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             out.wait(format!("shadows of {}", portion.id), why);
         }
     }
-    if let Some(candidate) = next {
-        let of = copies.get(&candidate.key.portion);
-        start(scene, book, candidate, of, out);
+    let Some(candidate) = next.cloned() else {
+        return;
+    };
+    if let Some(left) = book.purse.short_of(candidate.cost) {
+        let budget = scene.policy.budget.shadow;
+        let why = format!(
+            "budget: {left} left, and one costs {:.5}; {:.0} % of {budget} come in a season, and no more are kept",
+            candidate.cost,
+            100.0 * scene.appetite.shadow_part
+        );
+        return out.wait("shadows", why);
     }
+    let of = copies.get(&candidate.key.portion);
+    start(scene, book, candidate, of, out);
 }
 
 /// How much longer the portion is not shadowed anywhere after one of its shadows hurt production.

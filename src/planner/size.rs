@@ -41,18 +41,20 @@ fn request(scene: &Scene, portion: &PortionId) -> Option<Request> {
         unsure: 0.0,
         runs: 0,
     };
-    Some(known.fold(none, |r, p| {
-        Request {
-            cpu: r.cpu.max(p.cpu_a_request),
-            bytes: r.bytes.max(p.bytes_a_request),
-            memory: r.memory.max(p.memory),
-            unsure: r
-                .unsure
-                .max(p.knee_spread.0 / p.knee.0.max(0.1))
-                .min(UNSURE),
-            runs: r.runs + p.runs,
-        }
+    Some(known.fold(none, |r, p| Request {
+        cpu: r.cpu.max(p.cpu_a_request),
+        bytes: r.bytes.max(p.bytes_a_request),
+        memory: r.memory.max(p.memory),
+        unsure: r.unsure.max(unsure(scene, p)).min(UNSURE),
+        runs: r.runs + p.runs,
     }))
+}
+
+/// How unsure it is what a request takes there, as a part of the mean: never less than its load differs from run to run.
+fn unsure(scene: &Scene, profile: &Profile) -> f64 {
+    let from_run_to_run = profile.knee_spread.0 / profile.knee.0.max(0.1);
+    let known = scene.known.get(&profile.key);
+    known.map_or(from_run_to_run, |k| k.cpu.spread.max(from_run_to_run))
 }
 
 /// What the portion needs at the demand to be covered within the horizon, over all of its instances; `None` before the

@@ -178,8 +178,10 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
         .iter()
         .filter_map(|c| c.capacity)
         .reduce(Rps::min);
+    // What starts slowly, or starts nobody knows how, is asked for earlier.
+    let lead = scene.lead(&portion.id);
     let demand = scene
-        .demand(&portion.id, scene.policy.horizon)
+        .demand(&portion.id, scene.policy.horizon.max(lead))
         .unwrap_or_default();
     let mut need = Need {
         count: 0,
@@ -215,10 +217,17 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
     let missing = short(&primaries);
     let carried = Copies::capacity(primaries.iter().copied()).unwrap_or_default();
     let why = format!(
-        "demand {demand} (level {:.2}) > {} × {factor:.2} that {} primaries carry",
+        "demand {demand} (level {:.2}) > {} × {factor:.2} that {} primaries are counted on to carry{}",
         scene.appetite.demand_level,
         carried,
-        primaries.len()
+        primaries.len(),
+        match lead > scene.policy.horizon {
+            true => format!(
+                ", {:.0} s ahead: so long may a standby take to start",
+                lead.as_secs_f64()
+            ),
+            false => String::new(),
+        }
     );
     let now = scene.rate(&portion.id).unwrap_or_default();
     let cause = if now.0 > carried.0 * factor {

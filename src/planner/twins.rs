@@ -7,6 +7,7 @@ use super::lint;
 use super::places;
 use super::scene::{Draft, Scene};
 use super::shadows;
+use super::worth;
 use crate::model::*;
 
 /// Both sides are driven for so long at most; twice that after each run that concluded nothing.
@@ -86,11 +87,10 @@ fn twin(
     };
     let needs = places::needs(scene, portion).unwrap_or_default();
     // The twin doubles what the run costs: the budget must hold both.
-    let cost = shadows::cost(&needs) * 2.0;
-    if book.spent.shadow.0 + cost > scene.policy.budget.shadow.0 {
+    let cost = worth::cost(&needs) * 2.0;
+    if let Some(left) = book.purse.short_of(cost) {
         return Err(format!(
-            "budget: {} of {} spent today, a twin would need {:.4} core-h",
-            book.spent.shadow, scene.policy.budget.shadow, cost
+            "budget: {left} left, a shadow and its twin would need {cost:.5} core-h"
         ));
     }
     let (Some(live), Some(nodes)) = (scene.world.job(&portion.job), scene.world.nodes.value())

@@ -12,6 +12,11 @@ use std::collections::BTreeMap;
 const SCALE: f64 = 1_000.0;
 /// What a missing standby costs: more than any placement could.
 const UNPLACED: i64 = 10_000_000;
+/// What the solver is charged for a place of which nothing is known, in money an hour …
+const NOTHING_KNOWN: f64 = 0.3;
+/// … for one that carries nothing of what it should, and for one that takes the whole horizon to start.
+const SHORT: f64 = 1.0;
+const LATE: f64 = 0.1;
 /// Flows beyond this, in kbit/s, count as this: 100 Gbit/s.
 const LARGEST_FLOW: f64 = 1e8;
 /// Bandwidth of a node that does not fingerprint it, in Mbit/s: more than anybody asks for.
@@ -302,24 +307,55 @@ fn cost(scene: &Scene, ask: &Ask, node: &Node) -> i64 {
         .unwrap_or_default();
     // A millisecond of a tight SLO weighs more than one of a loose one.
     let far = rtt.0 / ask.latency.0.max(1.0);
-    let key = ProfileKey {
-        portion: ask.portion.clone(),
-        release: ask.release.clone(),
-        site: node.site.clone(),
-        class: node.class.clone(),
-    };
-    let unknown = match scene.beliefs.profile(&key) {
-        None => 0.3,
-        Some(p) => 0.3 * (p.knee_spread.0 / p.knee.0.max(0.1)).min(1.0),
-    };
+    let charge = charge(scene, ask, node);
     let hazards = scene.outlook.hazards.iter();
     let hazard = hazards
         .filter(|h| h.domain.holds(&node.id, &node.site))
         .map(|h| h.within.0)
         .sum::<f64>();
-    let failed = scene.beliefs.verdict(&key).map(|v| v.ruling) == Some(Ruling::Fail);
+    let failed = scene.beliefs.verdict(&place(ask, node)).map(|v| v.ruling) == Some(Ruling::Fail);
     let shunned = if failed { SHUNNED } else { 0.0 };
     // What an affinity is worth at most: as much as what is not known of a place.
     let disliked = 0.3 * (1.0 - ask.wants.liking(node)) / 2.0;
-    ((price + far + unknown + hazard + disliked + shunned) * SCALE) as i64
+    ((price + far + charge + hazard + disliked + shunned) * SCALE) as i64
+}
+
+fn place(ask: &Ask, node: &Node) -> ProfileKey {
+    ProfileKey {
+        portion: ask.portion.clone(),
+        release: ask.release.clone(),
+        site: node.site.clone(),
+        class: node.class.clone(),
+    }
+}
+
+/// What a place is charged for what shadows know of it: for the part of the load that it cannot be counted on to carry
+/// there, for what is unknown besides, and for the part of the horizon that it may take to start.
+fn charge(scene: &Scene, ask: &Ask, node: &Node) -> f64 {
+    let Some(known) = scene.known.get(&place(ask, node)) else {
+        return if ask.hopeful { 0.0 } else { NOTHING_KNOWN };
+    };
+    let (carries, starts, unsure) = match ask.hopeful {
+        true => (known.knee.high, known.startup.low, 0.0),
+        false => (known.knee.low, known.startup.high, known.knee.unsure()),
+    };
+    let asked = ask.rate.0 / scene.appetite.load_factor;
+    let short = (1.0 - carries / asked.max(0.1)).clamp(0.0, 1.0);
+    let late = (starts / scene.policy.horizon.0.max(1) as f64).clamp(0.0, 1.0);
+    SHORT * short + NOTHING_KNOWN * unsure + LATE * late
+}
+
+/// What the plan counts on there, in words: `; counts on 24.1 rps there of 28.0 believed (…)`.
+pub fn trust(scene: &Scene, portion: &PortionId, node: &Node) -> String {
+    let Some(known) = scene.known_at(portion, &node.site, &node.class) else {
+        return "; nothing is known of it on any node yet".into();
+    };
+    format!(
+        "; counts on {} there of {} believed and {:.1} s to start of {:.1} ({})",
+        Rps(known.knee.low),
+        Rps(known.knee.middle),
+        known.startup.high / 1000.0,
+        known.startup.middle / 1000.0,
+        known.source()
+    )
 }

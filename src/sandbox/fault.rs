@@ -2,7 +2,7 @@
 
 use super::links::{LinkError, Links};
 use super::runtime::{ProcessRuntime, RuntimeError};
-use crate::model::{Domain, Site};
+use crate::model::{Domain, NodeClass, Site};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -15,15 +15,21 @@ pub enum Fault {
     ReviveNode(String),
     CutSite(Site),
     HealSite(Site),
+    /// The nodes of a class give so many percent of what their books say, as with noisy neighbours or stolen CPU time.
+    ClassSpeed {
+        class: NodeClass,
+        percent: u32,
+    },
 }
 
 impl Fault {
-    /// What it happens to.
-    pub fn domain(&self) -> Domain {
-        match self {
+    /// The failure domain that it happens to; a class of nodes is none.
+    pub fn domain(&self) -> Option<Domain> {
+        Some(match self {
             Fault::KillNode(node) | Fault::ReviveNode(node) => Domain::Node(node.as_str().into()),
             Fault::CutSite(site) | Fault::HealSite(site) => Domain::Site(site.clone()),
-        }
+            Fault::ClassSpeed { .. } => return None,
+        })
     }
 
     /// Whether something breaks, and is not mended.
@@ -39,6 +45,9 @@ impl std::fmt::Display for Fault {
             Fault::ReviveNode(node) => write!(f, "node {node} comes back"),
             Fault::CutSite(site) => write!(f, "site {site} is cut off"),
             Fault::HealSite(site) => write!(f, "site {site} is reachable again"),
+            Fault::ClassSpeed { class, percent } => {
+                write!(f, "nodes of class {class} run at {percent}% of their speed")
+            }
         }
     }
 }
@@ -61,6 +70,7 @@ impl Physical {
             Fault::ReviveNode(node) => self.revive_node(node),
             Fault::CutSite(site) => Ok(self.cut(site)?),
             Fault::HealSite(site) => Ok(self.heal(site)?),
+            Fault::ClassSpeed { class, percent } => self.runtime.set_class_speed(class, *percent),
         }
     }
 

@@ -313,6 +313,8 @@ impl World {
                 }
                 self.consul.gossip(&self.estate, site, cut).await?;
             }
+            // Nobody is told: only what tasks do shows it.
+            Fault::ClassSpeed { .. } => {}
         }
         Ok(())
     }

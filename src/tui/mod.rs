@@ -12,7 +12,7 @@ mod svg;
 pub mod update;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -260,7 +260,7 @@ pub fn release() -> Release {
     foreshadow::planner::derive::release(&job(), &["web".into()])
 }
 
-/// One instance there was measured to carry so much.
+/// One instance there was measured to carry so much, so often that it can be counted on.
 pub fn profile(site: &str, class: &str, knee: f64) -> Profile {
     Profile {
         key: ProfileKey {
@@ -269,6 +269,7 @@ pub fn profile(site: &str, class: &str, knee: f64) -> Profile {
             site: site.into(),
             class: class.into(),
         },
+        evidence: Evidence::default(),
         knee: Rps(knee),
         knee_spread: Rps(1.0),
         cpu_a_request: 5.0,
@@ -276,8 +277,8 @@ pub fn profile(site: &str, class: &str, knee: f64) -> Profile {
         memory: MiB(30.0),
         startup: Span::millis(800),
         curve: vec![],
-        runs: 2,
-        samples: 200,
+        runs: 20,
+        samples: 2_000,
         at: NOW,
     }
 }
@@ -298,6 +299,30 @@ pub fn profiles(knee: f64) -> Vec<Profile> {
             )
         })
         .collect()
+}
+
+/// What is known of each portion at every place of the world.
+pub fn known(
+    beliefs: &Beliefs,
+    world: &World,
+    portions: &[foreshadow::planner::Portion],
+    appetite: &foreshadow::planner::risk::Appetite,
+) -> BTreeMap<ProfileKey, Known> {
+    let nodes = world.nodes.value().into_iter().flatten();
+    let keys = nodes.flat_map(|n| {
+        portions.iter().map(|p| ProfileKey {
+            portion: p.id.clone(),
+            release: p.release.clone(),
+            site: n.site.clone(),
+            class: n.class.clone(),
+        })
+    });
+    let reading = foreshadow::learn::Reading {
+        now: world.at,
+        half_life: appetite.half_life,
+        sure: appetite.sure,
+    };
+    foreshadow::learn::known(beliefs, &keys.collect(), &reading)
 }
 
 /// An engine that acts under epoch 5, without forecasting, that believes 30 requests a second of each instance.

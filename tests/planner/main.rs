@@ -5,6 +5,7 @@ mod capacity;
 mod common;
 mod derive;
 mod estate;
+mod learning;
 mod lint;
 mod moves;
 mod outlook;

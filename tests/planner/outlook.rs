@@ -7,17 +7,17 @@ use foreshadow::planner::{self, Book, Scene, risk};
 use serde_json::json;
 
 /// Everything a pass looks at, to be changed by each test.
-struct Stage {
-    world: World,
-    policy: Policy,
-    beliefs: Beliefs,
-    outlook: Outlook,
-    book: Book,
+pub struct Stage {
+    pub world: World,
+    pub policy: Policy,
+    pub beliefs: Beliefs,
+    pub outlook: Outlook,
+    pub book: Book,
 }
 
 impl Stage {
     /// Two primaries of 30 requests a second each, forty now, ninety foreseen.
-    fn new() -> Stage {
+    pub fn new() -> Stage {
         let mut stage = Stage {
             world: common::world(),
             policy: common::policy(),
@@ -38,7 +38,7 @@ impl Stage {
     }
 
     /// Demand of `rps` at every level from now on.
-    fn demand(mut self, rps: f64) -> Stage {
+    pub fn demand(mut self, rps: f64) -> Stage {
         let point = |s: i64| DemandPoint {
             at: NOW + Span::secs(s),
             mean: Rps(rps),
@@ -54,7 +54,7 @@ impl Stage {
     }
 
     /// Futures with their weights, in which these fail.
-    fn futures(mut self, all: &[(f64, &[Domain])]) -> Stage {
+    pub fn futures(mut self, all: &[(f64, &[Domain])]) -> Stage {
         let scenario = |(weight, failed): &(f64, &[Domain])| Scenario {
             weight: *weight,
             level: 0.5,
@@ -64,7 +64,7 @@ impl Stage {
         self
     }
 
-    fn node(&mut self, name: &str, change: impl Fn(&mut Node)) {
+    pub fn node(&mut self, name: &str, change: impl Fn(&mut Node)) {
         let Seen::Known { value, .. } = &mut self.world.nodes else {
             panic!("nodes are known");
         };
@@ -76,8 +76,10 @@ impl Stage {
         });
     }
 
-    fn plan(&mut self) -> Plan {
+    pub fn plan(&mut self) -> Plan {
         let portions = planner::portions(&common::job(), Some(&self.policy));
+        let appetite = risk::appetite(self.policy.risk_tolerance, self.policy.season);
+        let known = common::known(&self.beliefs, &self.world, &portions, &appetite);
         let scene = Scene {
             now: self.world.at,
             world: &self.world,
@@ -85,7 +87,8 @@ impl Stage {
             policy: &self.policy,
             portions: &portions,
             beliefs: &self.beliefs,
-            appetite: risk::appetite(self.policy.risk_tolerance, self.policy.season),
+            known: &known,
+            appetite,
             highest: Default::default(),
             forecasting: true,
             plan: "p".into(),
@@ -99,7 +102,7 @@ impl Stage {
 }
 
 /// Placements as site, node, job and reason.
-fn placed(plan: &Plan) -> Vec<(String, String, &JobSpec, &str)> {
+pub fn placed(plan: &Plan) -> Vec<(String, String, &JobSpec, &str)> {
     plan.steps
         .iter()
         .filter_map(|s| match &s.action {

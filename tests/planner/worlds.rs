@@ -325,6 +325,8 @@ impl Spec {
             self.beliefs(),
             self.outlook(),
         );
+        let appetite = risk::appetite(tolerance, policy.season);
+        let known = common::known(&beliefs, world, &portions, &appetite);
         let scene = Scene {
             now: world.at,
             world,
@@ -332,7 +334,8 @@ impl Spec {
             policy: &policy,
             portions: &portions,
             beliefs: &beliefs,
-            appetite: risk::appetite(tolerance, policy.season),
+            known: &known,
+            appetite,
             highest: Default::default(),
             forecasting: true,
             plan: "p".into(),

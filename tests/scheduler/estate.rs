@@ -5,7 +5,7 @@ use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::http::System;
-use foreshadow::model::{Memo, PortionId, Rps};
+use foreshadow::model::{Memo, PortionId, Rps, Span};
 use foreshadow::sandbox::world::{ConsulKind, Options, World};
 use foreshadow::settings;
 use foreshadow::store::Store;
@@ -25,17 +25,22 @@ pub struct Estate {
 }
 
 impl Estate {
-    /// With its job running and no clients yet.
+    /// With the shop running and no clients yet.
     pub async fn start() -> Estate {
+        Self::of(JOB, ConsulKind::Embedded).await
+    }
+
+    /// With a job running and no clients yet.
+    pub async fn of(job: &str, consul: ConsulKind) -> Estate {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
-            job: JOB.into(),
+            job: job.into(),
             entry: "shop-web".into(),
             limit: Duration::from_millis(400),
             scenario: None,
-            consul: ConsulKind::Embedded,
+            consul,
             consul_bind: None,
             dns_bind: None,
             binary: binary(),
@@ -69,6 +74,21 @@ impl Estate {
 
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("foreshadow.db")
+    }
+
+    /// Two minutes at one rate, as a scheduler that was there would have them.
+    pub fn remember(&self, portion: &str, rate: f64) {
+        let begins = self.world.begins;
+        let sample = |s: i64| Memo::Sample {
+            portion: portion.into(),
+            at: begins - Span::secs(s),
+            rate: Rps(rate),
+        };
+        let memos: Vec<Memo> = (1..=120).rev().map(sample).collect();
+        Store::open(&self.store())
+            .unwrap()
+            .remember(&memos)
+            .unwrap();
     }
 
     /// The earlier days, as a scheduler that was there would have them.

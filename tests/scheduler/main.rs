@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which program is tested
 
 mod estate;
+mod learns;
 mod program;
 
 use estate::Estate;

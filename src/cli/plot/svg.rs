@@ -71,7 +71,7 @@ impl Picture {
     }
 }
 
-fn words(out: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
+pub(super) fn words(out: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
     let text = escaped(text);
     let _ = writeln!(
         out,
@@ -86,7 +86,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Round values about `count` of which lie between two others: multiples of 1, 2 or 5 times a power of ten.
-fn ticks([low, high]: [f64; 2], count: usize) -> Vec<f64> {
+pub(super) fn ticks([low, high]: [f64; 2], count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
     if rough <= 0.0 {
         return Vec::new();

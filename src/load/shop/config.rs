@@ -74,6 +74,8 @@ pub struct ShopConfig {
     pub cpu_time: Duration,
     /// CPU seconds a second that this instance may use; `None` when it has no limit.
     pub cpu_share: Option<f64>,
+    /// Says how much of its speed the node gives now; all of it while there is no such file.
+    pub speed_file: Option<PathBuf>,
     pub concurrency: usize,
     pub queue: usize,
     pub upstreams: Vec<UpstreamConfig>,
@@ -81,6 +83,9 @@ pub struct ShopConfig {
     pub state_dir: Option<PathBuf>,
 }
 
+/// Environment variable that names a file with the part of its speed that the node gives: the stand-in for a machine whose
+/// neighbours are noisy.
+pub const NODE_SPEED_FILE: &str = "FORESHADOW_NODE_SPEED_FILE";
 /// The core speed that `--cpu-ms` is meant for.
 pub const REFERENCE_MHZ: f64 = 2000.0;
 
@@ -126,6 +131,7 @@ impl ShopConfig {
             listen: SocketAddr::new(ip, port),
             cpu_time: Duration::from_secs_f64(args.cpu_ms / 1000.0 * REFERENCE_MHZ / node),
             cpu_share: limit.map(|limit| limit / node),
+            speed_file: get(NODE_SPEED_FILE).map(PathBuf::from),
             concurrency: args.concurrency.max(1),
             queue: args.queue,
             upstreams: upstreams.collect(),

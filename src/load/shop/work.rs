@@ -2,6 +2,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
@@ -28,12 +29,50 @@ impl Quota {
         }
     }
 
-    /// Pays for CPU time used until `now`; says how long the instance is throttled for it.
-    pub fn pay(&mut self, used: Duration, now: Instant) -> Duration {
-        let grown = now.saturating_duration_since(self.at).as_secs_f64() * self.share;
-        self.credit = (self.credit + grown).min(self.share * PERIOD) - used.as_secs_f64();
+    /// Pays for CPU time used until `now` on a node that gives `speed` of what it should (1: all); says how long the instance
+    /// is throttled for it.
+    pub fn pay(&mut self, used: Duration, speed: f64, now: Instant) -> Duration {
+        let share = self.share * speed;
+        let grown = now.saturating_duration_since(self.at).as_secs_f64() * share;
+        self.credit = (self.credit + grown).min(share * PERIOD) - used.as_secs_f64();
         self.at = now;
-        Duration::from_secs_f64((-self.credit).max(0.0) / self.share)
+        Duration::from_secs_f64((-self.credit).max(0.0) / share)
+    }
+}
+
+/// How much of its speed the node gives, read from a file now and then.
+#[derive(Clone, Debug)]
+pub struct Speed {
+    file: Option<PathBuf>,
+    part: f64,
+    read: Option<Instant>,
+}
+
+impl Speed {
+    /// The file is looked at so often.
+    const EVERY: Duration = Duration::from_millis(250);
+    /// A node never stands still: a throttled request ends some time.
+    const LEAST: f64 = 0.01;
+
+    pub fn new(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            part: 1.0,
+            read: None,
+        }
+    }
+
+    /// The part of its speed that the node gives at `now`: all of it where no file says otherwise.
+    pub fn at(&mut self, now: Instant) -> f64 {
+        let fresh = |read: Instant| now.saturating_duration_since(read) < Self::EVERY;
+        let Some(file) = self.file.as_ref().filter(|_| !self.read.is_some_and(fresh)) else {
+            return self.part;
+        };
+        self.read = Some(now);
+        let said = std::fs::read_to_string(file).ok();
+        let part = said.and_then(|text| text.trim().parse::<f64>().ok());
+        self.part = part.map_or(1.0, |p| p.clamp(Self::LEAST, 1.0));
+        self.part
     }
 }
 
@@ -44,12 +83,12 @@ pub struct Worker {
 
 impl Worker {
     /// `each`: CPU time of a request; `share`: CPU seconds a second, or `None` for no limit.
-    pub fn start(each: Duration, share: Option<f64>) -> std::io::Result<Self> {
+    pub fn start(each: Duration, share: Option<f64>, speed: Speed) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<oneshot::Sender<()>>();
         std::thread::Builder::new()
             .name("shop-work".into())
             .stack_size(64 * 1024)
-            .spawn(move || work(&queue, each, share))?;
+            .spawn(move || work(&queue, each, share, speed))?;
         Ok(Self { jobs })
     }
 
@@ -63,7 +102,12 @@ impl Worker {
     }
 }
 
-fn work(queue: &mpsc::Receiver<oneshot::Sender<()>>, each: Duration, share: Option<f64>) {
+fn work(
+    queue: &mpsc::Receiver<oneshot::Sender<()>>,
+    each: Duration,
+    share: Option<f64>,
+    mut speed: Speed,
+) {
     let mut quota = share.map(|share| Quota::new(share, Instant::now()));
     while let Ok(done) = queue.recv() {
         if done.is_closed() {
@@ -71,7 +115,8 @@ fn work(queue: &mpsc::Receiver<oneshot::Sender<()>>, each: Duration, share: Opti
         }
         burn(each);
         if let Some(quota) = &mut quota {
-            std::thread::sleep(quota.pay(each, Instant::now()));
+            let now = Instant::now();
+            std::thread::sleep(quota.pay(each, speed.at(now), now));
         }
         let _ = done.send(());
     }
@@ -132,7 +177,7 @@ mod tests {
         let mut now = start;
         for _ in 0..1000 {
             now += each;
-            now += quota.pay(each, now);
+            now += quota.pay(each, 1.0, now);
         }
         let rate = 1000.0 / (now - start).as_secs_f64();
         // The first period's credit is 3 requests ahead.
@@ -146,11 +191,42 @@ mod tests {
         let mut quota = Quota::new(0.05, now);
         for _ in 0..100 {
             now += Duration::from_millis(40);
-            assert_eq!(quota.pay(each, now), Duration::ZERO);
+            assert_eq!(quota.pay(each, 1.0, now), Duration::ZERO);
         }
         now += Duration::from_secs(3600);
-        let throttled = (0..5).filter(|_| !quota.pay(each, now).is_zero()).count();
+        let throttled = (0..5)
+            .filter(|_| !quota.pay(each, 1.0, now).is_zero())
+            .count();
         assert_eq!(throttled, 2, "one period's credit is worth 3 requests");
+    }
+
+    #[test]
+    fn on_a_node_that_gives_a_quarter_of_its_speed_an_instance_does_a_quarter_of_its_work() {
+        let start = Instant::now();
+        let each = Duration::from_micros(1600);
+        let mut quota = Quota::new(0.05, start);
+        let mut now = start;
+        for _ in 0..1000 {
+            now += each;
+            now += quota.pay(each, 0.25, now);
+        }
+        let rate = 1000.0 / (now - start).as_secs_f64();
+        assert!((7.8..7.9).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn the_speed_is_what_the_file_says_and_all_of_it_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("speed");
+        let mut speed = Speed::new(Some(file.clone()));
+        let start = Instant::now();
+        assert_eq!(speed.at(start), 1.0);
+        std::fs::write(&file, "0.25\n").unwrap();
+        assert_eq!(speed.at(start), 1.0, "it is not looked at again yet");
+        assert_eq!(speed.at(start + Speed::EVERY), 0.25);
+        std::fs::write(&file, "nothing").unwrap();
+        assert_eq!(speed.at(start + Speed::EVERY * 2), 1.0);
+        assert_eq!(Speed::new(None).at(start), 1.0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub use usage::{Process, processes};
 
 use super::estate::Estate;
 use super::links::{LinkError, Links};
+use crate::model::NodeClass;
 use super::nomad::{Runtime, TaskEvent, TaskStart, TaskUsage};
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
@@ -42,6 +43,12 @@ pub enum RuntimeError {
     #[error("cannot make the folder {folder} for the tasks: name another with TMPDIR")]
     Folder {
         folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot write the speed of a node class to {path}: is there room on the disk?")]
+    Speed {
+        path: PathBuf,
         #[source]
         source: std::io::Error,
     },
@@ -125,6 +132,20 @@ impl ProcessRuntime {
     /// When the estate has no such node.
     pub fn revive_node(&self, node: &str) -> Result<(), RuntimeError> {
         Ok(self.shared.links.revive_node(node)?)
+    }
+
+    /// Nodes of the class give so many percent of their speed from now on, to tasks that run and to those to come.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn set_class_speed(&self, class: &NodeClass, percent: u32) -> Result<(), RuntimeError> {
+        let path = self.shared.speed_file(class);
+        let part = format!("{:.2}\n", f64::from(percent) / 100.0);
+        // Whole or not at all: a task may be reading it.
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, part)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .map_err(|source| RuntimeError::Speed { path, source })
     }
 
     /// The process of a task.

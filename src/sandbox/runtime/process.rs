@@ -3,6 +3,8 @@
 use super::environment::{Folders, environment, interpolate};
 use super::usage::{Meter, Sample};
 use super::{SHORTEST_WINDOW, Shared};
+use crate::load::shop::NODE_SPEED_FILE;
+use crate::model::NodeClass;
 use crate::sandbox::estate::NodeSpec;
 use crate::sandbox::links::Nic;
 use crate::sandbox::nomad::TaskStart;
@@ -153,7 +155,9 @@ impl Shared {
             .make_folders(task)
             .map_err(|e| format!("cannot make the task's folders: {e}"))?;
         let (inner, outer) = (self.estate.inner(node), self.estate.outer(node));
-        let env = environment(task, &folders, inner, outer, &self.config.path);
+        let mut env = environment(task, &folders, inner, outer, &self.config.path);
+        let speed = self.speed_file(&node.class).display().to_string();
+        env.insert(NODE_SPEED_FILE.to_string(), speed);
         let program = self.program(&interpolate(&task.command, &env), &folders)?;
         let args: Vec<String> = task.args.iter().map(|a| interpolate(a, &env)).collect();
         let nics = self.open_ports(task, node)?;
@@ -172,6 +176,11 @@ impl Shared {
             site_number: node.site_number,
             nics,
         })
+    }
+
+    /// Says in one number how much of its speed a node of the class gives; missing while it gives all.
+    pub(super) fn speed_file(&self, class: &NodeClass) -> PathBuf {
+        self.config.folder.join(format!("speed-{class}"))
     }
 
     fn make_folders(&self, task: &TaskStart) -> std::io::Result<Folders> {

@@ -7,6 +7,7 @@ use crate::sandbox::fault::Fault;
 use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Attribute, Block, BlockLabel, Body, Structure};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -26,11 +27,12 @@ pub struct ScenarioError {
 type Wrong = (Option<Range<usize>>, String);
 
 const SCENARIO_KEYS: [&str; 2] = ["length", "at"];
-const INCIDENT_KEYS: [&str; 5] = [
+const INCIDENT_KEYS: [&str; 6] = [
     "kill_node",
     "revive_node",
     "cut_site",
     "heal_site",
+    "class_speed",
     "explains",
 ];
 const EXPLAINS_KEYS: [&str; 3] = ["sites", "nodes", "for"];
@@ -95,7 +97,7 @@ fn incident(block: &Block, estate: &Estate) -> Result<Incident, Wrong> {
     for structure in &block.body {
         match structure {
             Structure::Block(b) if b.has_ident("explains") => says = Some(explains(b, estate)?),
-            Structure::Attribute(a) if INCIDENT_KEYS[..4].contains(&a.key.as_str()) => {
+            Structure::Attribute(a) if INCIDENT_KEYS[..5].contains(&a.key.as_str()) => {
                 if happens.is_some() {
                     let what = "one fault for each `at`; write another `at` with the same time";
                     return Err((a.key.span(), what.to_string()));
@@ -108,7 +110,7 @@ fn incident(block: &Block, estate: &Estate) -> Result<Incident, Wrong> {
     let missing = || {
         format!(
             "what happens here? One of {}",
-            INCIDENT_KEYS[..4].join(", ")
+            INCIDENT_KEYS[..5].join(", ")
         )
     };
     Ok(Incident {
@@ -124,7 +126,42 @@ fn fault(attribute: &Attribute, estate: &Estate) -> Result<Fault, Wrong> {
         "kill_node" => Fault::KillNode(node(value, estate)?),
         "revive_node" => Fault::ReviveNode(node(value, estate)?),
         "cut_site" => Fault::CutSite(site(value, estate)?),
+        "class_speed" => class_speed(value, estate)?,
         _ => Fault::HealSite(site(value, estate)?),
+    })
+}
+
+/// `{ std = 25 }`: a node class and the percent of its speed that it gives.
+fn class_speed(value: &Expression, estate: &Estate) -> Result<Fault, Wrong> {
+    let wrong = || {
+        let what = "expected one node class and its speed in percent, such as `{ std = 25 }`";
+        (value.span(), what.to_string())
+    };
+    let object = value
+        .as_object()
+        .filter(|o| o.len() == 1)
+        .ok_or_else(wrong)?;
+    let (key, said) = object.iter().next().ok_or_else(wrong)?;
+    let text = key.as_expr().and_then(Expression::as_str);
+    let name = key
+        .as_ident()
+        .map(|i| i.as_str())
+        .or(text)
+        .ok_or_else(wrong)?;
+    let classes: BTreeSet<&str> = estate.nodes().map(|n| n.class.as_str()).collect();
+    if !classes.contains(name) {
+        let what = not_there("node class", name, classes.into_iter());
+        return Err((value.span(), what));
+    }
+    let percent = said.expr().as_number().and_then(|n| n.as_u64());
+    let percent = percent.filter(|p| (1..=100).contains(p));
+    let percent = percent.ok_or_else(|| {
+        let what = "expected a speed from 1 to 100 percent of what the node's books say";
+        (said.expr().span(), what.to_string())
+    })?;
+    Ok(Fault::ClassSpeed {
+        class: name.into(),
+        percent: percent as u32,
     })
 }
 

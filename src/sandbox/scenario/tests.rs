@@ -112,6 +112,37 @@ fn a_wrong_scenario_is_shown_its_place_and_what_was_expected() {
 }
 
 #[test]
+fn a_class_of_nodes_may_slow_down_and_recover() {
+    let text = "length = \"9s\"\nat \"1s\" {\n  class_speed = { std = 25 }\n}\nat \"5s\" {\n  class_speed = { \"std\" = 100 }\n}\n";
+    let happens: Vec<_> = parse(text)
+        .unwrap()
+        .incidents
+        .into_iter()
+        .map(|i| i.fault)
+        .collect();
+    let speed = |percent| Fault::ClassSpeed {
+        class: "std".into(),
+        percent,
+    };
+    assert_eq!(happens, [speed(25), speed(100)]);
+    assert!(!happens[0].is_loss() && happens[0].domain().is_none());
+    for (value, said) in [
+        ("{ stx = 25 }", "did you mean `std`"),
+        ("{ std = 0 }", "from 1 to 100"),
+        ("{ std = \"25\" }", "from 1 to 100"),
+        ("\"std\"", "{ std = 25 }"),
+        ("{ std = 25, spot = 5 }", "{ std = 25 }"),
+    ] {
+        let e = parse(&format!(
+            "length = \"9s\"\nat \"1s\" {{\n  class_speed = {value}\n}}\n"
+        ))
+        .unwrap_err();
+        assert_eq!(e.line, 3, "{e}");
+        assert!(e.what.contains(said), "{value}: {e}");
+    }
+}
+
+#[test]
 fn incidents_come_in_the_order_of_time_whatever_the_order_of_the_file() {
     let text = "length = \"1m30s\"\nat \"80s\" {\n  revive_node = \"edge-a-1\"\n}\nat \"1500ms\" {\n  kill_node = \"edge-a-1\"\n}\n";
     let scenario = parse(text).unwrap();

@@ -10,6 +10,7 @@ mod pen;
 mod plan;
 mod plot;
 mod portion;
+mod profile;
 mod pulse;
 mod shadows;
 mod sites;

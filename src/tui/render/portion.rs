@@ -2,8 +2,9 @@
 
 use super::pen::{Pen, beside, brief, fit, over, percent, piece, short};
 use super::plot::{Line, Plot, Rule};
+use super::profile;
 use crate::engine::view::{InstanceView, PastPoint, PortionView};
-use crate::model::{Moment, Profile, Share};
+use crate::model::{Calibration, Moment, Share, Track};
 use crate::tui::look::Tone;
 use crate::tui::state::State;
 use ratatui::layout::Rect;
@@ -27,8 +28,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     rate(pen, top, p);
     let (left, right) = beside(below, below.width * 11 / 20);
     let (upper, lower) = over(left, left.height - (left.height / 3).max(4));
-    if upper.height >= 11 {
-        let (upper, why) = over(upper, upper.height - 6);
+    if upper.height >= 12 {
+        let (upper, why) = over(upper, upper.height - 7);
         instances(state, pen, upper, p);
         foresight(pen, why, p);
     } else {
@@ -37,7 +38,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     shadows(state, pen, lower, p);
     let (upper, lower) = over(right, right.height / 2);
     latency(pen, upper, p);
-    profile(pen, lower, p);
+    profile::draw(pen, lower, p);
 }
 
 fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
@@ -125,6 +126,7 @@ fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
         ("next", parts),
         ("lately", lately),
         ("needs", need),
+        ("shadows", judged(&p.calibration, pen.look.pick("×", "x"))),
     ];
     for (k, (name, text)) in lines.iter().take(usize::from(inner.height)).enumerate() {
         let pieces = [
@@ -134,6 +136,27 @@ fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
         let y = inner.y + k as u16;
         pen.line(inner.x + 2, y, inner.width.saturating_sub(2), &pieces);
     }
+}
+
+/// How often what shadows said came within its band, and how much wider their word is taken for it.
+fn judged(c: &Calibration, times: &str) -> String {
+    if c.scored() == 0 {
+        return "what they said was not put to the test yet".into();
+    }
+    let tell = |name: &str, t: &Track| {
+        let width = match t.width > 1.005 {
+            true => format!(" {times}{:.2}", t.width),
+            false => String::new(),
+        };
+        (t.scored > 0).then(|| format!("{name} {}/{}{width}", t.covered, t.scored))
+    };
+    let all = [
+        tell("latency", &c.latency),
+        tell("capacity", &c.capacity),
+        tell("start", &c.startup),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    format!("came as said: {}", all.join(", "))
 }
 
 /// Seconds from `now`.
@@ -290,69 +313,6 @@ fn latency(pen: &mut Pen, area: Rect, p: &PortionView) {
         ..Plot::default()
     }
     .draw(pen, inner);
-}
-
-/// The best known profile's curve: latency at the SLO's quantile against load.
-fn profile(pen: &mut Pen, area: Rect, p: &PortionView) {
-    let Some(best) = p.profiles.iter().max_by_key(|q| q.samples) else {
-        let inner = pen.section(area, "Profile", "");
-        let text = match &p.not_shadowable {
-            Some(why) => format!("none: {why}"),
-            None => "none yet: no shadow has measured it".into(),
-        };
-        pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
-        return;
-    };
-    let note = format!(
-        "{}, {} runs; {} profiles",
-        place_of(best),
-        best.runs,
-        p.profiles.len()
-    );
-    let inner = pen.section(area, "Profile: ms against rps", &note);
-    let points: Vec<(f64, f64)> = best.curve.iter().map(|c| (c.rate.0, c.at_slo.0)).collect();
-    let right = points
-        .iter()
-        .map(|q| q.0)
-        .fold(best.knee.0, f64::max)
-        .max(1.0);
-    let highest = points
-        .iter()
-        .map(|q| q.1)
-        .filter(|v| v.is_finite())
-        .fold(0.0, f64::max);
-    let knee = format!("knee {} ±{}", brief(best.knee.0), brief(best.knee_spread.0));
-    let knee = if pen.look.ascii {
-        knee.replace('±', "+-")
-    } else {
-        knee
-    };
-    Plot {
-        x: (0.0, right * 1.05),
-        top: highest.clamp(p.slo.latency.0, p.slo.latency.0 * 3.0) * 1.15,
-        lines: vec![Line {
-            points,
-            tone: Tone::Accent,
-            dotted: false,
-        }],
-        rules: vec![Rule {
-            y: p.slo.latency.0,
-            label: format!("limit {}", p.slo.latency),
-            tone: Tone::Bad,
-        }],
-        now: Some(best.knee.0),
-        marks: vec![
-            (best.knee.0, knee),
-            (0.0, "0".into()),
-            (right * 1.05, format!("{} rps", brief(right))),
-        ],
-        ..Plot::default()
-    }
-    .draw(pen, inner);
-}
-
-fn place_of(p: &Profile) -> String {
-    format!("{} on {}", p.key.site, p.key.class.shown())
 }
 
 fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {

@@ -88,7 +88,7 @@ fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
 
 fn queue(pen: &mut Pen, area: Rect, candidates: &[&CandidateView], mark: Option<usize>) {
     let star = pen.look.pick("×", "x");
-    let note = format!("chance of use {star} what is unknown, less its cost");
+    let note = format!("chance of use {star} what a run would teach, for each core-hour");
     let inner = pen.section(area, "Worth a shadow", &note);
     if candidates.is_empty() {
         pen.tone(
@@ -120,7 +120,23 @@ fn queue(pen: &mut Pen, area: Rect, candidates: &[&CandidateView], mark: Option<
         Tone::Dim,
     );
     let at = mark.unwrap_or(0);
-    let fits = usize::from(inner.height.saturating_sub(1));
+    // The terms of the marked one, in words, below the list where there is room.
+    let told = candidates.get(at).filter(|_| inner.height >= 6);
+    if let Some(c) = told {
+        let lines = [chance(c), taught(c)];
+        for (k, text) in lines.iter().enumerate() {
+            let y = inner.bottom() - 2 + k as u16;
+            pen.tone(
+                inner.x + 2,
+                y,
+                inner.width.saturating_sub(2),
+                text,
+                Tone::Dim,
+            );
+        }
+    }
+    let list = inner.height - if told.is_some() { 3 } else { 0 };
+    let fits = usize::from(list.saturating_sub(1));
     let from = window(at, candidates.len(), fits);
     let best = candidates
         .iter()
@@ -146,20 +162,20 @@ fn candidate(pen: &mut Pen, row: Rect, c: &CandidateView, tight: bool, best: f64
     );
     let text = if tight {
         format!(
-            "{portion:<12}{site:<12}{:>6}{:>9}{:>7.3}{:>7.3}",
+            "{portion:<12}{site:<12}{:>6}{:>9}{:>7.4}{:>7}",
             percent(c.use_probability),
             percent(c.unknown),
             c.cost,
-            c.value
+            brief(c.value)
         )
     } else {
         let class = fit(pen.look, c.class.as_str(), 13);
         format!(
-            "{portion:<14}{site:<14}{class:<14}{:>7}{:>10}{:>9.3}{:>9.3}",
+            "{portion:<14}{site:<14}{class:<14}{:>7}{:>10}{:>9.4}{:>9}",
             percent(c.use_probability),
             percent(c.unknown),
             c.cost,
-            c.value
+            brief(c.value)
         )
     };
     let x = pen.line(
@@ -172,9 +188,11 @@ fn candidate(pen: &mut Pen, row: Rect, c: &CandidateView, tight: bool, best: f64
         return;
     }
     pen.bar(x + 3, row.y, 8, c.value / best, 0.0);
-    let due = c
-        .due_in
-        .map_or_else(|| "any time".to_string(), |d| format!("in {}", short(d)));
+    let due = match (&c.after, c.due_in) {
+        (Some(first), _) => format!("after {first}"),
+        (None, Some(d)) => format!("in {}", short(d)),
+        (None, None) => "any time".to_string(),
+    };
     pen.tone(
         x + 12,
         row.y,
@@ -182,14 +200,30 @@ fn candidate(pen: &mut Pen, row: Rect, c: &CandidateView, tight: bool, best: f64
         &due,
         Tone::Watch,
     );
-    let cost = brief(c.value / c.cost.max(1e-9));
-    if row.right() > x + 50 {
-        pen.tone(
-            x + 26,
-            row.y,
-            24,
-            &format!("{cost} for each cost"),
-            Tone::Dim,
-        );
-    }
+}
+
+/// Why it would be used.
+fn chance(c: &CandidateView) -> String {
+    format!(
+        "{} at {}: used in {} of futures = a standby is wanted in {}, and would stand there in {} of them",
+        c.portion,
+        c.site,
+        percent(c.use_probability),
+        percent(c.wanted),
+        percent(c.chosen)
+    )
+}
+
+/// What is unknown of it.
+fn taught(c: &CandidateView) -> String {
+    let age = c.age.map_or("never measured".to_string(), |a| {
+        format!("measured {} ago", short(a))
+    });
+    format!(
+        "{age}, {:.1} own and {:.1} borrowed runs count; off by {}: a run teaches {} of what it could",
+        c.own,
+        c.borrowed,
+        percent(c.spread),
+        percent(c.unknown)
+    )
 }

@@ -160,10 +160,17 @@ pub fn candidates() -> Vec<CandidateView> {
                     "cloud-m".into()
                 },
                 use_probability,
+                wanted: (use_probability * 1.6_f64).min(1.0),
+                chosen: use_probability / (use_probability * 1.6_f64).min(1.0),
                 unknown,
+                age: (unknown < 0.9).then_some(Span::secs(240)),
+                own: if unknown < 0.9 { 0.8 } else { 0.0 },
+                borrowed: 1.4,
+                spread: unknown * 0.6,
                 cost,
                 value,
                 due_in: due.map(Span::secs),
+                after: None,
             }
         };
     vec![

@@ -107,6 +107,7 @@ fn profile(portion: &str, site: &str, knee: f64) -> Profile {
                 "cloud-m".into()
             },
         },
+        evidence: Evidence::default(),
         knee: Rps(knee),
         knee_spread: Rps(knee * 0.06),
         cpu_a_request: 5.2,
@@ -118,6 +119,67 @@ fn profile(portion: &str, site: &str, knee: f64) -> Profile {
         samples: 2_180,
         at: NOW - Span::secs(52),
     }
+}
+
+fn track(scored: u64, covered: u64, bias: f64) -> Track {
+    Track {
+        scored,
+        covered,
+        bias,
+        width: if covered + 1 < scored { 1.31 } else { 1.0 },
+    }
+}
+
+/// Two places that were measured, and one that borrows from them.
+fn known(portion: &str) -> Vec<Known> {
+    let estimate = |middle: f64, spread: f64| Estimate {
+        middle,
+        low: middle * (1.0 - spread),
+        high: middle * (1.0 + spread),
+        spread,
+    };
+    let of = |site: &str, knee: f64, runs: u32, from: &[(&str, f64)]| {
+        let key = profile(portion, site, knee).key;
+        let lent: f64 = from.iter().map(|f| f.1).sum();
+        let own = f64::from(runs) * 0.8;
+        Known {
+            knee: estimate(knee, 0.05 + 0.3 * lent),
+            startup: estimate(740.0, 0.2),
+            cpu: estimate(5.2, 0.1),
+            age: (runs > 0).then_some(Span::secs(52)),
+            half_life: Span::secs(190),
+            runs,
+            samples: u64::from(runs) * 700,
+            own,
+            borrowed: if runs > 0 {
+                own * lent / (1.0 - lent)
+            } else {
+                2.1
+            },
+            from: from
+                .iter()
+                .map(|(site, part)| Lender {
+                    site: (*site).into(),
+                    class: profile(portion, site, knee).key.class,
+                    runs: 2.4,
+                    part: *part,
+                })
+                .collect(),
+            one_run: 0.12,
+            one_start: 0.2,
+            key,
+        }
+    };
+    vec![
+        of("edge-a", 46.0, 3, &[("provider-a", 0.04)]),
+        of("provider-a", 71.0, 3, &[("edge-a", 0.05)]),
+        of(
+            "provider-b",
+            68.0,
+            0,
+            &[("provider-a", 0.9), ("edge-a", 0.1)],
+        ),
+    ]
 }
 
 struct Told<'a> {
@@ -188,6 +250,15 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
         }),
         because: "level 58, rising 0.4 a step, the season adds 12".into(),
         coverage_80: Some(0.823),
+        known: match told.id {
+            "ledger" => vec![],
+            id => known(id),
+        },
+        calibration: Calibration {
+            latency: track(9, 8, 0.04),
+            capacity: track(9, 9, 0.0),
+            startup: track(4, 2, 0.6),
+        },
         profiles: if told.id == "ledger" {
             vec![]
         } else {

@@ -1,0 +1,273 @@
+//! A node class that gives less than its books say: found by shadows, avoided by placement, learned anew once it is well.
+
+use crate::estate::Estate;
+use crate::program::{Program, alone, kind, text};
+use foreshadow::sandbox::fault::Fault;
+use foreshadow::sandbox::real_consul;
+use foreshadow::sandbox::world::ConsulKind;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+/// Each thing awaited comes within seconds on a machine that has nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Two instances at the edge, one a node; were it not for what shadows find, standbys would go to class `std`.
+const JOB: &str = r#"
+job "web" {
+  datacenters = ["edge-a"]
+  type        = "service"
+  meta {
+    release = "1"
+  }
+  constraint {
+    operator = "distinct_hosts"
+    value    = "true"
+  }
+  affinity {
+    attribute = "${node.class}"
+    value     = "std"
+    weight    = 100
+  }
+  group "web" {
+    count = 2
+    reschedule {
+      delay          = "5s"
+      delay_function = "constant"
+      unlimited      = true
+    }
+    ephemeral_disk {
+      size = 50
+    }
+    network {
+      port "http" {}
+    }
+    service {
+      name = "shop-web-origin"
+      port = "http"
+      check {
+        type     = "http"
+        path     = "/health"
+        interval = "1s"
+        timeout  = "1s"
+      }
+    }
+    task "web" {
+      driver = "raw_exec"
+      config {
+        command = "foreshadow"
+        args    = ["shop-service", "--name", "web", "--cpu-ms", "1.6"]
+      }
+      env {
+        NODE_MHZ = "${attr.cpu.frequency}"
+      }
+      resources {
+        cpu    = 100
+        memory = 32
+      }
+      logs {
+        max_files     = 2
+        max_file_size = 5
+      }
+    }
+  }
+}
+"#;
+
+/// A loose SLO, so that a dead node is no breach that would end shadows, and a cadence of some twenty seconds.
+fn policy(estate: &Estate) -> String {
+    let clients: Vec<String> = estate
+        .world
+        .metrics
+        .iter()
+        .map(|(_, at)| format!("\"http://{at}/metrics\""))
+        .collect();
+    format!(
+        r#"
+workload "web" {{
+  job            = "web"
+  risk_tolerance = 0.9
+  sites          = ["edge-a", "provider-a", "provider-b"]
+  slo {{
+    quantile = 0.5
+    latency  = "400ms"
+    success  = 0.5
+  }}
+  budget {{
+    shadow_core_hours  = 1
+    standby_core_hours = 1
+    max_shadows        = 1
+    max_standbys       = 1
+  }}
+  ramp {{
+    steps       = [50, 100]
+    soak        = "1s"
+    settle      = "2s"
+    keep_warm   = "2s"
+    min_samples = 5
+  }}
+  step     = "1s"
+  season   = "12s"
+  horizon  = "5s"
+  peak_rps = 80
+  portion "web" {{
+    front = "shop-web"
+    metrics {{
+      clients  = [{}]
+      requests = "client_requests_total"
+      duration = "client_request_duration_seconds"
+      failed   = "outcome=lost"
+      only     = ["service=shop-web"]
+    }}
+  }}
+}}
+"#,
+        clients.join(", ")
+    )
+}
+
+/// The place in what was said of the first line from `from` on that is as wanted; reads on until there is one.
+fn after(program: &mut Program, from: usize, what: &str, wanted: impl Fn(&Value) -> bool) -> usize {
+    let found = program.said.iter().skip(from).position(&wanted);
+    if let Some(at) = found {
+        return from + at;
+    }
+    program.until(what, PATIENCE, wanted);
+    program.said.len() - 1
+}
+
+fn lesson(line: &Value, place: &str) -> bool {
+    kind(line) == "lesson" && text(line).starts_with(&format!("web at {place}: carries"))
+}
+
+fn places(line: &Value) -> bool {
+    kind(line) == "plan" && text(line).starts_with("place standby")
+}
+
+/// What was said is shown when it is not so.
+fn check(program: &Program, holds: bool, what: &str) {
+    if !holds {
+        program.fail(&format!("not so: {what}"));
+    }
+}
+
+/// Requests a second that a lesson says one instance carries.
+fn carries(line: &Value) -> f64 {
+    let words = text(line).split("carries ").nth(1).expect("a lesson");
+    let number = words.trim_start_matches("at least ").split(' ').next();
+    number.and_then(|n| n.parse().ok()).expect("a number")
+}
+
+async fn a_slow_class_is_found_avoided_and_learned_anew(consul: ConsulKind) {
+    let mut estate = Estate::of(JOB, consul).await;
+    let world = estate.world.clone();
+    let happens = async |fault: Fault| {
+        let done = world.break_or_mend(&fault).await;
+        done.unwrap_or_else(|e| panic!("{fault}: {e}"));
+    };
+    let speed = |percent| Fault::ClassSpeed {
+        class: "std".into(),
+        percent,
+    };
+    happens(speed(10)).await;
+    // A day that asked more of it than now is what shadows are tried with.
+    estate.remember("web", 24.0);
+    estate.play();
+    let policy = policy(&estate);
+    let config = estate.configure(|_| policy);
+    let mut scheduler = estate.schedule(&config);
+
+    let slow = after(&mut scheduler, 0, "a lesson of the slow class", |l| {
+        lesson(l, "provider-a (std)")
+    });
+    let other = after(&mut scheduler, 0, "a lesson of the other class", |l| {
+        lesson(l, "provider-b (spot)")
+    });
+    let (before, well) = (
+        carries(&scheduler.said[slow]),
+        carries(&scheduler.said[other]),
+    );
+    check(
+        &scheduler,
+        before * 2.0 < well,
+        &format!("{before} is found slow beside {well}"),
+    );
+
+    happens(Fault::KillNode("edge-a-2".into())).await;
+    let placed = after(&mut scheduler, slow, "a standby", places);
+    let why = text(&scheduler.said[placed]).to_string();
+    check(
+        &scheduler,
+        why.contains("at provider-b"),
+        "the slow class is avoided",
+    );
+    check(
+        &scheduler,
+        why.contains("counts on"),
+        "it is said what is counted on there",
+    );
+
+    after(&mut scheduler, placed, "the standby's registration", |l| {
+        ["place standby applied", "place standby verified"]
+            .iter()
+            .any(|done| text(l).starts_with(done))
+    });
+
+    happens(speed(100)).await;
+    happens(Fault::ReviveNode("edge-a-2".into())).await;
+    let again = after(
+        &mut scheduler,
+        placed,
+        "a lesson that it has changed",
+        |l| lesson(l, "provider-a (std)") && text(l).contains("it has changed"),
+    );
+    let now = carries(&scheduler.said[again]);
+    check(
+        &scheduler,
+        now > before * 2.0,
+        &format!("{before} before, {now} now"),
+    );
+
+    after(&mut scheduler, placed, "the standby's release", |l| {
+        kind(l) == "effect" && text(l).starts_with("release standby")
+    });
+    let known = scheduler.said.len();
+    happens(Fault::KillNode("edge-a-2".into())).await;
+    let placed = after(&mut scheduler, known, "another standby", places);
+    let why = text(&scheduler.said[placed]).to_string();
+    check(
+        &scheduler,
+        why.contains("at provider-a"),
+        "the class is used again",
+    );
+
+    let tells = |l: &&Value| matches!(kind(l), "lesson" | "fault") || text(l).contains("standby");
+    for line in scheduler.said.iter().filter(tells) {
+        println!("{} {}: {}", line["at"], kind(line), text(line));
+    }
+    drop((scheduler, world));
+    estate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_node_class_is_found_by_shadows_avoided_by_placement_and_used_again_once_it_is_fast()
+{
+    let _alone = alone();
+    a_slow_class_is_found_avoided_and_learned_anew(ConsulKind::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_node_class_is_found_avoided_and_used_again_on_a_real_consul() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let cache = std::env::var_os("FORESHADOW_CACHE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-consul"),
+        Into::into,
+    );
+    let Some(program) = real_consul::find(&path.to_string_lossy(), Some(&cache)) else {
+        println!("skipped: no real Consul; tests/setup unpacks one");
+        return;
+    };
+    let program = std::path::absolute(program).expect("a path");
+    let _alone = alone();
+    a_slow_class_is_found_avoided_and_learned_anew(ConsulKind::Real(program)).await;
+}
