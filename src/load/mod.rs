@@ -19,12 +19,14 @@ pub mod tap;
 mod tap_tally;
 #[cfg(test)]
 mod tap_tests;
+pub mod timer;
 pub mod trace;
 
 pub use http::{Fault, HttpClient, Reply};
-pub use open_loop::{LoadReport, Record, drive, measure};
+pub use open_loop::{LoadReport, Record, drive, drive_by, measure};
 pub use schedule::{Pacing, Schedule};
 pub use srv_client::{SrvClient, SrvConfig};
 pub use sweep::{SweepPoint, SweepReport, SweepSpec, sweep};
 pub use tap_tally::{Counts, Tally};
+pub use timer::Timer;
 pub use trace::{Rate, TraceError};

@@ -4,6 +4,7 @@ use super::*;
 use crate::load::schedule::Pacing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::sleep_until;
 
 fn good() -> Reply {
     Reply::of(Ok(200))
