@@ -12,6 +12,7 @@ mod notice;
 mod picture;
 mod recover;
 pub mod run;
+mod startup;
 pub mod state;
 pub mod view;
 

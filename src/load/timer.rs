@@ -36,28 +36,21 @@ impl Timer {
 
 #[cfg(target_os = "linux")]
 pub struct Kernel {
-    fd: tokio::io::unix::AsyncFd<Bell>,
-}
-
-#[cfg(target_os = "linux")]
-struct Bell(nix::sys::timerfd::TimerFd);
-
-#[cfg(target_os = "linux")]
-impl std::os::fd::AsRawFd for Bell {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsFd::as_fd(&self.0).as_raw_fd()
-    }
+    timer: nix::sys::timerfd::TimerFd,
+    /// A second handle to it, for tokio to wait on: like a pipe's, it becomes readable and gives eight bytes.
+    bell: tokio::net::unix::pipe::Receiver,
 }
 
 #[cfg(target_os = "linux")]
 impl Kernel {
     fn new() -> io::Result<Kernel> {
         use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+        use std::os::fd::AsFd;
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        let only = tokio::io::Interest::READABLE;
-        let fd = tokio::io::unix::AsyncFd::with_interest(Bell(timer), only)?;
-        Ok(Kernel { fd })
+        let handle = timer.as_fd().try_clone_to_owned()?;
+        let bell = tokio::net::unix::pipe::Receiver::from_owned_fd_unchecked(handle)?;
+        Ok(Kernel { timer, bell })
     }
 
     async fn until(&self, due: Instant) {
@@ -77,9 +70,15 @@ impl Kernel {
     async fn rings_after(&self, left: Duration) -> io::Result<()> {
         use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
         let once = Expiration::OneShot(left.into());
-        self.fd.get_ref().0.set(once, TimerSetTimeFlags::empty())?;
-        self.fd.readable().await?.clear_ready();
-        Ok(())
+        self.timer.set(once, TimerSetTimeFlags::empty())?;
+        let mut rings = [0u8; 8];
+        loop {
+            self.bell.readable().await?;
+            match self.bell.try_read(&mut rings) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read.map(|_| ()),
+            }
+        }
     }
 }
 

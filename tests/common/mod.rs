@@ -54,6 +54,7 @@ pub fn policy() -> Policy {
         sites: ["edge-a", "edge-b", "provider-a", "provider-b"]
             .map(Site::from)
             .to_vec(),
+        loads: Default::default(),
         links: vec![],
         ramp: Ramp {
             steps: [25, 50, 100].map(Share::percent).to_vec(),
@@ -274,6 +275,7 @@ pub fn profile(site: &str, class: &str, knee: f64) -> Profile {
         memory: MiB(30.0),
         startup: Span::millis(800),
         curve: vec![],
+        details: Details::default(),
         runs: 2,
         samples: 200,
         at: NOW,
