@@ -78,7 +78,7 @@ where
     let mut driven = Driven::default();
     let mut in_flight: JoinSet<Record> = JoinSet::new();
     let mut schedule = schedule.enumerate().peekable();
-    'run: while schedule.peek().is_some() || !in_flight.is_empty() {
+    'run: loop {
         for _ in 0..BURST {
             let now = start.elapsed();
             let Some((index, intended)) = schedule.next_if(|(_, due)| *due <= now) else {
@@ -104,13 +104,14 @@ where
             tokio::task::yield_now().await;
             continue;
         }
+        if due.is_none() && in_flight.is_empty() {
+            break;
+        }
         let ended = tokio::select! {
             biased;
             () = cancel.cancelled() => break,
             Some(done) = in_flight.join_next() => ended(done),
             () = timer.until(due.unwrap_or(start)), if due.is_some() => continue,
-            // Nothing is due and nothing under way: the loop's condition ends it.
-            else => continue,
         };
         if on(&ended).is_break() {
             break;

@@ -47,6 +47,30 @@ async fn against_a_null_server_every_request_leaves_at_its_intended_time() {
     assert!(seen.iter().all(|(_, l)| *l <= Duration::from_millis(1)));
 }
 
+#[tokio::test]
+async fn a_run_on_the_kernels_timer_ends_with_its_last_answer_however_quick_that_is() {
+    for rate in [200.0, 20_000.0] {
+        let schedule = Schedule::constant(Rps(rate), Duration::from_millis(50), Pacing::Even);
+        let timer = Timer::fine().unwrap();
+        let cancel = CancellationToken::new();
+        let mut ended = 0;
+        let driven = drive_by(
+            &timer,
+            schedule,
+            2_000,
+            &cancel,
+            |_| async { good() },
+            |_| {
+                ended += 1;
+                ControlFlow::Continue(())
+            },
+        )
+        .await;
+        assert_eq!((driven.intended, driven.aborted), (ended, 0));
+        assert_eq!(ended, (rate * 0.05) as u64);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stall_of_the_server_shows_in_every_request_that_was_due_meanwhile() {
     // The server answers at once, but for a stall from 2 s to 4 s: a closed-loop client would see one slow request of 400.
