@@ -208,6 +208,16 @@ fn measured(
                 .shadowed
                 .insert(crate::planner::shadows::name(key), (at, 0));
             state.tally.measurements += 1;
+            if let Some(told) = m.details.sentence() {
+                let text = format!("{} at {}: {told}", key.portion, key.site);
+                state.say(
+                    at,
+                    LogKind::Shadow,
+                    Some(Cause::Learning),
+                    Some(&key.portion),
+                    text,
+                );
+            }
             let before = state.beliefs.profile(key).cloned();
             let profile = learn::fold(before.as_ref(), m);
             let sentence = learn::sentence(before.as_ref(), &profile, m);

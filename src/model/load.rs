@@ -134,9 +134,79 @@ impl Details {
     }
 }
 
+impl StartUp {
+    /// `placed 40 ms, prepared 50 ms, fetched 400 ms, passing 410 ms`: the parts that are known.
+    pub fn sentence(&self) -> Option<String> {
+        let parts = [
+            ("placed", self.placed),
+            ("prepared", self.prepared),
+            ("fetched", self.fetched),
+            ("started", self.started),
+            ("passing", self.passing),
+        ];
+        let known = parts
+            .iter()
+            .filter_map(|(name, part)| part.map(|p| format!("{name} {} ms", p.0)));
+        let known: Vec<String> = known.collect();
+        (!known.is_empty()).then(|| known.join(", "))
+    }
+}
+
+impl Details {
+    /// What the run showed, for the log; `None` when that is nothing.
+    pub fn sentence(&self) -> Option<String> {
+        let requests = |l: &LoadDetail| l.histogram.iter().map(|b| b.1).sum::<u64>();
+        let spent: u64 = self.loads.iter().map(requests).sum();
+        let most = self.loads.iter().map(|l| l.throughput).reduce(Rps::max)?;
+        let knee = self.bracket().unwrap_or_else(|| "not proven".into());
+        let mut told = vec![format!(
+            "knee {knee} by {spent} requests at {} loads, at most {most} answered",
+            self.loads.len()
+        )];
+        told.extend(self.startup.sentence().map(|s| format!("start-up: {s}")));
+        told.extend(self.upstreams.iter().filter_map(|u| {
+            let rtt = u.rtt?;
+            Some(format!("{:.1} ms to {} at {}", rtt.0, u.portion, u.site))
+        }));
+        Some(told.join("; "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sentence_tells_the_parts_that_are_known() {
+        assert_eq!(Details::default().sentence(), None);
+        let details = Details {
+            proven: (Some(Rps(10.0)), None),
+            confidence: 0.95,
+            loads: vec![LoadDetail {
+                throughput: Rps(9.5),
+                histogram: vec![(Millis(1.0), 40), (Millis(2.0), 2)],
+                ..LoadDetail::default()
+            }],
+            startup: StartUp {
+                placed: Some(Span(40)),
+                passing: Some(Span(410)),
+                ..StartUp::default()
+            },
+            upstreams: vec![Upstream {
+                portion: PortionId::new("cart"),
+                site: Site::new("edge-a"),
+                rtt: Some(Millis(3.25)),
+            }],
+            ..Details::default()
+        };
+        let said = details.sentence().unwrap_or_default();
+        assert!(said.contains("by 42 requests at 1 loads"), "{said}");
+        assert!(
+            said.contains("start-up: placed 40 ms, passing 410 ms"),
+            "{said}"
+        );
+        assert!(said.ends_with("3.2 ms to cart at edge-a"), "{said}");
+    }
 
     #[test]
     fn the_bracket_says_what_is_proven_and_nothing_more() {
