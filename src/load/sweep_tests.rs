@@ -90,7 +90,7 @@ async fn the_knee_of_one_worker_lies_below_its_capacity_and_above_half_of_it() {
 async fn a_point_says_throughput_errors_and_a_histogram_of_its_latencies() {
     let each_tenth_fails = |n: u64| async move {
         tokio::time::sleep(Duration::from_millis(10 + n % 5)).await;
-        Reply::of(if n % 10 == 0 {
+        Reply::of(if n.is_multiple_of(10) {
             Err(Fault::Status(503))
         } else {
             Ok(200)

@@ -41,11 +41,11 @@ pub(super) fn load(p: &Section) -> Result<Option<(PortionId, LoadPolicy)>, Error
         let message = "arrivals \"own\" needs a log: from = \"access.log\"";
         return Err(l.bad("arrivals", message.into()));
     }
-    for part in load
+    let unsafe_one = load
         .mix
         .iter()
-        .filter(|part| !load.methods.contains(&part.method))
-    {
+        .find(|part| !load.methods.contains(&part.method));
+    if let Some(part) = unsafe_one {
         let message = format!(
             "{} {} is not among the methods a shadow may see: {}; name it in methods if it may",
             part.method,
