@@ -96,6 +96,7 @@ fn asked(source: &str) -> Vec<&str> {
 fn every_key_that_is_read_is_documented() {
     let sources = [
         include_str!("../src/settings/policy.rs"),
+        include_str!("../src/settings/policy/load.rs"),
         include_str!("../src/settings/config.rs"),
         include_str!("../src/settings/upstream.rs"),
     ];

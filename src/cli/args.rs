@@ -56,6 +56,8 @@ pub enum Command {
     Tap(TapArgs),
     /// A proxy before a service that records its answers, for stubs of it
     Record(RecordArgs),
+    /// Drives a target with the requests of a log, a mix or one path, open loop, and prints its latencies, or its knee
+    Load(super::load::LoadArgs),
     /// How good forecasts of given series would have been, by rolling origins
     Backtest(BacktestArgs),
     /// Draws a screen of the dashboard from a short run of the sandbox
@@ -488,7 +490,7 @@ impl Default for SandboxArgs {
 }
 
 /// `60s`, `2m`, `500ms`, `1h`, `7d`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no length of time; write 500ms, 60s, 2m, 1h or 7d");
     let digits = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))

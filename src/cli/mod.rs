@@ -6,6 +6,7 @@ mod by_hand;
 mod files;
 mod forecast;
 mod judge;
+mod load;
 mod loop_;
 mod offline;
 mod place;
@@ -122,6 +123,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Judge(args) => judge::judge(args),
         Command::Forecast(args) => forecast::forecast(args),
         Command::Tap(args) => tap::tap(args),
+        Command::Load(args) => load::load(args),
         Command::Backtest(args) => backtest::backtest(args),
         Command::Screenshot(args) => sandbox::screenshot(args),
         Command::Completions(args) => offline::completions(args),

@@ -239,6 +239,11 @@ fn measured(
 /// The measurement becomes a profile and its verdict is believed; what is to be said of it.
 fn learned(state: &mut State, policy: &Policy, m: &Measurement, at: Moment) -> String {
     state.tally.measurements += 1;
+    if let Some(told) = m.details.sentence() {
+        let text = format!("{} at {}: {told}", m.key.portion, m.key.site);
+        let (kind, why) = (LogKind::Shadow, Some(Cause::Learning));
+        state.say(at, kind, why, Some(&m.key.portion), text);
+    }
     let before = state.beliefs.profile(&m.key).cloned();
     let appetite = risk::appetite(policy.risk_tolerance, policy.season);
     let profile = learn::fold(before.as_ref(), m, appetite.half_life);

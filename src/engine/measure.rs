@@ -1,11 +1,14 @@
 //! Drives load at a shadow and turns what came back into a measurement.
 
 use super::clock;
+use super::startup;
 use crate::act::Measurer;
 use crate::clients::nomad::{Nomad, ResourceUsage};
 use crate::learn::{self, Sides};
 use crate::load::open_loop::in_flight_for;
-use crate::load::{HttpClient, Pacing, Schedule, SweepPoint, SweepReport, SweepSpec, drive, sweep};
+use crate::load::{
+    Aim, HttpClient, Pacing, Replay, Schedule, SweepPoint, SweepReport, SweepSpec, drive, sweep,
+};
 use crate::model::*;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
@@ -13,16 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Each load is driven so long, after a warm-up that does not count.
-const EACH: Duration = Duration::from_millis(1_500);
+/// Sent at each load before anything counts.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// A shadow that does not pass its check by then never will.
 const START: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(1);
 /// An answer later than the limit times this counts as none.
 const HOPELESS: f64 = 3.0;
-/// The gap between the last good load and the first bad one is halved so often.
-const HALVINGS: u32 = 2;
 /// Fewer answers than this at a load prove nothing.
 const MIN_REQUESTS: u64 = 5;
 
@@ -68,6 +68,8 @@ impl LoadMeasurer {
             slo,
             registered,
             compare,
+            load,
+            upstreams,
             ..
         } = action
         else {
@@ -78,20 +80,18 @@ impl LoadMeasurer {
         let timeout = Duration::from_secs_f64((slo.latency.0 * HOPELESS / 1000.0).max(1.0));
         let client = HttpClient::new(self.source, CONNECT, timeout);
         let startup = passing(&client, address, health, *registered).await?;
+        let parts = startup::parts(&self.nomad, alloc.as_str(), startup).await;
         let used = Arc::new(Mutex::new(Used::default()));
-        let spec = SweepSpec {
-            loads: loads.clone(),
-            each: EACH,
-            warm_up: WARM_UP,
-            refine: HALVINGS,
-            min_requests: MIN_REQUESTS,
-            slo: *slo,
-            seed: registered.0 as u64,
-        };
-        let path: Arc<str> = path.into();
+        let replay = Arc::new(Replay::new(load, path).map_err(|e| e.to_string())?);
+        let seed = registered.0 as u64;
+        let spec = spec(load, loads, slo, &replay, seed);
         let send = |n: u64| {
-            let (client, path) = (client.clone(), path.clone());
-            async move { client.get(address, &path, &format!("foreshadow-{n}")).await }
+            let (client, asked) = (client.clone(), replay.request(n, seed));
+            async move {
+                client
+                    .ask(address, &asked, &format!("foreshadow-{n}"))
+                    .await
+            }
         };
         let after = |point: &SweepPoint| {
             let (used, rate) = (used.clone(), point.rps);
@@ -105,13 +105,44 @@ impl LoadMeasurer {
         // A shadow that must go loses its job: what is sent then fails, the sweep ends, and its result is not believed.
         let report = sweep(&spec, send, after, std::future::pending()).await;
         let used = lock(&used).clone();
-        let mut measured = measurement(key, slo, &report, startup, &used)?;
+        let details = Details {
+            proven: report.knee.proven,
+            confidence: report.knee.confidence,
+            loads: used.details(&report),
+            startup: parts,
+            upstreams: upstreams.clone(),
+            load: replay.sentence.clone(),
+        };
+        let mut measured = measurement(key, slo, &report, startup, &used, details)?;
         if let Some(compare) = compare {
             let shadow = Side::new(&client, url, health).await?;
-            let sides = sides(&client, &shadow, compare, registered.0 as u64).await;
+            let sides = sides(&client, &shadow, compare, seed).await;
             measured.judged = Some(learn::verdict(key, clock::now(), compare, &sides));
         }
         Ok(measured)
+    }
+}
+
+/// The search that the policy asks for, between the least and the most load that the planner allows.
+fn spec(load: &LoadPolicy, loads: &[Rps], slo: &Slo, replay: &Arc<Replay>, seed: u64) -> SweepSpec {
+    let (replay, arrivals) = (replay.clone(), load.arrivals);
+    let start = loads.first().copied().unwrap_or(Rps(1.0));
+    let time = |span: Span| Duration::from_secs_f64(span.as_secs_f64().max(0.1));
+    SweepSpec {
+        aim: Aim {
+            slo: *slo,
+            confidence: load.confidence,
+            resolution: load.resolution,
+            start,
+            highest: loads.last().copied().unwrap_or(start),
+            min_requests: MIN_REQUESTS,
+        },
+        each: time(load.each),
+        warm_up: WARM_UP,
+        lasts: time(load.lasts),
+        seed,
+        arrivals: Arc::new(move |rate, lasts, seed| replay.schedule(arrivals, rate, lasts, seed)),
+        fine: true,
     }
 }
 
@@ -216,6 +247,8 @@ struct Used {
     /// MHz·s a request.
     cpu: Vec<f64>,
     memory: MiB,
+    /// By load: what it used at its end.
+    at: Vec<(Rps, Mhz, MiB)>,
 }
 
 impl Used {
@@ -223,10 +256,23 @@ impl Used {
     fn add(&mut self, rate: Rps, usage: &ResourceUsage, beside: Option<&ResourceUsage>) {
         let other = |of: fn(&ResourceUsage) -> f64| beside.map_or(0.0, of);
         let ticks = usage.cpu_stats.total_ticks - other(|b| b.cpu_stats.total_ticks);
-        self.cpu.push(ticks.max(0.0) / rate.0.max(0.1));
+        let ticks = ticks.max(0.0);
+        self.cpu.push(ticks / rate.0.max(0.1));
         let bytes = usage.memory_bytes() as f64 - other(|b| b.memory_bytes() as f64);
         let memory = MiB(bytes.max(0.0) / 1_048_576.0);
         self.memory = self.memory.max(memory);
+        self.at.push((rate, Mhz(ticks), memory));
+    }
+    fn details(&self, report: &SweepReport) -> Vec<LoadDetail> {
+        let of = |p: &SweepPoint| {
+            let used = self.at.iter().find(|u| u.0 == p.rps);
+            LoadDetail {
+                cpu: used.map(|u| u.1),
+                memory: used.map(|u| u.2),
+                ..p.detail()
+            }
+        };
+        report.points.iter().map(of).collect()
     }
     /// Median over the loads.
     fn cpu_a_request(&self) -> f64 {
@@ -247,10 +293,19 @@ fn measurement(
     report: &SweepReport,
     startup: Span,
     used: &Used,
+    details: Details,
 ) -> Result<Measurement, String> {
     let points: Vec<LoadPoint> = report.points.iter().map(|p| p.load_point(slo)).collect();
     if points.iter().all(|p| p.failed == p.requests) {
         return Err("no request was answered".into());
+    }
+    // Nothing was ruled on: time or the generator's own limit ended it first.
+    if let (None, false, Some(why)) = (
+        report.knee.at,
+        points.iter().any(|p| !p.good),
+        &report.stopped,
+    ) {
+        return Err(why.clone());
     }
     let lowest = points.first().map_or(Rps(0.0), |p| p.rate);
     let requests: u64 = points.iter().map(|p| p.requests).sum();
@@ -259,12 +314,13 @@ fn measurement(
         key: key.clone(),
         at: clock::now(),
         // Bad from the start: it carries less than the least that was tried.
-        knee: report.knee.unwrap_or(Rps(lowest.0 * 0.5)),
-        knee_open: report.knee_open,
+        knee: report.knee.at.unwrap_or(Rps(lowest.0 * 0.5)),
+        knee_open: report.knee.open,
         cpu_a_request: used.cpu_a_request(),
         bytes_a_request: bytes as f64 / requests.max(1) as f64,
         memory: used.memory,
         startup,
+        details,
         points,
         cut_short: None,
         judged: None,
@@ -300,6 +356,7 @@ async fn passing(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Knee;
 
     #[test]
     fn a_shadow_that_answers_nothing_gives_no_measurement() {
@@ -316,12 +373,16 @@ mod tests {
         };
         let report = SweepReport {
             points: Vec::new(),
-            knee: None,
-            knee_open: true,
+            knee: Knee {
+                at: None,
+                open: true,
+                proven: (None, None),
+                confidence: 0.0,
+            },
             stopped: None,
         };
-        let used = Used::default();
-        assert!(measurement(&key, &slo, &report, Span::secs(1), &used).is_err());
+        let (used, details) = (Used::default(), Details::default());
+        assert!(measurement(&key, &slo, &report, Span::secs(1), &used, details).is_err());
     }
 
     #[test]

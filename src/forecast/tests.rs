@@ -283,6 +283,7 @@ fn policy() -> crate::model::Policy {
         },
         sites: Vec::new(),
         links: Vec::new(),
+        loads: Default::default(),
         ramp: Ramp {
             steps: Vec::new(),
             soak: Span::secs(1),

@@ -32,6 +32,7 @@ fn place(site: &str, class: &str, knees: &[f64]) -> Profile {
         memory: MiB(30.0),
         startup: Span::millis(800),
         curve: Vec::new(),
+        details: Details::default(),
         runs: knees.len() as u32,
         samples: 100,
         at: Moment(0),

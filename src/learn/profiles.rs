@@ -24,6 +24,7 @@ pub fn fold(before: Option<&Profile>, m: &Measurement, half_life: Span) -> Profi
         memory: before.map_or(m.memory, |p| p.memory.max(m.memory)),
         startup: Span(mean(evidence.startup) as i64),
         curve: m.points.clone(),
+        details: m.details.clone(),
         runs: runs + 1,
         samples: before_samples + samples,
         at: m.at,
@@ -81,6 +82,7 @@ mod tests {
             bytes_a_request: 900.0,
             memory: MiB(30.0),
             startup: Span::millis(800),
+            details: Details::default(),
             cut_short: None,
             judged: None,
         }

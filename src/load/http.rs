@@ -1,7 +1,10 @@
-//! One HTTP GET with a deadline over kept-alive connections from a chosen source address, and what can come of it.
+//! One HTTP request with a deadline over kept-alive connections from a chosen source address, and what can come of it.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::uri::{PathAndQuery, Scheme};
+use hyper::{Method, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -62,13 +65,59 @@ impl Reply {
     }
 }
 
-/// Sends GETs. Cheap to clone; clones share the connection pool.
+/// A request as it is sent to any instance.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    method: Method,
+    path: PathAndQuery,
+    /// What is sent with it, and its media type.
+    body: Option<(Bytes, HeaderValue)>,
+}
+
+impl Asked {
+    /// `None` when the method or the path (with `/` at its beginning) is none.
+    pub fn new(method: &str, path: &str, body: Option<(Bytes, String)>) -> Option<Asked> {
+        let body = match body {
+            Some((bytes, kind)) => Some((bytes, HeaderValue::from_str(&kind).ok()?)),
+            None => None,
+        };
+        Some(Asked {
+            method: method.parse().ok()?,
+            path: path.parse().ok().filter(|_| path.starts_with('/'))?,
+            body,
+        })
+    }
+
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    fn at(&self, instance: SocketAddr, request_id: &str) -> Option<hyper::Request<Full<Bytes>>> {
+        let mut request = hyper::Request::new(Full::default());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(instance.to_string())
+            .path_and_query(self.path.clone())
+            .build()
+            .ok()?;
+        let fields = request.headers_mut();
+        fields.insert(REQUEST_ID, HeaderValue::from_str(request_id).ok()?);
+        if let Some((body, kind)) = &self.body {
+            fields.insert(CONTENT_TYPE, kind.clone());
+            *request.body_mut() = Full::new(body.clone());
+        }
+        Some(request)
+    }
+}
+
+/// Sends requests. Cheap to clone; clones share the connection pool.
 ///
 /// A request is written to at most one connection. (A pooled connection found closed *before* anything of the request
 /// was written is replaced by a fresh one: that is not a retry, the server has seen nothing.)
 #[derive(Clone)]
 pub struct HttpClient {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client<HttpConnector, Full<Bytes>>,
     timeout: Duration,
 }
 
@@ -94,16 +143,25 @@ impl HttpClient {
 
     /// GET `http://instance/path`; the body is read to its end and dropped. `path` begins with `/`.
     pub async fn get(&self, instance: SocketAddr, path: &str, request_id: &str) -> Reply {
-        let request = hyper::Request::get(format!("http://{instance}{path}"))
-            .header(REQUEST_ID, request_id)
-            .body(Empty::new());
+        match Asked::new("GET", path, None) {
+            Some(asked) => self.ask(instance, &asked, request_id).await,
+            // Only a path with control characters comes here: nothing can be sent.
+            None => Reply {
+                instance: Some(instance),
+                ..Reply::of(Err(Fault::Broken))
+            },
+        }
+    }
+
+    /// As [`HttpClient::get`], of any request.
+    pub async fn ask(&self, instance: SocketAddr, asked: &Asked, request_id: &str) -> Reply {
         let mut bytes = 0;
-        let result = match request {
-            Ok(request) => tokio::time::timeout(self.timeout, self.exchange(request, &mut bytes))
+        let result = match asked.at(instance, request_id) {
+            Some(request) => tokio::time::timeout(self.timeout, self.exchange(request, &mut bytes))
                 .await
                 .unwrap_or(Err(Fault::Timeout)),
-            // Only a path or id with control characters comes here: nothing can be sent.
-            Err(_) => Err(Fault::Broken),
+            // Only an id with control characters comes here: nothing can be sent.
+            None => Err(Fault::Broken),
         };
         Reply {
             instance: Some(instance),
@@ -114,7 +172,7 @@ impl HttpClient {
 
     async fn exchange(
         &self,
-        request: hyper::Request<Empty<Bytes>>,
+        request: hyper::Request<Full<Bytes>>,
         bytes: &mut u64,
     ) -> Result<u16, Fault> {
         let answer = self.client.request(request).await.map_err(|e| fault(&e))?;

@@ -2,6 +2,7 @@
 
 use super::http::{Fault, Reply};
 use super::schedule::Schedule;
+use super::timer::Timer;
 use crate::model::{Millis, Rps};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One request that has ended (or was refused by the in-flight limit).
@@ -19,6 +20,8 @@ pub struct Record {
     pub index: u64,
     /// When it was to be sent, from the start of the run.
     pub intended: Duration,
+    /// How much later than intended the generator began to send it: its own fault, not the target's.
+    pub lag: Duration,
     /// From the *intended* send time to the end of the answer, so that a stall shows in every request it delays.
     pub latency: Duration,
     pub reply: Reply,
@@ -35,11 +38,31 @@ pub struct Driven {
     pub aborted: u64,
 }
 
-/// Plays `schedule` through `send` and gives each ended request to `on`, in order of ending.
+/// Plays `schedule` through `send` and gives each ended request to `on`, in order of ending; see [`drive_by`].
+pub async fn drive<S, F, R>(
+    schedule: Schedule,
+    max_in_flight: usize,
+    cancel: &CancellationToken,
+    send: S,
+    on: R,
+) -> Driven
+where
+    S: Fn(u64) -> F,
+    F: Future<Output = Reply> + Send + 'static,
+    R: FnMut(&Record) -> ControlFlow<()>,
+{
+    drive_by(&Timer::Wheel, schedule, max_in_flight, cancel, send, on).await
+}
+
+/// Requests that leave before answers are looked at again, when many are due at once.
+const BURST: usize = 16;
+
+/// As [`drive`], on a timer of choice.
 ///
 /// Never more than `max_in_flight` requests at once: one beyond is recorded at once as [`Fault::Overload`], never delayed.
 /// Ends when all are answered; when `cancel` fires or `on` breaks, it stops sending and drops what is in flight.
-pub async fn drive<S, F, R>(
+pub async fn drive_by<S, F, R>(
+    timer: &Timer,
     schedule: Schedule,
     max_in_flight: usize,
     cancel: &CancellationToken,
@@ -54,32 +77,43 @@ where
     let start = Instant::now();
     let mut driven = Driven::default();
     let mut in_flight: JoinSet<Record> = JoinSet::new();
-    let mut schedule = schedule.enumerate();
-    let mut next = schedule.next();
-    while next.is_some() || !in_flight.is_empty() {
-        let due = next.map(|(_, intended)| start + intended);
+    let mut schedule = schedule.enumerate().peekable();
+    'run: loop {
+        for _ in 0..BURST {
+            let now = start.elapsed();
+            let Some((index, intended)) = schedule.next_if(|(_, due)| *due <= now) else {
+                break;
+            };
+            let index = index as u64;
+            driven.intended += 1;
+            if in_flight.len() < max_in_flight {
+                driven.sent += 1;
+                in_flight.spawn(timed(start, index, intended, send(index)));
+            } else if on(&refused(start, index, intended)).is_break() {
+                break 'run;
+            }
+        }
+        while let Some(done) = in_flight.try_join_next() {
+            if on(&ended(done)).is_break() {
+                break 'run;
+            }
+        }
+        let due = schedule.peek().map(|(_, due)| start + *due);
+        if due.is_some_and(|due| due <= Instant::now()) && !cancel.is_cancelled() {
+            // Behind: what was sent needs its turn, too.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if due.is_none() && in_flight.is_empty() {
+            break;
+        }
         let ended = tokio::select! {
             biased;
             () = cancel.cancelled() => break,
-            Some(done) = in_flight.join_next() => Some(ended(done)),
-            () = sleep_until(due.unwrap_or(start)), if due.is_some() => None,
+            Some(done) = in_flight.join_next() => ended(done),
+            () = timer.until(due.unwrap_or(start)), if due.is_some() => continue,
         };
-        let record = match (ended, next) {
-            (Some(record), _) => record,
-            (None, Some((index, intended))) => {
-                next = schedule.next();
-                let index = index as u64;
-                driven.intended += 1;
-                if in_flight.len() < max_in_flight {
-                    driven.sent += 1;
-                    in_flight.spawn(timed(start, index, intended, send(index)));
-                    continue;
-                }
-                refused(start, index, intended)
-            }
-            (None, None) => break,
-        };
-        if on(&record).is_break() {
+        if on(&ended).is_break() {
             break;
         }
     }
@@ -94,20 +128,24 @@ async fn timed(
     intended: Duration,
     request: impl Future<Output = Reply>,
 ) -> Record {
+    let lag = start.elapsed().saturating_sub(intended);
     let reply = request.await;
     Record {
         index,
         intended,
+        lag,
         latency: start.elapsed().saturating_sub(intended),
         reply,
     }
 }
 
 fn refused(start: Instant, index: u64, intended: Duration) -> Record {
+    let lag = start.elapsed().saturating_sub(intended);
     Record {
         index,
         intended,
-        latency: start.elapsed().saturating_sub(intended),
+        lag,
+        latency: lag,
         reply: Reply::of(Err(Fault::Overload)),
     }
 }
@@ -139,6 +177,10 @@ pub struct LoadReport {
     pub histogram: Histogram<u64>,
     /// Failed requests by the name of their fault.
     pub by_error: BTreeMap<String, u64>,
+    /// 99th percentile of the generator's own delay: latencies hold it, so it must be small against them.
+    pub lag_p99: Millis,
+    /// From the first intended send time to the last end of an answer.
+    pub took: Duration,
 }
 
 impl LoadReport {
@@ -161,11 +203,23 @@ pub struct Tally {
     late: u64,
     bytes: u64,
     histogram: Histogram<u64>,
+    lag: Histogram<u64>,
     by_error: BTreeMap<Fault, u64>,
+    first: Option<Duration>,
+    last: Duration,
 }
 
 /// A day in microseconds: more than any request may take.
 const HIGHEST_MICROS: u64 = 86_400_000_000;
+
+fn micros() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, HIGHEST_MICROS, 3).expect("constant bounds are valid")
+}
+
+fn note(histogram: &mut Histogram<u64>, took: Duration) {
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    histogram.saturating_record(micros.max(1));
+}
 
 impl Tally {
     /// `limit`: a good answer that took longer is late.
@@ -175,17 +229,22 @@ impl Tally {
             ok: 0,
             late: 0,
             bytes: 0,
-            histogram: Histogram::new_with_bounds(1, HIGHEST_MICROS, 3)
-                .expect("constant bounds are valid"),
+            histogram: micros(),
+            lag: micros(),
             by_error: BTreeMap::new(),
+            first: None,
+            last: Duration::ZERO,
         }
     }
 
     pub fn add(&mut self, record: &Record) {
         self.bytes += record.reply.bytes;
+        note(&mut self.lag, record.lag);
+        let first = self.first.unwrap_or(record.intended);
+        self.first = Some(first.min(record.intended));
+        self.last = self.last.max(record.intended + record.latency);
         if matches!(record.reply.result, Ok(_) | Err(Fault::Timeout)) {
-            let micros = u64::try_from(record.latency.as_micros()).unwrap_or(u64::MAX);
-            self.histogram.saturating_record(micros.max(1));
+            note(&mut self.histogram, record.latency);
         }
         match record.reply.result {
             Ok(_) => {
@@ -226,6 +285,8 @@ impl Tally {
             max: Millis(self.histogram.max() as f64 / 1000.0),
             histogram: self.histogram,
             by_error: named(self.by_error),
+            lag_p99: at(&self.lag, 0.99),
+            took: self.last.saturating_sub(self.first.unwrap_or_default()),
         }
     }
 }

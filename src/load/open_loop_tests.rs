@@ -4,6 +4,7 @@ use super::*;
 use crate::load::schedule::Pacing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::sleep_until;
 
 fn good() -> Reply {
     Reply::of(Ok(200))
@@ -44,6 +45,30 @@ async fn against_a_null_server_every_request_leaves_at_its_intended_time() {
     assert_eq!(indices, (0..200).collect::<Vec<_>>());
     // tokio's timer wheel has a grain of 1 ms; virtual time adds nothing else.
     assert!(seen.iter().all(|(_, l)| *l <= Duration::from_millis(1)));
+}
+
+#[tokio::test]
+async fn a_run_on_the_kernels_timer_ends_with_its_last_answer_however_quick_that_is() {
+    for rate in [200.0, 20_000.0] {
+        let schedule = Schedule::constant(Rps(rate), Duration::from_millis(50), Pacing::Even);
+        let timer = Timer::fine().unwrap();
+        let cancel = CancellationToken::new();
+        let mut ended = 0;
+        let driven = drive_by(
+            &timer,
+            schedule,
+            2_000,
+            &cancel,
+            |_| async { good() },
+            |_| {
+                ended += 1;
+                ControlFlow::Continue(())
+            },
+        )
+        .await;
+        assert_eq!((driven.intended, driven.aborted), (ended, 0));
+        assert_eq!(ended, (rate * 0.05) as u64);
+    }
 }
 
 #[tokio::test(start_paused = true)]

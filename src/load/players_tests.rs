@@ -6,6 +6,7 @@ fn record(index: u64, at_ms: u64, took_ms: u64, result: Result<u16, Fault>) -> R
     Record {
         index,
         intended: Duration::from_millis(at_ms),
+        lag: Duration::ZERO,
         latency: Duration::from_millis(took_ms),
         reply: Reply {
             instance: Some(([127, 0, 10, 1], 20000).into()),

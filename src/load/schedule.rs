@@ -19,6 +19,8 @@ type RateOf = Box<dyn Fn(Duration) -> f64 + Send + Sync>;
 enum Intensity {
     Constant(f64),
     Varying(RateOf),
+    /// Moments themselves, in order.
+    Given(std::vec::IntoIter<Duration>),
 }
 
 /// An iterator of send times, as offsets from the start.
@@ -54,6 +56,13 @@ impl Schedule {
         Self::new(Intensity::Varying(Box::new(rate)), lasts, pacing)
     }
 
+    /// These moments, sorted; what lies at `lasts` or later is left out.
+    pub fn given(mut moments: Vec<Duration>, lasts: Duration) -> Self {
+        moments.sort();
+        moments.retain(|at| *at < lasts);
+        Self::new(Intensity::Given(moments.into_iter()), lasts, Pacing::Even)
+    }
+
     fn new(intensity: Intensity, lasts: Duration, pacing: Pacing) -> Self {
         let mut dice = match pacing {
             Pacing::Even => None,
@@ -72,9 +81,10 @@ impl Schedule {
 
     /// The moment, in seconds, at which the integral reaches the level, or `None` when that is after the end.
     fn reach(&mut self) -> Option<f64> {
-        let rate_of = match &self.intensity {
+        let rate_of = match &mut self.intensity {
+            Intensity::Given(moments) => return moments.next().map(|at| at.as_secs_f64()),
             Intensity::Constant(rate) => {
-                let when = self.level / rate;
+                let when = self.level / *rate;
                 return (when < self.lasts).then_some(when);
             }
             Intensity::Varying(rate_of) => rate_of,
@@ -133,6 +143,14 @@ mod tests {
             Schedule::varying(|_| f64::NAN, secs(9), Pacing::Even).count(),
             0
         );
+    }
+
+    #[test]
+    fn given_moments_are_played_in_order_up_to_the_end() {
+        let ms = Duration::from_millis;
+        let given = vec![ms(30), ms(10), ms(10), ms(1_000)];
+        let times: Vec<_> = Schedule::given(given, secs(1)).collect();
+        assert_eq!(times, [ms(10), ms(10), ms(30)]);
     }
 
     #[test]

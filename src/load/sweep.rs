@@ -1,37 +1,36 @@
-//! Drives a target at rising loads and finds the highest one within an SLO.
+//! Drives a target at rates that the search for the knee asks for, each until it is decided.
 
 use super::http::Reply;
-use super::open_loop::{LoadReport, Tally, drive, in_flight_for};
-use super::schedule::{Pacing, Schedule};
-use crate::model::{LoadPoint, Rps, Slo};
+use super::knee::{Aim, Knee, Ruling, Search, Trial};
+use super::open_loop::{LoadReport, Record, Tally, drive_by, in_flight_for};
+use super::schedule::Schedule;
+use super::timer::Timer;
+use crate::model::{LoadDetail, LoadPoint, Mbps, Millis, Rps, Slo};
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Whether a report keeps the SLO; a report of nothing does not.
-fn kept(slo: &Slo, report: &LoadReport) -> bool {
-    report.quantile(slo.quantile) <= slo.latency
-        && report.success().is_some_and(|s| s >= slo.success)
-}
+/// The send times of a rate for some time, from a seed.
+pub type Plan = Arc<dyn Fn(Rps, Duration, u64) -> Schedule + Send + Sync>;
 
-/// The loads to try and for how long.
-#[derive(Clone, Debug, PartialEq)]
+/// What to search for, and for how long.
+#[derive(Clone)]
 pub struct SweepSpec {
-    /// Rising.
-    pub loads: Vec<Rps>,
-    /// Measured time of each load, after its warm-up.
+    pub aim: Aim,
+    /// Longest measured time of a rate, after its warm-up; one that is decided earlier ends then.
     pub each: Duration,
-    /// Sent at the load's rate, too, but not counted.
+    /// Sent at each rate, too, but not counted.
     pub warm_up: Duration,
-    /// How often the gap between the last good and the first bad load is halved afterwards.
-    pub refine: u32,
-    /// A point with fewer ended requests proves nothing and is not good.
-    pub min_requests: u64,
-    pub slo: Slo,
-    /// Of the Poisson arrivals; the same seed gives the same send times.
+    /// No further rate is begun after so long.
+    pub lasts: Duration,
+    /// Of the random arrivals; the same seed gives the same send times.
     pub seed: u64,
+    pub arrivals: Plan,
+    /// On the kernel's timer; else on tokio's.
+    pub fine: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -39,11 +38,17 @@ pub struct SweepPoint {
     pub rps: Rps,
     /// Without the warm-up.
     pub report: LoadReport,
-    /// Within the SLO at this load, over enough requests, to the end of its time.
+    /// Within the SLO at this load, as far as its requests tell.
     pub good: bool,
-    /// Ended before its time: clearly bad, or stopped.
+    /// Decided with the confidence asked for; else its requests only lean that way.
+    pub proven: bool,
+    /// Ended before its time: decided, or stopped.
     pub cut_short: bool,
 }
+
+/// Buckets of a profile's histograms begin at so many microseconds and grow by this factor: quantiles are good to 25 %.
+const LOWEST_BUCKET: u64 = 100;
+const BUCKETS: f64 = 1.25;
 
 impl SweepPoint {
     /// The point as profiles keep it.
@@ -59,23 +64,47 @@ impl SweepPoint {
             good: self.good,
         }
     }
+
+    /// What else came of it; the target's processor, memory and network are others' to say.
+    pub fn detail(&self) -> LoadDetail {
+        let took = self.report.took.as_secs_f64().max(1e-3);
+        let buckets = self.report.histogram.iter_log(LOWEST_BUCKET, BUCKETS);
+        let filled = buckets.filter(|b| b.count_since_last_iteration() > 0);
+        LoadDetail {
+            rate: self.rps,
+            proven: self.proven,
+            throughput: Rps(self.report.ok as f64 / took),
+            histogram: filled
+                .map(|b| {
+                    let bound = Millis(b.value_iterated_to() as f64 / 1_000.0);
+                    (bound, b.count_since_last_iteration())
+                })
+                .collect(),
+            errors: self.report.by_error.clone().into_iter().collect(),
+            network: Mbps(self.report.bytes as f64 * 8e-6 / took),
+            own_delay: self.report.lag_p99,
+            ..LoadDetail::default()
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 pub struct SweepReport {
     /// In order of load.
     pub points: Vec<SweepPoint>,
-    /// Highest load tried that kept the SLO, with no bad one below it; `None` when the lowest was not good.
-    pub knee: Option<Rps>,
-    /// No load tried was bad: the true knee lies above.
-    pub knee_open: bool,
-    /// Why the sweep did not try all it should have: what `stop` said.
+    pub knee: Knee,
+    /// Why the sweep did not try all it should have: what `stop` said, or the generator's own limit.
     pub stopped: Option<String>,
 }
 
-/// Tries the loads of `spec` in turn through `send` (see [`drive`]) until one is bad, then halves the gap `refine` times.
+/// The generator's own delay (p99) may be this part of the SLO's latency; beyond it, what is measured is itself.
+const OWN_DELAY: f64 = 0.1;
+/// After a rate that broke, what still queues at the target is given as long to drain as the slowest answer took, at most this.
+const REST: Duration = Duration::from_secs(5);
+
+/// Tries rates through `send` (see [`super::drive`]) until the knee is known, or time is up.
 ///
-/// A point that is clearly bad ends at once. `after` is called at the end of each point while the target is still warm, to
+/// A rate ends as soon as it is decided. `after` is called at the end of each point while the target is still warm, to
 /// read what it used. When `stop` resolves (production suffers, say), the sweep drops what is in
 /// flight and returns with what it has; the point of that moment does not count for the knee.
 pub async fn sweep<S, F, A, G>(
@@ -91,101 +120,104 @@ where
     G: Future<Output = ()>,
 {
     let mut stop = pin!(stop);
-    let mut report = SweepReport {
-        points: Vec::new(),
-        knee: None,
-        knee_open: true,
-        stopped: None,
-    };
-    let mut first_bad: Option<Rps> = None;
-    let mut halvings = 0;
-    let mut loads = spec.loads.iter().copied();
-    loop {
-        let load = match (first_bad, report.knee) {
-            (None, _) => loads.next(),
-            (Some(bad), Some(good)) if halvings < spec.refine => {
-                halvings += 1;
-                Some(Rps((bad.0 + good.0) / 2.0))
-            }
-            _ => None,
-        };
-        let Some(load) = load else { break };
+    let begun = tokio::time::Instant::now();
+    let mut search = Search::new(spec.aim);
+    let mut points: Vec<SweepPoint> = Vec::new();
+    let mut stopped = None;
+    while let Some(rate) = search.rate().filter(|_| stopped.is_none()) {
+        if begun.elapsed() >= spec.lasts {
+            stopped = Some(format!("{} s are over", spec.lasts.as_secs_f64()));
+            break;
+        }
         let cancel = CancellationToken::new();
-        let seed = spec.seed.wrapping_add(report.points.len() as u64);
-        let mut running = pin!(point(spec, load, seed, &send, &cancel));
-        let done = tokio::select! {
+        let seed = spec.seed.wrapping_add(points.len() as u64);
+        let mut running = pin!(point(spec, rate, seed, &send, &cancel));
+        let (done, ruling) = tokio::select! {
             biased;
             why = &mut stop => {
-                report.stopped = Some(why);
+                stopped = Some(why);
                 cancel.cancel();
                 running.await
             }
             done = &mut running => done,
         };
-        let stopped = report.stopped.is_some();
-        if done.good && !stopped {
-            report.knee = Some(load);
-        } else if !stopped {
-            report.knee_open = false;
-            first_bad = Some(load);
+        stopped = stopped.or_else(|| own_delay(&done.report, &spec.aim.slo));
+        if stopped.is_none() {
+            search.ruled(rate, ruling);
+            after(&done).await;
+            if !ruling.held {
+                let slowest = Duration::from_secs_f64(done.report.max.0 / 1_000.0);
+                tokio::time::sleep(slowest.min(REST)).await;
+            }
         }
-        if stopped {
-            report.points.push(done);
-            break;
-        }
-        after(&done).await;
-        report.points.push(done);
+        points.push(done);
     }
-    report.points.sort_by(|a, b| a.rps.0.total_cmp(&b.rps.0));
-    report
+    points.sort_by(|a, b| a.rps.0.total_cmp(&b.rps.0));
+    SweepReport {
+        points,
+        knee: search.knee(),
+        stopped,
+    }
 }
 
-/// One load: warm-up, then measured; ends early when clearly bad or cancelled.
+/// Says so when the generator could not keep its own times.
+fn own_delay(report: &LoadReport, slo: &Slo) -> Option<String> {
+    let most = (slo.latency.0 * OWN_DELAY).max(2.0);
+    (report.lag_p99.0 > most).then(|| {
+        format!(
+            "the generator itself was {} late (p99; {most:.0} ms allowed)",
+            report.lag_p99
+        )
+    })
+}
+
+/// One rate: warm-up, then measured until it is decided or its time is up.
 async fn point<S, F>(
     spec: &SweepSpec,
-    load: Rps,
+    rate: Rps,
     seed: u64,
     send: &S,
     cancel: &CancellationToken,
-) -> SweepPoint
+) -> (SweepPoint, Ruling)
 where
     S: Fn(u64) -> F,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let lasts = spec.warm_up + spec.each;
-    let schedule = Schedule::constant(load, lasts, Pacing::Poisson { seed });
-    let limit = Duration::from_secs_f64(spec.slo.latency.0.max(0.0) / 1000.0);
-    let mut tally = Tally::new(limit);
-    let mut clearly_bad = false;
-    let driven = drive(schedule, in_flight_for(load), cancel, send, |record| {
-        if record.intended < spec.warm_up {
+    let plan = |lasts: Duration| (spec.arrivals)(rate, lasts, seed);
+    let before = plan(spec.warm_up).count() as u64;
+    let limit = Duration::from_secs_f64(spec.aim.slo.latency.0.max(0.0) / 1000.0);
+    let (mut tally, mut trial) = (Tally::new(limit), Trial::new(&spec.aim));
+    let mut decided = None;
+    // Without a file handle to spare, the coarse timer has to do.
+    let timer = match spec.fine {
+        true => Timer::fine().unwrap_or(Timer::Wheel),
+        false => Timer::Wheel,
+    };
+    let on = |record: &Record| {
+        let Some(index) = record.index.checked_sub(before) else {
             return ControlFlow::Continue(());
-        }
+        };
         tally.add(record);
-        clearly_bad = is_clearly_bad(&tally);
-        if clearly_bad {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+        let failed = record.reply.result.is_err();
+        decided = trial.ended(index, record.intended, record.latency, failed);
+        match decided {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
         }
-    })
-    .await;
+    };
+    let schedule = plan(spec.warm_up + spec.each);
+    let driven = drive_by(&timer, schedule, in_flight_for(rate), cancel, send, on).await;
     let report = tally.report(driven.aborted);
-    let cut_short = clearly_bad || cancel.is_cancelled();
-    let enough = report.ok + report.failed >= spec.min_requests.max(1);
-    SweepPoint {
-        rps: load,
-        good: !cut_short && enough && kept(&spec.slo, &report),
+    let cut_short = decided.is_some() || cancel.is_cancelled();
+    let ruling = decided.unwrap_or_else(|| trial.close());
+    let point = SweepPoint {
+        rps: rate,
+        good: ruling.held && !cancel.is_cancelled(),
+        proven: ruling.proven,
         report,
         cut_short,
-    }
-}
-
-/// Of at least 40 ended requests, more than half failed or were late: no rest of the run can mend that.
-fn is_clearly_bad(tally: &Tally) -> bool {
-    let bad = tally.failed() + tally.late();
-    let ended = tally.failed() + tally.ok();
-    ended >= 40 && bad * 2 > ended
+    };
+    (point, ruling)
 }
 
 #[cfg(test)]

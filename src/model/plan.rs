@@ -40,6 +40,11 @@ pub enum Action {
         url: String,
         health: String,
         loads: Vec<Rps>,
+        /// How it is driven.
+        #[serde(default)]
+        load: Box<LoadPolicy>,
+        #[serde(default)]
+        upstreams: Vec<Upstream>,
         slo: Slo,
         /// When its job was registered: start-up is counted from there to the first passing check.
         registered: Moment,

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What clients may expect: `quantile` of latency within `latency`, `success` of requests answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,6 +188,9 @@ pub struct Policy {
     pub links: Vec<LinkLimit>,
     pub ramp: Ramp,
     pub quiet: Vec<Quiet>,
+    /// How shadows of a portion are driven, where the policy says so.
+    #[serde(default)]
+    pub loads: BTreeMap<PortionId, LoadPolicy>,
     #[serde(default)]
     pub events: Vec<DemandEvent>,
     #[serde(default)]

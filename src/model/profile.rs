@@ -60,6 +60,9 @@ pub struct Measurement {
     pub memory: MiB,
     /// From register to the first passing check.
     pub startup: Span,
+    /// What else the run showed.
+    #[serde(default)]
+    pub details: Details,
     /// Ended early because production suffered, or because it was clearly bad.
     pub cut_short: Option<String>,
     /// How it compared with production.
@@ -120,6 +123,9 @@ pub struct Profile {
     pub memory: MiB,
     pub startup: Span,
     pub curve: Vec<LoadPoint>,
+    /// What else the last run showed.
+    #[serde(default)]
+    pub details: Details,
     pub runs: u32,
     pub samples: u64,
     pub at: Moment,

@@ -182,7 +182,10 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
     Ok(job)
 }
 
-pub(super) fn each_group(job: &mut JobSpec, mut f: impl FnMut(&mut Map<String, Value>)) -> Result<(), String> {
+pub(super) fn each_group(
+    job: &mut JobSpec,
+    mut f: impl FnMut(&mut Map<String, Value>),
+) -> Result<(), String> {
     let groups = object(&mut job.0)?
         .get_mut("TaskGroups")
         .and_then(Value::as_array_mut)

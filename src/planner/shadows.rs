@@ -237,12 +237,47 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
         url: format!("http://{address}:{port}{}", portion.path),
         health: format!("http://{address}:{port}{}", portion.health),
         loads,
+        load: Box::new(
+            scene
+                .policy
+                .loads
+                .get(&portion.id)
+                .cloned()
+                .unwrap_or_default(),
+        ),
+        upstreams: upstreams(scene, portion, &run.key.site),
         slo: portion.slo,
         registered: run.since,
         compare: Some(Box::new(compare)),
     };
     let why = format!("running on {}", alloc.node_name);
     out.step(scene, Some(&portion.id), Cause::Learning, action, why);
+}
+
+/// The portions it calls, where their instances run, and how far that is from a site.
+fn upstreams(scene: &Scene, portion: &PortionPolicy, from: &Site) -> Vec<Upstream> {
+    let allocs = scene.world.allocs.value();
+    let running = |id: &PortionId| {
+        let (policy, allocs) = (scene.policy.portion(id)?, allocs?);
+        let ours = |a: &&Alloc| a.job == policy.job && policy.groups.contains(&a.group);
+        let node = allocs.iter().filter(|a| a.holds()).find(ours)?;
+        Some(scene.world.node(&node.node)?.site.clone())
+    };
+    let rtt = |to: &Site| {
+        let links = scene.world.links.value()?;
+        let joins = |l: &&Link| (&l.from, &l.to) == (from, to) || (&l.from, &l.to) == (to, from);
+        links.iter().find(joins).map(|l| l.rtt)
+    };
+    let known = portion.depends_on.iter().filter_map(|id| {
+        let site = running(id)?;
+        let rtt = rtt(&site);
+        Some(Upstream {
+            portion: id.clone(),
+            site,
+            rtt,
+        })
+    });
+    known.collect()
 }
 
 /// Loads around what one primary may have to carry: from half to twice its part of the highest demand seen or in sight.

@@ -74,6 +74,13 @@ impl<'a> Section<'a> {
         self.document.error(self.span.clone(), message)
     }
 
+    /// A path in the file, from the file's own folder.
+    pub fn beside(&self, path: &str) -> String {
+        let folder = std::path::Path::new(&self.document.file).parent();
+        let joined = folder.map_or_else(|| path.into(), |f| f.join(path));
+        joined.display().to_string()
+    }
+
     pub fn blocks(&self, name: &'static str) -> Vec<Section<'a>> {
         self.asked.borrow_mut().insert(name);
         let of = |block: &'a Block| Section {

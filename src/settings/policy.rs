@@ -1,10 +1,12 @@
 //! `policies/*.hcl`: what people want of a workload.
 
 use super::Error;
-use super::upstream;
 use super::hcl::{Document, Section};
+use super::upstream;
 use crate::model::*;
 use std::path::Path;
+
+mod load;
 
 pub fn read_policy(path: &Path) -> Result<Policy, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
@@ -73,6 +75,11 @@ fn workload(w: &Section) -> Result<Policy, Error> {
             .blocks("quiet")
             .iter()
             .map(quiet)
+            .collect::<Result<_, _>>()?,
+        loads: w
+            .blocks("portion")
+            .iter()
+            .filter_map(|p| load::load(p).transpose())
             .collect::<Result<_, _>>()?,
         events: w
             .blocks("event")
@@ -348,6 +355,8 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
             ));
         }
     };
+    // Read apart, by name of the portion.
+    p.blocks("load");
     let portion = PortionPolicy {
         job: p
             .string("job")?

@@ -56,6 +56,7 @@ pub fn policy() -> Policy {
         sites: ["edge-a", "edge-b", "provider-a", "provider-b"]
             .map(Site::from)
             .to_vec(),
+        loads: Default::default(),
         links: vec![],
         ramp: Ramp {
             steps: [25, 50, 100].map(Share::percent).to_vec(),
@@ -277,6 +278,7 @@ pub fn profile(site: &str, class: &str, knee: f64) -> Profile {
         memory: MiB(30.0),
         startup: Span::millis(800),
         curve: vec![],
+        details: Details::default(),
         runs: 20,
         samples: 2_000,
         at: NOW,

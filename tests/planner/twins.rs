@@ -216,6 +216,7 @@ fn measurement(ruling: Ruling) -> Measurement {
         memory: MiB(30.0),
         startup: Span::millis(800),
         cut_short: None,
+        details: Details::default(),
         judged: Some(verdict("provider-a", ruling)),
     }
 }

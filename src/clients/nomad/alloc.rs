@@ -43,10 +43,20 @@ pub struct Alloc {
     pub next_allocation: String,
     pub create_index: u64,
     pub modify_index: u64,
+    /// The job it was made from; a whole allocation alone has it.
+    pub job: Option<AllocJob>,
     /// Nanoseconds since the epoch.
     pub create_time: i64,
     /// Nanoseconds since the epoch.
     pub modify_time: i64,
+}
+
+/// What is read of an allocation's job.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AllocJob {
+    /// When this version of it was registered, in nanoseconds since the epoch, by the server's clock.
+    pub submit_time: i64,
 }
 
 /// Where an allocation is reached.
@@ -126,6 +136,20 @@ pub struct TaskState {
     /// RFC 3339; the year 1 or `None` means never.
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
+    /// Oldest first; the last ten (`max_events`).
+    #[serde(deserialize_with = "null_default")]
+    pub events: Vec<TaskEvent>,
+}
+
+/// One step in a task's life, as the node's agent tells it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TaskEvent {
+    /// `Received`, `Task Setup`, `Downloading Artifacts`, `Driver`, `Started`, …
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Nanoseconds since the epoch, by the node's clock.
+    pub time: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -12,7 +12,10 @@ mod node;
 pub mod picture;
 mod stats;
 
-pub use alloc::{Alloc, AllocatedResources, DeploymentStatus, Port, TaskResources, TaskState};
+pub use alloc::{
+    Alloc, AllocJob, AllocatedResources, DeploymentStatus, Port, TaskEvent, TaskResources,
+    TaskState,
+};
 pub use cluster::{Agent, Deployment, DeploymentGroup, Evaluation, Features, Placement};
 pub use events::{Event, EventBatch, EventStream, Payload, Topic};
 pub use job::{

@@ -10,8 +10,8 @@ pub use usage::{Process, processes};
 
 use super::estate::Estate;
 use super::links::{LinkError, Links};
-use crate::model::NodeClass;
 use super::nomad::{Runtime, TaskEvent, TaskStart, TaskUsage};
+use crate::model::NodeClass;
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
 use process::{Allocation, Started, Task};

@@ -115,6 +115,7 @@ fn profile(portion: &str, site: &str, knee: f64) -> Profile {
         memory: MiB(46.0),
         startup: Span::millis(740),
         curve: (1..=7).map(point).collect(),
+        details: Details::default(),
         runs: 3,
         samples: 2_180,
         at: NOW - Span::secs(52),
