@@ -99,6 +99,8 @@ pub struct SweepReport {
 
 /// The generator's own delay (p99) may be this part of the SLO's latency; beyond it, what is measured is itself.
 const OWN_DELAY: f64 = 0.1;
+/// A rate of few requests may take so many times longer than others.
+const LONGER: u32 = 4;
 /// After a rate that broke, what still queues at the target is given as long to drain as the slowest answer took, at most this.
 const REST: Duration = Duration::from_secs(5);
 
@@ -171,6 +173,13 @@ fn own_delay(report: &LoadReport, slo: &Slo) -> Option<String> {
     })
 }
 
+/// A slow rate is given longer, so that enough requests come to rule on it: twice what it takes on average.
+fn longest(spec: &SweepSpec, rate: Rps) -> Duration {
+    let enough = 2.0 * spec.aim.min_requests as f64 / rate.0.max(0.1);
+    let enough = Duration::from_secs_f64(enough).min(spec.each * LONGER);
+    spec.each.max(enough)
+}
+
 /// One rate: warm-up, then measured until it is decided or its time is up.
 async fn point<S, F>(
     spec: &SweepSpec,
@@ -205,7 +214,7 @@ where
             None => ControlFlow::Continue(()),
         }
     };
-    let schedule = plan(spec.warm_up + spec.each);
+    let schedule = plan(spec.warm_up + longest(spec, rate));
     let driven = drive_by(&timer, schedule, in_flight_for(rate), cancel, send, on).await;
     let report = tally.report(driven.aborted);
     let cut_short = decided.is_some() || cancel.is_cancelled();

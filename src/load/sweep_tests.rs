@@ -176,6 +176,17 @@ async fn too_few_requests_prove_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_rate_is_given_the_time_that_enough_requests_take() {
+    let mut slow = spec(2.0, 2.0);
+    slow.each = Duration::from_secs(2);
+    slow.aim.min_requests = 6;
+    let server = one_worker(Duration::from_millis(1));
+    let report = sweep(&slow, server, unwatched, std::future::pending()).await;
+    assert_eq!(report.knee.at, Some(Rps(2.0)));
+    assert!(report.points[0].report.sent >= 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_warm_up_is_not_counted() {
     let started = Instant::now();
     let cold = move |_| async move {
