@@ -39,6 +39,12 @@ workload "shop" {
     min_samples = 5
   }
 
+  # A day has no time for long comparisons.
+  judge {
+    requests = 200
+    longest  = "3s"
+  }
+
   step    = "1s"
   season  = "144s"
   horizon = "30s"
@@ -48,6 +54,10 @@ workload "shop" {
   portion "web" {
     front      = "shop-web"
     depends_on = ["cart", "search"]
+    load {
+      each  = "1s"
+      lasts = "5s"
+    }
     metrics {
       # The clients' own view: what they see is what counts.
       clients  = ["http://127.0.10.200:9102/metrics", "http://127.0.20.200:9102/metrics"]
@@ -61,6 +71,10 @@ workload "shop" {
   portion "cart" {
     front      = "shop-cart"
     depends_on = ["pricing", "ledger"]
+    load {
+      each  = "1s"
+      lasts = "5s"
+    }
     metrics {
       failed = "code=5*"
     }
@@ -68,6 +82,10 @@ workload "shop" {
 
   portion "pricing" {
     front = "shop-pricing"
+    load {
+      each  = "1s"
+      lasts = "5s"
+    }
     metrics {
       failed = "code=5*"
     }
@@ -75,6 +93,10 @@ workload "shop" {
 
   portion "search" {
     front = "shop-search"
+    load {
+      each  = "1s"
+      lasts = "5s"
+    }
     metrics {
       failed = "code=5*"
     }

@@ -1,7 +1,7 @@
 //! Drives load at a shadow and turns what came back into a measurement.
 
 use super::clock;
-use super::startup;
+use super::startup::{self, Passed};
 use crate::act::Measurer;
 use crate::clients::nomad::{Nomad, ResourceUsage};
 use crate::learn::{self, Sides};
@@ -79,8 +79,8 @@ impl LoadMeasurer {
         let (_, health) = split(health)?;
         let timeout = Duration::from_secs_f64((slo.latency.0 * HOPELESS / 1000.0).max(1.0));
         let client = HttpClient::new(self.source, CONNECT, timeout);
-        let startup = passing(&client, address, health, *registered).await?;
-        let parts = startup::parts(&self.nomad, alloc.as_str(), startup).await;
+        let passed = passing(&client, address, health, *registered).await?;
+        let (startup, parts) = startup::parts(&self.nomad, alloc.as_str(), passed).await;
         let used = Arc::new(Mutex::new(Used::default()));
         let replay = Arc::new(Replay::new(load, path).map_err(|e| e.to_string())?);
         let seed = registered.0 as u64;
@@ -333,9 +333,10 @@ async fn passing(
     address: SocketAddr,
     health: &str,
     since: Moment,
-) -> Result<Span, String> {
+) -> Result<Passed, String> {
     let mut tries = clock::ticks(Span::millis(50));
     let first = async {
+        let mut at_once = true;
         loop {
             tries.tick().await;
             if client
@@ -344,8 +345,10 @@ async fn passing(
                 .result
                 .is_ok()
             {
-                return clock::now().since(since);
+                let after = clock::now().since(since);
+                return Passed { after, at_once };
             }
+            at_once = false;
         }
     };
     tokio::time::timeout(START, first)

@@ -6,11 +6,32 @@ use crate::model::*;
 /// Events that begin the fetching of artifacts and images. Drivers tell of nothing else before a task has started.
 const FETCHES: [&str; 2] = ["Downloading Artifacts", "Driver"];
 
-/// Reads the allocation and splits `whole`, the time from register to the first passing check; without it nothing is known of the parts.
-pub async fn parts(nomad: &Nomad, alloc: &str, whole: Span) -> StartUp {
-    match nomad.allocation(alloc).await {
-        Ok(alloc) => split(&alloc, whole),
+/// When a check passed: how long after the registration, and whether it was the first that was asked. It may have passed long before, then.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    pub after: Span,
+    pub at_once: bool,
+}
+
+/// Reads the allocation and splits the time from register to the first passing check; without it nothing is known of the parts.
+pub async fn parts(nomad: &Nomad, alloc: &str, passed: Passed) -> (Span, StartUp) {
+    let parts = match nomad.allocation(alloc).await {
+        Ok(alloc) => split(&alloc, passed.after),
         Err(_) => StartUp::default(),
+    };
+    settled(passed, parts)
+}
+
+/// What was up before anybody asked took no longer than its parts, as far as these are known.
+fn settled(passed: Passed, parts: StartUp) -> (Span, StartUp) {
+    let running = [parts.placed, parts.prepared, parts.fetched, parts.started];
+    match running.into_iter().collect::<Option<Vec<Span>>>() {
+        Some(running) if passed.at_once => {
+            let whole = Span(running.iter().map(|span| span.0).sum());
+            let passing = Some(Span(0));
+            (whole.min(passed.after), StartUp { passing, ..parts })
+        }
+        _ => (passed.after, parts),
     }
 }
 
@@ -119,6 +140,25 @@ mod tests {
             (Some(Span(2)), Some(Span(100)))
         );
         assert_eq!(parts.passing, Some(Span(0)), "never below nothing");
+    }
+
+    #[test]
+    fn what_was_up_before_anybody_asked_took_what_its_parts_took() {
+        let told = [
+            event("Received", 0),
+            event("Task Setup", 20),
+            event("Started", 60),
+        ];
+        let parts = split(&alloc(&told.join(",")), Span(7_000));
+        let passed = |at_once| Passed {
+            after: Span(7_000),
+            at_once,
+        };
+        let (whole, split) = settled(passed(true), parts.clone());
+        assert_eq!((whole, split.passing), (Span(100), Some(Span(0))));
+        assert_eq!(settled(passed(false), parts.clone()), (Span(7_000), parts));
+        let unknown = StartUp::default();
+        assert_eq!(settled(passed(true), unknown.clone()).0, Span(7_000));
     }
 
     #[test]

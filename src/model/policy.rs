@@ -32,6 +32,8 @@ pub struct Judging {
     pub margin: Option<Millis>,
     /// Requests wanted of each side.
     pub requests: u64,
+    /// Both sides are driven for so long at most; longer after runs that concluded nothing.
+    pub longest: Span,
 }
 
 impl Default for Judging {
@@ -40,6 +42,7 @@ impl Default for Judging {
             twin: true,
             margin: None,
             requests: 1_000,
+            longest: Span::secs(8),
         }
     }
 }

@@ -5,6 +5,23 @@ use super::shares::split;
 use crate::model::*;
 use std::collections::BTreeSet;
 
+/// Evidence of what instances carry fades all the time: shares that differ by less than this (two points) are not worth a write.
+const ALIKE: u32 = 200;
+
+/// Whether what is prepared would do about as well as what is wanted: the same failures answered by the same instances.
+pub fn much_alike(prepared: &[Contingency], wanted: &[Contingency]) -> bool {
+    let near = |a: &Contingency, b: &Contingency| {
+        a.domain == b.domain
+            && a.lost == b.lost
+            && a.shares.len() == b.shares.len()
+            && a.shares.iter().all(|(id, share)| {
+                let other = b.shares.get(id);
+                other.is_some_and(|other| share.0.abs_diff(other.0) < ALIKE)
+            })
+    };
+    prepared.len() == wanted.len() && prepared.iter().zip(wanted).all(|(a, b)| near(a, b))
+}
+
 /// One contingency for each node and site that carries a share of this target. A domain without which nothing ready
 /// would be left has none: there is nowhere to switch to.
 pub fn contingencies(copies: &Copies, target: &Target, demand: Rps) -> Vec<Contingency> {
@@ -49,4 +66,26 @@ pub fn contingencies(copies: &Copies, target: &Target, demand: Rps) -> Vec<Conti
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(one: u32, lost: &str) -> Vec<Contingency> {
+        let shares = [("a", one), ("b", 10_000 - one)];
+        vec![Contingency {
+            domain: Domain::Site("edge-a".into()),
+            lost: vec![lost.into()],
+            shares: shares.map(|(id, s)| (id.into(), Share(s))).into(),
+        }]
+    }
+
+    #[test]
+    fn only_what_would_act_otherwise_is_written_anew() {
+        assert!(much_alike(&prepared(5_000, "x"), &prepared(5_150, "x")));
+        assert!(!much_alike(&prepared(5_000, "x"), &prepared(5_250, "x")));
+        assert!(!much_alike(&prepared(5_000, "x"), &prepared(5_000, "y")));
+        assert!(!much_alike(&prepared(5_000, "x"), &[]));
+    }
 }

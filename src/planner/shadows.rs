@@ -224,8 +224,13 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
     let loads = loads(scene, portion);
     // Half of what one primary may have to carry: both sides can take it where production does.
     let rate = loads.first().copied().unwrap_or(Rps(1.0));
-    let Some(compare) = twins::compare(scene, run, portion, rate) else {
-        return;
+    let compare = if twins::wanted(scene, &run.key) {
+        let Some(compare) = twins::compare(scene, run, portion, rate) else {
+            return;
+        };
+        Some(Box::new(compare))
+    } else {
+        None
     };
     if let Some(r) = book.shadows.get_mut(&run.id) {
         r.state = ShadowState::Measuring;
@@ -248,7 +253,7 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
         upstreams: upstreams(scene, portion, &run.key.site),
         slo: portion.slo,
         registered: run.since,
-        compare: Some(Box::new(compare)),
+        compare,
     };
     let why = format!("running on {}", alloc.node_name);
     out.step(scene, Some(&portion.id), Cause::Learning, action, why);

@@ -1,7 +1,7 @@
 //! Which shares a service should have, and the next legal step towards them.
 
 use super::book::{Book, Move, MoveKind, patience};
-use super::contingency::contingencies;
+use super::contingency::{contingencies, much_alike};
 use super::instances::{Copies, Copy, Role};
 use super::scene::{Draft, FRESH, Scene};
 use super::shares::{between, distance, fine, split};
@@ -383,7 +383,7 @@ fn write(
         );
     }
     let same = before.is_some_and(|b| {
-        b.instances == target.instances && b.contingencies == target.contingencies
+        b.instances == target.instances && much_alike(&b.contingencies, &target.contingencies)
     });
     if !moved && same {
         return;

@@ -10,9 +10,7 @@ use super::shadows;
 use super::worth;
 use crate::model::*;
 
-/// Both sides are driven for so long at most; twice that after each run that concluded nothing.
-const LONGEST: Span = Span::secs(8);
-/// No run takes more than so many times that.
+/// After each run that concluded nothing the next may take twice as long, but no more than so many times.
 const MOST: u32 = 4;
 /// Production has been seen once so many of its requests are known.
 const ENOUGH: u64 = 30;
@@ -23,7 +21,11 @@ const MARGIN: f64 = 0.01;
 
 /// How long the comparison of the next run there may take.
 pub fn longest(scene: &Scene, key: &ProfileKey) -> Span {
-    LONGEST.times(i64::from(more(scene, key)))
+    scene
+        .policy
+        .judging
+        .longest
+        .times(i64::from(more(scene, key)))
 }
 
 /// How many times the usual samples are wanted: what was inconclusive asks for more.
@@ -31,6 +33,12 @@ fn more(scene: &Scene, key: &ProfileKey) -> u32 {
     let verdict = scene.beliefs.verdict(key);
     let open = verdict.map_or(0, |v| v.undecided);
     (1u32 << open.min(8)).min(MOST)
+}
+
+/// Whether a run there is to be judged. The first of a release is not: all waits for what it carries, and there is no time to lose.
+pub fn wanted(scene: &Scene, key: &ProfileKey) -> bool {
+    let mut profiles = scene.beliefs.profiles.iter();
+    profiles.any(|p| p.key.portion == key.portion && p.key.release == key.release)
 }
 
 /// Drafts the twin of a shadow that is being started. None where production is of the same kind already, where the policy
@@ -77,7 +85,10 @@ fn twin(
     };
     let same = |site: &Site, class: &NodeClass| site == &key.site && class == &key.class;
     let primaries = || copies.of(Role::Primary).filter(|c| c.alive && c.ready);
-    if !scene.policy.judging.twin || primaries().any(|c| same(&c.site, &c.class)) {
+    if !scene.policy.judging.twin
+        || !wanted(scene, key)
+        || primaries().any(|c| same(&c.site, &c.class))
+    {
         return Ok(None);
     }
     // Shadows run where the policy lets them, twins too.

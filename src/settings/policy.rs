@@ -183,7 +183,7 @@ fn budget(w: &Section) -> Result<Budget, Error> {
     Ok(budget)
 }
 
-/// `judge { twin = true  margin = "4ms"  requests = 1000 }`.
+/// `judge { twin = true  margin = "4ms"  requests = 1000  longest = "8s" }`.
 fn judging(w: &Section) -> Result<Judging, Error> {
     let default = Judging::default();
     let Some(j) = w.block("judge")? else {
@@ -195,6 +195,7 @@ fn judging(w: &Section) -> Result<Judging, Error> {
         requests: j
             .number("requests", 30.0..=1e6)?
             .map_or(default.requests, |n| n as u64),
+        longest: j.time("longest")?.unwrap_or(default.longest),
     };
     j.finish()?;
     Ok(judging)
