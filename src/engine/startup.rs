@@ -22,14 +22,18 @@ pub async fn parts(nomad: &Nomad, alloc: &str, passed: Passed) -> (Span, StartUp
     settled(passed, parts)
 }
 
-/// What was up before anybody asked took no longer than its parts, as far as these are known.
+/// A check that passed before anybody asked is taken to have needed no longer than this after the tasks ran.
+const UNWATCHED: Span = Span::secs(1);
+
+/// What was up before anybody asked took what its parts took, as far as these are known, and a while for the check.
 fn settled(passed: Passed, parts: StartUp) -> (Span, StartUp) {
     let running = [parts.placed, parts.prepared, parts.fetched, parts.started];
     match running.into_iter().collect::<Option<Vec<Span>>>() {
         Some(running) if passed.at_once => {
-            let whole = Span(running.iter().map(|span| span.0).sum());
-            let passing = Some(Span(0));
-            (whole.min(passed.after), StartUp { passing, ..parts })
+            let running = Span(running.iter().map(|span| span.0).sum());
+            let whole = Span(running.0 + UNWATCHED.0).min(passed.after);
+            let passing = Some(Span((whole.0 - running.0).max(0)));
+            (whole, StartUp { passing, ..parts })
         }
         _ => (passed.after, parts),
     }
@@ -154,11 +158,11 @@ mod tests {
             after: Span(7_000),
             at_once,
         };
-        let (whole, split) = settled(passed(true), parts.clone());
-        assert_eq!((whole, split.passing), (Span(100), Some(Span(0))));
-        assert_eq!(settled(passed(false), parts.clone()), (Span(7_000), parts));
+        let (whole, split) = settled(passed(true), parts);
+        assert_eq!((whole, split.passing), (Span(1_100), Some(UNWATCHED)));
+        assert_eq!(settled(passed(false), parts), (Span(7_000), parts));
         let unknown = StartUp::default();
-        assert_eq!(settled(passed(true), unknown.clone()).0, Span(7_000));
+        assert_eq!(settled(passed(true), unknown).0, Span(7_000));
     }
 
     #[test]
