@@ -229,8 +229,10 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
             return;
         };
         Some(Box::new(compare))
-    } else {
+    } else if twins::production_is_known(scene, run) {
         None
+    } else {
+        return;
     };
     if let Some(r) = book.shadows.get_mut(&run.id) {
         r.state = ShadowState::Measuring;

@@ -134,12 +134,7 @@ pub fn compare(
     rate: Rps,
 ) -> Option<Compare> {
     let twin = run.twin.as_ref().and_then(|t| running(scene, t, portion));
-    let mut production = Latencies::default();
-    for reading in scene.world.readings.iter() {
-        if reading.portion == portion.id {
-            production.add(&reading.latencies);
-        }
-    }
+    let production = production(scene, &portion.id);
     let waits = run.twin.is_some() && twin.is_none();
     let unseen = production.requests() < ENOUGH;
     if (waits || unseen) && scene.now.since(run.since) < PATIENCE {
@@ -155,6 +150,22 @@ pub fn compare(
         longest: longest(scene, &run.key),
         margin: judging.margin.unwrap_or(margin),
     })
+}
+
+/// The guard over production needs to know how production did before load is driven; where there is little traffic nobody waits long.
+pub fn production_is_known(scene: &Scene, run: &ShadowRun) -> bool {
+    production(scene, &run.key.portion).requests() >= ENOUGH
+        || scene.now.since(run.since) >= PATIENCE
+}
+
+/// Its latencies over the readings that are kept.
+fn production(scene: &Scene, portion: &PortionId) -> Latencies {
+    let mut all = Latencies::default();
+    let readings = scene.world.readings.iter();
+    readings
+        .filter(|reading| &reading.portion == portion)
+        .for_each(|reading| all.add(&reading.latencies));
+    all
 }
 
 fn running(scene: &Scene, twin: &TwinRun, portion: &PortionPolicy) -> Option<Twin> {
