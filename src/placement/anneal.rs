@@ -9,8 +9,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::bound::Prices;
+use super::dual;
 use super::exact::{self, Exact};
 use super::greedy;
+use super::guide::Guide;
 use super::problem::Problem;
 use super::shares;
 use super::squeeze::squeeze_all;
@@ -43,6 +45,9 @@ const WARM: f64 = 0.01;
 /// Ascent steps of the dual whose prices tell the chains what to try first, and the part of the budget they may take.
 const GUIDE_ROUNDS: u64 = 600;
 const GUIDE_PART: f64 = 0.15;
+/// The same for a large problem, whose prices take longer and tell more than a search finds out.
+const GUIDE_ROUNDS_OF_MANY: u64 = 5_000;
+const GUIDE_PART_OF_MANY: f64 = 0.3;
 
 /// How long one chain goes on.
 #[derive(Clone, Copy)]
@@ -96,12 +101,12 @@ impl Search<'_> {
 
     fn run_from(&self, start: State) -> Found {
         let prices = self.prices(&start);
-        let order = prices.order(self.problem);
+        let guide = Guide::of(self.problem, &prices);
         let start = self.rounded(start, &prices);
         if exact::suits(self.problem) {
-            return self.run_few(start, &order, prices);
+            return self.run_few(start, &guide, prices);
         }
-        let (_, slots) = self.chains(&start, &order, self.budget);
+        let (_, slots) = self.chains(&start, &guide, self.budget);
         Found { slots, prices }
     }
 
@@ -119,7 +124,7 @@ impl Search<'_> {
     }
 
     /// Few standbys: a short search, a proof as far as the budget goes, and where that is not far enough the search goes on.
-    fn run_few(&self, start: State, order: &[u32], mut prices: Prices) -> Found {
+    fn run_few(&self, start: State, guide: &Guide, mut prices: Prices) -> Found {
         let spent = |until: f64| {
             move || match self.budget {
                 Budget::Spent(spent) => spent() / until,
@@ -132,7 +137,7 @@ impl Search<'_> {
             Budget::Spent(_) => (Budget::Spent(&before), u64::MAX, ABREAST),
             Budget::UntilStopped => (Budget::Moves(FIRST_COOLING), UNTIL_STOPPED_STEPS, ABREAST),
         };
-        let (total, mut slots) = self.chains(&start, order, budget);
+        let (total, mut slots) = self.chains(&start, guide, budget);
         let stop = || (self.stop)() || proving() >= 1.0;
         let exact = Exact {
             problem: self.problem,
@@ -149,18 +154,18 @@ impl Search<'_> {
         }
         if proof.bound < proof.best && !matches!(self.budget, Budget::Moves(_)) {
             let best = State::of(self.problem, self.cost, &slots);
-            (_, slots) = self.chains(&best, order, self.budget);
+            (_, slots) = self.chains(&best, guide, self.budget);
         }
         Found { slots, prices }
     }
 
     /// The best total of several chains from the same start, and its slots; ties go to the first chain.
-    fn chains(&self, start: &State, order: &[u32], budget: Budget) -> (i64, Vec<u32>) {
+    fn chains(&self, start: &State, guide: &Guide, budget: Budget) -> (i64, Vec<u32>) {
         let chains = match budget {
             Budget::Moves(_) => CHAINS,
             Budget::Spent(_) | Budget::UntilStopped => rayon::current_num_threads(),
         };
-        let chain = |number| self.chain(number, start.clone(), order, budget);
+        let chain = |number| self.chain(number, start.clone(), guide, budget);
         let found: Vec<(i64, Vec<u32>)> = (0..chains).into_par_iter().map(chain).collect();
         let best = found.into_iter().min_by_key(|(total, _)| *total);
         best.unwrap_or_else(|| (start.total(), start.slots().to_vec()))
@@ -172,24 +177,23 @@ impl Search<'_> {
             return Prices::default();
         }
         let (stop, budget) = (self.stop, self.budget);
+        let (rounds, part) = if dual::is_large(self.problem) {
+            (GUIDE_ROUNDS_OF_MANY, GUIDE_PART_OF_MANY)
+        } else {
+            (GUIDE_ROUNDS, GUIDE_PART)
+        };
         let enough = move || match budget {
-            Budget::Spent(spent) => stop() || spent() > GUIDE_PART,
+            Budget::Spent(spent) => stop() || spent() > part,
             Budget::Moves(_) | Budget::UntilStopped => stop(),
         };
         let known = start.total();
-        Prices::raise(
-            self.problem,
-            Prices::default(),
-            known,
-            GUIDE_ROUNDS,
-            &enough,
-        )
+        Prices::raise(self.problem, Prices::default(), known, rounds, &enough)
     }
 
-    fn chain(&self, number: usize, start: State, order: &[u32], budget: Budget) -> (i64, Vec<u32>) {
+    fn chain(&self, number: usize, start: State, guide: &Guide, budget: Budget) -> (i64, Vec<u32>) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         (0..number).for_each(|_| rng.jump());
-        let walk = RefCell::new(Walk::new(start, order, rng));
+        let walk = RefCell::new(Walk::new(start, guide, rng));
         let typical = walk.borrow_mut().typical_change();
         let few = self.problem.wanted() <= FEW_STANDBYS;
         let coolings = if few { COOLINGS_OF_FEW } else { 1 };

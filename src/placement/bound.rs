@@ -10,10 +10,13 @@ use argmin::core::{
     TerminationReason, TerminationStatus,
 };
 
-use super::dual::{Dual, Slope};
+use super::dual::{self, Dual, Slope};
+use super::lift::Lift;
 use super::problem::Problem;
 use super::shares::Shares;
 
+/// Steps of Rprop before the volume algorithm, where a problem is large.
+const LIFT_ROUNDS: u64 = 150;
 /// Steps without a better bound before steps become shorter.
 const PATIENCE: u32 = 12;
 /// First length of a step, in parts of Polyak's; it grows and shrinks by these factors.
@@ -33,7 +36,7 @@ const GAIN: f64 = 1e-3;
 const LAST_EPOCHS: u32 = 4;
 const WORTH_WHILE: f64 = 2e-6;
 
-type Ascending = IterState<Vec<f64>, (), (), (), (), f64>;
+pub(super) type Ascending = IterState<Vec<f64>, (), (), (), (), f64>;
 
 /// Multipliers of the dual, and the largest integer that they prove no placement to undercut.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,6 +65,11 @@ impl Prices {
         let start = if fresh { dual.start() } else { from.at.clone() };
         let shortlist = RefCell::default();
         let slope = |at: &[f64]| dual.slope(at, &mut shortlist.borrow_mut());
+        let start = if fresh && dual::is_large(problem) {
+            lift(&dual, &slope, start, stop)
+        } else {
+            start
+        };
         let ascent = Ascent::new(known as f64, &dual, problem.candidate_cost.len(), stop);
         match ascent.climb(&slope, start, rounds) {
             Some((at, value, shares)) if dual.takes(&at) => Self {
@@ -73,22 +81,35 @@ impl Prices {
         }
     }
 
-    /// Each portion's candidates at the problem's offsets, the one that costs least at these prices first.
-    pub(crate) fn order(&self, problem: &Problem) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..problem.candidate_cost.len() as u32).collect();
+    /// What the room of a standby on each candidate is worth; empty if nothing is known.
+    pub(super) fn rents(&self, problem: &Problem) -> Vec<f64> {
         if self.at.is_empty() {
-            return order;
+            return Vec::new();
         }
         let dual = Dual::new(problem);
         if dual.takes(&self.at) {
-            let reduced = dual.reduced_costs(&self.at);
-            for portion in 0..problem.portions() {
-                order[problem.candidates(portion)]
-                    .sort_by(|&a, &b| reduced[a as usize].total_cmp(&reduced[b as usize]));
-            }
+            dual.rents(&self.at)
+        } else {
+            Vec::new()
         }
-        order
     }
+}
+
+/// Multipliers that begin far too low, lifted to about where they belong.
+pub(super) fn lift(
+    dual: &Dual,
+    slope: &dyn Fn(&[f64]) -> Slope,
+    start: Vec<f64>,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Vec<f64> {
+    let lift = Lift::new(dual.first_steps(), dual.ceilings(), stop);
+    let outcome = Executor::new(Asked { slope }, lift)
+        .configure(|state: Ascending| state.param(start.clone()).max_iters(LIFT_ROUNDS))
+        .ctrlc(false)
+        .timer(false)
+        .run();
+    let lifted = outcome.ok().and_then(|mut o| o.state.take_best_param());
+    lifted.unwrap_or(start)
 }
 
 /// The largest integer that no placement is known to undercut, found within `rounds` steps and until `stop`; `known` is the
@@ -108,7 +129,7 @@ pub(super) fn rounded_up(value: f64) -> i64 {
 }
 
 /// A dual as argmin asks it.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     slope: &'a dyn Fn(&[f64]) -> Slope,
 }
 

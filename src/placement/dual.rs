@@ -21,6 +21,8 @@ const FULL_EVERY: u32 = 15;
 const NEAR: f64 = 0.12;
 /// A node's capacity rows beyond this number share its pace.
 const ROWS_AT_FULL_PACE: f64 = 8.0;
+/// A first step of a long ascent, in parts of what a standby is worth.
+const FIRST_STEP: f64 = 0.1;
 /// Nodes priced together by one core.
 const BATCH: usize = 64;
 
@@ -46,6 +48,11 @@ pub(super) struct Dual<'p> {
     room: Vec<Row>,
     reserve: Vec<Row>,
     surge: Vec<Row>,
+}
+
+/// Whether one look at all candidates is long, and the way up far.
+pub(super) fn is_large(problem: &Problem) -> bool {
+    problem.candidate_cost.len() >= MANY_CANDIDATES
 }
 
 /// Visitors that came near in the last full round, by node. A value that rests on them is never too low, so one that is no
@@ -147,10 +154,22 @@ impl<'p> Dual<'p> {
         paces
     }
 
+    /// A first step of each multiplier: a part of what a standby is worth, less where rows of a node move together.
+    pub(super) fn first_steps(&self) -> Vec<f64> {
+        let mut penalties = self.problem.penalty.clone();
+        penalties.sort_unstable();
+        let median = penalties.get(penalties.len() / 2).copied().unwrap_or(1) as f64;
+        let mut steps = self.paces();
+        steps
+            .iter_mut()
+            .for_each(|step| *step *= FIRST_STEP * median);
+        steps
+    }
+
     /// Value and slope. Where there are many candidates the slope, and a value that is not the best so far, may rest on a
     /// shortlist of them.
     pub(super) fn slope(&self, at: &[f64], shortlist: &mut Shortlist) -> Slope {
-        if self.problem.candidate_cost.len() < MANY_CANDIDATES {
+        if !is_large(self.problem) {
             return self.add_up(at, self.used_nodes(at));
         }
         if shortlist.age < FULL_EVERY {
@@ -203,17 +222,18 @@ impl<'p> Dual<'p> {
         }
     }
 
-    /// What each candidate really costs at these multipliers, less what its portion pays for a standby (v).
-    pub(super) fn reduced_costs(&self, at: &[f64]) -> Vec<f64> {
-        let mut reduced = vec![0.0; self.problem.candidate_cost.len()];
+    /// What a standby on each candidate pays for room and for its domain at these multipliers.
+    pub(super) fn rents(&self, at: &[f64]) -> Vec<f64> {
+        let mut rents = vec![0.0; self.problem.candidate_cost.len()];
         for node in 0..self.problem.nodes() {
             let prices = self.prices(node, at);
             for visit in self.visits(node) {
-                reduced[self.problem.visitors[visit] as usize] =
-                    self.reduced_cost(visit, at, &prices);
+                let paid = self.cost[visit] - at[self.portion[visit] as usize];
+                rents[self.problem.visitors[visit] as usize] =
+                    self.reduced_cost(visit, at, &prices) - paid;
             }
         }
-        reduced
+        rents
     }
 
     /// The nodes worth using at these multipliers, always in the same order.

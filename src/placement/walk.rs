@@ -1,8 +1,11 @@
 //! One random walk over assignments: its moves, each accepted by Metropolis' rule or undone, and the best seen.
 
+mod repack;
+
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::guide::Guide;
 use super::problem::Problem;
 use super::squeeze;
 use super::state::{NOWHERE, State};
@@ -12,6 +15,10 @@ const EMPTY: u32 = 8;
 const REPLACE: u32 = 4;
 const OPEN: u32 = 4;
 const DROP: u32 = 4;
+/// Of a thousand moves in a crowded estate, so many pack a node anew.
+const REPACK: u32 = 10;
+/// An estate is crowded when more than one standby in so many is missing.
+const CROWDED: usize = 50;
 /// Places tried for a standby that was pushed out.
 const EJECTION_TRIES: usize = 12;
 /// While standbys are missing, one move in so many begins with one of them.
@@ -22,8 +29,7 @@ const HOPELESS: f64 = 16.0;
 /// A walk with its own dice.
 pub(crate) struct Walk<'p> {
     state: State<'p>,
-    /// Each portion's candidates at the problem's offsets, promising ones first.
-    order: &'p [u32],
+    guide: &'p Guide,
     rng: Xoshiro256PlusPlus,
     best: Vec<u32>,
     best_total: i64,
@@ -32,22 +38,24 @@ pub(crate) struct Walk<'p> {
     /// `(slot, candidate before)` of the move under way.
     journal: Vec<(u32, u32)>,
     crowd: Vec<u32>,
+    wishes: Vec<repack::Wish>,
 }
 
 impl<'p> Walk<'p> {
-    /// A walk that begins at `state`; `order` holds each portion's candidates, those to try more often first.
-    pub(crate) fn new(state: State<'p>, order: &'p [u32], rng: Xoshiro256PlusPlus) -> Self {
+    /// A walk that begins at `state`; the guide says which places to try more often.
+    pub(crate) fn new(state: State<'p>, guide: &'p Guide, rng: Xoshiro256PlusPlus) -> Self {
         let (best, best_total) = (state.slots().to_vec(), state.total());
         let (journal, crowd) = (Vec::new(), Vec::new());
         Self {
             state,
-            order,
+            guide,
             rng,
             best,
             best_total,
             best_is_here: false,
             journal,
             crowd,
+            wishes: Vec::new(),
         }
     }
 
@@ -114,12 +122,19 @@ impl<'p> Walk<'p> {
             roll if roll < EMPTY + REPLACE => self.empty_node(temperature, true),
             roll if roll < EMPTY + REPLACE + OPEN => self.open_node(temperature),
             roll if roll < EMPTY + REPLACE + OPEN + DROP => self.drop_standby(temperature),
+            roll if roll < EMPTY + REPLACE + OPEN + DROP + REPACK && self.is_crowded() => {
+                self.repack(temperature);
+            }
             _ => self.relocate(temperature),
         }
     }
 
     fn problem(&self) -> &'p Problem {
         self.state.problem
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.state.missing().len() * CROWDED > self.state.slots().len()
     }
 
     /// Any slot; one that stands nowhere more often.
@@ -139,7 +154,7 @@ impl<'p> Walk<'p> {
             .candidates(self.problem().slot_portion[slot] as usize);
         let at: f64 = self.rng.random();
         let at = row.start + (at * at * at * row.len() as f64) as usize;
-        (!row.is_empty()).then(|| self.order[at] as usize)
+        (!row.is_empty()).then(|| self.guide.order[at] as usize)
     }
 
     /// The largest worsening accepted this time.
@@ -183,8 +198,8 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// Puts the slot on a full node in the place of one of its standbys, which goes to the slot's old node (a swap) or
-    /// to another place that takes it.
+    /// Puts the slot on a full node in the place of one of its standbys, which goes to the slot's old node (a swap), to
+    /// another place that takes it, or without.
     fn eject(&mut self, slot: usize, candidate: usize, delta: i64, patience: i64) {
         let Some((other, refuge)) = self.who_gives_way(slot, candidate, patience - delta) else {
             return;
@@ -193,21 +208,21 @@ impl<'p> Walk<'p> {
         self.take(other);
         if self.state.fits(slot, candidate) {
             self.shift(slot, candidate);
-            if self.state.may_put(other, refuge) {
+            if let Some(refuge) = refuge.filter(|&refuge| self.state.may_put(other, refuge)) {
                 self.put(other, refuge);
             }
         }
         self.settle(before, patience);
     }
 
-    /// A standby on the candidate's node that would make room for the slot, and a candidate that takes it for at most `spare` more
-    /// than where it stands. Nothing is moved to find out.
+    /// A standby on the candidate's node that would make room for the slot, and a candidate that takes it (none: it goes without) for at
+    /// most `spare` more than where it stands. Nothing is moved to find out.
     fn who_gives_way(
         &mut self,
         slot: usize,
         candidate: usize,
         spare: i64,
-    ) -> Option<(usize, usize)> {
+    ) -> Option<(usize, Option<usize>)> {
         let node = self.problem().candidate_node[candidate] as usize;
         let count = self.state.members(node).len();
         let first = self.rng.random_range(0..count.max(1) as u32) as usize;
@@ -218,13 +233,20 @@ impl<'p> Walk<'p> {
         })
     }
 
-    /// Where a standby could go that makes room for the slot on the candidate.
-    fn refuge(&self, other: usize, slot: usize, candidate: usize, spare: i64) -> Option<usize> {
+    /// Where a standby could go that makes room for the slot on the candidate; `Some(None)` if it had best go without.
+    fn refuge(
+        &self,
+        other: usize,
+        slot: usize,
+        candidate: usize,
+        spare: i64,
+    ) -> Option<Option<usize>> {
         let (state, problem) = (&self.state, self.problem());
         let portion = problem.slot_portion[other] as usize;
         let row = problem.candidates(portion);
         let most = spare + state.standing_cost(other);
-        if state.cost(row.start) > most || !state.takes_instead(candidate, other) {
+        let without = problem.penalty[portion] <= most;
+        if (state.cost(row.start) > most && !without) || !state.takes_instead(candidate, other) {
             return None;
         }
         let left = state.node_of(slot);
@@ -239,15 +261,16 @@ impl<'p> Walk<'p> {
             let node = problem.candidate_node[place];
             node != full && Some(node as usize) != left
         };
-        let tries = &self.order[row.start..row.end.min(row.start + EJECTION_TRIES)];
+        let tries = &self.guide.order[row.start..row.end.min(row.start + EJECTION_TRIES)];
         let mut tries = tries.iter().map(|&place| place as usize);
-        swap.or_else(|| {
+        let refuge = swap.or_else(|| {
             tries.find(|&place| {
                 state.cost_of_putting(place) <= most
                     && elsewhere(place)
                     && state.may_put(other, place)
             })
-        })
+        });
+        (refuge.is_some() || without).then_some(refuge)
     }
 
     fn drop_standby(&mut self, temperature: f64) {

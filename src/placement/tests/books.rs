@@ -5,6 +5,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::super::bound::Prices;
+use super::super::guide::Guide;
 use super::super::state::{NOWHERE, State, standbys};
 use super::super::walk::Walk;
 use super::super::{Problem, check, greedy};
@@ -42,8 +43,8 @@ proptest! {
         problem in problems(14, 9, 3), seed in 0..u64::MAX, temperature in 0.1..200.0_f64
     ) {
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let order = Prices::default().order(&problem);
-        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let guide = Guide::of(&problem, &Prices::default());
+        let mut walk = Walk::new(start, &guide, Xoshiro256PlusPlus::seed_from_u64(seed));
         for _ in 0..12 {
             (0..60).for_each(|_| walk.step(temperature));
             let state = walk.state();
@@ -72,12 +73,30 @@ proptest! {
     }
 
     #[test]
+    fn a_node_packed_anew_keeps_the_books(
+        problem in problems(20, 4, 3), seed in 0..u64::MAX, temperature in 0.1..200.0_f64
+    ) {
+        let start = greedy::start(&problem, &problem.candidate_cost, None);
+        let prices = Prices::raise(&problem, Prices::default(), start.total(), 40, &never);
+        let guide = Guide::of(&problem, &prices);
+        let mut walk = Walk::new(start, &guide, Xoshiro256PlusPlus::seed_from_u64(seed));
+        for _ in 0..40 {
+            walk.step(temperature);
+            walk.repack(temperature);
+            prop_assert_eq!(objective(&problem, walk.state())?, walk.state().total());
+            prop_assert_eq!(booked_anew(walk.state(), &problem).total(), walk.state().total());
+        }
+        let best = standbys(&problem, walk.best());
+        prop_assert_eq!(check(&problem, &best).map(|score| score.objective), Ok(walk.best_total()));
+    }
+
+    #[test]
     fn the_delta_of_every_legal_change_is_what_the_referee_counts(
         problem in problems(8, 6, 2), seed in 0..u64::MAX
     ) {
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let order = Prices::default().order(&problem);
-        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let guide = Guide::of(&problem, &Prices::default());
+        let mut walk = Walk::new(start, &guide, Xoshiro256PlusPlus::seed_from_u64(seed));
         (0..100).for_each(|_| walk.step(100.0));
         let state = walk.state();
         let before = objective(&problem, state)?;
@@ -100,8 +119,8 @@ proptest! {
         problem in problems(10, 5, 2), seed in 0..u64::MAX
     ) {
         let start = greedy::start(&problem, &problem.candidate_cost, None);
-        let order = Prices::default().order(&problem);
-        let mut walk = Walk::new(start, &order, Xoshiro256PlusPlus::seed_from_u64(seed));
+        let guide = Guide::of(&problem, &Prices::default());
+        let mut walk = Walk::new(start, &guide, Xoshiro256PlusPlus::seed_from_u64(seed));
         (0..100).for_each(|_| walk.step(100.0));
         let state = walk.state();
         for candidate in 0..problem.candidate_cost.len() {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::super::bound::{lift, rounded_up};
+use super::super::dual::{Dual, Shortlist};
 use super::super::*;
 use super::{instance, never, node, portion, problems, quick, small};
 
@@ -73,6 +75,16 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn lifted_prices_prove_no_more_than_is_so(problem in problems(5, 5, 2)) {
+        let dual = Dual::new(&problem);
+        let slope = |at: &[f64]| dual.slope(at, &mut Shortlist::default());
+        let start = slope(&dual.start()).value;
+        let lifted = slope(&lift(&dual, &slope, dual.start(), &never)).value;
+        prop_assert!(lifted >= start);
+        prop_assert!(rounded_up(lifted) <= best_of_all(&problem), "{lifted}");
+    }
 
     #[test]
     fn every_answer_passes_the_referee_and_its_gap_is_not_understated(
