@@ -21,6 +21,7 @@ pub mod view;
 pub use absorb::absorb;
 pub use command::ask;
 pub use cycle::cycle;
+pub use recover::recover;
 pub use run::{Shell, run};
 pub use state::{State, Workload};
 pub use view::{Command, View};
