@@ -6,6 +6,7 @@ use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::http::System;
 use foreshadow::model::{Memo, PortionId, Rps, Span};
+use foreshadow::sandbox::real_consul;
 use foreshadow::sandbox::world::{ConsulKind, Options, World};
 use foreshadow::settings;
 use foreshadow::store::Store;
@@ -15,8 +16,24 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
+pub const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
 const POLICY: &str = include_str!("../../policies/shop.hcl");
+
+/// A real Consul for the estate, or none, and a word about that.
+pub fn a_real_consul() -> Option<ConsulKind> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let cache = std::env::var_os("FORESHADOW_CACHE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-consul"),
+        Into::into,
+    );
+    let found = real_consul::find(&path.to_string_lossy(), Some(&cache));
+    if found.is_none() {
+        println!("skipped: no real Consul; tests/setup unpacks one");
+    }
+    Some(ConsulKind::Real(
+        std::path::absolute(found?).expect("a path"),
+    ))
+}
 
 pub struct Estate {
     pub world: Arc<World>,
@@ -134,6 +151,14 @@ impl Estate {
         let path = self.folder.path().join("foreshadow.hcl");
         std::fs::write(self.folder.path().join("shop.hcl"), change(policy)).unwrap();
         std::fs::write(&path, config).unwrap();
+        path
+    }
+
+    /// The same configuration for another scheduler, with a store of its own.
+    pub fn another(&self, config: &Path) -> PathBuf {
+        let text = std::fs::read_to_string(config).unwrap();
+        let path = self.folder.path().join("another.hcl");
+        std::fs::write(&path, text.replace("foreshadow.db", "another.db")).unwrap();
         path
     }
 

@@ -5,6 +5,7 @@
 
 mod estate;
 mod learns;
+mod paused;
 mod program;
 
 use estate::Estate;
