@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_secs(20);
 /// After an error.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After an owner's refusal, before it is tried again.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// Keeps one gateway's entries as the targets say.
 pub struct Keeper {
@@ -38,6 +40,7 @@ impl Keeper {
         let mut force = Force::default();
         let mut targets_at = 0;
         let mut checks_at = 0;
+        let mut told = String::new();
         while !cancel.is_cancelled() {
             let turned = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -56,17 +59,24 @@ impl Keeper {
                     Err(e) => Err(e.into()),
                 },
             };
-            if let Err(e) = turned {
-                match e {
-                    OwnerError::Http(e) => tracing::debug!("gateway {}: {e}", self.desk.gateway.id),
-                    e => {
-                        tracing::warn!("gateway {}: {e}", self.desk.gateway.id);
-                        // Nothing changes in the targets while what it waits for comes true.
-                        targets_at = 0;
-                    }
+            let pause = match turned {
+                Ok(()) => continue,
+                Err(OwnerError::Http(e)) => {
+                    tracing::debug!("gateway {}: {e}", self.desk.gateway.id);
+                    PAUSE
                 }
-                let _ = tokio::time::timeout(PAUSE, cancel.cancelled()).await;
-            }
+                Err(e) => {
+                    // Nothing need change in targets or checks while what it waits for comes true.
+                    (targets_at, checks_at) = (0, 0);
+                    let refusal = e.to_string();
+                    if refusal != told {
+                        tracing::warn!("gateway {}: {refusal}", self.desk.gateway.id);
+                        told = refusal;
+                    }
+                    REFUSED
+                }
+            };
+            let _ = tokio::time::timeout(pause, cancel.cancelled()).await;
         }
     }
 
@@ -220,6 +230,7 @@ impl Keeper {
         if let Some(before) = self.before(force, service).await?
             && before != target.owner
         {
+            owners::serves(&self.desk, target, shares).await?;
             owners::of(before).undo(&self.desk, service).await?;
         }
         force.owners.insert(service.clone(), target.owner);

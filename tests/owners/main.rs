@@ -325,12 +325,15 @@ async fn front_and_external_take_a_service_over_from_each_other() {
     assert_eq!(of(&entries, "00000001").unwrap().service.weights.passing, 3);
     assert_eq!(of(&entries, "00000002").unwrap().service.weights.passing, 2);
 
-    bench.apply(&shares(Owner::External, 60, 40)).await;
-    let entries = bench
-        .until("external alone", |e| {
-            e.len() == 2 && e.iter().all(|e| e.agent_alive().is_none())
-        })
-        .await;
+    // Nobody has checked the new ones yet: front's stay, and clients are given them.
+    bench.put(&shares(Owner::External, 60, 40)).await;
+    let external = |e: &&ServiceEntry| e.agent_alive().is_none();
+    let both = |e: &[ServiceEntry]| e.len() == 4 && e.iter().filter(external).count() == 2;
+    let entries = bench.until("both", both).await;
+    let mut fronts = [(a.port(), 3), (b.port(), 2)];
+    fronts.sort_unstable();
+    assert_eq!(bench.srv().await, fronts);
+    let entries: Vec<ServiceEntry> = entries.iter().filter(external).cloned().collect();
     let one = of(&entries, "00000001").unwrap();
     assert_eq!(
         (one.address(), one.service.port, one.service.weights.passing),
@@ -338,14 +341,12 @@ async fn front_and_external_take_a_service_over_from_each_other() {
     );
     assert_eq!(one.node.meta["external-node"], "true");
     assert_eq!(one.node.meta["external-probe"], "true");
-    // Nobody has checked them yet, so nobody is given them.
-    assert!(bench.srv().await.is_empty());
-
     // The test plays consul-esm: it writes what it found.
     for entry in &entries {
-        esm_passes(&bench, entry).await;
+        esm_passes(ip, entry).await;
     }
-    bench.until("passing", |e| passing(e, 2)).await;
+    let alone = |e: &[ServiceEntry]| passing(e, 2) && e.iter().filter(external).count() == 2;
+    bench.until("external alone", alone).await;
     bench.apply(&shares(Owner::External, 100, 0)).await;
     let out = |e: &[ServiceEntry]| {
         let two = of(e, "00000002").unwrap();
@@ -370,7 +371,7 @@ async fn front_and_external_take_a_service_over_from_each_other() {
     assert_eq!(nodes.len(), 1, "the external nodes are gone: {nodes:?}");
 }
 
-async fn esm_passes(bench: &Bench, entry: &ServiceEntry) {
+async fn esm_passes(agent: &str, entry: &ServiceEntry) {
     let check = entry
         .checks
         .iter()
@@ -379,7 +380,7 @@ async fn esm_passes(bench: &Bench, entry: &ServiceEntry) {
     let body = serde_json::json!({"Node": entry.node.node, "Address": entry.node.address, "SkipNodeUpdate": true,
         "Check": {"Node": entry.node.node, "CheckID": check.check_id, "Name": check.name,
                   "ServiceID": check.service_id, "Status": "passing"}});
-    let url = format!("http://{}:8500/v1/catalog/register", entry.node.address);
+    let url = format!("http://{agent}:8500/v1/catalog/register");
     let sent = reqwest::Client::new()
         .put(url)
         .json(&body)
@@ -387,5 +388,4 @@ async fn esm_passes(bench: &Bench, entry: &ServiceEntry) {
         .await
         .unwrap();
     assert!(sent.status().is_success(), "{}", sent.text().await.unwrap());
-    let _ = bench;
 }

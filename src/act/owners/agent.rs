@@ -1,6 +1,6 @@
 //! `agent`: the entries that Nomad made, registered again with another weight and everything else as it was.
 
-use super::nomads_entries::{flag, newcomers, own, settled};
+use super::nomads_entries::{Own, flag, newcomers, own, settled, take_out};
 use super::{Case, Desk, Finding, OwnerError, Shares, Weigh, refused, serves_somewhere};
 use crate::clients::consul::{HealthQuery, Registration};
 use crate::clients::http::HttpError;
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The other gateways write at the same time.
-const OTHERS: Duration = Duration::from_secs(2);
+const OTHERS: Duration = Duration::from_secs(1);
 /// What Nomad's clients register while a job says nothing.
 const PLAIN: u16 = 1;
 
@@ -70,22 +70,7 @@ impl Weigh for Agent {
         serves_somewhere(Owner::Agent, target, shares)?;
         let wanted = weights(shares);
         let own = own(desk, &target.service).await?;
-        let mut written = BTreeMap::new();
-        for o in &own {
-            let Some(weight) = wanted.get(&o.alloc) else {
-                continue;
-            };
-            written.insert(o.alloc.clone(), *weight);
-            let weight = u16::try_from(*weight).unwrap_or(PLAIN);
-            if o.entry.weights.passing == weight {
-                continue;
-            }
-            let again = Registration::reweighted(&o.entry, weight).ok_or_else(|| {
-                let why = format!("{} is a proxy; set owner = \"mesh\"", o.entry.id);
-                refused(Owner::Agent, &target.service, why)
-            })?;
-            desk.gateway.consul.register(&again).await?;
-        }
+        let written = weigh(desk, target, &own, &wanted).await?;
         if newcomers(&own, shares) && !settled(desk, &target.service, &wanted, OTHERS).await? {
             let why = "other agents do not show their weights yet; whoever is to come in waits";
             return Err(refused(Owner::Agent, &target.service, why));
@@ -108,6 +93,47 @@ impl Weigh for Agent {
         }
         Ok(())
     }
+}
+
+/// Registers again what has another weight than wanted; gives the weights of those that are here.
+async fn weigh(
+    desk: &Desk,
+    target: &Target,
+    own: &[Own],
+    wanted: &BTreeMap<AllocId, u32>,
+) -> Result<BTreeMap<AllocId, u32>, OwnerError> {
+    let mut written = BTreeMap::new();
+    for o in own {
+        let Some(weight) = wanted.get(&o.alloc) else {
+            continue;
+        };
+        written.insert(o.alloc.clone(), *weight);
+        let weight = u16::try_from(*weight).unwrap_or(PLAIN);
+        if o.entry.weights.passing == weight {
+            continue;
+        }
+        let again = Registration::reweighted(&o.entry, weight).ok_or_else(|| {
+            let why = format!("{} is a proxy; set owner = \"mesh\"", o.entry.id);
+            refused(Owner::Agent, &target.service, why)
+        })?;
+        desk.gateway.consul.register(&again).await?;
+    }
+    Ok(written)
+}
+
+/// Gives what Nomad registered anew (a restarted task: its check has not passed yet) its weight, and takes out what no target
+/// knows. A passing entry whose weight is gone was reset by Nomad: that is told, and not fought over.
+pub(super) async fn keep_up(
+    desk: &Desk,
+    target: &Target,
+    shares: &Shares,
+) -> Result<(), OwnerError> {
+    serves_somewhere(Owner::Agent, target, shares)?;
+    let all = own(desk, &target.service).await?;
+    let (old, new): (Vec<Own>, Vec<Own>) = all.into_iter().partition(|o| o.passing);
+    weigh(desk, target, &new, &weights(shares)).await?;
+    take_out(desk, &new, shares).await?;
+    Ok(take_out(desk, &old, shares).await?)
 }
 
 async fn version(desk: &Desk) -> Result<Finding, HttpError> {

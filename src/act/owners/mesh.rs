@@ -20,6 +20,8 @@ const META_PLAN: &str = "foreshadow_plan";
 const TRIES: usize = 4;
 /// One blocking query.
 const LOOK: Duration = Duration::from_millis(500);
+/// The subset of all instances: a failover that names only the service stays in the subset that failed.
+const EVERYONE: &str = "everyone";
 /// Protocols that can be split.
 const SPLITTABLE: [&str; 3] = ["http", "http2", "grpc"];
 
@@ -81,7 +83,7 @@ impl Weigh for Mesh {
         let subsets = subsets(target, old.as_ref(), &kept);
         let resolver = json!({"Kind": RESOLVER, "Name": target.service, "Subsets": subsets, "Meta": meta(target),
             // An instance that fails leaves its part to all that pass, whoever is alive to write.
-            "Failover": {"*": {"Service": target.service}}});
+            "Failover": {"*": {"ServiceSubset": EVERYONE}}});
         put(consul, target, resolver, &["Subsets", "Failover"]).await?;
         let splitter = json!({"Kind": SPLITTER, "Name": target.service, "Splits": splits, "Meta": meta(target)});
         put(consul, target, splitter, &["Splits"]).await?;
@@ -166,6 +168,7 @@ fn subsets(
         .flatten()
         .filter(|(name, _)| kept.contains(*name));
     let mut all: Map<String, Value> = still.map(|(n, s)| (n.clone(), s.clone())).collect();
+    all.insert(EVERYONE.into(), json!({}));
     for i in &target.instances {
         all.insert(subset(&i.alloc), json!({"Filter": filter(&i.alloc)}));
     }

@@ -8,7 +8,8 @@ mod mesh;
 mod nomad;
 mod nomads_entries;
 
-use super::verify;
+use super::{entries, verify};
+use crate::clients::consul::{HealthQuery, ServiceEntry};
 use crate::clients::gateway::Gateway;
 use crate::clients::http::HttpError;
 use crate::clients::nomad::Nomad;
@@ -103,15 +104,15 @@ pub(super) fn of(owner: Owner) -> &'static dyn Weigh {
     }
 }
 
-/// New entries of Nomad's get no traffic before a target knows them, and with `agent` those that Nomad registered anew have
-/// their weight again.
+/// New entries of Nomad's get no traffic before a target knows them, and with `agent` those of restarted tasks have their
+/// weight again.
 pub(super) async fn keep_up(
     desk: &Desk,
     target: &Target,
     shares: &Shares,
 ) -> Result<(), OwnerError> {
     match target.owner {
-        Owner::Agent => agent::Agent.write(desk, target, shares).await.map(drop),
+        Owner::Agent => agent::keep_up(desk, target, shares).await,
         Owner::Nomad => {
             serves_somewhere(Owner::Nomad, target, shares)?;
             let own = nomads_entries::own(desk, &target.service).await?;
@@ -128,6 +129,49 @@ pub async fn preflight(
     case: &Case<'_>,
 ) -> Result<Vec<Finding>, HttpError> {
     of(owner).preflight(desk, case).await
+}
+
+/// Refuses while an instance with a share is not given to clients by an entry of the target's own owner: what another owner
+/// wrote stays until then.
+pub(super) async fn serves(
+    desk: &Desk,
+    target: &Target,
+    shares: &Shares,
+) -> Result<(), OwnerError> {
+    let query = HealthQuery {
+        passing: true,
+        ..HealthQuery::default()
+    };
+    let (service, owner) = (&target.service, target.owner);
+    let found = desk
+        .gateway
+        .consul
+        .health_service(service.as_str(), query)
+        .await?
+        .value;
+    let is_of = |e: &ServiceEntry, i: &Instance| match owner {
+        Owner::Agent | Owner::Nomad | Owner::Mesh => {
+            e.service.id.starts_with(&nomad_entry(i.alloc.as_str()))
+        }
+        Owner::Front | Owner::External => {
+            let external = e.agent_alive().is_none();
+            e.service.id == entries::entry_id(service, &i.alloc, i.port)
+                && external == (owner == Owner::External)
+        }
+    };
+    let missing = target.instances.iter().find(|i| {
+        shares.get(&i.alloc).is_some_and(|s| *s > Share::NONE) && !found.iter().any(|e| is_of(e, i))
+    });
+    match missing {
+        None => Ok(()),
+        Some(i) => {
+            let why = format!(
+                "its entry of {} does not pass yet; those of the owner before stay",
+                i.alloc
+            );
+            Err(refused(owner, service, why))
+        }
+    }
 }
 
 /// Some instance must be left to serve: clients are never left with none by a write.

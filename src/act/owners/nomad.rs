@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Nomad evaluates, and its clients register anew.
-const IN_PLACE: Duration = Duration::from_secs(8);
+/// Nomad evaluates, and its clients register anew; what takes longer is tried again, so that the gateway can see to other services.
+const IN_PLACE: Duration = Duration::from_secs(2);
 /// Registrations that a person or another gateway got ahead of.
 const TRIES: usize = 4;
 

@@ -16,6 +16,8 @@ pub(super) struct Own {
     pub alloc: AllocId,
     pub entry: AgentService,
     pub maintenance: bool,
+    /// Its own checks all pass, maintenance aside; one that was just registered has none that does.
+    pub passing: bool,
 }
 
 /// The agent's entries of the service that Nomad made; proxies have a name of their own.
@@ -35,6 +37,10 @@ pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, 
             Some(Own {
                 alloc: AllocId::new(alloc_of_entry(&entry.id)?),
                 maintenance: flagged.contains(entry.id.as_str()),
+                passing: checks
+                    .values()
+                    .filter(|c| c.service_id == entry.id && !c.is_maintenance())
+                    .all(|c| c.status == "passing"),
                 entry,
             })
         })
