@@ -61,7 +61,7 @@ fn polished(mut best: (f64, Vec<u32>), want: &[f64], sizes: &[f64], most: u32) -
     let steps = 2 * want.len();
     let moved = |from: &[u32], which: usize| -> Vec<u32> {
         let mut to = from.to_vec();
-        to[which / 2] = step(to[which / 2], which % 2 == 0).clamp(1, most);
+        to[which / 2] = step(to[which / 2], which.is_multiple_of(2)).clamp(1, most);
         to
     };
     loop {

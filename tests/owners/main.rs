@@ -11,6 +11,7 @@ mod fake;
 mod hands;
 mod mesh;
 mod nomads;
+mod preflight;
 mod real_nomad;
 
 use agent::{Agent, Backend};
@@ -44,11 +45,15 @@ struct Bench {
 
 impl Bench {
     fn start(agent: &Agent, nomad: Option<Arc<Nomad>>) -> Bench {
+        Bench::of("edge-a", agent, nomad)
+    }
+
+    fn of(id: &str, agent: &Agent, nomad: Option<Arc<Nomad>>) -> Bench {
         // Whoever was first has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let consul = Arc::new(agent.client());
         let gateway = Gateway {
-            id: "edge-a".into(),
+            id: id.into(),
             site: "edge-a".into(),
             consul: consul.clone(),
             dns: Some(Arc::new(Dns::new(agent.dns(), PATIENCE, None).unwrap())),
@@ -86,6 +91,11 @@ impl Bench {
     /// Puts the target and waits for the gateway's word on it.
     async fn apply(&self, target: &Target) -> Applied {
         let index = self.put(target).await;
+        self.applied(target, index).await
+    }
+
+    /// Waits until the gateway says that it has applied this or a newer target.
+    async fn applied(&self, target: &Target, index: u64) -> Applied {
         let key = keys::applied(&self.desk.gateway.id, &target.service);
         let mut wait = None;
         let told = async {
@@ -296,6 +306,74 @@ async fn agent_gives_nomads_entries_other_weights_and_leaves_everything_else_of_
         "{entries:?}"
     );
     assert_eq!(entries.len(), 5, "and front has its two");
+}
+
+#[tokio::test]
+async fn each_gateway_weighs_its_own_agents_entries_and_nobody_comes_in_beside_old_weights() {
+    let (first, second) = ("127.0.214.11", "127.0.214.12");
+    let Some(server) = Agent::start("owner-first", first, "") else {
+        return;
+    };
+    let data = tempfile::tempdir().unwrap();
+    let more = format!(
+        r#", "server": false, "data_dir": "{}", "retry_join": ["{first}"]"#,
+        data.path().display()
+    );
+    let client = Agent::start("owner-second", second, &more).unwrap();
+    let (a, b) = (Backend::start(first), Backend::start(second));
+    let one = Bench::of("edge-a", &server, None);
+    let two = Bench::of("edge-b", &client, None);
+    one.consul
+        .register(&nomads_own(&alloc(1), &a))
+        .await
+        .unwrap();
+    two.consul
+        .register(&nomads_own(&alloc(2), &b))
+        .await
+        .unwrap();
+    one.until("both pass", |e| passing(e, 2)).await;
+    let shares = |percent| {
+        let both = vec![
+            instance(alloc(1), first, a.port(), percent),
+            instance(alloc(2), second, b.port(), 100 - percent),
+        ];
+        target(Owner::Agent, both)
+    };
+    // Each says what it wrote at its own agent.
+    let all = shares(100);
+    let index = one.put(&all).await;
+    assert_eq!(
+        one.applied(&all, index).await.weights,
+        [(alloc(1), 1)].into()
+    );
+    assert!(two.applied(&all, index).await.weights.is_empty());
+    one.until("one is out", |e| {
+        of(e, alloc(2).as_str()).unwrap().in_maintenance()
+    })
+    .await;
+
+    // In beside a weight of 1 it would get half; it waits until the other agent shows 99.
+    let most = shares(99);
+    let (mut query, index) = (HealthQuery::default(), one.put(&most).await);
+    let watched = async {
+        loop {
+            let seen = two.consul.health_service(SERVICE, query).await.unwrap();
+            let old = of(&seen.value, alloc(1).as_str()).unwrap();
+            let new = of(&seen.value, alloc(2).as_str()).unwrap();
+            if !new.in_maintenance() {
+                return old.service.weights.passing;
+            }
+            query.wait = Some(seen.next(Duration::from_secs(10)));
+        }
+    };
+    let beside = tokio::time::timeout(PATIENCE, watched)
+        .await
+        .expect("it comes in");
+    assert_eq!(beside, 99);
+    assert_eq!(
+        two.applied(&most, index).await.weights,
+        [(alloc(2), 1)].into()
+    );
 }
 
 #[tokio::test]

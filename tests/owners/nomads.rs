@@ -1,6 +1,8 @@
 //! `nomad` and `agent` beside the sandbox's Nomad of 1.9.2, whose clients keep the weights of their entries, and a real Consul.
 
 use super::fake::FakeRuntime;
+use super::real_nomad::doctor;
+use super::real_nomad::program::{Program, kind, text};
 use super::*;
 use foreshadow::clients::connect::Peer;
 use foreshadow::clients::http::System;
@@ -11,6 +13,7 @@ use foreshadow::sandbox::nomad::{
     EstateConfig, Handle, HttpRegistrar, Mood, NodeConfig, NomadEstate,
 };
 use foreshadow::settings;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 struct Estate {
@@ -18,7 +21,7 @@ struct Estate {
     bench: Bench,
     nomad: Arc<Nomad>,
     runtime: Arc<FakeRuntime>,
-    _server: Handle,
+    server: Handle,
     _agent: Agent,
 }
 
@@ -48,7 +51,7 @@ impl Estate {
             bench: Bench::start(&agent, Some(nomad.clone())),
             nomad,
             runtime,
-            _server: server,
+            server,
             _agent: agent,
         })
     }
@@ -193,6 +196,63 @@ async fn nomad_writes_one_weight_a_job_in_place_and_its_clients_keep_it() {
         (estate.weights("one").await, estate.weights("two").await),
         none
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn auto_takes_nomad_from_1_9_2_on_and_the_scheduler_verifies_what_it_wrote() {
+    let ip = "127.0.214.10";
+    let Some(estate) = Estate::start("owner-auto", ip).await else {
+        return;
+    };
+    estate.run("one", 2).await;
+    estate.bench.until("both pass", |e| passing(e, 2)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    write("web.hcl", &POLICY.replace("\"agent\"", "\"auto\""));
+    let config = format!(
+        "mode = \"act\"\npolicies = [\"web.hcl\"]\ncycle = \"1s\"\n\
+         gateway \"edge-b\" {{\n  site = \"edge-a\"\n  dns = \"{ip}:8600\"\n}}\n"
+    );
+    let config = write("foreshadow.hcl", &config);
+    let env = [
+        ("NOMAD_ADDR", format!("http://{}", estate.server.address())),
+        ("CONSUL_HTTP_ADDR", format!("{ip}:8500")),
+    ];
+    let told = doctor(&config, &env).await;
+    println!("{}", told.join("\n"));
+    assert!(
+        told[0].starts_with("ok    owner of web: nomad: Nomad 1.9.2"),
+        "{told:?}"
+    );
+    assert!(told.iter().all(|l| l.starts_with("ok")), "{told:?}");
+    write("web.hcl", POLICY);
+    let told = doctor(&config, &env).await;
+    println!("{}", told.join("\n"));
+    assert!(
+        told[0].starts_with("FAIL") && told[0].contains("every 30 s"),
+        "{told:?}"
+    );
+    write("web.hcl", &POLICY.replace("\"agent\"", "\"auto\""));
+    let args = ["run", "--config", &config, "--format", "json"];
+    let mut scheduler = Program::start(folder.path(), &args, &env);
+    scheduler.until("verified shares", PATIENCE, |line| {
+        kind(line) == "verification" && text(line).starts_with("set shares verified")
+    });
+    scheduler.signal(Signal::SIGTERM);
+    assert!(scheduler.until_its_end(PATIENCE).success());
+    let key = keys::target(&SERVICE.into());
+    let target = estate
+        .bench
+        .consul
+        .kv_get(&key, None, true, None)
+        .await
+        .unwrap();
+    let target: Target = serde_json::from_slice(&target.value.unwrap().value).unwrap();
+    assert_eq!(target.owner, Owner::Nomad);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

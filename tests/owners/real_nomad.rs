@@ -1,7 +1,7 @@
 //! `agent` beside a real Nomad before 1.9.2, where this machine has one: chosen by `auto`, and left alone by Nomad.
 
 #[path = "../scheduler/program.rs"]
-mod program;
+pub mod program;
 
 use super::*;
 use foreshadow::clients::connect::Peer;
@@ -184,19 +184,19 @@ job "one" {{
             ("CONSUL_HTTP_ADDR", format!("{IP}:8500")),
         ]
     }
+}
 
-    /// What the doctor says of owners.
-    async fn doctor(&self, config: &str) -> Vec<String> {
-        let mut doctor = Command::new(binary());
-        doctor.args(["doctor", "--config", config]).envs(self.env());
-        let told = tokio::task::spawn_blocking(move || doctor.output())
-            .await
-            .unwrap()
-            .unwrap();
-        let told = String::from_utf8_lossy(&told.stdout).into_owned();
-        let lines = told.lines().filter(|l| l.contains("owner of"));
-        lines.map(str::to_string).collect()
-    }
+/// What the doctor says of owners.
+pub async fn doctor(config: &str, env: &[(&'static str, String); 2]) -> Vec<String> {
+    let mut doctor = Command::new(binary());
+    doctor
+        .args(["doctor", "--config", config])
+        .envs(env.clone());
+    let told = tokio::task::spawn_blocking(move || doctor.output()).await;
+    let told = told.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let lines = told.lines().filter(|l| l.contains("owner of"));
+    lines.map(str::to_string).collect()
 }
 
 impl Drop for RealNomad {
@@ -271,19 +271,19 @@ async fn a_real_nomad_before_1_9_2_leaves_the_weights_of_owner_agent_alone() {
                   gateway \"edge-b\" {\n  site = \"edge-a\"\n  dns = \"IP:8600\"\n}\n";
     let config = real.write("foreshadow.hcl", &config.replace("IP", IP));
     real.write("one.hcl", &policy("nomad"));
-    let told = real.doctor(&config).await;
+    let told = doctor(&config, &real.env()).await;
     assert!(
         told[0].starts_with("FAIL") && told[0].contains("1.9.2"),
         "{told:?}"
     );
     real.write("one.hcl", &policy("front"));
-    let told = real.doctor(&config).await;
+    let told = doctor(&config, &real.env()).await;
     assert!(
         told[0].starts_with("FAIL") && told[0].contains("registers web itself"),
         "{told:?}"
     );
     real.write("one.hcl", &policy("auto"));
-    let told = real.doctor(&config).await;
+    let told = doctor(&config, &real.env()).await;
     println!("{}", told.join("\n"));
     assert!(
         told.len() == 2
