@@ -7,6 +7,8 @@ use crate::planner;
 
 /// A write takes so long to be seen everywhere.
 const SEEN_BY: Span = Span::secs(3);
+/// A job's new version goes through an evaluation and its clients.
+const SEEN_BY_NOMAD: Span = Span::secs(15);
 /// What Nomad's clients register for a job without weights.
 const PLAIN: u32 = 1;
 
@@ -21,14 +23,14 @@ pub fn notice(state: &mut State, world: &World, now: Moment) {
             Some(text) => {
                 let mut policies = state.workloads.iter().map(|w| &w.policy);
                 let portion = policies.find_map(|p| Some(p.by_front(service)?.id.clone()));
-                let text = format!("weights of {service} are reset by Nomad: {text}");
+                let text = format!("weights of {service} are {text}");
                 state.say_once(&topic, now, LogKind::Fault, portion.as_ref(), text);
             }
         }
     }
 }
 
-/// Entries with the plain weight although a gateway wrote another and nothing newer was asked for. Whoever has stopped, is in
+/// Entries with another weight than a gateway wrote although nothing newer was asked for. Whoever has stopped, is in
 /// maintenance or was written a moment ago says nothing.
 fn fight(front: &Front, now: Moment) -> Option<String> {
     let target = front
@@ -36,48 +38,52 @@ fn fight(front: &Front, now: Moment) -> Option<String> {
         .as_ref()?
         .fresh(now, planner::FRESH)?
         .as_ref()?;
-    if target.owner != Owner::Agent {
-        return None;
-    }
+    let (lost, seen_by): (fn(u32, u32) -> bool, Span) = match target.owner {
+        Owner::Agent => (|is, wrote| is == PLAIN && wrote != PLAIN, SEEN_BY),
+        Owner::Nomad => (|is, wrote| is != wrote, SEEN_BY_NOMAD),
+        Owner::Front | Owner::Mesh | Owner::External => return None,
+    };
     let mut reset: Vec<String> = Vec::new();
     for (gateway, applied) in &front.applied {
-        let (Some(applied), Some(entries)) = (
-            applied.fresh(now, planner::FRESH),
-            front
-                .entries
-                .get(gateway)
-                .and_then(|e| e.fresh(now, planner::FRESH)),
-        ) else {
+        let entries = front
+            .entries
+            .get(gateway)
+            .and_then(|e| e.fresh(now, planner::FRESH));
+        let (Some(applied), Some(entries)) = (applied.fresh(now, planner::FRESH), entries) else {
             continue;
         };
         let in_force = (applied.epoch, applied.index) == (target.epoch, target.index);
-        if !in_force || now.since(applied.at) < SEEN_BY {
+        if !in_force || now.since(applied.at) < seen_by {
             continue;
         }
-        let lost = |e: &&FrontEntry| {
-            let wrote = applied.weights.get(&e.instance);
-            e.weight == PLAIN && !e.maintenance && wrote.is_some_and(|w| *w != PLAIN)
-        };
-        let of = entries.iter().filter(lost);
-        reset.extend(of.map(|e| {
+        reset.extend(entries.iter().filter(|e| !e.maintenance).filter_map(|e| {
+            let wrote = applied
+                .weights
+                .get(&e.instance)
+                .filter(|w| lost(e.weight, **w))?;
             let id = e.instance.as_str();
-            format!(
-                "{} had {}",
+            Some(format!(
+                "{} had {wrote} and has {} now",
                 id.get(..8).unwrap_or(id),
-                applied.weights[&e.instance]
-            )
+                e.weight
+            ))
         }));
     }
     reset.sort();
     reset.dedup();
-    let why = "since 1.9.2 its clients compare their entries every 30 s; set owner = \"nomad\" (or \"front\") in the policy";
-    (!reset.is_empty()).then(|| {
-        format!(
-            "{} and {} 1 now; {why}",
-            reset.join(", "),
-            if reset.len() == 1 { "has" } else { "have" }
-        )
-    })
+    (!reset.is_empty()).then(|| told(target.owner, &reset.join(", ")))
+}
+
+/// What happened and what to do about it.
+fn told(owner: Owner, reset: &str) -> String {
+    match owner {
+        Owner::Nomad => format!(
+            "not what the job was given: {reset}; somebody registered it anew with other weights or none; the next change of shares writes them again"
+        ),
+        _ => format!(
+            "reset by Nomad: {reset}; since 1.9.2 its clients compare their entries every 30 s; set owner = \"nomad\" (or \"front\") in the policy"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +153,9 @@ mod tests {
             None,
             "on its way"
         );
+        let edited = fight(&front(Owner::Nomad, 1, long_ago), NOW).expect("a finding");
+        assert!(edited.contains("somebody registered it anew"), "{edited}");
+        assert_eq!(fight(&front(Owner::Nomad, 70, long_ago), NOW), None);
         assert_eq!(
             fight(&front(Owner::Front, 1, long_ago), NOW),
             None,
