@@ -79,7 +79,7 @@ fn the_readmes_table_of_what_is_counted_on_is_what_the_planner_computes() {
 /// What a source file asks a section for: `.string("key")`, `.time("key")`, `.block("key")` …
 fn asked(source: &str) -> Vec<&str> {
     let kinds = [
-        "string", "strings", "boolean", "number", "numbers", "time", "block", "blocks",
+        "string", "strings", "one_of", "boolean", "number", "numbers", "time", "block", "blocks",
     ];
     let code = source.split("#[cfg(test)]").next().unwrap_or(source);
     let mut keys: Vec<&str> = kinds

@@ -176,6 +176,7 @@ mod tests {
             plan: PlanId::new("p"),
             parent: None,
             epoch: Epoch(3),
+            owner: Owner::Front,
             instances,
             contingencies: vec![],
             index: 10,

@@ -1,8 +1,8 @@
 //! A gateway's own part: it watches targets and checks, and keeps the front entries of its own agent, nobody else's.
 
-use super::entries::{self, Change, Entry, PREFIX, Present};
-use crate::clients::consul::{CheckDefinition, KvQuery, Probe, Registration, Status};
-use crate::clients::gateway::Gateway;
+use super::entries::{self, PREFIX};
+use super::owners::{self, Desk, OwnerError};
+use crate::clients::consul::KvQuery;
 use crate::clients::http::{HttpError, Wait};
 use crate::model::*;
 use std::collections::BTreeMap;
@@ -12,17 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 /// One blocking query; also how long a gateway takes to look again when nothing changed.
 const LOOK: Duration = Duration::from_secs(20);
-const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Consul takes nothing shorter.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// After an error.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After an owner's refusal, before it is tried again.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// Keeps one gateway's entries as the targets say.
 pub struct Keeper {
-    pub gateway: Gateway,
-    pub kv_datacenter: Option<String>,
-    pub meta_alloc: &'static str,
+    pub desk: Desk,
     pub clock: fn() -> Moment,
     /// Whoever plans should look now.
     pub wake: mpsc::Sender<()>,
@@ -34,6 +31,7 @@ struct Force {
     targets: BTreeMap<ServiceName, Target>,
     applied: BTreeMap<ServiceName, (Epoch, u64)>,
     contingency: BTreeMap<ServiceName, Domain>,
+    owners: BTreeMap<ServiceName, Owner>,
 }
 
 impl Keeper {
@@ -42,6 +40,7 @@ impl Keeper {
         let mut force = Force::default();
         let mut targets_at = 0;
         let mut checks_at = 0;
+        let mut told = String::new();
         while !cancel.is_cancelled() {
             let turned = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -50,33 +49,52 @@ impl Keeper {
                         targets_at = index;
                         self.follow(&mut force, targets).await
                     }
-                    Err(e) => Err(e),
+                    Err(e) => Err(e.into()),
                 },
                 read = self.failing(checks_at) => match read {
                     Ok((failing, index)) => {
                         checks_at = index;
                         self.switch(&mut force, &failing).await
                     }
-                    Err(e) => Err(e),
+                    Err(e) => Err(e.into()),
                 },
             };
-            if let Err(e) = turned {
-                tracing::debug!("gateway {}: {e}", self.gateway.id);
-                let _ = tokio::time::timeout(PAUSE, cancel.cancelled()).await;
-            }
+            let pause = match turned {
+                Ok(()) => continue,
+                Err(OwnerError::Http(e)) => {
+                    tracing::debug!("gateway {}: {e}", self.desk.gateway.id);
+                    PAUSE
+                }
+                Err(e) => {
+                    // Nothing need change in targets or checks while what it waits for comes true.
+                    (targets_at, checks_at) = (0, 0);
+                    let refusal = e.to_string();
+                    if refusal != told {
+                        tracing::warn!("gateway {}: {refusal}", self.desk.gateway.id);
+                        told = refusal;
+                    }
+                    REFUSED
+                }
+            };
+            let _ = tokio::time::timeout(pause, cancel.cancelled()).await;
         }
     }
 
     async fn targets(&self, index: u64) -> Result<(Vec<Target>, u64), HttpError> {
         let query = KvQuery {
-            dc: self.kv_datacenter.as_deref(),
+            dc: self.desk.kv_datacenter.as_deref(),
             wait: (index > 0).then_some(Wait {
                 index,
                 longest: LOOK,
             }),
             ..KvQuery::default()
         };
-        let found = self.gateway.consul.kv_list(keys::TARGETS, query).await?;
+        let found = self
+            .desk
+            .gateway
+            .consul
+            .kv_list(keys::TARGETS, query)
+            .await?;
         let targets = found
             .value
             .iter()
@@ -89,13 +107,14 @@ impl Keeper {
         Ok((targets, found.index))
     }
 
-    /// IDs of our own entries whose checks are critical, maintenance aside.
+    /// IDs of our own entries, and of those that Nomad made, whose checks are critical, maintenance aside.
     async fn failing(&self, index: u64) -> Result<(Vec<String>, u64), HttpError> {
         let wait = (index > 0).then_some(Wait {
             index,
             longest: LOOK,
         });
         let found = self
+            .desk
             .gateway
             .consul
             .checks_in_state("critical", None, wait)
@@ -103,39 +122,52 @@ impl Keeper {
         let failing = found
             .value
             .iter()
-            .filter(|c| !c.is_maintenance() && c.service_id.starts_with(PREFIX))
+            .filter(|c| !c.is_maintenance())
+            .filter(|c| c.service_id.starts_with(PREFIX) || c.service_id.starts_with(NOMAD_ENTRY))
             .map(|c| c.service_id.clone())
             .collect();
         Ok((failing, found.index))
     }
 
     /// Applies every target that is newer than what was applied last.
-    async fn follow(&self, force: &mut Force, targets: Vec<Target>) -> Result<(), HttpError> {
+    async fn follow(&self, force: &mut Force, targets: Vec<Target>) -> Result<(), OwnerError> {
+        let mut first = Ok(());
         for target in targets {
             let last = force.applied.get(&target.service).copied();
             if !entries::newer(&target, last) || self.held().await {
                 continue;
             }
-            self.apply(&target, &target.shares()).await?;
-            force
-                .applied
-                .insert(target.service.clone(), (target.epoch, target.index));
-            force.contingency.remove(&target.service);
-            self.report(&target, &target.shares(), None, None).await?;
-            force.targets.insert(target.service.clone(), target);
+            match self.take_over(force, target).await {
+                // What one service's owner refuses holds up no other service.
+                Err(e @ OwnerError::Refused { .. }) if first.is_ok() => first = Err(e),
+                Err(OwnerError::Refused { .. }) => {}
+                done => done?,
+            }
         }
+        first
+    }
+
+    /// Applies one target and says so.
+    async fn take_over(&self, force: &mut Force, target: Target) -> Result<(), OwnerError> {
+        let weights = self.apply(force, &target, &target.shares()).await?;
+        force
+            .applied
+            .insert(target.service.clone(), (target.epoch, target.index));
+        force.contingency.remove(&target.service);
+        self.report(&target, weights, None, None).await?;
+        force.targets.insert(target.service.clone(), target);
         Ok(())
     }
 
     /// A check turned critical: what was prepared and cleared for that failure is done at once.
-    async fn switch(&self, force: &mut Force, failing: &[String]) -> Result<(), HttpError> {
+    async fn switch(&self, force: &mut Force, failing: &[String]) -> Result<(), OwnerError> {
         let began = (self.clock)();
         // A full queue means that a look is due anyway.
         let _ = self.wake.try_send(());
         if blind(force, failing) {
             tracing::debug!(
                 "gateway {}: most sites look bad at once; suspecting our eyes",
-                self.gateway.id
+                self.desk.gateway.id
             );
             return Ok(());
         }
@@ -147,7 +179,7 @@ impl Keeper {
             let bad: Vec<AllocId> = target
                 .instances
                 .iter()
-                .filter(|i| failing.contains(&entries::entry_id(&service, &i.alloc, i.port)))
+                .filter(|i| fails(target, i, failing))
                 .map(|i| i.alloc.clone())
                 .collect();
             let Some(contingency) = entries::contingency(target, &bad) else {
@@ -156,26 +188,24 @@ impl Keeper {
             if force.contingency.get(&service) == Some(&contingency.domain) || self.held().await {
                 continue;
             }
-            self.apply(target, &contingency.shares).await?;
+            let weights = owners::of(target.owner)
+                .write(&self.desk, target, &contingency.shares)
+                .await?;
             let took = (self.clock)().since(began);
-            self.report(
-                target,
-                &contingency.shares,
-                Some(&contingency.domain),
-                Some(took),
-            )
-            .await?;
+            self.report(target, weights, Some(&contingency.domain), Some(took))
+                .await?;
             force
                 .contingency
                 .insert(service, contingency.domain.clone());
         }
-        Ok(())
+        self.keep_up(force).await
     }
 
     /// `foreshadow/hold`; unreadable counts as set.
     async fn held(&self) -> bool {
-        let dc = self.kv_datacenter.as_deref();
+        let dc = self.desk.kv_datacenter.as_deref();
         match self
+            .desk
             .gateway
             .consul
             .kv_get(keys::HOLD, dc, false, None)
@@ -186,101 +216,90 @@ impl Keeper {
         }
     }
 
-    /// Makes the agent's entries of the service as the shares say: what gains first, all together, then what loses.
+    /// Makes what clients are given as the shares say, by the target's owner; what another owner had written goes afterwards.
     async fn apply(
         &self,
+        force: &mut Force,
         target: &Target,
         shares: &BTreeMap<AllocId, Share>,
-    ) -> Result<(), HttpError> {
-        let wanted = entries::entries(target, shares);
-        let present = self.present(&target.service).await?;
-        for change in entries::changes(&wanted, &present, &target.service) {
-            self.make(change).await?;
+    ) -> Result<BTreeMap<AllocId, u32>, OwnerError> {
+        let written = owners::of(target.owner)
+            .write(&self.desk, target, shares)
+            .await?;
+        let service = &target.service;
+        if let Some(before) = self.before(force, service).await?
+            && before != target.owner
+        {
+            owners::serves(&self.desk, target, shares).await?;
+            owners::of(before).undo(&self.desk, service).await?;
+        }
+        force.owners.insert(service.clone(), target.owner);
+        Ok(written)
+    }
+
+    /// Who owned the service's weights here until now: as we know, or as an earlier run of ours reported.
+    async fn before(
+        &self,
+        force: &Force,
+        service: &ServiceName,
+    ) -> Result<Option<Owner>, HttpError> {
+        if let Some(owner) = force.owners.get(service) {
+            return Ok(Some(*owner));
+        }
+        let key = keys::applied(&self.desk.gateway.id, service);
+        let dc = self.desk.kv_datacenter.as_deref();
+        let found = self
+            .desk
+            .gateway
+            .consul
+            .kv_get(&key, dc, false, None)
+            .await?;
+        let report = found
+            .value
+            .and_then(|p| serde_json::from_slice::<Applied>(&p.value).ok());
+        Ok(report.map(|r| r.owner))
+    }
+
+    /// Keeps what Nomad registers by itself as the shares in force say.
+    async fn keep_up(&self, force: &Force) -> Result<(), OwnerError> {
+        for target in force.targets.values() {
+            if !matches!(target.owner, Owner::Agent | Owner::Nomad) || self.held().await {
+                continue;
+            }
+            let domain = force.contingency.get(&target.service);
+            let shares = domain
+                .and_then(|d| target.contingencies.iter().find(|c| &c.domain == d))
+                .map_or_else(|| target.shares(), |c| c.shares.clone());
+            owners::keep_up(&self.desk, target, &shares).await?;
         }
         Ok(())
-    }
-
-    async fn present(&self, service: &ServiceName) -> Result<Vec<Present>, HttpError> {
-        let (services, checks) = futures::join!(
-            self.gateway.consul.agent_services(),
-            self.gateway.consul.agent_checks()
-        );
-        let (services, checks) = (services?, checks?);
-        Ok(services
-            .into_values()
-            .filter(|s| s.service == service.as_str() && s.id.starts_with(PREFIX))
-            .map(|s| Present {
-                maintenance: checks
-                    .values()
-                    .any(|c| c.is_maintenance() && c.service_id == s.id),
-                id: s.id,
-                service: s.service,
-                address: s.address,
-                port: s.port,
-                weight: u32::from(s.weights.passing),
-            })
-            .collect())
-    }
-
-    async fn make(&self, change: Change) -> Result<(), HttpError> {
-        let consul = &self.gateway.consul;
-        match change {
-            Change::Register(entry) => consul.register(&self.registration(&entry)).await,
-            Change::Maintenance { id, on } => {
-                consul.maintenance(&id, on, "foreshadow: share 0").await
-            }
-            Change::Deregister { id } => consul.deregister(&id).await.map(|_| ()),
-        }
-    }
-
-    fn registration(&self, entry: &Entry) -> Registration {
-        let weight = u16::try_from(entry.weight.unwrap_or(1)).unwrap_or(100);
-        Registration {
-            id: entry.id.clone(),
-            name: entry.service.to_string(),
-            address: entry.address.clone(),
-            port: entry.port,
-            meta: BTreeMap::from([(self.meta_alloc.to_string(), entry.alloc.to_string())]),
-            passing_weight: weight,
-            warning_weight: 1,
-            checks: vec![CheckDefinition {
-                id: format!("{}-alive", entry.id),
-                name: format!("{} can be reached from {}", entry.service, self.gateway.id),
-                probe: Probe::Http {
-                    url: format!("http://{}:{}{}", entry.address, entry.port, entry.health),
-                },
-                interval: CHECK_EVERY,
-                timeout: CHECK_EVERY,
-                initial: Some(Status::Critical),
-                deregister_after: Some(FORGET_AFTER),
-            }],
-            ..Registration::default()
-        }
     }
 
     async fn report(
         &self,
         target: &Target,
-        shares: &BTreeMap<AllocId, Share>,
+        weights: BTreeMap<AllocId, u32>,
         contingency: Option<&Domain>,
         reaction: Option<Span>,
     ) -> Result<(), HttpError> {
         let applied = Applied {
-            gateway: self.gateway.id.clone(),
+            gateway: self.desk.gateway.id.clone(),
             service: target.service.clone(),
             plan: target.plan.clone(),
             epoch: target.epoch,
             index: target.index,
-            weights: weights(shares),
+            weights,
+            owner: target.owner,
             contingency: contingency.cloned(),
             at: (self.clock)(),
             reaction,
         };
-        let key = keys::applied(&self.gateway.id, &target.service);
+        let key = keys::applied(&self.desk.gateway.id, &target.service);
         // Serialising plain data cannot fail; an empty report would be read as none.
         let value = serde_json::to_vec(&applied).unwrap_or_default();
-        let dc = self.kv_datacenter.as_deref();
-        self.gateway
+        let dc = self.desk.kv_datacenter.as_deref();
+        self.desk
+            .gateway
             .consul
             .kv_put(&key, &value, dc)
             .await
@@ -288,12 +307,28 @@ impl Keeper {
     }
 }
 
+/// Whether the entry that clients are given of the instance is among those with a critical check.
+fn fails(target: &Target, instance: &Instance, failing: &[String]) -> bool {
+    if target.owner.takes_nomads_entries() {
+        let begins = nomad_entry(instance.alloc.as_str());
+        let named = format!("-{}-", target.service);
+        return failing
+            .iter()
+            .any(|id| id.starts_with(&begins) && id.contains(&named));
+    }
+    failing.contains(&entries::entry_id(
+        &target.service,
+        &instance.alloc,
+        instance.port,
+    ))
+}
+
 /// More than half of the sites failing at once, seen from here: it is more likely we who are cut off.
 fn blind(force: &Force, failing: &[String]) -> bool {
     let mut sites: BTreeMap<&Site, bool> = BTreeMap::new();
-    for (service, target) in &force.targets {
+    for target in force.targets.values() {
         for i in &target.instances {
-            let bad = failing.contains(&entries::entry_id(service, &i.alloc, i.port));
+            let bad = fails(target, i, failing);
             *sites.entry(&i.site).or_default() |= bad;
         }
     }

@@ -1,9 +1,9 @@
 //! The hands on a real cluster: journal, one effect, verify.
 
 use super::leader::Lead;
+use super::owners::Desk;
 use super::{jobs, target};
 use crate::clients::consul::Consul;
-use crate::clients::gateway::Gateway;
 use crate::clients::nomad::Nomad;
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
@@ -25,7 +25,8 @@ pub struct ClusterHands {
     /// The agent through which targets are written, and the datacenter that holds them.
     pub consul: Arc<Consul>,
     pub kv_datacenter: Option<String>,
-    pub gateways: Vec<Gateway>,
+    /// One for each gateway.
+    pub desks: Vec<Desk>,
     pub leads: watch::Receiver<Option<Lead>>,
     pub journal: Arc<dyn Journal>,
     pub measurer: Arc<dyn Measurer>,

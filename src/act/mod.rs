@@ -5,6 +5,7 @@ mod gateway;
 mod hands;
 mod jobs;
 mod leader;
+pub mod owners;
 mod paper;
 mod target;
 mod verify;

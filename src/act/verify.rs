@@ -1,6 +1,7 @@
 //! Is it so where clients look? Gateways' reports, then SRV answers; by waking on changes, not by sleeping.
 
 use super::hands::ClusterHands;
+use super::owners;
 use crate::clients::consul::{HealthQuery, KvQuery};
 use crate::clients::dns::SrvRecord;
 use crate::clients::gateway::Gateway;
@@ -11,26 +12,40 @@ use std::time::Duration;
 
 /// Gateways are given this long to apply and clients' DNS to show it.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// A job's new version goes through an evaluation and its clients.
+const PATIENCE_WITH_NOMAD: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(250);
 /// An instance's part of the SRV weights may differ from its share by this much (integer weights, rounding).
 const ALIKE: f64 = 0.03;
 
 /// A sentence on what was seen, or what is missing.
 pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<String, String> {
-    let confirmed = tokio::time::timeout(PATIENCE, confirmed(hands, target))
+    let patience = match target.owner {
+        Owner::Nomad => PATIENCE_WITH_NOMAD,
+        _ => PATIENCE,
+    };
+    let confirmed = tokio::time::timeout(patience, confirmed(hands, target))
         .await
-        .map_err(|_| format!("not every gateway has applied it within {PATIENCE:?}"))?;
+        .map_err(|_| format!("not every gateway has applied it within {patience:?}"))?;
     if confirmed.is_empty() {
         return Err("no gateway has confirmed it".into());
     }
     let mut seen = Vec::new();
-    for gateway in hands.gateways.iter().filter(|g| confirmed.contains(&g.id)) {
-        match tokio::time::timeout(PATIENCE, shown(gateway, target)).await {
-            Ok(()) => seen.push(gateway.id.to_string()),
+    let owner = owners::of(target.owner);
+    let place = match target.owner {
+        Owner::Mesh => "the splitter",
+        _ => "SRV",
+    };
+    for desk in &hands.desks {
+        let id = &desk.gateway.id;
+        if !confirmed.contains(id) {
+            continue;
+        }
+        match tokio::time::timeout(patience, owner.verify(desk, target)).await {
+            Ok(()) => seen.push(id.to_string()),
             Err(_) => {
                 return Err(format!(
-                    "SRV answers at {} do not show it after {PATIENCE:?}",
-                    gateway.id
+                    "{place} at {id} does not show it after {patience:?}"
                 ));
             }
         }
@@ -39,7 +54,7 @@ pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<Stri
     Ok(if target.instances.iter().all(|i| i.share == Share::NONE) {
         format!("entries stand at {seen}; nothing serves yet")
     } else {
-        format!("applied and seen in SRV at {seen}")
+        format!("applied and seen in {place} at {seen}")
     })
 }
 
@@ -56,7 +71,8 @@ async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId>
         match hands.consul.kv_list(keys::APPLIED, query).await {
             Ok(found) => {
                 let have = reported(&found.value, target);
-                let missing = hands.gateways.iter().filter(|g| !have.contains(&g.id));
+                let gateways = hands.desks.iter().map(|d| &d.gateway);
+                let missing = gateways.filter(|g| !have.contains(&g.id));
                 let missing: Vec<&Gateway> = missing.collect();
                 // Asked only after one wait without news: most of the time they are merely not done yet.
                 if missing.is_empty() || (wait.is_some() && cut_off(&missing, target).await) {
@@ -98,7 +114,7 @@ fn reported(pairs: &[crate::clients::consul::KvPair], target: &Target) -> BTreeS
 }
 
 /// Waits until the gateway's DNS gives the shares of the target.
-async fn shown(gateway: &Gateway, target: &Target) {
+pub(super) async fn shown(gateway: &Gateway, target: &Target) {
     let Some(dns) = &gateway.dns else {
         return;
     };

@@ -1,12 +1,11 @@
-//! The loop against a real Nomad and Consul: `run`, `plan`, `hold`, `doctor`.
+//! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
 use super::{Exit, by_hand, exit};
 use crate::act;
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
-use crate::clients::http::{HttpError, System};
-use crate::clients::nomad::{Agent, Nomad, Topic};
+use crate::clients::http::System;
 use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
@@ -20,7 +19,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The configuration file, the environment's addresses, and the gateways that both make.
-fn read(path: &Path) -> Result<(Config, Access, Vec<GatewaySetup>), Exit> {
+pub(super) fn read(path: &Path) -> Result<(Config, Access, Vec<GatewaySetup>), Exit> {
     let config = settings::read_config(path).map_err(Exit::usage)?;
     let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
     let gateways = config
@@ -79,7 +78,7 @@ fn consul(access: &Access, address: Option<&str>) -> Result<Peer, Exit> {
     Ok(peer)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -274,97 +273,5 @@ pub fn hold(args: HoldArgs) -> Result<ExitCode, Exit> {
             }
         );
         Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// Which features this Nomad has, and from which version on it would have the others.
-fn features(agent: &Agent) -> String {
-    let all = agent.features().all();
-    let has: Vec<&str> = all.iter().filter(|f| f.2).map(|f| f.0).collect();
-    let lacks: Vec<String> = all
-        .iter()
-        .filter(|f| !f.2)
-        .map(|(name, since, _)| format!("{name} (from {since} on)"))
-        .collect();
-    match (has.is_empty(), lacks.is_empty()) {
-        (_, true) => has.join(", "),
-        (true, _) => format!("none of {}", lacks.join(", ")),
-        _ => format!("{}; not {}", has.join(", "), lacks.join(", ")),
-    }
-}
-
-/// Tells what was found, and counts what is bad.
-#[derive(Default)]
-struct Findings {
-    bad: usize,
-}
-
-impl Findings {
-    fn tell(&mut self, what: &str, result: Result<String, HttpError>) {
-        match result {
-            Ok(text) => println!("ok    {what}: {text}"),
-            Err(e) => {
-                self.bad += 1;
-                println!("FAIL  {what}: {e}");
-            }
-        }
-    }
-
-    async fn of_nomad(&mut self, nomad: &Nomad) {
-        let agent = nomad.agent_self().await;
-        let has = agent.as_ref().ok().map(features);
-        let version = agent.map(|a| format!("version {}", a.version_text()));
-        self.tell("Nomad", version);
-        if let Some(has) = has {
-            self.tell("Nomad features", Ok(has));
-        }
-        let nodes = nomad.nodes(None).await;
-        let nodes = nodes.map(|n| format!("{} nodes", n.value.len()));
-        self.tell("Nomad nodes", nodes);
-        let allocs = nomad.allocations(None).await;
-        let allocs = allocs.map(|a| format!("{} allocations", a.value.len()));
-        self.tell("Nomad allocations", allocs);
-        let events = nomad.event_stream(&[Topic::Node, Topic::Allocation, Topic::Evaluation], 0);
-        let events = match events.await {
-            Ok(_) => Ok("followed".to_string()),
-            Err(HttpError::Denied { .. } | HttpError::NotFound { .. }) => {
-                Ok("refused; lists are watched instead".to_string())
-            }
-            Err(e) => Err(e),
-        };
-        self.tell("Nomad events", events);
-    }
-
-    async fn of_gateway(&mut self, gateway: &GatewaySetup, consul: &Consul, dc: Option<&str>) {
-        let version = consul.agent_self().await.map(|a| {
-            let (node, dc, version) = (a.node_name(), a.datacenter(), a.version_text());
-            format!("{node} in {dc}, version {version}")
-        });
-        self.tell(&format!("Consul agent of {}", gateway.id), version);
-        let hold = consul
-            .kv_get(crate::model::keys::HOLD, dc, true, None)
-            .await;
-        let hold = hold.map(|k| k.value.map_or("clear", |_| "set").to_string());
-        self.tell(&format!("foreshadow/hold through {}", gateway.id), hold);
-    }
-}
-
-/// One line for each thing that must work, with the remedy where it does not.
-pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
-    runtime()?.block_on(async {
-        // Without the store, which a running foreshadow holds.
-        let (config, access, gateways) = read(&args.config)?;
-        let nomad = Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?;
-        let mut findings = Findings::default();
-        findings.of_nomad(&nomad).await;
-        for gateway in &gateways {
-            let consul = Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?;
-            let dc = config.kv_datacenter.as_deref();
-            findings.of_gateway(gateway, &consul, dc).await;
-        }
-        Ok(match findings.bad {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::from(exit::CHANGES),
-        })
     })
 }

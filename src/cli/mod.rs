@@ -3,6 +3,7 @@
 mod args;
 mod backtest;
 mod by_hand;
+mod doctor;
 mod files;
 mod forecast;
 mod judge;
@@ -116,7 +117,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Switch(args) => by_hand::switch(args),
         Command::Abort(args) => by_hand::abort(args),
         Command::Hold(args) => loop_::hold(args),
-        Command::Doctor(args) => loop_::doctor(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
         Command::Place(args) => place::place(args),

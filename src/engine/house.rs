@@ -4,6 +4,7 @@ use super::measure::LoadMeasurer;
 use super::state::{State, Workload};
 use super::view::{Command, Mode, View};
 use super::{Shell, clock, run};
+use crate::act::owners::Desk;
 use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands};
 use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
@@ -98,13 +99,12 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     let (leads_in, leads) = watch::channel(None);
     let (wake_in, wake) = mpsc::channel(1);
     let mut helpers = Vec::new();
+    let desks: Vec<Desk> = gateways.iter().map(|g| desk(g, &nomad, &setup)).collect();
     if setup.mode == Mode::Act {
         helpers.push(lead(&setup, keeper.clone(), leads_in, cancel.clone()));
-        for gateway in gateways.iter().filter(|g| g.local) {
+        for desk in desks.iter().filter(|d| d.gateway.local) {
             let keeper = Keeper {
-                gateway: gateway.clone(),
-                kv_datacenter: setup.kv_datacenter.clone(),
-                meta_alloc: observe::META_ALLOC,
+                desk: desk.clone(),
                 clock: clock::now,
                 wake: wake_in.clone(),
             };
@@ -130,7 +130,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
             nomad: nomad.clone(),
             consul: keeper.clone(),
             kv_datacenter: setup.kv_datacenter.clone(),
-            gateways,
+            desks,
             leads: leads.clone(),
             journal: setup.store.clone(),
             measurer: Arc::new(LoadMeasurer {
@@ -169,6 +169,15 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
         wheel,
         helpers,
     })
+}
+
+fn desk(gateway: &Gateway, nomad: &Arc<Nomad>, setup: &Setup) -> Desk {
+    Desk {
+        gateway: gateway.clone(),
+        nomad: Some(nomad.clone()),
+        kv_datacenter: setup.kv_datacenter.clone(),
+        meta_alloc: observe::META_ALLOC,
+    }
 }
 
 /// The same peer, asked with less patience.

@@ -24,6 +24,7 @@ fn wanted(id: &str, upstreams: Upstreams) -> PortionPolicy {
         job: "shop".into(),
         groups: vec![id.into()],
         front: None,
+        owner: OwnerChoice::default(),
         port: "http".into(),
         path: "/".into(),
         health: "/health".into(),

@@ -4,6 +4,7 @@ mod absorb;
 pub mod clock;
 mod command;
 mod cycle;
+mod fights;
 pub mod house;
 mod interference;
 mod journal;

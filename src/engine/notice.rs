@@ -2,7 +2,7 @@
 
 use super::state::{Promise, State};
 use super::view::{LogKind, PastPoint};
-use super::{links, pledges};
+use super::{fights, links, pledges};
 use crate::learn;
 use crate::model::*;
 use crate::planner::{self, risk};
@@ -16,6 +16,7 @@ pub fn notice(state: &mut State, world: &World, now: Moment) {
     links::notice(state, world, now);
     demand(state, world, now);
     reactions(state, world, now);
+    fights::notice(state, world, now);
     spending(state, world, now);
 }
 

@@ -21,7 +21,7 @@ pub(super) fn check(
             format!("{} would have no instance", target.service),
         ));
     }
-    if sum == 0 && was == 0 {
+    if sum == 0 && was == 0 && !target.owner.takes_nomads_entries() {
         // Only entries in maintenance: they are checked, and get nothing.
         return Ok(());
     }

@@ -106,8 +106,11 @@ pub struct PortionPolicy {
     pub id: PortionId,
     pub job: JobId,
     pub groups: Vec<Group>,
-    /// The service that clients resolve; its entries are foreshadow's own (owner `front`).
+    /// The service that clients resolve.
     pub front: Option<ServiceName>,
+    /// How its weights are written.
+    #[serde(default)]
+    pub owner: OwnerChoice,
     /// Port label of the instances behind the front.
     pub port: String,
     /// Path of a request that stands for the load (GET), and of the health check.

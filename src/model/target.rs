@@ -25,6 +25,9 @@ pub struct Target {
     pub plan: PlanId,
     pub parent: Option<PlanId>,
     pub epoch: Epoch,
+    /// By what means gateways write the shares.
+    #[serde(default)]
+    pub owner: Owner,
     pub instances: Vec<Instance>,
     /// The switch that would be done for each failure domain, already cleared.
     pub contingencies: Vec<Contingency>,
@@ -67,42 +70,13 @@ pub struct Applied {
     /// ModifyIndex of the target that was applied.
     pub index: u64,
     pub weights: BTreeMap<AllocId, u32>,
+    #[serde(default)]
+    pub owner: Owner,
     /// The contingency in force, if one was.
     pub contingency: Option<Domain>,
     pub at: Moment,
     /// From the check's change seen to the last weight written, when a contingency was applied.
     pub reaction: Option<Span>,
-}
-
-/// Integer Consul weights (1 to 100) for shares, with the least error at that resolution; a share of 0 has no weight.
-pub fn weights(shares: &BTreeMap<AllocId, Share>) -> BTreeMap<AllocId, u32> {
-    let top = shares.values().map(|s| s.0).max().unwrap_or(0);
-    if top == 0 {
-        return BTreeMap::new();
-    }
-    let error = |scale: u32| -> f64 {
-        let w: Vec<(f64, f64)> = shares
-            .values()
-            .filter(|s| s.0 > 0)
-            .map(|s| (s.fraction(), weight_at(*s, top, scale)))
-            .collect();
-        let (want, have) = w.iter().fold((0.0, 0.0), |(a, b), (s, w)| (a + s, b + w));
-        w.iter().map(|(s, w)| (s / want - w / have).abs()).sum()
-    };
-    let best = (1..=100u32)
-        .min_by(|a, b| error(*a).total_cmp(&error(*b)))
-        .unwrap_or(100);
-    shares
-        .iter()
-        .filter(|(_, s)| s.0 > 0)
-        .map(|(id, s)| (id.clone(), weight_at(*s, top, best) as u32))
-        .collect()
-}
-
-fn weight_at(share: Share, top: u32, scale: u32) -> f64 {
-    (f64::from(share.0) * f64::from(scale) / f64::from(top))
-        .round()
-        .max(1.0)
 }
 
 /// Keys in Consul's KV.

@@ -214,9 +214,16 @@ pub struct World {
     /// Where each gateway stands: the clients of a site reach the others from there.
     #[serde(default)]
     pub gateways: BTreeMap<GatewayId, Site>,
+    /// Whether this Nomad's clients keep the weights of their entries themselves (since 1.9.2).
+    #[serde(default = "not_read")]
+    pub keeps_weights: Seen<bool>,
     /// The operator's stop: `foreshadow/hold`; unreadable counts as set.
     pub hold: Seen<bool>,
     pub leadership: Seen<Leadership>,
+}
+
+fn not_read() -> Seen<bool> {
+    Seen::unknown("not read")
 }
 
 impl World {
@@ -234,6 +241,7 @@ impl World {
             usage: BTreeMap::new(),
             links: Seen::unknown(why),
             gateways: BTreeMap::new(),
+            keeps_weights: Seen::unknown(why),
             hold: Seen::unknown(why),
             leadership: Seen::unknown(why),
         }

@@ -33,12 +33,15 @@ impl Watches {
     /// Begins at once, on the current tokio runtime.
     pub fn start(sources: &Sources) -> Watches {
         let portions = sources.policies.iter().flat_map(|p| &p.portions);
-        let services: Vec<&ServiceName> = portions.filter_map(|p| p.front.as_ref()).collect();
+        let services: Vec<(&ServiceName, bool)> = portions
+            .filter_map(|p| Some((p.front.as_ref()?, p.owner.is_front())))
+            .collect();
         let mut fronts = Vec::new();
         for gateway in &sources.gateways {
             let agent = Arc::new(OnceCell::new());
-            for service in &services {
-                let entries = Arc::new(entries(sources, gateway, agent.clone(), service));
+            for (service, fronted) in &services {
+                let entries = entries(sources, gateway, agent.clone(), service, *fronted);
+                let entries = Arc::new(entries);
                 let dns = gateway.dns.clone().map(|dns| {
                     Sample::start(dns, (*service).clone(), entries.clone(), sources.clock)
                 });
@@ -100,11 +103,13 @@ impl Watches {
 }
 
 /// Watches the gateway's own entries of a front, in the eyes of its datacenter; has the wheel look when one stops serving.
+/// Where others may own the weights: the entries of the whole datacenter that Nomad made, and external ones of ours.
 fn entries(
     sources: &Sources,
     gateway: &Gateway,
     agent: Arc<OnceCell<String>>,
     service: &ServiceName,
+    fronted: bool,
 ) -> Watch<Vec<FrontEntry>> {
     let (consul, service) = (gateway.consul.clone(), service.clone());
     let read = move |wait| {
@@ -119,7 +124,11 @@ fn entries(
             let found = consul.health_service(service.as_str(), query).await?;
             Ok(found.map(|list| {
                 let own = list.iter().filter(|e| &e.node.node == agent);
-                own.filter_map(entry).collect::<Vec<_>>()
+                let ours = own.filter_map(entry);
+                match fronted {
+                    true => ours.collect::<Vec<_>>(),
+                    false => ours.chain(list.iter().filter_map(of_others)).collect(),
+                }
             }))
         }
     };
@@ -139,21 +148,44 @@ fn entries(
 
 /// An entry of ours; others behind the same name are none of our business.
 fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
+    let instance = AllocId::new(e.service.meta.get(META_ALLOC)?.as_str());
+    Some(FrontEntry {
+        agent_alive: e.agent_alive().unwrap_or(false),
+        ..read(e, instance)
+    })
+}
+
+/// An entry that Nomad made at any agent, or an external one of ours, which no agent stands for.
+fn of_others(e: &ServiceEntry) -> Option<FrontEntry> {
+    if let Some(alloc) = alloc_of_entry(&e.service.id) {
+        let alive = e.agent_alive().unwrap_or(false);
+        return Some(FrontEntry {
+            agent_alive: alive,
+            ..read(e, AllocId::new(alloc))
+        });
+    }
+    let external = e.agent_alive().is_none() && e.node.node == e.service.id;
+    let alloc = e.service.meta.get(META_ALLOC).filter(|_| external)?;
+    Some(read(e, AllocId::new(alloc.as_str())))
+}
+
+/// Without what the entry's agent is like.
+fn read(e: &ServiceEntry, instance: AllocId) -> FrontEntry {
     let own = || {
         e.checks
             .iter()
             .filter(|c| !c.is_maintenance() && !c.service_id.is_empty())
     };
-    Some(FrontEntry {
-        instance: AllocId::new(e.service.meta.get(META_ALLOC)?.as_str()),
+    FrontEntry {
+        instance,
         address: e.address().to_string(),
         port: e.service.port,
         weight: u32::from(e.service.weights.passing),
         passing: own().all(|c| c.status == "passing"),
         checked: own().all(|c| c.status == "passing" || !c.output.is_empty()),
         maintenance: e.in_maintenance(),
-        agent_alive: e.agent_alive().unwrap_or(false),
-    })
+        agent_alive: true,
+    }
 }
 
 /// The operator's stop, read anew at each look: it must not be missed for as long as a watch may be broken.

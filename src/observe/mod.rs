@@ -96,12 +96,13 @@ impl Cluster {
         } = &mut *memory;
         let follower = follower.get_or_insert_with(|| self.follow());
         let watches = watches.get_or_insert_with(|| consul::Watches::start(&self.sources));
-        let (glance, jobs, fronts, leadership, hold) = futures::join!(
+        let (glance, jobs, fronts, leadership, hold, keeps_weights) = futures::join!(
             follower.glance(),
             self.jobs(jobs),
             watches.fronts(),
             watches.leadership(),
             consul::hold(&self.sources, now),
+            self.keeps_weights(now),
         );
         let picture::Sight {
             nodes,
@@ -117,6 +118,7 @@ impl Cluster {
             fronts,
             hold,
             leadership,
+            keeps_weights,
             gateways: self
                 .sources
                 .gateways
@@ -145,6 +147,22 @@ impl Cluster {
             self.sources.nomad.clone(),
             picture::waker(jobs, OURS, self.sources.wake.clone()),
         )
+    }
+
+    /// Asked only where a policy leaves the weights to another than `front`.
+    async fn keeps_weights(&self, now: Moment) -> Seen<bool> {
+        let mut portions = self.sources.policies.iter().flat_map(|p| &p.portions);
+        if portions.all(|p| p.owner.is_front()) {
+            return Seen::unknown("no policy asks");
+        }
+        let agent = match self.sources.nomad.agent_self().await {
+            Ok(agent) => agent,
+            Err(e) => return Seen::unknown(e.to_string()),
+        };
+        match agent.version() {
+            Some(_) => Seen::known(agent.features().service_weights, now),
+            None => Seen::unknown("Nomad tells no version that can be read"),
+        }
     }
 
     /// The policies' jobs, and all of ours that are not stopped; read again only after a write to Nomad's jobs.

@@ -53,7 +53,7 @@ pub fn shadow(
         group.insert("Count".into(), json!(1));
         group.insert("RestartPolicy".into(), json!({"Attempts": 0, "Interval": 5_000_000_000u64, "Delay": 1_000_000_000u64, "Mode": "fail"}));
         group.insert("ReschedulePolicy".into(), json!({"Attempts": 0, "Interval": 0, "Unlimited": false, "Delay": 30_000_000_000u64, "DelayFunction": "constant", "MaxDelay": 0}));
-        rename_services(group, &format!("shadow-{id}"));
+        rename_services(group, &format!("shadow-{id}"), None);
         if portion.upstreams == Upstreams::Stub {
             each_task(group, |task| {
                 let env = task.entry("Env").or_insert_with(|| json!({}));
@@ -88,7 +88,9 @@ pub fn standby(
     );
     each_group(&mut job, |group| {
         group.insert("Count".into(), json!(1));
-        rename_services(group, "standby");
+        // Where clients resolve Nomad's own entries, a standby is one of them.
+        let shared = portion.front.as_ref().filter(|_| !portion.owner.is_front());
+        rename_services(group, "standby", shared);
     })?;
     Ok(job)
 }
@@ -207,7 +209,8 @@ pub(super) fn each_task(group: &mut Map<String, Value>, f: impl FnMut(&mut Map<S
 }
 
 /// Production routers go by name and tag: the copy has neither. `x-origin` becomes `x-<suffix>`.
-fn rename_services(group: &mut Map<String, Value>, suffix: &str) {
+/// A service named `keep` stays.
+fn rename_services(group: &mut Map<String, Value>, suffix: &str, keep: Option<&ServiceName>) {
     let rename = |owner: &mut Map<String, Value>| {
         let Some(services) = owner.get_mut("Services").and_then(Value::as_array_mut) else {
             return;
@@ -217,8 +220,13 @@ fn rename_services(group: &mut Map<String, Value>, suffix: &str) {
                 .get("Name")
                 .and_then(Value::as_str)
                 .unwrap_or("service");
-            let stem = name.strip_suffix("-origin").unwrap_or(name);
-            let name = format!("{stem}-{suffix}");
+            let name = match keep {
+                Some(keep) if keep.as_str() == name => name.to_string(),
+                _ => {
+                    let stem = name.strip_suffix("-origin").unwrap_or(name);
+                    format!("{stem}-{suffix}")
+                }
+            };
             service.insert("Name".into(), json!(name));
             for own in [
                 "Tags",
@@ -227,6 +235,7 @@ fn rename_services(group: &mut Map<String, Value>, suffix: &str) {
                 "ID",
                 "Id",
                 "TaggedAddresses",
+                "Weights",
             ] {
                 service.remove(own);
             }

@@ -11,6 +11,7 @@ pub mod graph;
 pub mod instances;
 mod links;
 pub mod lint;
+pub mod owner;
 pub mod partition;
 mod places;
 mod placing;

@@ -3,6 +3,7 @@
 use super::book::{Book, Move, MoveKind, patience};
 use super::contingency::{contingencies, much_alike};
 use super::instances::{Copies, Copy, Role};
+use super::owner::{level, owner};
 use super::scene::{Draft, FRESH, Scene};
 use super::shares::{between, distance, fine, split};
 use super::trust::steady;
@@ -42,15 +43,37 @@ pub fn plan(
     if book.writing(service) {
         return out.wait(what, "the last write is not verified yet");
     }
+    let job = scene.world.job(&portion.job);
+    let owner = match owner(portion.owner, service, job, &scene.world.keeps_weights) {
+        Ok(owner) => owner,
+        Err(why) => return out.wait(what, why),
+    };
     let current = target.as_ref().map(Target::shares).unwrap_or_default();
     let copies = &steady(scene, book, copies, &current);
     surge(scene, book, portion, copies);
-    let ideal = ideal(book, portion, copies);
-    if ideal.is_empty() && !current.is_empty() {
+    let mut ideal = ideal(book, portion, copies);
+    if owner == Owner::Nomad {
+        ideal = level(copies, ideal);
+    }
+    // Entries that serve already are not taken out for want of a reading.
+    if ideal.is_empty() && (!current.is_empty() || owner.takes_nomads_entries()) {
         return out.wait(what, "no instance is ready; weights stay as they are");
     }
     let next = choose(scene, book, portion, copies, &current, &ideal, out);
-    write(scene, book, portion, copies, target.as_ref(), next, out);
+    let target = Pending {
+        owner,
+        before: target.as_ref(),
+        next,
+    };
+    write(scene, book, portion, copies, target, out);
+}
+
+/// What is to be written, over what is there.
+struct Pending<'a> {
+    owner: Owner,
+    before: Option<&'a Target>,
+    /// Shares, cause, reason and whether it is a planned move; none when only the rest may have changed.
+    next: Option<(Shares, Cause, String, bool)>,
 }
 
 /// Decides whether standbys belong to the pool now.
@@ -362,8 +385,11 @@ fn write(
     book: &mut Book,
     portion: &PortionPolicy,
     copies: &Copies,
-    before: Option<&Target>,
-    next: Option<(Shares, Cause, String, bool)>,
+    Pending {
+        owner,
+        before,
+        next,
+    }: Pending,
     out: &mut Draft,
 ) {
     let Some(service) = portion.front.clone() else {
@@ -375,7 +401,8 @@ fn write(
         let why = "entries follow the allocations, contingencies the readings".to_string();
         (current, Cause::Upkeep, why, false)
     });
-    let target = target(scene, portion, copies, before, &shares);
+    let mut target = target(scene, portion, copies, before, &shares);
+    target.owner = owner;
     if target.instances.is_empty() {
         return out.wait(
             format!("shares of {service}"),
@@ -383,7 +410,9 @@ fn write(
         );
     }
     let same = before.is_some_and(|b| {
-        b.instances == target.instances && much_alike(&b.contingencies, &target.contingencies)
+        b.owner == owner
+            && b.instances == target.instances
+            && much_alike(&b.contingencies, &target.contingencies)
     });
     if !moved && same {
         return;
@@ -428,6 +457,7 @@ fn target(
         plan: scene.plan.clone(),
         parent: before.map(|b| b.plan.clone()),
         epoch: scene.epoch,
+        owner: Owner::default(),
         instances,
         contingencies: Vec::new(),
         index: before.map_or(0, |b| b.index),

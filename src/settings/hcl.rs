@@ -134,6 +134,26 @@ impl<'a> Section<'a> {
             })
             .transpose()
     }
+    /// One of some names; another is an error that suggests the nearest.
+    pub fn one_of(
+        &self,
+        key: &'static str,
+        names: &[&'static str],
+    ) -> Result<Option<&'static str>, Error> {
+        let Some(given) = self.string(key)? else {
+            return Ok(None);
+        };
+        let known = names.iter().find(|n| **n == given);
+        known.map(|n| Some(*n)).ok_or_else(|| {
+            let all = names.join("\", \"");
+            let hint = nearest(&given, names.iter().copied())
+                .map_or_else(String::new, |n| format!("; did you mean \"{n}\"?"));
+            self.bad(
+                key,
+                format!("{key} must be one of \"{all}\", not \"{given}\"{hint}"),
+            )
+        })
+    }
     pub fn strings(&self, key: &'static str) -> Result<Option<Vec<String>>, Error> {
         let what = "a list of strings";
         let Some(e) = self.expression(key) else {
@@ -229,25 +249,29 @@ impl<'a> Section<'a> {
             if asked.contains(ident) {
                 continue;
             }
-            let nearest = asked
-                .iter()
-                .map(|k| (strsim::jaro_winkler(k, ident), *k))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .filter(|(likeness, _)| *likeness > 0.75);
-            let hint = nearest.map_or_else(
+            let hint = nearest(ident, asked.iter().copied()).map_or_else(
                 || {
                     format!(
                         "known here: {}",
                         asked.iter().copied().collect::<Vec<_>>().join(", ")
                     )
                 },
-                |(_, k)| format!("did you mean {k}?"),
+                |k| format!("did you mean {k}?"),
             );
             let message = format!("{} has no {ident}; {hint}", self.name);
             return Err(self.document.error(span.unwrap_or(0..0), message));
         }
         Ok(())
     }
+}
+
+/// What was probably meant.
+fn nearest(given: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    names
+        .map(|k| (strsim::jaro_winkler(k, given), k))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .map(|(_, k)| k)
 }
 
 /// Parses Go's notation of durations (`h`, `m`, `s`, `ms`), and `d` for days.

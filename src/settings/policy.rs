@@ -371,6 +371,7 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
             .map(Group::new)
             .collect(),
         front: p.string("front")?.map(ServiceName::new),
+        owner: owner(p)?,
         port: p.string("port")?.unwrap_or_else(|| "http".into()),
         path: p.string("path")?.unwrap_or_else(|| "/".into()),
         health: p.string("health")?.unwrap_or_else(|| "/health".into()),
@@ -400,6 +401,22 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
     }
     p.finish()?;
     Ok(portion)
+}
+
+/// `owner = "front"`: how the weights of `front` are written.
+fn owner(p: &Section) -> Result<OwnerChoice, Error> {
+    let names: Vec<&'static str> = Owner::ALL
+        .map(Owner::name)
+        .into_iter()
+        .chain(["auto"])
+        .collect();
+    let given = p.one_of("owner", &names)?;
+    let this = given.and_then(|name| Owner::ALL.into_iter().find(|o| o.name() == name));
+    Ok(match (given, this) {
+        (None, _) => OwnerChoice::default(),
+        (_, Some(owner)) => OwnerChoice::This(owner),
+        _ => OwnerChoice::Auto,
+    })
 }
 
 fn metrics(p: &Section) -> Result<Metrics, Error> {

@@ -9,6 +9,7 @@ mod learning;
 mod lint;
 mod moves;
 mod outlook;
+mod owners;
 mod partition;
 mod run;
 mod safety;

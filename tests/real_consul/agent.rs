@@ -46,9 +46,13 @@ impl Agent {
             true => "",
             false => r#", "datacenter": "edge""#,
         };
+        let mesh = match more.contains("\"connect\"") {
+            true => "",
+            false => r#", "connect": {"enabled": false}"#,
+        };
         let text = format!(
             r#"{{"node_name": "{name}", "bind_addr": "{ip}", "client_addr": "{ip}",
-            "connect": {{"enabled": false}}, "disable_update_check": true{datacenter}{more}}}"#
+            "disable_update_check": true{mesh}{datacenter}{more}}}"#
         );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(program)

@@ -6,7 +6,7 @@ use super::reply::{
 };
 use super::txn::{self, TxnOp, TxnOutcome};
 use crate::clients::http::{Ask, HttpError, Indexed, Wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// How to ask for a service's instances.
@@ -129,6 +129,34 @@ impl Consul {
             }) => Ok(Indexed::new(Vec::new(), Some(index), query.wait)),
             other => other,
         }
+    }
+
+    /// Takes an entry of the catalog out of what clients are given, as an agent does for its own: by a check that is always
+    /// critical. For nodes without an agent. `PUT /v1/catalog/register`, `PUT /v1/catalog/deregister`
+    pub async fn catalog_maintenance(
+        &self,
+        node: &str,
+        address: &str,
+        service: &str,
+        on: bool,
+    ) -> Result<(), HttpError> {
+        let mode = if on { "on" } else { "off" };
+        let what = format!("turn maintenance of service {service:?} of node {node:?} {mode}");
+        let id = format!("_service_maintenance:{service}");
+        let (path, mut body) = if on {
+            let check = json!({"Node": node, "CheckID": id, "ServiceID": service, "Status": "critical",
+                "Name": "Service Maintenance Mode", "Notes": "foreshadow: share 0"});
+            let body =
+                json!({"Node": node, "Address": address, "SkipNodeUpdate": true, "Check": check});
+            ("register", body)
+        } else {
+            ("deregister", json!({"Node": node, "CheckID": id}))
+        };
+        if let Some(dc) = &self.dc {
+            body["Datacenter"] = json!(dc);
+        }
+        let ask = Ask::put(what, &["v1", "catalog", path]).json(&body);
+        self.http.send(&ask).await.map(drop)
     }
 
     /// All of the operations or none of them. A refusal (409) is an outcome, not an error. `PUT /v1/txn`

@@ -1,17 +1,19 @@
 //! Consul's HTTP API, 1.8 to 1.2x, through one agent.
 //!
 //! Calls that consulrs knows are made of its request types (`carried.rs`); calls that it lacks go over the same
-//! transport (`beyond.rs`). The README beside says which and why. Replies are our own types, because consulrs'
+//! transport (`beyond.rs`, `config.rs`). The README beside says which and why. Replies are our own types, because consulrs'
 //! do not parse all that real agents send.
 
 mod beyond;
 mod carried;
+mod config;
 mod reply;
 mod service;
 mod txn;
 
 pub use beyond::{HealthQuery, KvQuery};
 pub use carried::SessionSpec;
+pub use config::{ConfigEntry, DiscoveryChain};
 pub use reply::{
     Agent, AgentService, CatalogNode, Check, Coordinate, DatacenterCoordinates, KvPair, Member,
     NodeCoordinate, Reachability, Service, ServiceEntry, Session, TaggedAddress, Weights,

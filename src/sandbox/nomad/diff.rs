@@ -164,7 +164,11 @@ fn service(old: &Value, new: &Value) -> Option<Value> {
     inner.extend(by_name(old, new, "Checks", |o, n| {
         nested(o, n, "Check", &["Id"], Vec::new())
     }));
-    for (key, name) in [("Connect", "ConsulConnect"), ("Meta", "Meta")] {
+    for (key, name) in [
+        ("Connect", "ConsulConnect"),
+        ("Meta", "Meta"),
+        ("Weights", "Weights"),
+    ] {
         inner.extend(object(&old[key], &new[key], name, &[]));
     }
     nested(old, new, "Service", &["Id"], inner)

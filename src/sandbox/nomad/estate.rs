@@ -109,6 +109,7 @@ impl Core {
     fn wake(&self, wake: Wake) {
         self.write(|s| match wake {
             Wake::Evals => s.process_evals(),
+            Wake::Compare => client::compare(s),
             Wake::HeartbeatMissed { node, beat } => s.heartbeat_missed(&node, beat),
             Wake::HealthDue { alloc, deployment } => client::health_due(s, &alloc, &deployment),
             Wake::HealthKnown {
@@ -212,7 +213,9 @@ async fn carry_out(
                     });
                 }));
             }
-            Effect::Register { ref node, .. } | Effect::Deregister { ref node, .. } => {
+            Effect::Register { ref node, .. }
+            | Effect::Deregister { ref node, .. }
+            | Effect::Compare { ref node, .. } => {
                 let agent = agents
                     .entry(node.clone())
                     .or_insert_with(|| agent_queue(&core, registrar.clone()));
@@ -231,6 +234,7 @@ fn agent_queue(core: &Arc<Core>, registrar: Arc<dyn Registrar>) -> mpsc::Unbound
             match effect {
                 Effect::Register { node, services } => registrar.register(&node, services).await,
                 Effect::Deregister { node, ids } => registrar.deregister(&node, ids).await,
+                Effect::Compare { node, services } => registrar.compare(&node, services).await,
                 _ => {}
             }
         }

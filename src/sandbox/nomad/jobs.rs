@@ -6,7 +6,7 @@ use super::json::*;
 use super::scaling::keep_policies;
 use super::scheduler;
 use super::state::records::Eval;
-use super::state::{State, now};
+use super::state::{Mood, State, now};
 use super::validate::{faults, listed};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -49,13 +49,37 @@ impl Refusal {
 pub type Answer = Result<Value, Refusal>;
 
 /// The job of a request body, as the server would keep it.
-fn job_of(body: &Value) -> Answer {
+fn job_of(body: &Value, mood: Mood) -> Answer {
     match body.get("Job") {
         Some(job) if job.is_object() && job.get("ID").is_some_and(Value::is_string) => {
-            Ok(canonical_job(job.clone()))
+            let mut job = canonical_job(job.clone());
+            weights(&mut job, mood);
+            Ok(job)
         }
         Some(job) if job.is_object() => Err(Refusal::new(400, "Job ID hasn't been provided")),
         _ => Err(Refusal::new(400, "Job must be specified")),
+    }
+}
+
+/// `Weights` of service blocks: unknown to older Nomads, which drop what they do not know; with 1 for what is left out since.
+fn weights(job: &mut Value, mood: Mood) {
+    let each = |owner: &mut Value| {
+        for service in objects_mut(owner, "Services") {
+            let Some(block) = service.as_object_mut() else {
+                continue;
+            };
+            match mood.keeps_weights() {
+                false => drop(block.remove("Weights")),
+                true if block.get("Weights").is_some_and(Value::is_object) => {
+                    fill_at(service, "Weights", json!({"Passing": 1, "Warning": 1}));
+                }
+                true => drop(block.insert("Weights".into(), Value::Null)),
+            }
+        }
+    };
+    for group in objects_mut(job, "TaskGroups") {
+        each(group);
+        objects_mut(group, "Tasks").for_each(each);
     }
 }
 
@@ -87,7 +111,7 @@ pub fn spec(job: &Value) -> Value {
 impl State {
     /// `POST /v1/jobs` and `POST /v1/job/:id`. Returns the answer; the index is its `Index`.
     pub fn register(&mut self, body: &Value) -> Answer {
-        let job = job_of(body)?;
+        let job = job_of(body, self.config.mood)?;
         self.acceptable(&job)?;
         let id = key_of(&job);
         self.enforce_index(&id, body)?;
@@ -269,7 +293,7 @@ impl State {
 
     /// `POST /v1/job/:id/plan`: what a registration would lead to. Changes nothing.
     pub fn dry_run(&self, id: &str, body: &Value) -> Answer {
-        let mut job = job_of(body)?;
+        let mut job = job_of(body, self.config.mood)?;
         if text(&job, "ID") != key_parts(id).1 {
             return Err(Refusal::new(400, "Job ID does not match"));
         }
@@ -371,7 +395,7 @@ impl State {
 
 /// `POST /v1/validate/job`
 pub fn validate(body: &Value) -> Answer {
-    let job = job_of(body)?;
+    let job = job_of(body, Mood::default())?;
     let faults = faults(&job);
     let (error, all) = if faults.is_empty() {
         (String::new(), Value::Null)

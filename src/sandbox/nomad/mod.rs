@@ -1,4 +1,4 @@
-//! The sandbox's Nomad: server state, scheduler and HTTP API, answering as Nomad 1.0.18 does; it runs no task itself (see [`Runtime`]) and knows nothing of foreshadow.
+//! The sandbox's Nomad: server state, scheduler and HTTP API, answering as Nomad 1.0.18 does (or, with the weights of services, as 1.9.2: see [`Mood`]); it runs no task itself (see [`Runtime`]) and knows nothing of foreshadow.
 #![allow(clippy::disallowed_methods)] // a pretend cluster owns its clock
 
 mod acl;
@@ -27,5 +27,5 @@ pub use registrar::HttpRegistrar;
 pub use runtime::{
     CheckKind, CheckReg, NoConsul, Registrar, Runtime, ServiceReg, TaskEvent, TaskStart, TaskUsage,
 };
-pub use state::EstateConfig;
+pub use state::{EstateConfig, Mood};
 pub use state::node::{HostVolume, NodeConfig};

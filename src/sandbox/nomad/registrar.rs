@@ -97,6 +97,23 @@ impl Registrar for HttpRegistrar {
         }
     }
 
+    async fn compare(&self, node: &str, services: Vec<ServiceReg>) {
+        let Some(url) = self.url(node, "/v1/agent/services") else {
+            return;
+        };
+        // An agent that is away is compared with the next time.
+        let Ok(answer) = self.with_token(self.client.get(&url)).send().await else {
+            return;
+        };
+        let Ok(there) = answer.json::<BTreeMap<String, Value>>().await else {
+            return;
+        };
+        let other = services
+            .into_iter()
+            .filter(|s| there.get(&s.id).is_none_or(|t| differs(s, t)));
+        self.register(node, other.collect()).await;
+    }
+
     async fn passing(&self, node: &str, ids: &[String]) -> bool {
         let Some(url) = self.url(node, "/v1/agent/checks") else {
             return true;
@@ -117,10 +134,34 @@ impl Registrar for HttpRegistrar {
     }
 }
 
+/// What Nomad's `agentServiceUpdateRequired` looks at in a periodic comparison, weights since 1.9.2; tags are left to whoever
+/// may override them.
+fn differs(wanted: &ServiceReg, there: &Value) -> bool {
+    let texts = |v: &Value| -> Vec<String> {
+        let list = v.as_array().into_iter().flatten();
+        list.filter_map(|t| t.as_str().map(String::from)).collect()
+    };
+    let meta: BTreeMap<String, String> =
+        serde_json::from_value(there["Meta"].clone()).unwrap_or_default();
+    let weights = wanted.weights.is_some_and(|(passing, warning)| {
+        (there["Weights"]["Passing"] != passing) || (there["Weights"]["Warning"] != warning)
+    });
+    there["Service"] != wanted.name.as_str()
+        || there["Address"] != wanted.address.as_str()
+        || there["Port"] != wanted.port
+        || meta != wanted.meta
+        || (!wanted.enable_tag_override && texts(&there["Tags"]) != wanted.tags)
+        || weights
+}
+
 /// The body of `PUT /v1/agent/service/register`.
 fn registration(service: &ServiceReg) -> Value {
-    json!({"ID": service.id, "Name": service.name, "Address": service.address, "Port": service.port, "Tags": service.tags,
-        "Meta": service.meta, "EnableTagOverride": service.enable_tag_override, "Checks": service.checks.iter().map(check).collect::<Vec<_>>()})
+    let mut body = json!({"ID": service.id, "Name": service.name, "Address": service.address, "Port": service.port, "Tags": service.tags,
+        "Meta": service.meta, "EnableTagOverride": service.enable_tag_override, "Checks": service.checks.iter().map(check).collect::<Vec<_>>()});
+    if let Some((passing, warning)) = service.weights {
+        body["Weights"] = json!({"Passing": passing, "Warning": warning});
+    }
+    body
 }
 
 fn check(check: &CheckReg) -> Value {
@@ -175,6 +216,7 @@ mod tests {
             tags: vec!["v1".into()],
             meta: BTreeMap::new(),
             enable_tag_override: false,
+            weights: None,
             checks: vec![CheckReg {
                 id: "_nomad-check-1".into(),
                 name: "alive".into(),

@@ -112,6 +112,8 @@ pub struct ServiceReg {
     pub meta: BTreeMap<String, String>,
     pub enable_tag_override: bool,
     pub checks: Vec<CheckReg>,
+    /// While it passes and while it warns; older Nomads say nothing of them.
+    pub weights: Option<(u16, u16)>,
 }
 
 /// Registers services with a node's Consul agent. Every call retries until it is done.
@@ -119,6 +121,8 @@ pub struct ServiceReg {
 pub trait Registrar: Send + Sync {
     async fn register(&self, node: &str, services: Vec<ServiceReg>);
     async fn deregister(&self, node: &str, ids: Vec<String>);
+    /// Registers again what the agent has otherwise, or not at all.
+    async fn compare(&self, _node: &str, _services: Vec<ServiceReg>) {}
     /// Whether every one of these services has checks and all of them pass, as the node's agent sees it now.
     async fn passing(&self, _node: &str, _ids: &[String]) -> bool {
         true

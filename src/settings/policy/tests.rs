@@ -108,3 +108,37 @@ fn how_shadows_are_judged_is_read() {
     );
     assert!(wrong("judge {\n requests = 5\n }").contains("requests"));
 }
+
+#[test]
+fn the_owner_of_weights_is_one_of_five_or_chosen_and_a_slip_is_told_the_nearest() {
+    let owner = |line: &str| {
+        let text = format!(
+            "workload \"shop\" {{\n job = \"shop\"\n risk_tolerance = 0.3\n sites = [\"a\"]\n slo {{\n latency = \"1s\"\n }}\n budget {{}}\n portion \"web\" {{\n front = \"shop-web\"\n {line}\n }}\n}}"
+        );
+        parse_policy("shop.hcl", &text).map(|p| p.portions[0].owner)
+    };
+    assert_eq!(
+        owner("").expect("a policy"),
+        OwnerChoice::This(Owner::Front)
+    );
+    for each in Owner::ALL {
+        let line = format!("owner = \"{each}\"");
+        assert_eq!(owner(&line).expect("a policy"), OwnerChoice::This(each));
+    }
+    assert_eq!(
+        owner("owner = \"auto\"").expect("a policy"),
+        OwnerChoice::Auto
+    );
+    let slip = owner("owner = \"nomda\"")
+        .expect_err("no such owner")
+        .to_string();
+    assert!(slip.contains("shop.hcl:11"), "{slip}");
+    assert!(slip.contains("did you mean \"nomad\"?"), "{slip}");
+    let far = owner("owner = \"x\"")
+        .expect_err("no such owner")
+        .to_string();
+    assert!(
+        far.contains("must be one of \"front\", \"agent\"") && !far.contains("did you mean"),
+        "{far}"
+    );
+}

@@ -172,6 +172,20 @@ fn register(state: &mut State, id: &str) {
     }
 }
 
+/// Each client compares what it has registered with what its agent has, and then again.
+pub fn compare(state: &mut State) {
+    let on = |node: &str| state.nodes.get(node).is_some_and(|n| n.powered);
+    let registered = state.allocs.values().filter(|a| on(&a.node_id) && !a.view.registered.is_empty());
+    let all: Vec<Effect> = registered
+        .map(|a| Effect::Compare {
+            node: a.node_name.clone(),
+            services: services::of(state, &a.id),
+        })
+        .collect();
+    state.effects.extend(all);
+    state.after(state.config.compare_every, Wake::Compare);
+}
+
 /// The server has given the running allocation another version of its job.
 pub fn changed_in_place(state: &mut State, id: &str) {
     if state

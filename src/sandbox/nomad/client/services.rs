@@ -18,26 +18,23 @@ pub fn of(state: &State, id: &str) -> Vec<ServiceReg> {
     };
     let group = alloc.group_json();
     let mut out = Vec::new();
+    let weighed = state.config.mood.keeps_weights();
     let first = list(group, "Tasks").first().unwrap_or(&Value::Null);
     let owner = format!("group-{}", alloc.group);
     for service in list(group, "Services") {
-        out.push(service_reg(
-            alloc,
-            node,
-            service,
-            &owner,
-            &environment(alloc, node, first),
-        ));
+        let env = environment(alloc, node, first);
+        out.push(ServiceReg {
+            weights: weighed.then(|| weights(service)),
+            ..service_reg(alloc, node, service, &owner, &env)
+        });
     }
     for task in list(group, "Tasks") {
         for service in list(task, "Services") {
-            out.push(service_reg(
-                alloc,
-                node,
-                service,
-                text(task, "Name"),
-                &environment(alloc, node, task),
-            ));
+            let env = environment(alloc, node, task);
+            out.push(ServiceReg {
+                weights: weighed.then(|| weights(service)),
+                ..service_reg(alloc, node, service, text(task, "Name"), &env)
+            });
         }
     }
     out
@@ -62,6 +59,7 @@ fn service_reg(
         .collect();
     meta.insert("external-source".into(), "nomad".into());
     ServiceReg {
+        weights: None,
         port: port(alloc, label),
         tags: tags(alloc, service)
             .iter()
@@ -78,6 +76,18 @@ fn service_reg(
         address,
         meta,
     }
+}
+
+/// 1 and 1 for a block without weights, as Consul itself has it.
+fn weights(service: &Value) -> (u16, u16) {
+    let weights = &service["Weights"];
+    let of = |key: &str| {
+        weights[key]
+            .as_u64()
+            .and_then(|w| w.try_into().ok())
+            .unwrap_or(1)
+    };
+    (of("Passing"), of("Warning"))
 }
 
 /// A canary has its own tags, if the job names any.

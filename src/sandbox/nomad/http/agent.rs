@@ -2,6 +2,7 @@
 
 use super::Request;
 use super::reply::Reply;
+use crate::sandbox::nomad::Mood;
 use crate::sandbox::nomad::acl::{Need, denied};
 use crate::sandbox::nomad::jobs::Refusal;
 use axum::http::Method;
@@ -28,6 +29,7 @@ pub fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
             r.core.address.port(),
             r.core.read(|s| s.index),
             r.core.read(|s| s.acl.is_some()),
+            r.core.read(|s| s.config.mood),
         ))),
         "agent/health" if r.query.get("type") == Some("client") => {
             let no = r#"{"client":{"ok":false,"message":"client not enabled"}}"#;
@@ -37,7 +39,8 @@ pub fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
             json!({"server": {"message": "ok", "ok": true}}),
         )),
         "agent/members" => {
-            let about = about(&ip, r.core.address.port(), 0, false);
+            let mood = r.core.read(|s| s.config.mood);
+            let about = about(&ip, r.core.address.port(), 0, false, mood);
             Ok(Reply::json(
                 json!({"Members": [about["member"]], "ServerDC": "dc1", "ServerName": "nomad-server", "ServerRegion": "global"}),
             ))
@@ -48,9 +51,11 @@ pub fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
     }
 }
 
-fn about(ip: &str, port: u16, index: u64, acl: bool) -> Value {
+fn about(ip: &str, port: u16, index: u64, acl: bool, mood: Mood) -> Value {
     let text = SELF.replace("127.0.0.10", ip);
     let mut about: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    about["config"]["Version"]["Version"] = mood.version().into();
+    about["member"]["Tags"]["build"] = mood.version().into();
     about["config"]["Ports"]["HTTP"] = port.into();
     about["config"]["ACL"]["Enabled"] = acl.into();
     about["config"]["AdvertiseAddrs"]["HTTP"] = format!("{ip}:{port}").into();

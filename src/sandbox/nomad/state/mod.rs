@@ -18,6 +18,28 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Which Nomad the estate's is, where foreshadow has to tell them apart: in what they do with the weights of services. All
+/// else, `POST /v1/jobs/parse` included, is answered as 1.0.18 does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    #[default]
+    V1_0_18,
+    /// A `service` block may hold `Weights`, and clients compare their entries with Consul's every 30 s.
+    V1_9_2,
+}
+
+impl Mood {
+    pub fn version(self) -> &'static str {
+        match self {
+            Mood::V1_0_18 => "1.0.18",
+            Mood::V1_9_2 => "1.9.2",
+        }
+    }
+    pub fn keeps_weights(self) -> bool {
+        self == Mood::V1_9_2
+    }
+}
+
 /// How the estate's Nomad behaves.
 #[derive(Clone, Debug)]
 pub struct EstateConfig {
@@ -34,6 +56,9 @@ pub struct EstateConfig {
     pub seed: u64,
     /// Whether requests need a token.
     pub acl: bool,
+    pub mood: Mood,
+    /// Between two comparisons of clients' entries with Consul's (`periodicInterval` of Nomad's `ServiceClient`).
+    pub compare_every: Duration,
 }
 
 impl EstateConfig {
@@ -46,6 +71,8 @@ impl EstateConfig {
             deployment_batch: Duration::from_millis(250),
             seed: 0,
             acl: false,
+            mood: Mood::default(),
+            compare_every: Duration::from_secs(30),
         }
     }
 }
@@ -79,6 +106,11 @@ pub enum Effect {
         node: String,
         ids: Vec<String>,
     },
+    /// Put right what Consul's agent has otherwise.
+    Compare {
+        node: String,
+        services: Vec<ServiceReg>,
+    },
     /// Ask whether these services pass, then come back with the answer.
     AskHealth {
         node: String,
@@ -93,6 +125,8 @@ pub enum Effect {
 #[derive(Clone, Debug)]
 pub enum Wake {
     Evals,
+    /// Clients compare their entries with Consul's.
+    Compare,
     HeartbeatMissed {
         node: String,
         beat: u64,
@@ -184,7 +218,12 @@ impl State {
             started: now(),
             config: config.clone(),
         };
-        for node in config.nodes {
+        if config.mood.keeps_weights() {
+            state.after(config.compare_every, Wake::Compare);
+        }
+        for mut node in config.nodes {
+            let version = config.mood.version().to_string();
+            node.attributes.entry("nomad.version".into()).or_insert(version);
             let id = node.id.clone().unwrap_or_else(|| state.uuid());
             let mut node = Node::new(id.clone(), node, now());
             let index = state.next_index();

@@ -254,7 +254,7 @@ impl Node {
         let mut row = json!({"Address": c.address, "CreateIndex": self.create_index, "Datacenter": c.datacenter, "Drain": self.drain.is_some(),
             "Drivers": self.drivers(), "HostVolumes": self.host_volumes(), "ID": self.id, "ModifyIndex": self.modify_index,
             "Name": c.name, "NodeClass": c.class, "SchedulingEligibility": self.eligibility(), "Status": self.status,
-            "StatusDescription": "", "Version": "1.0.18"});
+            "StatusDescription": "", "Version": self.attributes.get("nomad.version")});
         if resources {
             row["NodeResources"] = self.node_resources();
             row["ReservedResources"] = self.reserved();

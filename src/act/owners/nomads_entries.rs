@@ -1,0 +1,117 @@
+//! The entries that Nomad's clients made at the gateway's own agent: their weights and maintenance flags. Nothing else of
+//! them is ever changed.
+
+use super::{Desk, Shares};
+use crate::clients::consul::{AgentService, HealthQuery, ServiceEntry};
+use crate::clients::http::{HttpError, Wait};
+use crate::model::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// One blocking query.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// One entry of the gateway's own agent.
+pub(super) struct Own {
+    pub alloc: AllocId,
+    pub entry: AgentService,
+    pub maintenance: bool,
+    /// Its own checks all pass, maintenance aside; one that was just registered has none that does.
+    pub passing: bool,
+}
+
+/// The agent's entries of the service that Nomad made; proxies have a name of their own.
+pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, HttpError> {
+    let consul = &desk.gateway.consul;
+    let (services, checks) = futures::join!(consul.agent_services(), consul.agent_checks());
+    let (services, checks) = (services?, checks?);
+    let flagged: BTreeSet<&str> = checks
+        .values()
+        .filter(|c| c.is_maintenance())
+        .map(|c| c.service_id.as_str())
+        .collect();
+    Ok(services
+        .into_values()
+        .filter(|s| s.service == service.as_str())
+        .filter_map(|entry| {
+            Some(Own {
+                alloc: AllocId::new(alloc_of_entry(&entry.id)?),
+                maintenance: flagged.contains(entry.id.as_str()),
+                passing: checks
+                    .values()
+                    .filter(|c| c.service_id == entry.id && !c.is_maintenance())
+                    .all(|c| c.status == "passing"),
+                entry,
+            })
+        })
+        .collect())
+}
+
+fn serves(own: &Own, shares: &Shares) -> bool {
+    shares.get(&own.alloc).is_some_and(|s| *s > Share::NONE)
+}
+
+/// Lets those with a share serve, then takes the others out.
+pub(super) async fn flag(desk: &Desk, own: &[Own], shares: &Shares) -> Result<(), HttpError> {
+    for o in own.iter().filter(|o| serves(o, shares) && o.maintenance) {
+        desk.gateway
+            .consul
+            .maintenance(&o.entry.id, false, "")
+            .await?;
+    }
+    take_out(desk, own, shares).await
+}
+
+/// 0 % is maintenance, and so is what no target knows yet.
+pub(super) async fn take_out(desk: &Desk, own: &[Own], shares: &Shares) -> Result<(), HttpError> {
+    for o in own.iter().filter(|o| !serves(o, shares) && !o.maintenance) {
+        let reason = "foreshadow: share 0";
+        desk.gateway
+            .consul
+            .maintenance(&o.entry.id, true, reason)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether any entry here waits to be let in.
+pub(super) fn newcomers(own: &[Own], shares: &Shares) -> bool {
+    own.iter().any(|o| serves(o, shares) && o.maintenance)
+}
+
+/// Waits until every entry of this datacenter that serves has its weight; `false` after `patience`. Whoever comes in beside
+/// entries with old weights would get another share than asked.
+pub(super) async fn settled(
+    desk: &Desk,
+    service: &ServiceName,
+    wanted: &BTreeMap<AllocId, u32>,
+    patience: Duration,
+) -> Result<bool, HttpError> {
+    let followed = async {
+        let mut query = HealthQuery::default();
+        loop {
+            let found = desk
+                .gateway
+                .consul
+                .health_service(service.as_str(), query)
+                .await?;
+            if found.value.iter().all(|e| weighs(e, wanted)) {
+                return Ok(());
+            }
+            query.wait = Some(Wait {
+                index: found.index.max(1),
+                longest: LOOK,
+            });
+        }
+    };
+    match tokio::time::timeout(patience, followed).await {
+        Ok(done) => done.map(|()| true),
+        Err(_) => Ok(false),
+    }
+}
+
+/// It has its weight, or none is asked of it, or it does not serve.
+fn weighs(entry: &ServiceEntry, wanted: &BTreeMap<AllocId, u32>) -> bool {
+    let weight = alloc_of_entry(&entry.service.id).and_then(|a| wanted.get(&AllocId::new(a)));
+    entry.in_maintenance() || weight.is_none_or(|w| *w == u32::from(entry.service.weights.passing))
+}

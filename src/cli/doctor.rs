@@ -1,0 +1,177 @@
+//! `foreshadow doctor`: one line for each thing that must work, with the remedy where it does not.
+
+use super::args::RunArgs;
+use super::loop_::{read, runtime};
+use super::{Exit, exit};
+use crate::act::owners::{self, Case, Desk};
+use crate::clients::consul::Consul;
+use crate::clients::gateway::Gateway;
+use crate::clients::http::HttpError;
+use crate::clients::nomad::{Agent, Nomad, Topic};
+use crate::engine::clock;
+use crate::engine::house::GatewaySetup;
+use crate::model::{PortionPolicy, Seen};
+use crate::observe::META_ALLOC;
+use crate::planner::owner;
+use crate::settings;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Which features this Nomad has, and from which version on it would have the others.
+fn features(agent: &Agent) -> String {
+    let all = agent.features().all();
+    let has: Vec<&str> = all.iter().filter(|f| f.2).map(|f| f.0).collect();
+    let lacks: Vec<String> = all
+        .iter()
+        .filter(|f| !f.2)
+        .map(|(name, since, _)| format!("{name} (from {since} on)"))
+        .collect();
+    match (has.is_empty(), lacks.is_empty()) {
+        (_, true) => has.join(", "),
+        (true, _) => format!("none of {}", lacks.join(", ")),
+        _ => format!("{}; not {}", has.join(", "), lacks.join(", ")),
+    }
+}
+
+/// Tells what was found, and counts what is bad.
+#[derive(Default)]
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn bad(&mut self, what: &str, why: &str) {
+        self.bad += 1;
+        println!("FAIL  {what}: {why}");
+    }
+
+    fn tell(&mut self, what: &str, result: Result<String, HttpError>) {
+        match result {
+            Ok(text) => println!("ok    {what}: {text}"),
+            Err(e) => self.bad(what, &e.to_string()),
+        }
+    }
+
+    async fn of_nomad(&mut self, nomad: &Nomad) {
+        let agent = nomad.agent_self().await;
+        let has = agent.as_ref().ok().map(features);
+        let version = agent.map(|a| format!("version {}", a.version_text()));
+        self.tell("Nomad", version);
+        if let Some(has) = has {
+            self.tell("Nomad features", Ok(has));
+        }
+        let nodes = nomad.nodes(None).await;
+        let nodes = nodes.map(|n| format!("{} nodes", n.value.len()));
+        self.tell("Nomad nodes", nodes);
+        let allocs = nomad.allocations(None).await;
+        let allocs = allocs.map(|a| format!("{} allocations", a.value.len()));
+        self.tell("Nomad allocations", allocs);
+        let events = nomad.event_stream(&[Topic::Node, Topic::Allocation, Topic::Evaluation], 0);
+        let events = match events.await {
+            Ok(_) => Ok("followed".to_string()),
+            Err(HttpError::Denied { .. } | HttpError::NotFound { .. }) => {
+                Ok("refused; lists are watched instead".to_string())
+            }
+            Err(e) => Err(e),
+        };
+        self.tell("Nomad events", events);
+    }
+
+    async fn of_gateway(&mut self, gateway: &GatewaySetup, consul: &Consul, dc: Option<&str>) {
+        let version = consul.agent_self().await.map(|a| {
+            let (node, dc, version) = (a.node_name(), a.datacenter(), a.version_text());
+            format!("{node} in {dc}, version {version}")
+        });
+        self.tell(&format!("Consul agent of {}", gateway.id), version);
+        let hold = consul
+            .kv_get(crate::model::keys::HOLD, dc, true, None)
+            .await;
+        let hold = hold.map(|k| k.value.map_or("clear", |_| "set").to_string());
+        self.tell(&format!("foreshadow/hold through {}", gateway.id), hold);
+    }
+
+    /// Whether each front's owner of weights fits the service, Nomad and Consul as they are.
+    async fn of_owners(&mut self, portion: &PortionPolicy, nomad: &Nomad, desks: &[Desk]) {
+        let Some(service) = &portion.front else {
+            return;
+        };
+        let what = format!("owner of {service}");
+        let keeps = match nomad.agent_self().await {
+            Ok(agent) => Seen::known(agent.features().service_weights, clock::now()),
+            Err(e) => Seen::unknown(e.to_string()),
+        };
+        let job = match nomad.job(portion.job.as_str(), None).await {
+            Ok(found) => found.value.map(|j| j.spec),
+            Err(e) => return self.tell(&what, Err(e)),
+        };
+        let owner = match owner::owner(portion.owner, service, job.as_ref(), &keeps) {
+            Ok(owner) => owner,
+            Err(why) => return self.bad(&what, &why),
+        };
+        let case = Case {
+            service,
+            portion,
+            job: job.as_ref(),
+        };
+        // What is true of Nomad or the job is the same at every gateway.
+        let mut told = BTreeSet::new();
+        for desk in desks {
+            match owners::preflight(owner, desk, &case).await {
+                Err(e) => self.tell(&format!("{what} at {}", desk.gateway.id), Err(e)),
+                Ok(found) => {
+                    for finding in found.into_iter().filter(|f| told.insert(f.text.clone())) {
+                        match finding.good {
+                            true => println!("ok    {what}: {owner}: {}", finding.text),
+                            false => self.bad(&what, &format!("{owner}: {}", finding.text)),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One line for each thing that must work, with the remedy where it does not.
+pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
+    runtime()?.block_on(async {
+        // Without the store, which a running foreshadow holds.
+        let (config, access, gateways) = read(&args.config)?;
+        let policies = config.policies.iter().map(|p| settings::read_policy(p));
+        let policies = policies
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Exit::usage)?;
+        let nomad = Arc::new(Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?);
+        let mut findings = Findings::default();
+        findings.of_nomad(&nomad).await;
+        let dc = config.kv_datacenter.as_deref();
+        let mut desks = Vec::new();
+        for gateway in &gateways {
+            let consul = Arc::new(Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?);
+            findings.of_gateway(gateway, &consul, dc).await;
+            desks.push(desk(gateway, consul, nomad.clone(), dc));
+        }
+        for portion in policies.iter().flat_map(|p| &p.portions) {
+            findings.of_owners(portion, &nomad, &desks).await;
+        }
+        Ok(match findings.bad {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::from(exit::CHANGES),
+        })
+    })
+}
+
+fn desk(of: &GatewaySetup, consul: Arc<Consul>, nomad: Arc<Nomad>, dc: Option<&str>) -> Desk {
+    Desk {
+        gateway: Gateway {
+            id: of.id.clone(),
+            site: of.site.clone(),
+            consul,
+            dns: None,
+            local: of.local,
+        },
+        nomad: Some(nomad),
+        kv_datacenter: dc.map(str::to_string),
+        meta_alloc: META_ALLOC,
+    }
+}

@@ -1,0 +1,195 @@
+//! The whole way of a write: cleared by the guard, fenced by the leader's lock, applied by the gateway, verified.
+
+use super::*;
+use foreshadow::act::{ClusterHands, Journal, Leader, Measurer};
+use foreshadow::clients::connect::Peer;
+use foreshadow::clients::http::System;
+use foreshadow::guard::{Facts, Hands, clear};
+use foreshadow::settings;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use tokio::sync::watch;
+
+#[derive(Default)]
+struct Kept(Mutex<Vec<JournalState>>);
+
+impl Journal for Kept {
+    fn write(&self, entry: &JournalEntry) -> Result<(), String> {
+        self.0.lock().unwrap().push(entry.state);
+        Ok(())
+    }
+}
+
+struct Nothing;
+
+impl Measurer for Nothing {
+    fn measure<'a>(&'a self, _: &'a Action) -> Later<'a, Result<Measurement, String>> {
+        Box::pin(async { Err("nothing is measured here".into()) })
+    }
+}
+
+const POLICY: &str = r#"
+workload "web" {
+  job            = "one"
+  risk_tolerance = 0.3
+  sites          = ["edge-a"]
+  slo {
+    latency = "1s"
+  }
+  budget {}
+  portion "web" {
+    front = "web"
+    owner = "mesh"
+  }
+}
+"#;
+
+/// A world in which both instances are seen ready, and nothing stands in the way.
+fn world() -> World {
+    let at = now();
+    let node = Node {
+        id: "n".into(),
+        name: "n".into(),
+        site: "edge-a".into(),
+        class: "c".into(),
+        status: NodeStatus::Ready,
+        eligible: true,
+        draining: false,
+        capacity: Resources::default(),
+        clock: Mhz(1.0),
+        price: Price(0.0),
+        host_volumes: Default::default(),
+        meta: BTreeMap::new(),
+    };
+    let entry = |n: u8| FrontEntry {
+        instance: alloc(n),
+        address: "127.0.0.1".into(),
+        port: 80,
+        weight: 1,
+        passing: true,
+        checked: true,
+        maintenance: false,
+        agent_alive: true,
+    };
+    let entries = Seen::known(vec![entry(1), entry(2)], at);
+    let front = Front {
+        entries: BTreeMap::from([("edge-a".into(), entries)]),
+        ..Front::default()
+    };
+    World {
+        nodes: Seen::known(vec![node].into(), at),
+        hold: Seen::known(false, at),
+        fronts: BTreeMap::from([(SERVICE.into(), front)]),
+        ..World::unknown(at, "not looked at")
+    }
+}
+
+fn step(target: Target) -> Step {
+    Step {
+        id: StepId::new("s"),
+        plan: "p".into(),
+        portion: Some("web".into()),
+        cause: Cause::Upkeep,
+        action: Action::SetTarget {
+            target,
+            before: None,
+            planned: false,
+        },
+        why: "first shares".into(),
+        waits_on: vec![],
+    }
+}
+
+#[tokio::test]
+async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
+    let ip = "127.0.214.8";
+    let Some(agent) = Agent::start("owner-hands", ip, r#", "connect": {"enabled": true}"#) else {
+        return;
+    };
+    let bench = Bench::start(&agent, None);
+    let defaults = json!({"Kind": "service-defaults", "Name": SERVICE, "Protocol": "http"});
+    assert!(bench.consul.config_cas(&defaults, 0).await.unwrap());
+    let (leads_in, mut leads) = watch::channel(None);
+    let cancel = CancellationToken::new();
+    let leader = Leader {
+        consul: bench.consul.clone(),
+        datacenter: None,
+        name: "test".into(),
+        clock: now,
+    };
+    tokio::spawn(leader.keep(leads_in, cancel.clone()));
+    let lead = leads
+        .wait_for(Option::is_some)
+        .await
+        .unwrap()
+        .clone()
+        .unwrap();
+    let journal = Arc::new(Kept::default());
+    let nomad = Peer::plain(System::Nomad, "http://127.0.0.1:1").unwrap();
+    let hands = ClusterHands {
+        nomad: Arc::new(Nomad::new(&nomad).unwrap()),
+        consul: bench.consul.clone(),
+        kv_datacenter: None,
+        desks: vec![bench.desk.clone()],
+        leads: leads.clone(),
+        journal: journal.clone(),
+        measurer: Arc::new(Nothing),
+        clock: now,
+    };
+    let policy = settings::parse_policy("web.hcl", POLICY).unwrap();
+    let (world, none, empty) = (world(), BTreeMap::new(), BTreeMap::new());
+    let facts = Facts {
+        now: now(),
+        acting: true,
+        epoch: Some(lead.lease.epoch()),
+        world: &world,
+        policy: &policy,
+        capacity: &none,
+        inflight: &empty,
+        moving: None,
+        max_step: Share::ALL,
+    };
+    let half = |owner| Target {
+        epoch: lead.lease.epoch(),
+        ..target(
+            owner,
+            vec![
+                instance(alloc(1), "127.0.0.1", 80, 50),
+                instance(alloc(2), "127.0.0.1", 80, 50),
+            ],
+        )
+    };
+    // Nomad's own entries serve before any target: a target that gives none of them a share is not cleared.
+    let mut nobody = half(Owner::Agent);
+    nobody
+        .instances
+        .iter_mut()
+        .for_each(|i| i.share = Share::NONE);
+    assert!(clear(step(nobody), &facts).is_err());
+
+    let cleared = clear(step(half(Owner::Mesh)), &facts).expect("cleared");
+    let outcome = hands.apply(cleared, &lead.lease).await;
+    assert_eq!(outcome.verdict, Verdict::Verified, "{outcome:?}");
+    use JournalState::*;
+    assert_eq!(*journal.0.lock().unwrap(), [Intended, Applied, Verified]);
+    let splitter = bench
+        .consul
+        .config_entry("service-splitter", SERVICE, None)
+        .await
+        .unwrap();
+    let epoch = lead.lease.epoch().0.to_string();
+    assert_eq!(
+        splitter.value.unwrap().meta("foreshadow_epoch"),
+        Some(epoch.as_str())
+    );
+
+    // Twice the same is refused by the index, and changes nothing.
+    let again = clear(step(half(Owner::Mesh)), &facts).expect("cleared");
+    let outcome = hands.apply(again, &lead.lease).await;
+    assert!(
+        matches!(outcome.verdict, Verdict::Refused { .. }),
+        "{outcome:?}"
+    );
+    cancel.cancel();
+}
