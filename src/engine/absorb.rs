@@ -60,6 +60,14 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
                 failed(workload, key, outcome.at);
             }
         }
+        Action::StartUpstream { shadow, .. } => {
+            if !good && let Some(run) = workload.book.shadows.get_mut(shadow) {
+                run.state = ShadowState::Stopping;
+                run.verdict = Some(why(outcome));
+                let key = run.key.clone();
+                failed(workload, &key, outcome.at);
+            }
+        }
         Action::StartTwin { shadow, .. } => {
             if !good && let Some(run) = workload.book.shadows.get_mut(shadow) {
                 run.twin = None;
@@ -248,6 +256,7 @@ fn learned(state: &mut State, policy: &Policy, m: &Measurement, at: Moment) -> S
     let appetite = risk::appetite(policy.risk_tolerance, policy.season);
     let profile = learn::fold(before.as_ref(), m, appetite.half_life);
     let sentence = learn::sentence(before.as_ref(), &profile, m);
+    let changed = learn::changed(before.as_ref(), m, appetite.half_life);
     state.memos.push(Memo::Measurement(m.clone()));
     state.memos.push(Memo::Profile(profile.clone()));
     state.beliefs.profiles.retain(|p| p.key != profile.key);
@@ -256,7 +265,7 @@ fn learned(state: &mut State, policy: &Policy, m: &Measurement, at: Moment) -> S
     state.learn(at, Some(&m.key.portion), sentence.clone());
     match &m.judged {
         Some(new) => {
-            state.settle_verdict(new.clone());
+            state.settle_verdict(new.clone(), changed);
             new.sentence()
         }
         None => sentence,

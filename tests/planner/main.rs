@@ -12,6 +12,7 @@ mod outlook;
 mod partition;
 mod run;
 mod safety;
+mod together;
 mod twins;
 mod upstreams;
 mod worlds;

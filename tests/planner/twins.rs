@@ -328,13 +328,15 @@ fn an_inconclusive_verdict_asks_for_more_samples_and_more_time() {
 }
 
 #[test]
-fn a_standby_goes_to_a_place_whose_shadow_passed_rather_than_to_one_whose_failed() {
-    let place = |failed: &str| {
+fn a_standby_goes_to_a_place_whose_shadow_passed_rather_than_to_one_whose_failed_not_long_ago() {
+    let place = |failed: &str, ago: Span| {
         let mut state = common::state();
         state.workloads[0].policy.sites = ["provider-a", "provider-b"].map(Site::from).to_vec();
         state.workloads[0].policy.budget.max_shadows = 0;
         state.workloads[0].policy.budget.max_standbys = 1;
-        state.beliefs.verdicts.push(verdict(failed, Ruling::Fail));
+        let mut judged = verdict(failed, Ruling::Fail);
+        judged.at = NOW - ago;
+        state.beliefs.verdicts.push(judged);
         let mut world = common::world();
         if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
             value.rate = Rps(75.0);
@@ -350,10 +352,13 @@ fn a_standby_goes_to_a_place_whose_shadow_passed_rather_than_to_one_whose_failed
         sites
     };
     for (failed, other) in [("provider-a", "provider-b"), ("provider-b", "provider-a")] {
-        let sites = place(failed);
+        let sites = place(failed, Span(0));
         assert!(
             !sites.is_empty() && sites.iter().all(|s| s == &Site::from(other)),
             "{sites:?}"
         );
     }
+    // Evidence fades, and what was concluded from it with it.
+    let long = Span::secs(10 * 86_400);
+    assert_eq!(place("provider-a", long), place("provider-b", long));
 }

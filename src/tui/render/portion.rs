@@ -1,5 +1,6 @@
 //! One portion: the forecast with what came of it, shares asked for and seen, latency, profile, shadows.
 
+use super::measured;
 use super::pen::{Pen, beside, brief, fit, over, percent, piece, short};
 use super::plot::{Line, Plot, Rule};
 use super::profile;
@@ -35,7 +36,16 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     } else {
         instances(state, pen, upper, p);
     }
-    shadows(state, pen, lower, p);
+    let best = p.profiles.iter().max_by_key(|q| q.samples);
+    match best.filter(|_| lower.height >= 14 && lower.width >= 96) {
+        None => shadows(state, pen, lower, p),
+        Some(best) => {
+            let (own, last) = over(lower, 3);
+            shadows(state, pen, own, p);
+            let place = format!("{} on {}", best.key.site, best.key.class.shown());
+            measured::draw(pen, last, &place, Some(best));
+        }
+    }
     let (upper, lower) = over(right, right.height / 2);
     latency(pen, upper, p);
     profile::draw(pen, lower, p);
