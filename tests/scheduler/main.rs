@@ -6,6 +6,7 @@
 mod estate;
 mod learns;
 mod program;
+mod together;
 
 use estate::Estate;
 use foreshadow::act::entries::PREFIX;
