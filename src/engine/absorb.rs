@@ -61,11 +61,8 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
             }
         }
         Action::StartUpstream { shadow, .. } => {
-            if !good && let Some(run) = workload.book.shadows.get_mut(shadow) {
-                run.state = ShadowState::Stopping;
-                run.verdict = Some(why(outcome));
-                let key = run.key.clone();
-                failed(workload, &key, outcome.at);
+            if !good {
+                alone(workload, outcome, shadow);
             }
         }
         Action::StartTwin { shadow, .. } => {
@@ -113,6 +110,16 @@ fn why(outcome: &Outcome) -> String {
     match &outcome.verdict {
         Verdict::Refused { why } | Verdict::Undone { why } | Verdict::Unsure { why } => why.clone(),
         Verdict::Verified | Verdict::Applied => "done".to_string(),
+    }
+}
+
+/// What a shadow calls cannot run along with it: all of it ends.
+fn alone(workload: &mut Workload, outcome: &Outcome, shadow: &ShadowId) {
+    if let Some(run) = workload.book.shadows.get_mut(shadow) {
+        run.state = ShadowState::Stopping;
+        run.verdict = Some(why(outcome));
+        let key = run.key.clone();
+        failed(workload, &key, outcome.at);
     }
 }
 

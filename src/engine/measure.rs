@@ -80,11 +80,7 @@ impl LoadMeasurer {
         let (_, health) = split(health)?;
         let timeout = Duration::from_secs_f64((slo.latency.0 * HOPELESS / 1000.0).max(1.0));
         let client = HttpClient::new(self.source, CONNECT, timeout);
-        for check in wait_for {
-            let (address, health) = split(check)?;
-            let passed = passing(&client, address, health, *registered).await;
-            passed.map_err(|why| format!("what it calls at {address}: {why}"))?;
-        }
+        all_pass(&client, wait_for, *registered).await?;
         let passed = passing(&client, address, health, *registered).await?;
         let (startup, parts) = startup::parts(&self.nomad, alloc.as_str(), passed).await;
         let used = Arc::new(Mutex::new(Used::default()));
@@ -99,15 +95,7 @@ impl LoadMeasurer {
                     .await
             }
         };
-        let after = |point: &SweepPoint| {
-            let (used, rate) = (used.clone(), point.rps);
-            async move {
-                if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
-                    let beside = stats.tasks.get(UPSTREAMS_TASK).map(|t| &t.resource_usage);
-                    lock(&used).add(rate, &stats.resource_usage, beside);
-                }
-            }
-        };
+        let after = |point: &SweepPoint| self.look(alloc, point.rps, used.clone());
         // A shadow that must go loses its job: what is sent then fails, the sweep ends, and its result is not believed.
         let report = sweep(&spec, send, after, std::future::pending()).await;
         let used = lock(&used).clone();
@@ -127,6 +115,14 @@ impl LoadMeasurer {
             measured.judged = Some(learn::verdict(key, clock::now(), compare, &sides));
         }
         Ok(measured)
+    }
+
+    /// What the allocation used at a load, read while it is still warm.
+    async fn look(&self, alloc: &AllocId, rate: Rps, used: Arc<Mutex<Used>>) {
+        if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
+            let beside = stats.tasks.get(UPSTREAMS_TASK).map(|t| &t.resource_usage);
+            lock(&used).add(rate, &stats.resource_usage, beside);
+        }
     }
 }
 
@@ -365,6 +361,16 @@ fn measurement(
     })
 }
 
+/// What a shadow calls must be there before it is measured.
+async fn all_pass(client: &HttpClient, checks: &[String], since: Moment) -> Result<(), String> {
+    for check in checks {
+        let (address, health) = split(check)?;
+        let passed = passing(client, address, health, since).await;
+        passed.map_err(|why| format!("what it calls at {address}: {why}"))?;
+    }
+    Ok(())
+}
+
 /// From the registration to the first passing check.
 async fn passing(
     client: &HttpClient,
@@ -398,6 +404,7 @@ async fn passing(
 mod tests {
     use super::*;
     use crate::load::Knee;
+    use crate::load::open_loop::Tally;
 
     #[test]
     fn a_shadow_that_answers_nothing_gives_no_measurement() {
@@ -424,6 +431,37 @@ mod tests {
         };
         let (used, details) = (Used::default(), Details::default());
         assert!(measurement(&key, &slo, &report, Span::secs(1), &used, details).is_err());
+    }
+
+    #[test]
+    fn of_a_sweep_the_answers_at_the_comparisons_load_are_judged() {
+        let point = |rate: f64| SweepPoint {
+            rps: Rps(rate),
+            report: Tally::new(Duration::from_millis(100)).report(0),
+            good: true,
+            proven: true,
+            cut_short: false,
+            answers: vec![Answer {
+                latency: Millis(rate),
+                ok: true,
+            }],
+        };
+        let report = SweepReport {
+            points: vec![point(10.0), point(20.0)],
+            knee: Knee {
+                at: None,
+                open: true,
+                proven: (None, None),
+                confidence: 0.0,
+            },
+            stopped: None,
+        };
+        let at = |rate: f64| swept(&report, Rps(rate)).first().map(|a| a.latency);
+        assert_eq!(
+            (at(20.0), at(20.4)),
+            (Some(Millis(20.0)), Some(Millis(20.0)))
+        );
+        assert_eq!(at(15.0), None, "another load says nothing of this one");
     }
 
     #[test]

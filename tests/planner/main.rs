@@ -4,6 +4,7 @@ mod capacity;
 #[path = "../common/mod.rs"]
 mod common;
 mod derive;
+mod distance;
 mod estate;
 mod learning;
 mod lint;

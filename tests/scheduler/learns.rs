@@ -170,29 +170,53 @@ fn carries(line: &Value) -> f64 {
     number.and_then(|n| n.parse().ok()).expect("a number")
 }
 
-async fn a_slow_class_is_found_avoided_learned_anew_and_used(consul: ConsulKind) {
-    let mut estate = Estate::of(JOB, consul, Some(CALM)).await;
-    let world = estate.world.clone();
-    let happens = async |fault: Fault| {
-        let done = world.break_or_mend(&fault).await;
-        done.unwrap_or_else(|e| panic!("{fault}: {e}"));
-    };
-    let speed = |percent| Fault::ClassSpeed {
+/// The class of provider-a at a part of its speed.
+fn speed(percent: u32) -> Fault {
+    Fault::ClassSpeed {
         class: "std".into(),
         percent,
-    };
-    happens(speed(10)).await;
+    }
+}
+
+async fn happens(estate: &Estate, fault: Fault) {
+    let done = estate.world.break_or_mend(&fault).await;
+    done.unwrap_or_else(|e| panic!("{fault}: {e}"));
+}
+
+/// A node goes on which an instance runs; its name.
+async fn lose_one(estate: &Estate) -> String {
+    let name = estate.nodes_of("web").await.remove(0);
+    happens(estate, Fault::KillNode(name.as_str().into())).await;
+    name
+}
+
+async fn a_slow_class_is_found_avoided_learned_anew_and_used(consul: ConsulKind) {
+    let mut estate = Estate::of(JOB, consul, Some(CALM)).await;
+    happens(&estate, speed(10)).await;
     // A day that asked more of it than now is what shadows are tried with.
     estate.remember("web", 24.0);
     estate.play();
     let policy = policy(&estate);
     let config = estate.configure(|_| policy);
     let mut scheduler = estate.schedule(&config);
+    let (placed, before) = found_and_avoided(&estate, &mut scheduler).await;
+    used_again(&estate, &mut scheduler, placed, before).await;
+    let tells = |l: &&Value| {
+        matches!(kind(l), "lesson" | "verdict" | "fault") || text(l).contains("standby") || text(l).contains("shadow")
+    };
+    for line in scheduler.said.iter().filter(tells) {
+        println!("{} {}: {}", line["at"], kind(line), text(line));
+    }
+    drop(scheduler);
+    estate.stop().await;
+}
 
-    let slow = after(&mut scheduler, 0, "a lesson of the slow class", |l| {
+/// The line of the placement, the node that was lost for it, and what the slow class carries.
+async fn found_and_avoided(estate: &Estate, scheduler: &mut Program) -> ((usize, String), f64) {
+    let slow = after(scheduler, 0, "a lesson of the slow class", |l| {
         lesson(l, "provider-a (std)")
     });
-    let other = after(&mut scheduler, 0, "a lesson of the other class", |l| {
+    let other = after(scheduler, 0, "a lesson of the other class", |l| {
         lesson(l, "provider-b (spot)")
     });
     let (before, well) = (
@@ -200,77 +224,69 @@ async fn a_slow_class_is_found_avoided_learned_anew_and_used(consul: ConsulKind)
         carries(&scheduler.said[other]),
     );
     check(
-        &scheduler,
+        scheduler,
         before * 2.0 < well,
         &format!("{before} is found slow beside {well}"),
     );
 
-    let killed = estate.nodes_of("web").await.remove(0);
-    happens(Fault::KillNode(killed.as_str().into())).await;
-    let placed = after(&mut scheduler, slow, "a standby", places);
+    let lost = lose_one(estate).await;
+    let placed = after(scheduler, slow, "a standby", places);
     let why = text(&scheduler.said[placed]).to_string();
     check(
-        &scheduler,
+        scheduler,
         why.contains("at provider-b"),
         "the slow class is avoided",
     );
     check(
-        &scheduler,
+        scheduler,
         why.contains("counts on"),
         "it is said what is counted on there",
     );
 
-    after(&mut scheduler, placed, "the standby's registration", |l| {
+    after(scheduler, placed, "the standby's registration", |l| {
         ["place standby applied", "place standby verified"]
             .iter()
             .any(|done| text(l).starts_with(done))
     });
+    ((placed, lost), before)
+}
 
-    happens(speed(100)).await;
-    happens(Fault::ReviveNode(killed.as_str().into())).await;
-    let again = after(
-        &mut scheduler,
-        placed,
-        "a lesson that it has changed",
-        |l| lesson(l, "provider-a (std)") && text(l).contains("it has changed"),
-    );
+/// Its class is fast again, and the next standby goes there.
+async fn used_again(
+    estate: &Estate,
+    scheduler: &mut Program,
+    (placed, lost): (usize, String),
+    before: f64,
+) {
+    happens(estate, speed(100)).await;
+    happens(estate, Fault::ReviveNode(lost)).await;
+    let again = after(scheduler, placed, "a lesson that it has changed", |l| {
+        lesson(l, "provider-a (std)") && text(l).contains("it has changed")
+    });
     let now = carries(&scheduler.said[again]);
     check(
-        &scheduler,
+        scheduler,
         now > before * 2.0,
         &format!("{before} before, {now} now"),
     );
 
     // The plan counts on what is sure: the place is looked at again soon, and the standby that is not needed goes meanwhile.
-    after(
-        &mut scheduler,
-        again + 1,
-        "another lesson of the class",
-        |l| lesson(l, "provider-a (std)"),
-    );
-    after(&mut scheduler, placed, "the standby's release", |l| {
+    after(scheduler, again + 1, "another lesson of the class", |l| {
+        lesson(l, "provider-a (std)")
+    });
+    after(scheduler, placed, "the standby's release", |l| {
         kind(l) == "effect" && text(l).starts_with("release standby")
     });
     let known = scheduler.said.len();
     // Nomad has put the lost instance elsewhere meanwhile.
-    let killed = estate.nodes_of("web").await.remove(0);
-    happens(Fault::KillNode(killed.as_str().into())).await;
-    let placed = after(&mut scheduler, known, "another standby", places);
+    lose_one(estate).await;
+    let placed = after(scheduler, known, "another standby", places);
     let why = text(&scheduler.said[placed]).to_string();
     check(
-        &scheduler,
+        scheduler,
         why.contains("at provider-a"),
         "the class is used again",
     );
-
-    let tells = |l: &&Value| {
-        matches!(kind(l), "lesson" | "verdict" | "fault") || text(l).contains("standby")
-    };
-    for line in scheduler.said.iter().filter(tells) {
-        println!("{} {}: {}", line["at"], kind(line), text(line));
-    }
-    drop((scheduler, world));
-    estate.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
