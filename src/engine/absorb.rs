@@ -216,7 +216,10 @@ fn measured(
         (_, Some((_, true))) => return failed(workload, key, at),
         (_, Some((why, false))) => {
             state.caution(&key.portion, 1.5, 8.0);
-            failed(workload, key, at);
+            // That it failed is known since it was ended.
+            let name = crate::planner::shadows::name(key);
+            let tried = workload.book.shadowed.entry(name).or_insert((at, 1));
+            tried.1 = tried.1.max(1);
             let text = format!(
                 "shadow of {} at {} ended early: {why}; it will be tried less often",
                 key.portion, key.site

@@ -199,6 +199,11 @@ fn follow(scene: &Scene, book: &mut Book, suffering: Option<&str>, out: &mut Dra
             _ => None,
         };
         if let Some(why) = stop {
+            if run.lives() {
+                // Its measurement may be back much later: it is not begun anew before.
+                let tried = book.shadowed.entry(name(&run.key)).or_default();
+                *tried = (scene.now, tried.1 + 1);
+            }
             if let Some(r) = book.shadows.get_mut(&id) {
                 r.state = ShadowState::Stopping;
                 r.verdict.get_or_insert_with(|| why.clone());

@@ -88,16 +88,15 @@ fn turn(state: State, world: &World, refused: &str) -> (State, Vec<Action>) {
 }
 
 fn started(actions: &[Action]) -> Vec<(&str, &JobSpec)> {
-    let one = |a| match a {
-        &Action::StartUpstream {
-            ref portion,
-            ref job,
-            ..
-        } => Some((portion.as_str(), job)),
-        Action::StartShadow { job, .. } => Some(("web", job)),
-        _ => None,
-    };
-    actions.iter().filter_map(one).collect()
+    let mut found = Vec::new();
+    for action in actions {
+        match action {
+            Action::StartUpstream { portion, job, .. } => found.push((portion.as_str(), job)),
+            Action::StartShadow { job, .. } => found.push(("web", job)),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Nomad has the jobs and runs them.

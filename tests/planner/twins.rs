@@ -301,6 +301,27 @@ fn after_one_that_hurt_production_a_portion_is_shadowed_nowhere_for_a_while_unle
 }
 
 #[test]
+fn a_shadow_that_was_ended_is_not_begun_anew_while_its_measurement_is_not_back() {
+    let (mut state, world, _) = measuring();
+    for profile in &mut state.beliefs.profiles {
+        profile.at = NOW - Span::secs(100_000);
+    }
+    state.workloads[0].policy.sites = vec!["provider-a".into()];
+    let at = |s: i64, latency: f64| {
+        let mut world = common::at(world.clone(), NOW + Span::secs(s));
+        if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+            value.at_slo = Millis(latency);
+        }
+        world
+    };
+    let (state, ended) = turn(state, &at(3, 900.0));
+    let stops = |a: &Action| matches!(a, Action::StopShadow { .. });
+    assert!(ended.iter().any(stops), "{ended:#?}");
+    let (_, after) = turn(state, &at(5, 60.0));
+    assert!(jobs(&after).0.is_none(), "{after:#?}");
+}
+
+#[test]
 fn an_inconclusive_verdict_asks_for_more_samples_and_more_time() {
     let requests = |open: u32| {
         let mut state = asked();
