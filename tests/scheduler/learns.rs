@@ -192,7 +192,7 @@ async fn lose_one(estate: &Estate) -> String {
 
 async fn a_slow_class_is_found_avoided_learned_anew_and_used(consul: ConsulKind) {
     let mut estate = Estate::of(JOB, consul, Some(CALM)).await;
-    happens(&estate, speed(10)).await;
+    happens(&estate, speed(5)).await;
     // A day that asked more of it than now is what shadows are tried with.
     estate.remember("web", 24.0);
     estate.play();
