@@ -156,6 +156,19 @@ fn places(line: &Value) -> bool {
     kind(line) == "plan" && text(line).starts_with("place standby")
 }
 
+/// A standby that was placed for what was foreseen goes first: it would stand in for what is lost.
+fn none_stands(scheduler: &mut Program) {
+    let stands = |l: &Value| {
+        let done = ["place standby applied", "place standby verified"];
+        done.iter().any(|done| text(l).starts_with(done))
+    };
+    if let Some(at) = scheduler.said.iter().rposition(stands) {
+        after(scheduler, at, "the standby's release", |l| {
+            kind(l) == "effect" && text(l).starts_with("release standby")
+        });
+    }
+}
+
 /// What was said is shown when it is not so.
 fn check(program: &Program, holds: bool, what: &str) {
     if !holds {
@@ -231,8 +244,10 @@ async fn found_and_avoided(estate: &Estate, scheduler: &mut Program) -> ((usize,
         &format!("{before} is found slow beside {well}"),
     );
 
+    none_stands(scheduler);
+    let known = scheduler.said.len();
     let lost = lose_one(estate).await;
-    let placed = after(scheduler, slow.max(other), "a standby", places);
+    let placed = after(scheduler, known, "a standby", places);
     let why = text(&scheduler.said[placed]).to_string();
     check(
         scheduler,
@@ -272,11 +287,8 @@ async fn used_again(
         &format!("{before} before, {now} now"),
     );
 
-    // The standby that is not needed any more goes.
-    after(scheduler, placed, "the standby's release", |l| {
-        kind(l) == "effect" && text(l).starts_with("release standby")
-    });
-    let known = scheduler.said.len().max(again);
+    none_stands(scheduler);
+    let known = scheduler.said.len();
     // Nomad has put the lost instance elsewhere meanwhile.
     lose_one(estate).await;
     let placed = after(scheduler, known, "another standby", places);
