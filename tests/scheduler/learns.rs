@@ -116,7 +116,7 @@ workload "web" {{
   }}
   step     = "1s"
   season   = "12s"
-  horizon  = "5s"
+  horizon  = "1s"
   peak_rps = 80
   portion "web" {{
     front = "shop-web"
