@@ -102,7 +102,9 @@ impl ClusterHands {
         match &step.action {
             Action::SetTarget { target, .. } => target::set(self, target, lease, &applied).await,
             Action::StartShadow { job, .. } => jobs::start(self, job, false, &applied).await,
-            Action::StartTwin { job, .. } => jobs::start(self, job, false, &applied).await,
+            Action::StartTwin { job, .. } | Action::StartUpstream { job, .. } => {
+                jobs::start(self, job, false, &applied).await
+            }
             Action::PlaceStandby { job, .. } => jobs::start(self, job, true, &applied).await,
             Action::StopShadow { job, .. }
             | Action::ReleaseStandby { job, .. }

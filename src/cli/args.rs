@@ -260,7 +260,8 @@ pub struct TapArgs {
     /// Methods that are copied; what writes is done twice [default: GET,HEAD,OPTIONS]
     #[arg(long, value_name = "METHOD", value_delimiter = ',')]
     pub methods: Vec<String>,
-    /// Header fields that the shadow must not see, besides Authorization, Cookie and other usual secrets
+    /// Header fields that the shadow must not see, besides Authorization, Cookie and other usual secrets; `x-session-*` for all
+    /// that begin so
     #[arg(long, value_name = "HEADER", value_delimiter = ',')]
     pub scrub: Vec<String>,
     /// Copies that may wait; more are dropped

@@ -147,6 +147,7 @@ impl Run<'_> {
             good: true,
             proven: false,
             cut_short: self.cancel.is_cancelled(),
+            answers: Vec::new(),
         };
         match self.args.format {
             Format::Json => println!("{}", json(&point)),

@@ -73,11 +73,8 @@ fn config(args: &TapArgs) -> Result<TapConfig, Exit> {
             .collect::<Result<_, _>>()?,
     };
     let mut scrub = secrets();
-    for name in &args.scrub {
-        let name = name
-            .parse()
-            .map_err(|_| Exit::usage(format!("{name:?} is no header field")))?;
-        scrub.push(name);
+    for rule in &args.scrub {
+        scrub.push(rule.parse().map_err(Exit::usage)?);
     }
     Ok(TapConfig {
         production: origin("--to", &args.to)?,

@@ -60,6 +60,11 @@ fn settle(state: &mut State, workload: &mut Workload, outcome: &Outcome) {
                 failed(workload, key, outcome.at);
             }
         }
+        Action::StartUpstream { shadow, .. } => {
+            if !good {
+                alone(workload, outcome, shadow);
+            }
+        }
         Action::StartTwin { shadow, .. } => {
             if !good && let Some(run) = workload.book.shadows.get_mut(shadow) {
                 run.twin = None;
@@ -105,6 +110,16 @@ fn why(outcome: &Outcome) -> String {
     match &outcome.verdict {
         Verdict::Refused { why } | Verdict::Undone { why } | Verdict::Unsure { why } => why.clone(),
         Verdict::Verified | Verdict::Applied => "done".to_string(),
+    }
+}
+
+/// What a shadow calls cannot run along with it: all of it ends.
+fn alone(workload: &mut Workload, outcome: &Outcome, shadow: &ShadowId) {
+    if let Some(run) = workload.book.shadows.get_mut(shadow) {
+        run.state = ShadowState::Stopping;
+        run.verdict = Some(why(outcome));
+        let key = run.key.clone();
+        failed(workload, &key, outcome.at);
     }
 }
 
@@ -201,7 +216,10 @@ fn measured(
         (_, Some((_, true))) => return failed(workload, key, at),
         (_, Some((why, false))) => {
             state.caution(&key.portion, 1.5, 8.0);
-            failed(workload, key, at);
+            // That it failed is known since it was ended.
+            let name = crate::planner::shadows::name(key);
+            let tried = workload.book.shadowed.entry(name).or_insert((at, 1));
+            tried.1 = tried.1.max(1);
             let text = format!(
                 "shadow of {} at {} ended early: {why}; it will be tried less often",
                 key.portion, key.site
@@ -248,6 +266,7 @@ fn learned(state: &mut State, policy: &Policy, m: &Measurement, at: Moment) -> S
     let appetite = risk::appetite(policy.risk_tolerance, policy.season);
     let profile = learn::fold(before.as_ref(), m, appetite.half_life);
     let sentence = learn::sentence(before.as_ref(), &profile, m);
+    let changed = learn::changed(before.as_ref(), m, appetite.half_life);
     state.memos.push(Memo::Measurement(m.clone()));
     state.memos.push(Memo::Profile(profile.clone()));
     state.beliefs.profiles.retain(|p| p.key != profile.key);
@@ -256,7 +275,7 @@ fn learned(state: &mut State, policy: &Policy, m: &Measurement, at: Moment) -> S
     state.learn(at, Some(&m.key.portion), sentence.clone());
     match &m.judged {
         Some(new) => {
-            state.settle_verdict(new.clone());
+            state.settle_verdict(new.clone(), changed);
             new.sentence()
         }
         None => sentence,

@@ -27,12 +27,12 @@ pub fn watch(state: &mut State, world: &World, now: Moment) {
     let mut alive = BTreeSet::new();
     for workload in &mut workloads {
         let runs = workload.book.shadows.values();
-        let running: Vec<ShadowRun> = runs.filter(|r| runs_now(r)).cloned().collect();
+        let running: Vec<ShadowRun> = runs.filter(|r| r.lives()).cloned().collect();
         for run in running {
             alive.insert(run.id.clone());
             // Until load is driven at it, it is "just before".
             let before = state.before.entry(run.id.clone()).or_default();
-            if run.state == ShadowState::Starting || before.is_empty() {
+            if run.state != ShadowState::Measuring || before.is_empty() {
                 before.clone_from(&world.readings);
                 continue;
             }
@@ -43,10 +43,6 @@ pub fn watch(state: &mut State, world: &World, now: Moment) {
     }
     state.before.retain(|id, _| alive.contains(id));
     state.workloads = workloads;
-}
-
-fn runs_now(run: &ShadowRun) -> bool {
-    matches!(run.state, ShadowState::Starting | ShadowState::Measuring)
 }
 
 /// What in the run's reach became worse, unless what is out of its reach did too.
@@ -102,9 +98,8 @@ struct Reach<'a> {
 
 impl<'a> Reach<'a> {
     fn of(workload: &'a Workload, world: &'a World, run: &ShadowRun) -> Reach<'a> {
-        let twin = run.twin.as_ref().map(|t| &t.job);
         let allocs = || world.allocs.value().into_iter().flatten();
-        let ours = |a: &&Alloc| a.holds() && (a.job == run.job || Some(&a.job) == twin);
+        let ours = |a: &&Alloc| a.holds() && (a.job == run.job || run.has_beside(&a.job));
         let nodes: BTreeSet<&NodeId> = allocs().filter(ours).map(|a| &a.node).collect();
         let beside: Vec<&Alloc> = allocs()
             .filter(|a| nodes.contains(&a.node) && !ours(a))
@@ -116,8 +111,14 @@ impl<'a> Reach<'a> {
         });
         let on_node: BTreeSet<&PortionId> = on_node.map(|p| &p.id).collect();
         let own = workload.policy.portion(&run.key.portion);
-        // A shadow with stubs calls nobody.
-        let downstream = match own.is_some_and(PortionPolicy::calls_production) {
+        // A shadow with stubs calls nobody; of those that run together only some door may lead to production.
+        let along = run
+            .along
+            .iter()
+            .filter_map(|a| workload.policy.portion(&a.portion));
+        let calls = own.is_some_and(PortionPolicy::calls_production)
+            || along.into_iter().any(PortionPolicy::has_door);
+        let downstream = match calls {
             true => called(&workload.portions, &run.key.portion),
             false => BTreeSet::new(),
         };
@@ -203,7 +204,7 @@ fn end(state: &mut State, workload: &mut Workload, run: &ShadowRun, why: &str, n
         undecided: 0,
     };
     let sentence = judged.sentence();
-    let judged = state.settle_verdict(judged);
+    let judged = state.settle_verdict(judged, false);
     if let Some(r) = workload.book.shadows.get_mut(&run.id) {
         r.state = ShadowState::Stopping;
         r.verdict = Some(sentence.clone());

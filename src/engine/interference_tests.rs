@@ -100,6 +100,7 @@ fn state() -> State {
         deadline: SINCE + Span::secs(60),
         verdict: None,
         twin: None,
+        along: Vec::new(),
         judged: None,
     };
     workload.book.shadows.insert(run.id.clone(), run);

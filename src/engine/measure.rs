@@ -70,6 +70,7 @@ impl LoadMeasurer {
             compare,
             load,
             upstreams,
+            wait_for,
             ..
         } = action
         else {
@@ -79,6 +80,7 @@ impl LoadMeasurer {
         let (_, health) = split(health)?;
         let timeout = Duration::from_secs_f64((slo.latency.0 * HOPELESS / 1000.0).max(1.0));
         let client = HttpClient::new(self.source, CONNECT, timeout);
+        all_pass(&client, wait_for, *registered).await?;
         let passed = passing(&client, address, health, *registered).await?;
         let (startup, parts) = startup::parts(&self.nomad, alloc.as_str(), passed).await;
         let used = Arc::new(Mutex::new(Used::default()));
@@ -93,15 +95,7 @@ impl LoadMeasurer {
                     .await
             }
         };
-        let after = |point: &SweepPoint| {
-            let (used, rate) = (used.clone(), point.rps);
-            async move {
-                if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
-                    let beside = stats.tasks.get(UPSTREAMS_TASK).map(|t| &t.resource_usage);
-                    lock(&used).add(rate, &stats.resource_usage, beside);
-                }
-            }
-        };
+        let after = |point: &SweepPoint| self.look(alloc, point.rps, used.clone());
         // A shadow that must go loses its job: what is sent then fails, the sweep ends, and its result is not believed.
         let report = sweep(&spec, send, after, std::future::pending()).await;
         let used = lock(&used).clone();
@@ -116,10 +110,19 @@ impl LoadMeasurer {
         let mut measured = measurement(key, slo, &report, startup, &used, details)?;
         if let Some(compare) = compare {
             let shadow = Side::new(&client, url, health).await?;
-            let sides = sides(&client, &shadow, compare, seed).await;
+            let raw = swept(&report, compare.rate);
+            let sides = sides(&client, &shadow, compare, raw, seed).await;
             measured.judged = Some(learn::verdict(key, clock::now(), compare, &sides));
         }
         Ok(measured)
+    }
+
+    /// What the allocation used at a load, read while it is still warm.
+    async fn look(&self, alloc: &AllocId, rate: Rps, used: Arc<Mutex<Used>>) {
+        if let Ok(stats) = self.nomad.alloc_stats(alloc.as_str()).await {
+            let beside = stats.tasks.get(UPSTREAMS_TASK).map(|t| &t.resource_usage);
+            lock(&used).add(rate, &stats.resource_usage, beside);
+        }
     }
 }
 
@@ -146,6 +149,13 @@ fn spec(load: &LoadPolicy, loads: &[Rps], slo: &Slo, replay: &Arc<Replay>, seed:
     }
 }
 
+/// What the sweep's requests at the comparison's load were answered.
+fn swept(report: &SweepReport, rate: Rps) -> Vec<Answer> {
+    let alike = |p: &&SweepPoint| (p.rps.0 - rate.0).abs() <= ALIKE * rate.0;
+    let found = report.points.iter().find(alike);
+    found.map(|p| p.answers.clone()).unwrap_or_default()
+}
+
 /// One side of a comparison, and how long the quickest answer of its health check took: the way there, which is the links'
 /// affair and not the instance's.
 struct Side {
@@ -156,6 +166,8 @@ struct Side {
 
 /// The way is what the quickest of so many answers took.
 const WAYS: u32 = 5;
+/// Loads that differ by no more than this part are one load.
+const ALIKE: f64 = 0.05;
 /// So many failures without one good answer end a side.
 const GONE: usize = 60;
 
@@ -177,6 +189,13 @@ impl Side {
         })
     }
 
+    fn without_way(&self, answer: Answer) -> Answer {
+        Answer {
+            latency: Millis((answer.latency.0 - self.way).max(0.0)),
+            ..answer
+        }
+    }
+
     /// Its answers to a schedule, in the order of sending, without the way there and back.
     async fn answers(&self, client: &HttpClient, schedule: Schedule, rate: Rps) -> Vec<Answer> {
         let mut all: Vec<(u64, Answer)> = Vec::new();
@@ -187,11 +206,10 @@ impl Side {
         };
         let never = CancellationToken::new();
         drive(schedule, in_flight_for(rate), &never, send, |record| {
-            let latency = record.latency.as_secs_f64() * 1000.0 - self.way;
-            let answer = Answer {
-                latency: Millis(latency.max(0.0)),
+            let answer = self.without_way(Answer {
+                latency: Millis(record.latency.as_secs_f64() * 1000.0),
                 ok: record.reply.result.is_ok(),
-            };
+            });
             all.push((record.index, answer));
             gone = gone && !answer.ok;
             // Not one answer of so many: it is no longer there.
@@ -206,12 +224,21 @@ impl Side {
     }
 }
 
-/// Drives the same load at the shadow and at its twin at the same time; at the shadow alone where no twin answers.
-async fn sides(client: &HttpClient, shadow: &Side, compare: &Compare, seed: u64) -> Sides {
+/// Drives the same load at the shadow and at its twin at the same time; at the shadow alone where no twin answers: then what
+/// the sweep was answered at that load (`raw`) counts too, and only what it lacks is asked for.
+async fn sides(
+    client: &HttpClient,
+    shadow: &Side,
+    compare: &Compare,
+    raw: Vec<Answer>,
+    seed: u64,
+) -> Sides {
     let rate = Rps(compare.rate.0.max(1.0));
-    let enough = compare.requests as f64 / rate.0;
-    let lasts = Duration::from_secs_f64(enough.min(compare.longest.as_secs_f64()));
-    let plan = || Schedule::constant(rate, lasts, Pacing::Poisson { seed });
+    let plan = |requests: u64| {
+        let enough = requests as f64 / rate.0;
+        let lasts = Duration::from_secs_f64(enough.min(compare.longest.as_secs_f64()));
+        Schedule::constant(rate, lasts, Pacing::Poisson { seed })
+    };
     let twin = match &compare.twin {
         Some(twin) => answering(client, twin).await,
         None => None,
@@ -219,18 +246,25 @@ async fn sides(client: &HttpClient, shadow: &Side, compare: &Compare, seed: u64)
     match twin {
         Some(twin) => {
             let (shadow, twin) = tokio::join!(
-                shadow.answers(client, plan(), rate),
-                twin.answers(client, plan(), rate)
+                shadow.answers(client, plan(compare.requests), rate),
+                twin.answers(client, plan(compare.requests), rate)
             );
             Sides {
                 shadow,
                 twin: Some(twin),
             }
         }
-        None => Sides {
-            shadow: shadow.answers(client, plan(), rate).await,
-            twin: None,
-        },
+        None => {
+            let mut all: Vec<Answer> = raw.into_iter().map(|a| shadow.without_way(a)).collect();
+            let missing = compare.requests.saturating_sub(all.len() as u64);
+            if missing > 0 {
+                all.extend(shadow.answers(client, plan(missing), rate).await);
+            }
+            Sides {
+                shadow: all,
+                twin: None,
+            }
+        }
     }
 }
 
@@ -327,6 +361,16 @@ fn measurement(
     })
 }
 
+/// What a shadow calls must be there before it is measured.
+async fn all_pass(client: &HttpClient, checks: &[String], since: Moment) -> Result<(), String> {
+    for check in checks {
+        let (address, health) = split(check)?;
+        let passed = passing(client, address, health, since).await;
+        passed.map_err(|why| format!("what it calls at {address}: {why}"))?;
+    }
+    Ok(())
+}
+
 /// From the registration to the first passing check.
 async fn passing(
     client: &HttpClient,
@@ -360,6 +404,7 @@ async fn passing(
 mod tests {
     use super::*;
     use crate::load::Knee;
+    use crate::load::open_loop::Tally;
 
     #[test]
     fn a_shadow_that_answers_nothing_gives_no_measurement() {
@@ -386,6 +431,37 @@ mod tests {
         };
         let (used, details) = (Used::default(), Details::default());
         assert!(measurement(&key, &slo, &report, Span::secs(1), &used, details).is_err());
+    }
+
+    #[test]
+    fn of_a_sweep_the_answers_at_the_comparisons_load_are_judged() {
+        let point = |rate: f64| SweepPoint {
+            rps: Rps(rate),
+            report: Tally::new(Duration::from_millis(100)).report(0),
+            good: true,
+            proven: true,
+            cut_short: false,
+            answers: vec![Answer {
+                latency: Millis(rate),
+                ok: true,
+            }],
+        };
+        let report = SweepReport {
+            points: vec![point(10.0), point(20.0)],
+            knee: Knee {
+                at: None,
+                open: true,
+                proven: (None, None),
+                confidence: 0.0,
+            },
+            stopped: None,
+        };
+        let at = |rate: f64| swept(&report, Rps(rate)).first().map(|a| a.latency);
+        assert_eq!(
+            (at(20.0), at(20.4)),
+            (Some(Millis(20.0)), Some(Millis(20.0)))
+        );
+        assert_eq!(at(15.0), None, "another load says nothing of this one");
     }
 
     #[test]

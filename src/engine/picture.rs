@@ -422,6 +422,7 @@ fn shadow(run: &planner::book::ShadowRun) -> ShadowView {
         site: run.key.site.clone(),
         class: run.key.class.clone(),
         state: match run.state {
+            ShadowState::Preparing => "preparing",
             ShadowState::Starting => "starting",
             ShadowState::Measuring => "measuring",
             ShadowState::Stopping => "stopping",
@@ -432,6 +433,7 @@ fn shadow(run: &planner::book::ShadowRun) -> ShadowView {
         verdict: run.verdict.clone(),
         judged: run.judged.clone(),
         twin: run.twin.as_ref().map(|t| t.site.clone()),
+        along: run.along.iter().map(|a| a.portion.clone()).collect(),
     }
 }
 

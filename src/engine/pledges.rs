@@ -3,6 +3,7 @@
 use super::state::State;
 use crate::learn::calibration;
 use crate::model::*;
+use crate::planner::distance::Ways;
 use crate::planner::instances::Copy;
 use crate::planner::{self, Copies};
 use std::collections::BTreeMap;
@@ -190,7 +191,7 @@ fn loaded(
             word(hit)
         ))
     });
-    let latency = latency(state, portion, &serving, traffic.rate, kept.latency.bias);
+    let latency = latency(state, world, portion, &serving, traffic.rate);
     let late = latency.and_then(|said| {
         let hit = calibration::score(&mut kept.latency, &said, traffic.at_slo.0)?;
         let (q, came) = (100.0 * slo.quantile, traffic.at_slo);
@@ -240,14 +241,24 @@ fn capacity(state: &State, portion: &PortionId, serving: &[&Copy]) -> Option<Est
         .min_by(|a, b| a.middle.total_cmp(&b.middle))
 }
 
-/// Latency at the SLO's quantile that their curves say, each by its share; `None` where one has no curve.
+/// What of the ways to what the portion calls is in no curve of its shadows.
+fn unmeasured(state: &State, world: &World, portion: &PortionId, from: &Site) -> Millis {
+    let mut all = state.workloads.iter();
+    let own = all.find(|w| w.policy.portion(portion).is_some());
+    own.map_or(Millis(0.0), |w| {
+        Ways::new(world, &w.policy, &w.portions).unmeasured(portion, from)
+    })
+}
+
+/// Latency at the SLO's quantile that their curves say, with the ways to what they call, each by its share; `None` where one has no curve.
 fn latency(
     state: &State,
+    world: &World,
     portion: &PortionId,
     serving: &[&Copy],
     rate: Rps,
-    bias: f64,
 ) -> Option<Estimate> {
+    let bias = calibration_of(state, portion).latency.bias;
     let (mut sum, mut shares, mut spread) = (0.0, 0.0, 0.0f64);
     for copy in serving {
         let key = key_of(portion, copy);
@@ -256,7 +267,8 @@ fn latency(
         let load = Rps(rate.0 * share);
         // Below the lowest load that was tried a curve says no more than "at most".
         let lowest = profile.answered().first()?.0;
-        sum += share * profile.latency_at(load).filter(|_| load >= lowest)?.0;
+        let measured = profile.latency_at(load).filter(|_| load >= lowest)?;
+        sum += share * (measured.0 + unmeasured(state, world, portion, &copy.site).0);
         shares += share;
         let there = known(state, &key)?;
         spread = spread.max(there.knee.of_one(there.one_run).spread);

@@ -39,6 +39,7 @@ fn fate(entry: &JournalEntry, world: &World) -> Option<(JournalState, String)> {
         }
         Action::StartShadow { job, .. }
         | Action::StartTwin { job, .. }
+        | Action::StartUpstream { job, .. }
         | Action::PlaceStandby { job, .. } => Some(if exists(&job.id())? {
             (Verified, "Nomad has the job".to_string())
         } else {

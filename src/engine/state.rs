@@ -111,9 +111,10 @@ impl State {
         true
     }
 
-    /// Takes a new verdict into what is believed and kept; gives the one that is in force.
-    pub fn settle_verdict(&mut self, new: Judged) -> Judged {
-        let judged = learn::in_force(self.beliefs.verdict(&new.key), new);
+    /// Takes a new verdict into what is believed and kept; gives the one that is in force. `changed`: its run says that the
+    /// place is not what it was.
+    pub fn settle_verdict(&mut self, new: Judged, changed: bool) -> Judged {
+        let judged = learn::in_force(self.beliefs.verdict(&new.key), new, changed);
         self.beliefs.verdicts.retain(|v| v.key != judged.key);
         self.beliefs.verdicts.push(judged.clone());
         self.memos.push(Memo::Judged(judged.clone()));

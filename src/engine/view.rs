@@ -77,6 +77,9 @@ pub struct ShadowView {
     /// Site of its twin, if one was asked for.
     #[serde(default)]
     pub twin: Option<Site>,
+    /// What it calls, shadowed along with it.
+    #[serde(default)]
+    pub along: Vec<PortionId>,
 }
 
 /// Why a shadow would be worth running, as the chooser weighed it.

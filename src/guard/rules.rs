@@ -97,7 +97,9 @@ fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
         }
         Action::StopShadow { job, .. } | Action::Reap { job } => ours(job),
         Action::PlaceStandby { job, .. } => ours(&job.id()),
-        Action::StartShadow { job, .. } | Action::StartTwin { job, .. } => {
+        Action::StartShadow { job, .. }
+        | Action::StartUpstream { job, .. }
+        | Action::StartTwin { job, .. } => {
             ours(&job.id())?;
             isolated(job)
         }

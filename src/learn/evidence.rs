@@ -43,6 +43,14 @@ pub fn add(of: Faded, value: f64) -> Faded {
     }
 }
 
+/// Takes in a run that says that the place has changed: the leap is no spread from one run to the next.
+fn leap(of: Faded, value: f64) -> Faded {
+    Faded {
+        squares: of.squares,
+        ..add(of, value)
+    }
+}
+
 /// Standard deviation of the logarithm between runs, with the prior's share while runs are few.
 pub fn between_runs(of: Faded) -> f64 {
     let seen = (of.runs - 1.0).max(0.0);
@@ -88,8 +96,14 @@ pub fn take(before: Option<&Profile>, m: &Measurement, half_life: Span) -> (Evid
     let age = before.map_or(Span(0), |p| m.at.since(p.at));
     let by = left(age, half_life);
     let changed = surprises(fade(old.knee, by), m.knee.0);
-    let by = if changed { by * AFTER_CHANGE } else { by };
-    let next = |was: Faded, value: f64| add(fade(was, by), value);
+    let next = |was: Faded, value: f64| {
+        let was = fade(was, by);
+        match (changed, surprises(was, value)) {
+            (true, true) => leap(fade(was, AFTER_CHANGE), value),
+            (true, false) => add(fade(was, AFTER_CHANGE), value),
+            (false, _) => add(was, value),
+        }
+    };
     let evidence = Evidence {
         half_life,
         knee: next(old.knee, m.knee.0),
@@ -132,6 +146,56 @@ mod tests {
             assert_eq!(add(f, v), f);
             assert!(!surprises(f, v));
         }
+    }
+
+    #[test]
+    fn a_place_that_has_changed_is_known_as_well_as_its_new_runs_tell() {
+        let key = ProfileKey {
+            portion: "web".into(),
+            release: "1".into(),
+            site: "edge-a".into(),
+            class: "small".into(),
+        };
+        let before = Profile {
+            key: key.clone(),
+            evidence: Evidence {
+                half_life: Span(0),
+                knee: runs(&[4.0, 4.2, 3.9]),
+                startup: runs(&[800.0; 3]),
+                cpu: runs(&[5.0; 3]),
+            },
+            knee: Rps(4.0),
+            knee_spread: Rps(0.1),
+            cpu_a_request: 5.0,
+            bytes_a_request: 900.0,
+            memory: MiB(30.0),
+            startup: Span::millis(800),
+            curve: Vec::new(),
+            details: Details::default(),
+            runs: 3,
+            samples: 100,
+            at: Moment(0),
+        };
+        let m = Measurement {
+            key,
+            at: Moment(0),
+            points: Vec::new(),
+            knee: Rps(40.0),
+            knee_open: false,
+            cpu_a_request: 5.0,
+            bytes_a_request: 900.0,
+            memory: MiB(30.0),
+            startup: Span::millis(800),
+            details: Details::default(),
+            cut_short: None,
+            judged: None,
+        };
+        let (now, changed) = take(Some(&before), &m, Span(0));
+        assert!(changed);
+        assert!((now.knee.runs - 1.3).abs() < 1e-12);
+        assert!(now.knee.squares <= before.evidence.knee.squares);
+        assert!(between_runs(now.knee) <= RUN, "{:?}", now.knee);
+        assert!((now.startup.runs - 1.3).abs() < 1e-12);
     }
 
     #[test]

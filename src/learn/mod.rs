@@ -10,5 +10,5 @@ mod verdicts;
 
 pub use forecasts::score;
 pub use pool::{Reading, known};
-pub use profiles::{fold, sentence};
+pub use profiles::{changed, fold, sentence};
 pub use verdicts::{Sides, Worse, in_force, interference, verdict};

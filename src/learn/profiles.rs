@@ -37,10 +37,15 @@ fn mean(of: Faded) -> f64 {
     if of.runs > 0.0 { of.mean.exp() } else { 0.0 }
 }
 
+/// Whether a run says that the place is not what it was.
+pub fn changed(before: Option<&Profile>, m: &Measurement, half_life: Span) -> bool {
+    evidence::take(before, m, half_life).1
+}
+
 /// What was learned, in one sentence with numbers.
 pub fn sentence(before: Option<&Profile>, now: &Profile, m: &Measurement) -> String {
     let more = if m.knee_open { "at least " } else { "" };
-    let (_, changed) = evidence::take(before, m, now.evidence.half_life);
+    let changed = changed(before, m, now.evidence.half_life);
     let change = before.map_or_else(
         || "first evidence".to_string(),
         |b| {

@@ -61,9 +61,11 @@ pub fn verdict(key: &ProfileKey, at: Moment, compare: &Compare, sides: &Sides) -
     }
 }
 
-/// The verdict in force after a new one: what concluded nothing does not take back what was concluded before.
-pub fn in_force(before: Option<&Judged>, new: Judged) -> Judged {
-    match before {
+/// The verdict in force after a new one: what concluded nothing does not take back what was concluded before, unless the run
+/// says that the place has `changed`: what was concluded of how fast it is holds no longer then.
+pub fn in_force(before: Option<&Judged>, new: Judged, changed: bool) -> Judged {
+    let holds = |old: &&Judged| !changed || old.against == Against::Interference;
+    match before.filter(holds) {
         Some(old) if new.ruling == Outcome::Inconclusive => Judged {
             undecided: old.undecided + 1,
             ..if old.ruling == Outcome::Inconclusive {

@@ -80,22 +80,37 @@ fn a_run_with_too_few_requests_asks_for_more() {
     assert_eq!((few.ruling, few.undecided), (Ruling::Inconclusive, 1));
     assert!(few.because.contains("at least 30"), "{}", few.because);
     assert!(few.pace() < 1.0, "it is looked at sooner");
-    let again = in_force(Some(&few), against_twin(16.0, 12));
+    let again = in_force(Some(&few), against_twin(16.0, 12), false);
     assert_eq!(again.undecided, 2);
-    let told = in_force(Some(&again), against_twin(16.0, 200));
+    let told = in_force(Some(&again), against_twin(16.0, 200), false);
     assert_eq!((told.ruling, told.undecided), (Ruling::Fail, 0));
 }
 
 #[test]
 fn what_concludes_nothing_takes_no_verdict_back_and_failures_are_looked_at_ever_less_often() {
     let fail = against_twin(16.0, 200);
-    let open = in_force(Some(&fail), against_twin(8.0, 12));
+    let open = in_force(Some(&fail), against_twin(8.0, 12), false);
     assert_eq!((open.ruling, open.undecided), (Ruling::Fail, 1));
     assert!(open.pace() < fail.pace(), "more samples are wanted");
-    let twice = in_force(Some(&fail), against_twin(16.0, 200));
+    let twice = in_force(Some(&fail), against_twin(16.0, 200), false);
     assert!(twice.pace() > fail.pace() && fail.pace() > 1.0);
-    let well = in_force(Some(&twice), against_twin(8.0, 200));
+    let well = in_force(Some(&twice), against_twin(8.0, 200), false);
     assert_eq!((well.ruling, well.pace()), (Ruling::Pass, 1.0));
+}
+
+#[test]
+fn of_a_place_that_has_changed_the_newest_run_alone_speaks_but_that_it_hurt_production_stands() {
+    let fail = against_twin(16.0, 200);
+    let open = in_force(Some(&fail), against_twin(8.0, 12), true);
+    assert_eq!((open.ruling, open.undecided), (Ruling::Inconclusive, 1));
+    let again = in_force(Some(&fail), against_twin(16.0, 200), true);
+    assert_eq!((again.ruling, again.times), (Ruling::Fail, 1));
+    let hurt = Judged {
+        against: Against::Interference,
+        ..fail
+    };
+    let open = in_force(Some(&hurt), against_twin(8.0, 12), true);
+    assert_eq!((open.ruling, open.undecided), (Ruling::Fail, 1));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod http;
 pub mod knee;
 pub mod open_loop;
 pub mod players;
+mod proxy;
 pub mod replay;
 pub mod schedule;
 pub mod shop;

@@ -5,7 +5,7 @@ use super::knee::{Aim, Knee, Ruling, Search, Trial};
 use super::open_loop::{LoadReport, Record, Tally, drive_by, in_flight_for};
 use super::schedule::Schedule;
 use super::timer::Timer;
-use crate::model::{LoadDetail, LoadPoint, Mbps, Millis, Rps, Slo};
+use crate::model::{Answer, LoadDetail, LoadPoint, Mbps, Millis, Rps, Slo};
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -44,7 +44,12 @@ pub struct SweepPoint {
     pub proven: bool,
     /// Ended before its time: decided, or stopped.
     pub cut_short: bool,
+    /// What came of its requests, without the warm-up, in the order of sending; the first of very many.
+    pub answers: Vec<Answer>,
 }
+
+/// So many answers of a rate are kept.
+const KEPT: usize = 10_000;
 
 /// Buckets of a profile's histograms begin at so many microseconds and grow by this factor: quantiles are good to 25 %.
 const LOWEST_BUCKET: u64 = 100;
@@ -196,7 +201,7 @@ where
     let before = plan(spec.warm_up).count() as u64;
     let limit = Duration::from_secs_f64(spec.aim.slo.latency.0.max(0.0) / 1000.0);
     let (mut tally, mut trial) = (Tally::new(limit), Trial::new(&spec.aim));
-    let mut decided = None;
+    let (mut decided, mut raw) = (None, Vec::new());
     // Without a file handle to spare, the coarse timer has to do.
     let timer = match spec.fine {
         true => Timer::fine().unwrap_or(Timer::Wheel),
@@ -208,6 +213,11 @@ where
         };
         tally.add(record);
         let failed = record.reply.result.is_err();
+        if raw.len() < KEPT {
+            let latency = Millis(record.latency.as_secs_f64() * 1_000.0);
+            let ok = !failed;
+            raw.push((index, Answer { latency, ok }));
+        }
         decided = trial.ended(index, record.intended, record.latency, failed);
         match decided {
             Some(_) => ControlFlow::Break(()),
@@ -219,8 +229,10 @@ where
     let report = tally.report(driven.aborted);
     let cut_short = decided.is_some() || cancel.is_cancelled();
     let ruling = decided.unwrap_or_else(|| trial.close());
+    raw.sort_by_key(|r| r.0);
     let point = SweepPoint {
         rps: rate,
+        answers: raw.into_iter().map(|r| r.1).collect(),
         good: ruling.held && !cancel.is_cancelled(),
         proven: ruling.proven,
         report,

@@ -77,6 +77,10 @@ async fn the_knee_of_one_worker_lies_below_its_capacity_and_above_half_of_it() {
     );
     assert!(report.points.is_sorted_by_key(|p| p.rps.0 as u64));
     assert_eq!(report.stopped, None);
+    for point in &report.points {
+        let ended = point.report.ok + point.report.failed;
+        assert_eq!(point.answers.len() as u64, ended, "each answer is kept");
+    }
     let point = report.points[0].load_point(&spec.aim.slo);
     assert!(point.good && point.requests > 60);
     assert!(

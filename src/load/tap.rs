@@ -1,20 +1,18 @@
 //! A small forward proxy before a portion: production's requests pass through, and a share of them goes to a shadow as well, whose
 //! answers are compared and thrown away. Production never waits for a copy: a bounded queue drops copies first.
 
+use super::proxy::{Answer, accept, client, readdress, said, strip};
 use super::tap_tally::{Counted, Outcome, Tally};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -27,10 +25,6 @@ pub const COPY: &str = "x-foreshadow-copy";
 const LARGEST_BODY: u64 = 64 * 1024;
 /// Copies under way at once.
 const WORKERS: usize = 16;
-/// After a connection that could not be accepted.
-const BREATH: Duration = Duration::from_millis(20);
-/// A connection that says nothing for so long is closed.
-const HEAD: Duration = Duration::from_secs(30);
 
 /// What is copied where.
 #[derive(Clone, Debug)]
@@ -43,7 +37,7 @@ pub struct TapConfig {
     /// Methods that are copied; the others would be done twice.
     pub methods: Vec<Method>,
     /// Header fields that a shadow must not see.
-    pub scrub: Vec<HeaderName>,
+    pub scrub: Vec<Scrub>,
     /// Copies that may wait.
     pub queue: usize,
     /// Until production has begun to answer.
@@ -53,8 +47,40 @@ pub struct TapConfig {
     pub seed: u64,
 }
 
+/// Which header fields are taken out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scrub {
+    Field(HeaderName),
+    /// Every field whose name begins so, in lower case.
+    Prefix(String),
+}
+
+impl Scrub {
+    fn hits(&self, name: &HeaderName) -> bool {
+        match self {
+            Scrub::Field(field) => field == name,
+            Scrub::Prefix(start) => name.as_str().starts_with(start),
+        }
+    }
+}
+
+impl std::str::FromStr for Scrub {
+    type Err = String;
+
+    /// `x-session`, or `x-session-*` for all that begin so.
+    fn from_str(rule: &str) -> Result<Scrub, String> {
+        let wrong = |e: &dyn std::fmt::Display| format!("{rule:?} is no header field: {e}");
+        let start = rule.strip_suffix('*').unwrap_or(rule);
+        let field: HeaderName = start.parse().map_err(|e| wrong(&e))?;
+        Ok(match rule.ends_with('*') {
+            true => Scrub::Prefix(field.as_str().to_string()),
+            false => Scrub::Field(field),
+        })
+    }
+}
+
 /// Fields with secrets of a user or a service.
-pub fn secrets() -> Vec<HeaderName> {
+pub fn secrets() -> Vec<Scrub> {
     use hyper::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
     let named = [
         "x-api-key",
@@ -65,6 +91,7 @@ pub fn secrets() -> Vec<HeaderName> {
     [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION]
         .into_iter()
         .chain(named.map(HeaderName::from_static))
+        .map(Scrub::Field)
         .collect()
 }
 
@@ -106,54 +133,21 @@ pub async fn serve(
         });
     }
     let tap = Arc::new(Tap {
-        client: client(),
+        client: client(None),
         queue,
         dice: Mutex::new(Xoshiro256PlusPlus::seed_from_u64(config.seed)),
         config,
         tally,
     });
-    loop {
-        let accepted = tokio::select! {
-            () = cancel.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            // A client that was gone before it was accepted, or no file handle left: the next one may fare better.
-            tokio::time::sleep(BREATH).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let (tap, stop) = (tap.clone(), cancel.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let tap = tap.clone();
-                async move { Ok::<_, Infallible>(tap.pass(request).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client's end is no error of ours.
-            stop.run_until_cancelled(connection).await
-        });
-    }
-}
-
-fn client<B>() -> Client<HttpConnector, B>
-where
-    B: Body + Send,
-    B::Data: Send,
-{
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(Duration::from_secs(2)));
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .build(connector)
+    let answer = move |request| {
+        let tap = tap.clone();
+        async move { tap.pass(request).await }
+    };
+    accept(listener, cancel, answer).await;
 }
 
 impl Tap {
-    async fn pass(&self, request: Request<Incoming>) -> Response<BoxBody<Bytes, hyper::Error>> {
+    async fn pass(&self, request: Request<Incoming>) -> Answer {
         self.tally.passed();
         let began = Instant::now();
         let (request, copy) = match self.is_copied(&request) {
@@ -229,7 +223,9 @@ impl Tap {
         *copy.uri_mut() = head.uri.clone();
         *copy.headers_mut() = head.headers.clone();
         strip(copy.headers_mut());
-        for field in &self.config.scrub {
+        let secret = |name: &&HeaderName| self.config.scrub.iter().any(|s| s.hits(name));
+        let secrets: Vec<HeaderName> = copy.headers().keys().filter(secret).cloned().collect();
+        for field in secrets {
             copy.headers_mut().remove(field);
         }
         copy.headers_mut()
@@ -249,7 +245,7 @@ async fn work(
     config: &TapConfig,
     tally: &Tally,
 ) {
-    let client = client();
+    let client = client(None);
     loop {
         let next = copies.lock().await.recv().await;
         let Some(copy) = next else { return };
@@ -270,44 +266,4 @@ async fn work(
             tally.compare(&production, shadow.ok().flatten().as_ref());
         }
     }
-}
-
-/// Gives a request the scheme and authority of `to`; its path and its `Host` stay.
-pub(super) fn readdress<B>(request: &mut Request<B>, to: &Uri) -> Result<(), String> {
-    let mut parts = to.clone().into_parts();
-    let path = request.uri().path_and_query().cloned();
-    parts.path_and_query = path.or_else(|| "/".parse().ok());
-    let uri = Uri::from_parts(parts).map_err(|e| format!("no request to {to}: {e}"))?;
-    *request.uri_mut() = uri;
-    Ok(())
-}
-
-/// Fields that speak of one connection alone (RFC 9110, 7.6.1) go no further.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(hyper::header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let always = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    for name in always.map(HeaderName::from_static).into_iter().chain(named) {
-        headers.remove(name);
-    }
-}
-
-pub(super) fn said(status: StatusCode, text: &str) -> Response<BoxBody<Bytes, hyper::Error>> {
-    let body = Full::new(Bytes::from(format!("foreshadow: {text}\n")));
-    let mut answer = Response::new(body.map_err(|never| match never {}).boxed());
-    *answer.status_mut() = status;
-    answer
 }

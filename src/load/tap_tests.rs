@@ -1,6 +1,6 @@
 //! A tap in front of a mocked production and shadow.
 
-use super::tap::{COPY, TapConfig, safe, secrets, serve};
+use super::tap::{COPY, Scrub, TapConfig, safe, secrets, serve};
 use super::{Counts, Tally};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,10 +79,13 @@ async fn production_gets_every_request_as_it_was_and_the_shadow_a_copy_of_what_i
  {
     let production = answering(ResponseTemplate::new(201).set_body_string("made")).await;
     let shadow = answering(ResponseTemplate::new(201).set_body_string("made")).await;
-    let tap = tap(config(&production.uri(), &shadow.uri())).await;
+    let mut config = config(&production.uri(), &shadow.uri());
+    config.scrub.push("X-Session-*".parse().unwrap());
+    let tap = tap(config).await;
     let get = tap
         .client
         .get(tap.url("/a?b=c"))
+        .header("X-Session-Id", "7")
         .header("Authorization", "Bearer s3cret")
         .header("X-Kept", "yes");
     let answer = get.send().await.unwrap();
@@ -108,6 +111,7 @@ async fn production_gets_every_request_as_it_was_and_the_shadow_a_copy_of_what_i
         !seen[0].headers.contains_key(COPY),
         "production sees no mark"
     );
+    assert_eq!(seen[0].headers["x-session-id"], "7");
     assert_eq!(seen[1].body, b"one");
     let copies = shadow.received_requests().await.unwrap();
     assert_eq!(copies.len(), 1, "what writes is not done twice");
@@ -118,6 +122,20 @@ async fn production_gets_every_request_as_it_was_and_the_shadow_a_copy_of_what_i
     assert_eq!(copies[0].headers["x-kept"], "yes");
     assert_eq!(copies[0].headers[COPY], "1");
     assert!(!copies[0].headers.contains_key("authorization"));
+    assert!(!copies[0].headers.contains_key("x-session-id"));
+}
+
+#[test]
+fn what_is_scrubbed_is_a_field_or_all_that_begin_alike() {
+    assert_eq!(
+        "X-Session-*".parse(),
+        Ok(Scrub::Prefix("x-session-".into()))
+    );
+    assert_eq!("Cookie".parse(), Ok(Scrub::Field(hyper::header::COOKIE)));
+    for wrong in ["", "*", "a b", "x-*-y"] {
+        let parsed: Result<Scrub, String> = wrong.parse();
+        assert_eq!(parsed.is_err(), wrong != "x-*-y", "{wrong}");
+    }
 }
 
 #[tokio::test]

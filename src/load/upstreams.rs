@@ -2,24 +2,20 @@
 //! lets reads through and nothing else. And the recorder that a stub's recording comes from.
 
 use super::http::REQUEST_ID;
+use super::proxy::{Answer, accept, client, readdress, said, strip, whole};
 use super::srv::pick;
 use super::srv_client::{SrvClient, SrvConfig, SrvError};
-use super::tap::{COPY, readdress, said, strip};
+use super::tap::COPY;
 use crate::model::{Exchange, Instead, Millis, UPSTREAMS_PLAN, UpstreamPolicy};
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderName, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use std::convert::Infallible;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,12 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Until production has begun to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Until a connection is made.
-const CONNECT: Duration = Duration::from_secs(2);
-/// A connection that says nothing for so long is closed.
-const HEAD: Duration = Duration::from_secs(30);
-/// After a connection that could not be accepted.
-const BREATH: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamsError {
@@ -59,8 +49,6 @@ pub enum UpstreamsError {
         source: std::io::Error,
     },
 }
-
-type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
 /// Stands in for one upstream.
 pub enum StandIn {
@@ -157,20 +145,6 @@ impl Production {
     }
 }
 
-fn client<B>(source: Option<IpAddr>) -> Client<HttpConnector, B>
-where
-    B: Body + Send,
-    B::Data: Send,
-{
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_local_address(source);
-    connector.set_connect_timeout(Some(CONNECT));
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .build(connector)
-}
-
 impl StandIn {
     /// # Errors
     /// See [`Production::new`].
@@ -244,10 +218,6 @@ async fn read(request: Request<Incoming>) -> Option<Request<Full<Bytes>>> {
     Some(Request::from_parts(head, Full::new(body)))
 }
 
-fn whole(answer: Response<Bytes>) -> Answer {
-    answer.map(|body| Full::new(body).map_err(|never| match never {}).boxed())
-}
-
 /// The recorded answer to the same method and path: with the same query where there is one, else with any.
 fn recorded<'a>(recording: &'a [Exchange], method: &str, path: &str) -> Option<&'a Exchange> {
     let bare = |path: &'a str| path.split('?').next().unwrap_or(path);
@@ -267,38 +237,6 @@ fn replay(exchange: &Exchange) -> Answer {
         }
     }
     whole(answer)
-}
-
-/// Serves connections until cancelled.
-async fn accept<F, R>(listener: TcpListener, cancel: CancellationToken, answer: F)
-where
-    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Answer> + Send + 'static,
-{
-    loop {
-        let accepted = tokio::select! {
-            () = cancel.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(BREATH).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let (answer, stop) = (answer.clone(), cancel.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let answered = answer(request);
-                async move { Ok::<_, Infallible>(answered.await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client's end is no error of ours.
-            stop.run_until_cancelled(connection).await
-        });
-    }
 }
 
 /// Stands in for one upstream until cancelled.

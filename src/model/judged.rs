@@ -63,7 +63,14 @@ pub struct Judged {
     pub undecided: u32,
 }
 
+/// A verdict counts for so many half-lives of a shadow's evidence.
+const STANDS: i64 = 2;
+
 impl Judged {
+    /// Whether it still counts: evidence fades, and a verdict with it. Without a half-life nothing fades.
+    pub fn stands(&self, now: Moment, half_life: Span) -> bool {
+        half_life.0 <= 0 || now.since(self.at) < half_life.times(STANDS)
+    }
     /// Factor on the time to the next shadow there: what failed is looked at less often, what is open sooner.
     pub fn pace(&self) -> f64 {
         let pace = match self.ruling {

@@ -53,7 +53,7 @@ impl Default for LoadPolicy {
             fields: Vec::new(),
             mix: Vec::new(),
             arrivals: Arrivals::Poisson,
-            methods: ["GET", "HEAD", "OPTIONS"].map(str::to_string).to_vec(),
+            methods: SAFE_METHODS.map(str::to_string).to_vec(),
             confidence: 0.9,
             resolution: 0.2,
             each: Span::millis(2_000),

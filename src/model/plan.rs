@@ -27,6 +27,12 @@ pub enum Action {
         job: JobSpec,
         deadline: Moment,
     },
+    /// Register the job of a portion that a shadow calls, shadowed along with it.
+    StartUpstream {
+        shadow: ShadowId,
+        portion: PortionId,
+        job: JobSpec,
+    },
     /// Register the job of a shadow's twin at the production site.
     StartTwin {
         shadow: ShadowId,
@@ -45,6 +51,9 @@ pub enum Action {
         load: Box<LoadPolicy>,
         #[serde(default)]
         upstreams: Vec<Upstream>,
+        /// Health checks of what it calls, which must pass first.
+        #[serde(default)]
+        wait_for: Vec<String>,
         slo: Slo,
         /// When its job was registered: start-up is counted from there to the first passing check.
         registered: Moment,
@@ -93,6 +102,7 @@ impl Action {
     pub fn verb(&self) -> &'static str {
         match self {
             Action::StartShadow { .. } => "start shadow",
+            Action::StartUpstream { .. } => "start upstream",
             Action::StartTwin { .. } => "start twin",
             Action::MeasureShadow { .. } => "measure shadow",
             Action::StopShadow { .. } => "stop shadow",

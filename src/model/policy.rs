@@ -84,6 +84,8 @@ pub enum Data {
 pub enum Upstreams {
     Stub,
     ProductionReadonly,
+    /// Shadows of their own, run along with it: the whole subgraph.
+    Shadow,
 }
 
 /// Where a portion's traffic figures are read.
@@ -216,8 +218,12 @@ pub struct Policy {
 impl PortionPolicy {
     /// Whether a shadow of it calls production.
     pub fn calls_production(&self) -> bool {
+        self.upstreams == Upstreams::ProductionReadonly || self.has_door()
+    }
+    /// Whether an `upstream` block lets a shadow's reads through to production.
+    pub fn has_door(&self) -> bool {
         let door = |u: &UpstreamPolicy| matches!(u.instead, Instead::ProductionReadonly { .. });
-        self.upstreams == Upstreams::ProductionReadonly || self.stand_ins.iter().any(door)
+        self.stand_ins.iter().any(door)
     }
 }
 

@@ -4,6 +4,9 @@ use super::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Methods that change nothing (RFC 9110, 9.2.1).
+pub const SAFE_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
 /// One recorded request and its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +51,16 @@ impl UpstreamPolicy {
     /// The port label of what stands in for the n-th upstream of a shadow.
     pub fn label(n: usize) -> String {
         format!("foreshadow_up_{n}")
+    }
+    /// A door to production's service for what changes nothing.
+    pub fn door(name: String) -> UpstreamPolicy {
+        UpstreamPolicy {
+            env: Self::usual_env(&name),
+            name,
+            instead: Instead::ProductionReadonly {
+                methods: SAFE_METHODS.map(String::from).to_vec(),
+            },
+        }
     }
     /// The variable that it has when the policy names none: `UPSTREAM_SHOP_CART`.
     pub fn usual_env(name: &str) -> String {

@@ -51,6 +51,8 @@ pub fn patience(settle: Span, times: u32) -> Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShadowState {
+    /// What it calls is started first.
+    Preparing,
     Starting,
     Measuring,
     Stopping,
@@ -71,9 +73,31 @@ pub struct ShadowRun {
     pub twin: Option<TwinRun>,
     #[serde(default)]
     pub judged: Option<Judged>,
+    /// What it calls, shadowed along with it, callees first.
+    #[serde(default)]
+    pub along: Vec<Along>,
+}
+
+/// A portion that is shadowed along with one that calls it: it goes when that one has been measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Along {
+    pub portion: PortionId,
+    pub job: JobId,
+    /// Its job was asked for.
+    pub asked: bool,
 }
 
 impl ShadowRun {
+    /// Whether its jobs are to run: its own, its twin's and those of what it calls.
+    pub fn lives(&self) -> bool {
+        use ShadowState::{Measuring, Preparing, Starting};
+        matches!(self.state, Preparing | Starting | Measuring)
+    }
+    /// Whether the job is one that goes with it.
+    pub fn has_beside(&self, job: &JobId) -> bool {
+        self.twin.as_ref().is_some_and(|t| &t.job == job)
+            || self.along.iter().any(|a| &a.job == job)
+    }
     pub fn starting(
         id: &ShadowId,
         key: &ProfileKey,
@@ -91,6 +115,7 @@ impl ShadowRun {
             verdict: None,
             twin: None,
             judged: None,
+            along: Vec::new(),
         }
     }
 }
@@ -196,6 +221,7 @@ impl Book {
         self.inflight.values().any(|s| match &s.action {
             Action::StartShadow { job: j, .. }
             | Action::StartTwin { job: j, .. }
+            | Action::StartUpstream { job: j, .. }
             | Action::PlaceStandby { job: j, .. } => &j.id() == job,
             Action::StopShadow { job: j, .. }
             | Action::ReleaseStandby { job: j, .. }
@@ -209,6 +235,18 @@ impl Book {
         match &step.action {
             Action::StartShadow { shadow, .. } => {
                 self.shadows.remove(shadow);
+            }
+            Action::StartUpstream {
+                shadow, portion, ..
+            } => {
+                if let Some(run) = self.shadows.get_mut(shadow) {
+                    for one in run.along.iter_mut().filter(|a| &a.portion == portion) {
+                        one.asked = false;
+                    }
+                    if run.along.iter().all(|a| !a.asked) {
+                        self.shadows.remove(shadow);
+                    }
+                }
             }
             Action::StartTwin { shadow, .. } => {
                 if let Some(run) = self.shadows.get_mut(shadow) {

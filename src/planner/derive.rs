@@ -4,6 +4,7 @@ use super::instances::{META_RELEASE, META_SHADOW, META_STANDBY};
 use super::lint::META_DEADLINE;
 use crate::model::*;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Shadows yield to everything: preemption needs a gap of 10 from the default 50.
 const SHADOW_PRIORITY: u64 = 30;
@@ -28,6 +29,20 @@ pub fn release(job: &JobSpec, groups: &[Group]) -> Release {
     Release::new(format!("{version}{:08x}", hash >> 32))
 }
 
+/// Shadows that call each other in production's stead.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Among {
+    /// What their services' names end with.
+    pub suffix: String,
+    /// Production's names, and theirs; none for a shadow that runs alone.
+    pub names: BTreeMap<String, String>,
+}
+
+/// What the names of a shadow's services end with.
+pub fn suffix(id: &ShadowId) -> String {
+    format!("shadow-{id}")
+}
+
 /// A full, isolated copy of the portion on one node of the wanted kind: own ID, service names and priority; no production
 /// tags, canaries or spread; never restarted or rescheduled; upstreams pointed away where the policy says so.
 pub fn shadow(
@@ -36,6 +51,22 @@ pub fn shadow(
     node: &Node,
     id: &ShadowId,
     deadline: Moment,
+) -> Result<JobSpec, String> {
+    let alone = Among {
+        suffix: suffix(id),
+        names: BTreeMap::new(),
+    };
+    among(live, portion, node, id, deadline, &alone)
+}
+
+/// The same of one of several that run together: where its tasks name a service of another one, they name the shadow's.
+pub fn among(
+    live: &JobSpec,
+    portion: &PortionPolicy,
+    node: &Node,
+    id: &ShadowId,
+    deadline: Moment,
+    others: &Among,
 ) -> Result<JobSpec, String> {
     let mut job = copy(live, portion, node, &format!("foreshadow-shadow-{id}"))?;
     let root = object(&mut job.0)?;
@@ -53,8 +84,8 @@ pub fn shadow(
         group.insert("Count".into(), json!(1));
         group.insert("RestartPolicy".into(), json!({"Attempts": 0, "Interval": 5_000_000_000u64, "Delay": 1_000_000_000u64, "Mode": "fail"}));
         group.insert("ReschedulePolicy".into(), json!({"Attempts": 0, "Interval": 0, "Unlimited": false, "Delay": 30_000_000_000u64, "DelayFunction": "constant", "MaxDelay": 0}));
-        rename_services(group, &format!("shadow-{id}"), None);
-        if portion.upstreams == Upstreams::Stub {
+        rename_services(group, &others.suffix, None);
+        if others.names.is_empty() && portion.upstreams == Upstreams::Stub {
             each_task(group, |task| {
                 let env = task.entry("Env").or_insert_with(|| json!({}));
                 if !env.is_object() {
@@ -64,6 +95,9 @@ pub fn shadow(
             });
         }
     })?;
+    if !others.names.is_empty() {
+        redirect(&mut job, &others.names)?;
+    }
     if !portion.stand_ins.is_empty() {
         super::standin::add(&mut job, &portion.stand_ins)?;
     }
@@ -208,8 +242,63 @@ pub(super) fn each_task(group: &mut Map<String, Value>, f: impl FnMut(&mut Map<S
     }
 }
 
-/// Production routers go by name and tag: the copy has neither. `x-origin` becomes `x-<suffix>`.
-/// A service named `keep` stays.
+/// `x-origin` becomes `x-<suffix>`.
+pub(super) fn renamed(name: &str, suffix: &str) -> String {
+    let stem = name.strip_suffix("-origin").unwrap_or(name);
+    format!("{stem}-{suffix}")
+}
+
+/// Puts other names of services for those that tasks and Connect upstreams name, wherever they stand as a word.
+fn redirect(job: &mut JobSpec, names: &BTreeMap<String, String>) -> Result<(), String> {
+    let connect = |owner: &mut Map<String, Value>| {
+        let services = owner.get_mut("Services").and_then(Value::as_array_mut);
+        for service in services.into_iter().flatten() {
+            let upstreams = service.pointer_mut("/Connect/SidecarService/Proxy/Upstreams");
+            let upstreams = upstreams.and_then(Value::as_array_mut);
+            for upstream in upstreams.into_iter().flatten() {
+                if let Some(name) = upstream.get_mut("DestinationName") {
+                    reword(name, names);
+                }
+            }
+        }
+    };
+    each_group(job, |group| {
+        connect(group);
+        each_task(group, |task| {
+            connect(task);
+            for key in ["Config", "Env", "Templates"] {
+                if let Some(value) = task.get_mut(key) {
+                    reword(value, names);
+                }
+            }
+        });
+    })
+}
+
+fn reword(v: &mut Value, names: &BTreeMap<String, String>) {
+    match v {
+        Value::String(text) => *text = reworded(text, names),
+        Value::Array(all) => all.iter_mut().for_each(|v| reword(v, names)),
+        Value::Object(all) => all.values_mut().for_each(|v| reword(v, names)),
+        _ => {}
+    }
+}
+
+fn reworded(text: &str, names: &BTreeMap<String, String>) -> String {
+    let word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while !rest.is_empty() {
+        let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        out += names.get(name).map_or(name, String::as_str);
+        let next = after.find(word).unwrap_or(after.len());
+        out += &after[..next];
+        rest = &after[next..];
+    }
+    out
+}
+
+/// Production routers go by name and tag: the copy has neither. A service named `keep` stays.
 fn rename_services(group: &mut Map<String, Value>, suffix: &str, keep: Option<&ServiceName>) {
     let rename = |owner: &mut Map<String, Value>| {
         let Some(services) = owner.get_mut("Services").and_then(Value::as_array_mut) else {
@@ -222,10 +311,7 @@ fn rename_services(group: &mut Map<String, Value>, suffix: &str, keep: Option<&S
                 .unwrap_or("service");
             let name = match keep {
                 Some(keep) if keep.as_str() == name => name.to_string(),
-                _ => {
-                    let stem = name.strip_suffix("-origin").unwrap_or(name);
-                    format!("{stem}-{suffix}")
-                }
+                _ => renamed(name, suffix),
             };
             service.insert("Name".into(), json!(name));
             for own in [

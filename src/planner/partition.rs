@@ -1,5 +1,6 @@
 //! Splits a workload into portions that can run on their own, with their dependencies and what binds them.
 
+use super::together::Graph;
 use super::{derive, egress, graph};
 use crate::model::*;
 use serde::{Deserialize, Serialize};
@@ -68,23 +69,42 @@ pub fn workload(jobs: &[&JobSpec], policy: Option<&Policy>) -> Vec<Portion> {
     };
     let known: BTreeSet<String> = sets.iter().flat_map(|s| provided(s, policy)).collect();
     let rows = sets.into_iter().enumerate();
-    rows.map(|(i, set)| {
-        let needs = set.groups.iter().map(|g| set.job.needs(g));
-        let own = policy.and_then(|p| p.portion(&set.id));
-        Portion {
-            release: derive::release(set.job, &set.groups),
-            needs: needs.fold(Resources::default(), Resources::plus),
-            depends_on: named(&calls[i]),
-            cycle: in_cycle(i),
-            not_shadowable: obstacle(set.job, &set.groups, own)
-                .or_else(|| egress(&set, own, &known)),
-            job: set.job.id(),
-            id: set.id,
-            groups: set.groups,
-            fused: set.fused,
-        }
-    })
-    .collect()
+    let mut found: Vec<Portion> = rows
+        .map(|(i, set)| {
+            let needs = set.groups.iter().map(|g| set.job.needs(g));
+            let own = policy.and_then(|p| p.portion(&set.id));
+            Portion {
+                release: derive::release(set.job, &set.groups),
+                needs: needs.fold(Resources::default(), Resources::plus),
+                depends_on: named(&calls[i]),
+                cycle: in_cycle(i),
+                not_shadowable: obstacle(set.job, &set.groups, own)
+                    .or_else(|| egress(&set, own, &known)),
+                job: set.job.id(),
+                id: set.id,
+                groups: set.groups,
+                fused: set.fused,
+            }
+        })
+        .collect();
+    if let Some(policy) = policy {
+        along(&mut found, jobs, policy);
+    }
+    found
+}
+
+/// What is to be shadowed along with a portion and cannot be stands in its way too.
+fn along(portions: &mut [Portion], jobs: &[&JobSpec], policy: &Policy) {
+    let graph = Graph {
+        portions: &*portions,
+        policy,
+        jobs: jobs.to_vec(),
+    };
+    let stand = |p: &Portion| graph.obstacle(&p.id);
+    let found: Vec<Option<String>> = portions.iter().map(stand).collect();
+    for (portion, obstacle) in portions.iter_mut().zip(found) {
+        portion.not_shadowable = portion.not_shadowable.take().or(obstacle);
+    }
 }
 
 /// What the policy names, and each other group alone.
@@ -283,23 +303,40 @@ fn services<'a>(job: &'a JobSpec, groups: &'a [Group]) -> impl Iterator<Item = &
 fn provided(set: &Set, policy: Option<&Policy>) -> BTreeSet<String> {
     let own = set.was.iter().filter_map(|id| policy?.portion(id));
     let fronts = own.filter_map(|p| Some(p.front.as_ref()?.to_string()));
-    services(set.job, &set.groups)
-        .map(|s| text(s, "Name").to_string())
+    service_names(set.job, &set.groups)
+        .into_iter()
         .chain(fronts)
-        .filter(|s| !s.is_empty())
         .collect()
 }
 
-/// Connect upstreams, and every word in which a service may be named.
+/// Names of the groups' own services.
+pub(super) fn service_names(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
+    let names = services(job, groups).map(|s| text(s, "Name").to_string());
+    names.filter(|s| !s.is_empty()).collect()
+}
+
+/// The name of the groups' service at a port, or of their first.
+pub(super) fn service_at(job: &JobSpec, groups: &[Group], port: &str) -> Option<String> {
+    let named = || services(job, groups).filter(|s| !text(s, "Name").is_empty());
+    let mut there = named().filter(|s| text(s, "PortLabel") == port);
+    let found = there.next().or_else(|| named().next())?;
+    Some(text(found, "Name").to_string())
+}
+
 fn named(set: &Set) -> BTreeSet<String> {
-    let upstreams = services(set.job, &set.groups)
+    called_names(set.job, &set.groups)
+}
+
+/// Connect upstreams, and every word in which a service may be named.
+pub(super) fn called_names(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
+    let upstreams = services(job, groups)
         .filter_map(|s| {
             s.pointer("/Connect/SidecarService/Proxy/Upstreams")?
                 .as_array()
         })
         .flatten()
         .map(|u| text(u, "DestinationName").to_string());
-    upstreams.chain(words(set.job, &set.groups)).collect()
+    upstreams.chain(words(job, groups)).collect()
 }
 
 /// Every word of the groups' arguments, environment and templates; a service named there is depended upon.

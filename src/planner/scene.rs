@@ -42,6 +42,12 @@ impl Scene<'_> {
         };
         self.known.get(&key)
     }
+    /// The verdict in force there, if it is young enough to count.
+    pub fn verdict(&self, key: &ProfileKey) -> Option<&Judged> {
+        let found = self.beliefs.verdict(key)?;
+        let half_life = self.appetite.half_life;
+        found.stands(self.now, half_life).then_some(found)
+    }
     /// How long a standby of the portion takes to serve at most, as far as that is to be counted on, wherever it may stand;
     /// nothing while no shadow of its release was started.
     pub fn lead(&self, portion: &PortionId) -> Span {

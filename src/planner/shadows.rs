@@ -1,11 +1,10 @@
 //! Which shadow to run next, and the way of each from start to stop.
 
-use super::book::{Book, ShadowRun, ShadowState};
-use super::derive;
+use super::book::{Along, Book, ShadowRun, ShadowState};
 use super::instances::{Copies, META_SHADOW};
-use super::lint;
 use super::places;
 use super::scene::{Draft, Scene};
+use super::together::{self, Graph, Held, made};
 use super::twins;
 use super::worth::Candidate;
 use crate::model::*;
@@ -96,27 +95,25 @@ fn start(
     out: &mut Draft,
 ) {
     let key = candidate.key;
-    let (Some(portion), Some(nodes)) = (
-        scene.policy.portion(&key.portion),
-        scene.world.nodes.value(),
-    ) else {
-        return;
-    };
-    let Some(live) = scene.world.job(&portion.job) else {
-        return;
-    };
     book.asked_shadows
         .remove(&(key.portion.clone(), key.site.clone()));
     let id = ShadowId::new(format!("{}-{}", key.portion, book.number()));
-    let deadline = scene.now + LIFE + twins::longest(scene, &key);
-    let job = room_at(scene, nodes, &key, portion).and_then(|(node, free)| {
-        let job = derive::shadow(live, portion, node, &id, deadline)?;
-        let fronts = scene.policy.portions.iter().filter_map(|p| p.front.clone());
-        let found = lint::lint(&job, live, &fronts.collect::<Vec<_>>(), &free);
-        lint::sentence(&found).map_or(Ok(job), Err)
-    });
-    let job = match job {
-        Ok(job) => job,
+    let graph = Graph::of(scene);
+    let along = graph.members(&key.portion);
+    // What it calls has a time of its own to start.
+    let lives = if along.is_empty() {
+        LIFE
+    } else {
+        LIFE.times(2)
+    };
+    let deadline = scene.now + lives + twins::longest(scene, &key);
+    let mut held = Held::new();
+    let mut make = |of: &PortionId| made(scene, &graph, &key, &id, of, deadline, &mut held);
+    // There must be room for all of them before the first is started.
+    let jobs: Result<Vec<JobSpec>, String> = along.iter().map(|p| make(&p.id)).collect();
+    let jobs = jobs.and_then(|jobs| Ok((jobs, make(&key.portion)?)));
+    let (beside, job) = match jobs {
+        Ok(found) => found,
         Err(why) => {
             book.shadowed.insert(name(&key), (scene.now, 1));
             return out.wait(format!("shadow of {} at {}", key.portion, key.site), why);
@@ -126,7 +123,20 @@ fn start(
         "value {:.0} = use {:.2} × unknown {:.2} / {:.5} core-h",
         candidate.value, candidate.use_probability, candidate.unknown, candidate.cost
     );
-    let run = ShadowRun::starting(&id, &key, job.id(), scene.now, deadline);
+    let mut run = ShadowRun::starting(&id, &key, job.id(), scene.now, deadline);
+    if !along.is_empty() {
+        run.state = ShadowState::Preparing;
+        let all = along.iter().zip(&beside);
+        run.along = all
+            .map(|(portion, job)| Along {
+                portion: portion.id.clone(),
+                job: job.id(),
+                asked: false,
+            })
+            .collect();
+        book.shadows.insert(id.clone(), run.clone());
+        return together::proceed(scene, book, &run, out);
+    }
     book.shadows.insert(id.clone(), run);
     let action = Action::StartShadow {
         shadow: id.clone(),
@@ -144,11 +154,13 @@ pub fn room_at<'a>(
     nodes: &'a Table<Node>,
     key: &ProfileKey,
     portion: &PortionPolicy,
+    held: &Held,
 ) -> Result<(&'a Node, Resources), String> {
     let kind = |n: &&Node| n.usable() && n.site == key.site && n.class == key.class;
     let all: Vec<&Node> = nodes.iter().filter(kind).collect();
     let needs = places::needs(scene, portion).unwrap_or_default();
-    let free = places::free(scene, &all);
+    let free = places::free(scene, &all).into_iter().zip(&all);
+    let free = free.map(|(free, node)| free.minus(held.get(&node.id).copied().unwrap_or_default()));
     let best = all
         .iter()
         .zip(free)
@@ -175,10 +187,8 @@ fn follow(scene: &Scene, book: &mut Book, suffering: Option<&str>, out: &mut Dra
             continue;
         }
         let stop = match (&run.state, suffering) {
-            (ShadowState::Starting | ShadowState::Measuring, Some(why)) => {
-                Some(format!("production suffers ({why})"))
-            }
-            (ShadowState::Starting | ShadowState::Measuring, None) if scene.now > run.deadline => {
+            (_, Some(why)) if run.lives() => Some(format!("production suffers ({why})")),
+            (_, None) if run.lives() && scene.now > run.deadline => {
                 Some("its deadline has passed".to_string())
             }
             (ShadowState::Stopping, _) => Some(
@@ -189,6 +199,11 @@ fn follow(scene: &Scene, book: &mut Book, suffering: Option<&str>, out: &mut Dra
             _ => None,
         };
         if let Some(why) = stop {
+            if run.lives() {
+                // Its measurement may be back much later: it is not begun anew before.
+                let tried = book.shadowed.entry(name(&run.key)).or_default();
+                *tried = (scene.now, tried.1 + 1);
+            }
             if let Some(r) = book.shadows.get_mut(&id) {
                 r.state = ShadowState::Stopping;
                 r.verdict.get_or_insert_with(|| why.clone());
@@ -200,6 +215,8 @@ fn follow(scene: &Scene, book: &mut Book, suffering: Option<&str>, out: &mut Dra
             out.step(scene, Some(&run.key.portion), Cause::Upkeep, action, why);
         } else if run.state == ShadowState::Starting {
             measure(scene, book, &run, out);
+        } else if run.state == ShadowState::Preparing {
+            together::proceed(scene, book, &run, out);
         }
     }
 }
@@ -252,7 +269,8 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
                 .cloned()
                 .unwrap_or_default(),
         ),
-        upstreams: upstreams(scene, portion, &run.key.site),
+        upstreams: upstreams(scene, portion, run),
+        wait_for: together::checks(scene, &run.along),
         slo: portion.slo,
         registered: run.since,
         compare,
@@ -262,22 +280,21 @@ fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
 }
 
 /// The portions it calls, where their instances run, and how far that is from a site.
-fn upstreams(scene: &Scene, portion: &PortionPolicy, from: &Site) -> Vec<Upstream> {
+fn upstreams(scene: &Scene, portion: &PortionPolicy, run: &ShadowRun) -> Vec<Upstream> {
+    let from = &run.key.site;
     let allocs = scene.world.allocs.value();
     let running = |id: &PortionId| {
+        if run.along.iter().any(|a| &a.portion == id) {
+            return Some(from.clone());
+        }
         let (policy, allocs) = (scene.policy.portion(id)?, allocs?);
         let ours = |a: &&Alloc| a.job == policy.job && policy.groups.contains(&a.group);
         let node = allocs.iter().filter(|a| a.holds()).find(ours)?;
         Some(scene.world.node(&node.node)?.site.clone())
     };
-    let rtt = |to: &Site| {
-        let links = scene.world.links.value()?;
-        let joins = |l: &&Link| (&l.from, &l.to) == (from, to) || (&l.from, &l.to) == (to, from);
-        links.iter().find(joins).map(|l| l.rtt)
-    };
     let known = portion.depends_on.iter().filter_map(|id| {
         let site = running(id)?;
-        let rtt = rtt(&site);
+        let rtt = scene.world.rtt(from, &site);
         Some(Upstream {
             portion: id.clone(),
             site,
@@ -321,10 +338,7 @@ fn reap(scene: &Scene, book: &Book, out: &mut Draft) {
         .filter(|j| !j.stopped() && j.meta(META_SHADOW) == Some("true"))
     {
         let id = job.id();
-        let runs = |s: &ShadowRun| {
-            matches!(s.state, ShadowState::Starting | ShadowState::Measuring)
-                && s.twin.as_ref().is_some_and(|t| t.job == id)
-        };
+        let runs = |s: &ShadowRun| s.lives() && s.has_beside(&id);
         let known = book
             .shadows
             .values()

@@ -7,6 +7,7 @@ use super::lint;
 use super::places;
 use super::scene::{Draft, Scene};
 use super::shadows;
+use super::together::{Graph, Held};
 use super::worth;
 use crate::model::*;
 
@@ -96,6 +97,10 @@ fn twin(
     let Some(home) = allowed.max_by_key(|c| c.share) else {
         return Ok(None);
     };
+    // It would call production where the shadow calls shadows.
+    if portion.upstreams == Upstreams::Shadow {
+        return Ok(None);
+    }
     let needs = places::needs(scene, portion).unwrap_or_default();
     // The twin doubles what the run costs: the budget must hold both.
     let cost = worth::cost(&needs) * 2.0;
@@ -113,10 +118,11 @@ fn twin(
         class: home.class.clone(),
         ..key.clone()
     };
-    let (node, free) = shadows::room_at(scene, nodes, &there, portion)?;
+    let (node, free) = shadows::room_at(scene, nodes, &there, portion, &Held::new())?;
     let name = ShadowId::new(format!("{id}-twin"));
     let deadline = book.shadows.get(id).map_or(scene.now, |r| r.deadline);
-    let job = derive::shadow(live, portion, node, &name, deadline)?;
+    let behind = Graph::of(scene).behind_doors(portion);
+    let job = derive::shadow(live, &behind, node, &name, deadline)?;
     let fronts = scene.policy.portions.iter().filter_map(|p| p.front.clone());
     let found = lint::lint(&job, live, &fronts.collect::<Vec<_>>(), &free);
     match lint::sentence(&found) {

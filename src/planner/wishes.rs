@@ -1,5 +1,6 @@
 //! Asks and standing standbys in the solver's terms: who may stand where, at what cost, over which links.
 
+use super::distance::Ways;
 use super::links::Links;
 use super::places::{self, Ask, room};
 use super::prospects::Homes;
@@ -188,14 +189,15 @@ pub fn instance(
 ) -> Instance {
     let sites = sites(nodes);
     let free = freed(scene, nodes, standing);
+    let ways = ways(scene);
     let domain = |site: &Site| sites.iter().position(|s| *s == site).unwrap_or(0);
     let names = sites.iter().map(|s| s.to_string()).chain(homes.names());
     let asked = asks.iter().enumerate().map(|(i, ask)| {
-        let places = candidates(scene, nodes, &free, ask, links);
+        let places = candidates((scene, &ways), nodes, &free, ask, links);
         portion(format!("{} {i}", ask.portion), ask.k, ask, homes, places)
     });
     let stands = standing.iter().map(|one| {
-        let places = stays(scene, nodes, &free, one, links);
+        let places = stays((scene, &ways), nodes, &free, one, links);
         let k = usize::from(!one.leaving);
         portion(one.job.to_string(), k, &one.ask, homes, places)
     });
@@ -262,7 +264,7 @@ fn asked(r: &Resources) -> Vec<i64> {
 }
 
 fn candidates(
-    scene: &Scene,
+    (scene, ways): (&Scene, &Ways),
     nodes: &[&Node],
     free: &[Resources],
     ask: &Ask,
@@ -272,13 +274,13 @@ fn candidates(
         .iter()
         .enumerate()
         .filter(|(j, n)| bars(scene, ask, n, &free[*j], links).is_none())
-        .map(|(j, n)| (j, cost(scene, ask, n)))
+        .map(|(j, n)| (j, cost(scene, ways, ask, n)))
         .collect()
 }
 
 /// Where a standing standby may be: where it is, unless that goes for sure, and elsewhere if it carries nothing.
 fn stays(
-    scene: &Scene,
+    (scene, ways): (&Scene, &Ways),
     nodes: &[&Node],
     free: &[Resources],
     one: &Standing,
@@ -286,18 +288,22 @@ fn stays(
 ) -> Vec<(usize, i64)> {
     let mut out = match one.fixed {
         true => Vec::new(),
-        false => candidates(scene, nodes, free, &one.ask, links),
+        false => candidates((scene, ways), nodes, free, &one.ask, links),
     };
     if let Some(j) = at(nodes, &one.node)
         && !out.iter().any(|c| c.0 == j)
         && (one.fixed || !goes(scene, nodes[j]))
     {
-        out.push((j, cost(scene, &one.ask, nodes[j])));
+        out.push((j, cost(scene, ways, &one.ask, nodes[j])));
     }
     out
 }
 
-fn cost(scene: &Scene, ask: &Ask, node: &Node) -> i64 {
+fn ways<'a>(scene: &Scene<'a>) -> Ways<'a> {
+    Ways::new(scene.world, scene.policy, scene.portions)
+}
+
+fn cost(scene: &Scene, ways: &Ways, ask: &Ask, node: &Node) -> i64 {
     let part = ask.needs.cpu.0 / node.capacity.cpu.0.max(1.0);
     let price = node.price.0 * part;
     let rtt = ask
@@ -306,14 +312,15 @@ fn cost(scene: &Scene, ask: &Ask, node: &Node) -> i64 {
         .and_then(|home| scene.world.rtt(home, &node.site))
         .unwrap_or_default();
     // A millisecond of a tight SLO weighs more than one of a loose one.
-    let far = rtt.0 / ask.latency.0.max(1.0);
+    let far = (rtt.0 + ways.unmeasured(&ask.portion, &node.site).0) / ask.latency.0.max(1.0);
     let charge = charge(scene, ask, node);
     let hazards = scene.outlook.hazards.iter();
     let hazard = hazards
         .filter(|h| h.domain.holds(&node.id, &node.site))
         .map(|h| h.within.0)
         .sum::<f64>();
-    let failed = scene.beliefs.verdict(&place(ask, node)).map(|v| v.ruling) == Some(Ruling::Fail);
+    let verdict = scene.verdict(&place(ask, node));
+    let failed = verdict.is_some_and(|v| v.ruling == Ruling::Fail);
     let shunned = if failed { SHUNNED } else { 0.0 };
     // What an affinity is worth at most: as much as what is not known of a place.
     let disliked = 0.3 * (1.0 - ask.wants.liking(node)) / 2.0;
@@ -347,11 +354,16 @@ fn charge(scene: &Scene, ask: &Ask, node: &Node) -> f64 {
 
 /// What the plan counts on there, in words: `; counts on 24.1 rps there of 28.0 believed (…)`.
 pub fn trust(scene: &Scene, portion: &PortionId, node: &Node) -> String {
+    let calls = ways(scene).unmeasured(portion, &node.site);
+    let calls = match calls.0 >= 0.05 {
+        true => format!("; {calls} to what it calls"),
+        false => String::new(),
+    };
     let Some(known) = scene.known_at(portion, &node.site, &node.class) else {
-        return "; nothing is known of it on any node yet".into();
+        return format!("; nothing is known of it on any node yet{calls}");
     };
     format!(
-        "; counts on {} there of {} believed and {:.1} s to start of {:.1} ({})",
+        "; counts on {} there of {} believed and {:.1} s to start of {:.1} ({}){calls}",
         Rps(known.knee.low),
         Rps(known.knee.middle),
         known.startup.high / 1000.0,

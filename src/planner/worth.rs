@@ -5,6 +5,7 @@ use super::chances::{self, Chance};
 use super::instances::Copies;
 use super::scene::Scene;
 use super::shadows::{LIFE, name};
+use super::together::{self, Graph};
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +115,7 @@ fn candidates(scene: &Scene, book: &Book, copies: &BTreeMap<PortionId, Copies>) 
         .filter(|n| n.usable() && scene.policy.sites.contains(&n.site))
         .map(|n| (&n.site, &n.class))
         .collect();
+    let graph = Graph::of(scene);
     let mut all = Vec::new();
     for portion in scene.portions.iter().filter(|p| p.not_shadowable.is_none()) {
         if !copies.contains_key(&portion.id) {
@@ -127,7 +129,12 @@ fn candidates(scene: &Scene, book: &Book, copies: &BTreeMap<PortionId, Copies>) 
                 site: (*site).clone(),
                 class: (*class).clone(),
             };
-            all.push(candidate(scene, book, portion.needs, key));
+            all.push(candidate(
+                scene,
+                book,
+                together::needs(&graph, portion),
+                key,
+            ));
         }
         neighbours(&mut all[from..]);
     }
@@ -170,7 +177,7 @@ fn neighbours(of_portion: &mut [Candidate]) {
 /// The cadence of the appetite, longer where shadows hurt or failed, shorter the less sure what is known; and a pause after a failure.
 fn due_in(scene: &Scene, book: &Book, key: &ProfileKey, terms: &Unknown) -> Option<Span> {
     let caution = scene.beliefs.caution.get(&key.portion).copied();
-    let pace = scene.beliefs.verdict(key).map_or(1.0, Judged::pace);
+    let pace = scene.verdict(key).map_or(1.0, Judged::pace);
     let every = scene.appetite.shadow_every.0 as f64
         * caution.unwrap_or(1.0)
         * pace

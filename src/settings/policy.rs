@@ -349,10 +349,11 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
     let upstreams = match p.string("upstreams")?.as_deref() {
         None | Some("stub") => Upstreams::Stub,
         Some("production-readonly") => Upstreams::ProductionReadonly,
+        Some("shadow") => Upstreams::Shadow,
         Some(other) => {
             return Err(p.bad(
                 "upstreams",
-                format!("upstreams must be \"stub\" or \"production-readonly\", not \"{other}\""),
+                format!("upstreams must be \"stub\", \"production-readonly\" or \"shadow\", not \"{other}\""),
             ));
         }
     };

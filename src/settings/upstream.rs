@@ -5,8 +5,6 @@ use super::hcl::Section;
 use crate::model::*;
 use std::path::Path;
 
-/// Methods that change nothing (RFC 9110, 9.2.1).
-const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 /// A recording travels in the job's environment, of which Linux takes 128 KiB a variable.
 const LARGEST: usize = 100 * 1024;
 /// What a stub without a recording takes.
@@ -38,7 +36,7 @@ pub(super) fn read(u: &Section) -> Result<UpstreamPolicy, Error> {
             if recording.is_some() {
                 return Err(u.bad("recording", "a recording belongs to \"stub\"".into()));
             }
-            let usual = || SAFE.map(String::from).to_vec();
+            let usual = || SAFE_METHODS.map(String::from).to_vec();
             let methods = methods.unwrap_or_else(usual);
             Instead::ProductionReadonly {
                 methods: methods.iter().map(|m| m.to_uppercase()).collect(),

@@ -4,6 +4,7 @@ mod capacity;
 #[path = "../common/mod.rs"]
 mod common;
 mod derive;
+mod distance;
 mod estate;
 mod learning;
 mod lint;
@@ -13,6 +14,7 @@ mod owners;
 mod partition;
 mod run;
 mod safety;
+mod together;
 mod twins;
 mod upstreams;
 mod worlds;

@@ -301,6 +301,27 @@ fn after_one_that_hurt_production_a_portion_is_shadowed_nowhere_for_a_while_unle
 }
 
 #[test]
+fn a_shadow_that_was_ended_is_not_begun_anew_while_its_measurement_is_not_back() {
+    let (mut state, world, _) = measuring();
+    for profile in &mut state.beliefs.profiles {
+        profile.at = NOW - Span::secs(100_000);
+    }
+    state.workloads[0].policy.sites = vec!["provider-a".into()];
+    let at = |s: i64, latency: f64| {
+        let mut world = common::at(world.clone(), NOW + Span::secs(s));
+        if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+            value.at_slo = Millis(latency);
+        }
+        world
+    };
+    let (state, ended) = turn(state, &at(3, 900.0));
+    let stops = |a: &Action| matches!(a, Action::StopShadow { .. });
+    assert!(ended.iter().any(stops), "{ended:#?}");
+    let (_, after) = turn(state, &at(5, 60.0));
+    assert!(jobs(&after).0.is_none(), "{after:#?}");
+}
+
+#[test]
 fn an_inconclusive_verdict_asks_for_more_samples_and_more_time() {
     let requests = |open: u32| {
         let mut state = asked();
@@ -328,13 +349,15 @@ fn an_inconclusive_verdict_asks_for_more_samples_and_more_time() {
 }
 
 #[test]
-fn a_standby_goes_to_a_place_whose_shadow_passed_rather_than_to_one_whose_failed() {
-    let place = |failed: &str| {
+fn a_standby_goes_to_a_place_whose_shadow_passed_rather_than_to_one_whose_failed_not_long_ago() {
+    let place = |failed: &str, ago: Span| {
         let mut state = common::state();
         state.workloads[0].policy.sites = ["provider-a", "provider-b"].map(Site::from).to_vec();
         state.workloads[0].policy.budget.max_shadows = 0;
         state.workloads[0].policy.budget.max_standbys = 1;
-        state.beliefs.verdicts.push(verdict(failed, Ruling::Fail));
+        let mut judged = verdict(failed, Ruling::Fail);
+        judged.at = NOW - ago;
+        state.beliefs.verdicts.push(judged);
         let mut world = common::world();
         if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
             value.rate = Rps(75.0);
@@ -350,10 +373,13 @@ fn a_standby_goes_to_a_place_whose_shadow_passed_rather_than_to_one_whose_failed
         sites
     };
     for (failed, other) in [("provider-a", "provider-b"), ("provider-b", "provider-a")] {
-        let sites = place(failed);
+        let sites = place(failed, Span(0));
         assert!(
             !sites.is_empty() && sites.iter().all(|s| s == &Site::from(other)),
             "{sites:?}"
         );
     }
+    // Evidence fades, and what was concluded from it with it.
+    let long = Span::secs(10 * 86_400);
+    assert_eq!(place("provider-a", long), place("provider-b", long));
 }

@@ -68,15 +68,80 @@ fn a_task_beside_the_shadows_own_stands_in_and_the_others_are_told_where() {
 }
 
 #[test]
-fn a_driver_that_cannot_run_the_stand_in_is_refused_with_what_to_do() {
-    let mut live = shop();
-    live.0["TaskGroups"][0]["Tasks"][0]["Driver"] = json!("docker");
-    let why = shadow(&live, &portion(vec![stub("shop-cart")])).expect_err("no such task");
+fn beside_containers_it_is_a_task_of_the_node_which_they_reach_unless_their_network_keeps_them_from_it()
+ {
+    let made = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut live = shop();
+        let group = &mut live.0["TaskGroups"][0];
+        group["Tasks"][0]["Driver"] = json!("docker");
+        change(group);
+        shadow(&live, &portion(vec![stub("shop-cart")]))
+    };
+    let job = made(&|_| {}).expect("a shadow");
+    let tasks = &job.0["TaskGroups"][0]["Tasks"];
+    assert_eq!(
+        (&tasks[0]["Driver"], &tasks[1]["Driver"]),
+        (&json!("docker"), &json!("raw_exec"))
+    );
+    assert_eq!(
+        tasks[0]["Env"]["UPSTREAM_SHOP_CART"],
+        "${NOMAD_ADDR_foreshadow_up_0}"
+    );
+    for mode in ["host", "bridge", "shop-net"] {
+        let own = |g: &mut serde_json::Value| g["Tasks"][0]["Config"]["network_mode"] = json!(mode);
+        assert!(made(&own).is_ok(), "{mode}");
+    }
+    for mode in ["none", "container:abc"] {
+        let own = |g: &mut serde_json::Value| g["Tasks"][0]["Config"]["network_mode"] = json!(mode);
+        let why = made(&own).expect_err("it cannot be reached");
+        assert!(why.contains(&format!("the network {mode}")), "{why}");
+    }
+    let why = made(&|g| g["Networks"][0]["Mode"] = json!("bridge")).expect_err("another network");
     assert!(
-        why.contains("not of docker") && why.contains("leave the upstream blocks out"),
+        why.contains("network mode bridge") && why.contains("mode host"),
         "{why}"
     );
-    assert!(shadow(&live, &portion(vec![])).is_ok());
+    let why = made(&|g| g["Tasks"][0]["Driver"] = json!("qemu")).expect_err("no such task");
+    assert!(
+        why.contains("not of qemu") && why.contains("leave the upstream blocks out"),
+        "{why}"
+    );
+    let mut qemu = shop();
+    qemu.0["TaskGroups"][0]["Tasks"][0]["Driver"] = json!("qemu");
+    assert!(shadow(&qemu, &portion(vec![])).is_ok());
+}
+
+#[test]
+fn a_url_that_names_an_upstream_leads_to_what_stands_in_for_it() {
+    let mut live = shop();
+    let task = &mut live.0["TaskGroups"][0]["Tasks"][0];
+    task["Config"]["args"] = json!([
+        "--cart",
+        "http://shop-cart:8080/items",
+        "http://shop-cart-2:80/"
+    ]);
+    task["Env"] = json!({
+        "A": "http://shop-cart.service.consul/x,http://other/y",
+        "B": "https://shop-cart/",
+        "C": "shop-cart",
+    });
+    task["Templates"] = json!([{"EmbeddedTmpl": "url = \"http://shop-cart:8080\""}]);
+    let job = shadow(&live, &portion(vec![stub("shop-cart")])).expect("a shadow");
+    let own = &job.0["TaskGroups"][0]["Tasks"][0];
+    let there = "http://${NOMAD_ADDR_foreshadow_up_0}";
+    assert_eq!(own["Config"]["args"][1], format!("{there}/items"));
+    assert_eq!(
+        own["Config"]["args"][2], "http://shop-cart-2:80/",
+        "another service"
+    );
+    assert_eq!(own["Env"]["A"], format!("{there}/x,http://other/y"));
+    assert_eq!(own["Env"]["B"], "https://shop-cart/", "it speaks no TLS");
+    assert_eq!(own["Env"]["C"], "shop-cart");
+    let template = own["Templates"][0]["EmbeddedTmpl"].as_str();
+    assert_eq!(
+        template,
+        Some("url = \"http://{{ env \"NOMAD_ADDR_foreshadow_up_0\" }}\"")
+    );
 }
 
 /// Why web cannot be shadowed when its task has this environment and template, if so.

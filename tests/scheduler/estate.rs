@@ -44,11 +44,11 @@ pub struct Estate {
 impl Estate {
     /// With the shop running and no clients yet.
     pub async fn start() -> Estate {
-        Self::of(JOB, ConsulKind::Embedded).await
+        Self::of(JOB, ConsulKind::Embedded, None).await
     }
 
-    /// With a job running and no clients yet.
-    pub async fn of(job: &str, consul: ConsulKind) -> Estate {
+    /// With a job running and no clients yet; without a scenario, what breaks is the day's.
+    pub async fn of(job: &str, consul: ConsulKind, scenario: Option<&str>) -> Estate {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +56,7 @@ impl Estate {
             job: job.into(),
             entry: "shop-web".into(),
             limit: Duration::from_millis(400),
-            scenario: None,
+            scenario: scenario.map(|text| (text.to_string(), "the test's".to_string())),
             consul,
             consul_bind: None,
             dns_bind: None,
@@ -170,6 +170,17 @@ impl Estate {
             &["run", "--config", config, "--format", "json"],
             &[("NOMAD_ADDR", nomad)],
         )
+    }
+
+    /// Names of the nodes where the job's allocations run, as Nomad says it.
+    pub async fn nodes_of(&self, job: &str) -> Vec<String> {
+        let url = format!("http://{}/v1/job/{job}/allocations", self.world.nomad);
+        let answer = reqwest::get(url).await.expect("Nomad answers");
+        let all: Vec<serde_json::Value> = answer.json().await.expect("a list");
+        let runs =
+            |a: &&serde_json::Value| a["ClientStatus"] == "running" && a["DesiredStatus"] == "run";
+        let name = |a: &serde_json::Value| a["NodeName"].as_str().map(String::from);
+        all.iter().filter(runs).filter_map(name).collect()
     }
 
     /// The first gateway's agent and DNS, as its clients have them.

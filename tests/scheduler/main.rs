@@ -7,6 +7,7 @@ mod estate;
 mod learns;
 mod paused;
 mod program;
+mod together;
 
 use estate::Estate;
 use foreshadow::act::entries::PREFIX;

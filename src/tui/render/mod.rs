@@ -4,6 +4,7 @@ mod dialog;
 mod frame;
 mod help;
 mod log;
+mod measured;
 mod nodes;
 mod overview;
 mod pen;

@@ -1,5 +1,6 @@
 //! One portion: the forecast with what came of it, shares asked for and seen, latency, profile, shadows.
 
+use super::measured;
 use super::pen::{Pen, beside, brief, fit, over, percent, piece, short};
 use super::plot::{Line, Plot, Rule};
 use super::profile;
@@ -27,7 +28,14 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let (top, below) = over(rest, rest.height * 9 / 20);
     rate(pen, top, p);
     let (left, right) = beside(below, below.width * 11 / 20);
-    let (upper, lower) = over(left, left.height - (left.height / 3).max(4));
+    // Where there is room for it, what the best known place's last run showed stands below.
+    let best = p.profiles.iter().max_by_key(|q| q.samples);
+    let best = best.filter(|_| left.height >= 28 && left.width >= 96);
+    let below = match best {
+        Some(_) => left.height / 2,
+        None => (left.height / 3).max(4),
+    };
+    let (upper, lower) = over(left, left.height - below);
     if upper.height >= 12 {
         let (upper, why) = over(upper, upper.height - 7);
         instances(state, pen, upper, p);
@@ -35,7 +43,15 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     } else {
         instances(state, pen, upper, p);
     }
-    shadows(state, pen, lower, p);
+    match best {
+        None => shadows(state, pen, lower, p),
+        Some(best) => {
+            let (own, last) = over(lower, 3);
+            shadows(state, pen, own, p);
+            let place = format!("{} on {}", best.key.site, best.key.class.shown());
+            measured::draw(pen, last, &place, Some(best));
+        }
+    }
     let (upper, lower) = over(right, right.height / 2);
     latency(pen, upper, p);
     profile::draw(pen, lower, p);

@@ -1,8 +1,9 @@
 //! Shadows that run or ran with their verdicts, and what would be worth one, with the terms of its value.
 
-use super::pen::{Pen, brief, clock, fit, percent, piece, short, window};
+use super::measured;
+use super::pen::{Pen, brief, clock, fit, over, percent, piece, short, window};
 use crate::engine::view::{CandidateView, ShadowView};
-use crate::model::Ruling;
+use crate::model::{NodeClass, PortionId, Profile, Ruling, Site};
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -54,7 +55,39 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         }
     }
     let mark = at.checked_sub(shadows.len());
-    queue(pen, bottom, &candidates, mark);
+    // What the marked place's last run showed stands below, where there is room for it.
+    let queued = (candidates.len() as u16 + 6).max(8);
+    if bottom.height < queued + PANEL {
+        return queue(pen, bottom, &candidates, mark);
+    }
+    let place = match mark {
+        None => shadows.get(at).map(|s| (&s.portion, &s.site, &s.class)),
+        Some(k) => candidates.get(k).map(|c| (&c.portion, &c.site, &c.class)),
+    };
+    let Some(place) = place else {
+        return queue(pen, bottom, &candidates, mark);
+    };
+    let (upper, lower) = over(
+        bottom,
+        bottom.height - (bottom.height - queued).min(PANEL + 4),
+    );
+    queue(pen, upper, &candidates, mark);
+    let (portion, site, class) = place;
+    let named = format!("{site} on {} of {portion}", class.shown());
+    measured::draw(pen, lower, &named, profile(state, place));
+}
+
+/// Rows that the measurements of a place take at least.
+const PANEL: u16 = 9;
+
+fn profile<'a>(
+    state: &'a State,
+    (portion, site, class): (&PortionId, &Site, &NodeClass),
+) -> Option<&'a Profile> {
+    let mut portions = state.view.portions.iter();
+    let own = portions.find(|p| &p.id == portion)?;
+    let at = |p: &&Profile| &p.key.site == site && &p.key.class == class;
+    own.profiles.iter().find(at)
 }
 
 fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
@@ -74,6 +107,10 @@ fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
     };
     pieces.push(piece(place, Tone::Plain));
     pieces.push(piece(format!("{}  ", clock(s.since)), Tone::Dim));
+    if !s.along.is_empty() {
+        let names: Vec<&str> = s.along.iter().map(|p| p.as_str()).collect();
+        pieces.push(piece(format!("with {}  ", names.join(", ")), Tone::Dim));
+    }
     let ruling = s.judged.as_ref().map(|j| j.ruling);
     let (text, tone) = match &s.verdict {
         Some(v) if v.starts_with("fail") => (v.as_str(), Tone::Bad),

@@ -116,6 +116,7 @@ pub fn shadows() -> Vec<ShadowView> {
             verdict: verdict.map(String::from),
             judged: None,
             twin: None,
+            along: Vec::new(),
         }
     };
     vec![

@@ -81,6 +81,51 @@ fn instance(
     }
 }
 
+/// What the last run showed: three loads around the knee.
+fn details(knee: f64, site: &str) -> Details {
+    let load = |k: u32| {
+        let rate = knee * f64::from(k) / 6.0;
+        let middle = 40.0 * 1.5f64.powi(k as i32 - 3);
+        let bucket = |i: i32| {
+            let off = f64::from(i - 5);
+            let n = (rate * 12.0 * (-off * off / 9.0).exp()) as u64;
+            (Millis(middle * 1.25f64.powi(i - 5)), n)
+        };
+        LoadDetail {
+            rate: Rps(rate),
+            proven: k != 6,
+            throughput: Rps(rate * if k > 6 { 0.96 } else { 1.0 }),
+            histogram: (0..12).map(bucket).filter(|b| b.1 > 0).collect(),
+            errors: match k > 6 {
+                true => vec![("timeout".into(), 11)],
+                false => Vec::new(),
+            },
+            cpu: Some(Mhz(rate * 5.2)),
+            memory: Some(MiB(38.0 + f64::from(k))),
+            network: Mbps(rate * 0.0072),
+            own_delay: Millis(0.1),
+        }
+    };
+    Details {
+        proven: (Some(Rps(knee * 5.0 / 6.0)), Some(Rps(knee * 7.0 / 6.0))),
+        confidence: 0.9,
+        loads: (3..=7).map(load).collect(),
+        startup: StartUp {
+            placed: Some(Span::millis(40)),
+            prepared: Some(Span::millis(25)),
+            fetched: Some(Span::millis(310)),
+            started: Some(Span(0)),
+            passing: Some(Span::millis(365)),
+        },
+        upstreams: vec![Upstream {
+            portion: "search".into(),
+            site: "edge-a".into(),
+            rtt: Some(Millis(if site == "edge-a" { 0.0 } else { 21.0 })),
+        }],
+        load: "GET /".into(),
+    }
+}
+
 fn profile(portion: &str, site: &str, knee: f64) -> Profile {
     let point = |k: u32| {
         let rate = knee * f64::from(k) / 6.0;
@@ -115,7 +160,7 @@ fn profile(portion: &str, site: &str, knee: f64) -> Profile {
         memory: MiB(46.0),
         startup: Span::millis(740),
         curve: (1..=7).map(point).collect(),
-        details: Details::default(),
+        details: details(knee, site),
         runs: 3,
         samples: 2_180,
         at: NOW - Span::secs(52),

@@ -39,6 +39,15 @@ fn every_other_screen_reads_well() {
 }
 
 #[test]
+fn what_a_run_showed_is_told_of_the_marked_place_load_by_load() {
+    let state = on(sample::shop(), Screen::Shadows, Options::default());
+    let (state, _) = typed(state, "jjj");
+    insta::assert_snapshot!("measured", picture(&state, (120, 40)));
+    let small = picture(&state, (80, 24));
+    assert!(!small.contains("Measured"), "there is no room for it");
+}
+
+#[test]
 fn nothing_known_and_nothing_seen_are_told_in_words() {
     let empty = on(View::default(), Screen::Overview, Options::default());
     insta::assert_snapshot!("empty", picture(&empty, (80, 24)));
