@@ -13,6 +13,7 @@ mod place;
 mod plot;
 mod sandbox;
 mod series;
+mod simulate;
 mod tap;
 mod upstreams;
 
@@ -119,6 +120,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Doctor(args) => loop_::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
+        Command::Simulate(args) => simulate::simulate(args),
         Command::Place(args) => place::place(args),
         Command::Judge(args) => judge::judge(args),
         Command::Forecast(args) => forecast::forecast(args),

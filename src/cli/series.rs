@@ -31,6 +31,12 @@ pub fn read(path: &Path, step: Option<Span>, counter: bool) -> Result<Samples, E
     forecast::regular(&readings, step).map_err(|e| Exit::usage(format!("{name}: {e}")))
 }
 
+/// The series of a text that is part of the program.
+pub fn built_in(text: &str, name: &str) -> Result<Samples, Exit> {
+    let readings = parse(text, name)?;
+    forecast::regular(&readings, None).map_err(|e| Exit::usage(format!("{name}: {e}")))
+}
+
 /// Readings in the order of the file; a missing value is NaN. The header may be missing.
 fn parse(text: &str, file: &str) -> Result<Vec<(Moment, f64)>, Exit> {
     let mut out = Vec::new();

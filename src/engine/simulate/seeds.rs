@@ -1,0 +1,1 @@
+//! Worlds with random faults, and what must hold in them.
