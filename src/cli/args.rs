@@ -182,6 +182,9 @@ pub struct SimulateArgs {
     /// Play the last days of the trace; everything earlier is history
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=366))]
     pub days: u32,
+    /// Instead, hold all four strategies against each other over these traces (files or folders), as a table in Markdown
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with_all = ["trace", "seeds"])]
+    pub table: Vec<PathBuf>,
     /// Instead, run so many worlds of half an hour with random faults, and check what must hold in them
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,

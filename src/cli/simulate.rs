@@ -1,8 +1,8 @@
 //! `simulate`: a trace in virtual time, or many worlds with their checkers.
 
 use super::args::{Format, SimulateArgs, StrategyKind};
-use super::{Exit, series};
-use crate::engine::simulate::{Faults, Order, Report, Strategy, simulate as play};
+use super::{Exit, exit, series};
+use crate::engine::simulate::{Faults, Order, Report, Strategy, seeds, simulate as play};
 use crate::model::{JobSpec, Policy};
 use crate::sandbox::block::Block;
 use crate::sandbox::estate::Estate;
@@ -17,10 +17,16 @@ const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
 const TRACE: &str = include_str!("../../assets/traces/shop.csv");
 
 pub fn simulate(args: SimulateArgs) -> Result<ExitCode, Exit> {
+    if let Some(count) = args.seeds {
+        return worlds(&args, count);
+    }
     let Some(path) = &args.policy else {
         return Err(Exit::usage("simulate needs --policy FILE"));
     };
     let policy = settings::read_policy(path).map_err(Exit::usage)?;
+    if !args.table.is_empty() {
+        return table(&args, &policy);
+    }
     let trace = match &args.trace {
         Some(path) => series::read(path, None, false)?,
         None => series::built_in(TRACE, "the sandbox's trace")?,
@@ -40,6 +46,63 @@ pub fn simulate(args: SimulateArgs) -> Result<ExitCode, Exit> {
         Format::Text => print(&report),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All strategies over each trace, and how the first stands against the second and the last.
+fn table(args: &SimulateArgs, policy: &Policy) -> Result<ExitCode, Exit> {
+    println!("| trace | strategy | lost | late | violation s | core-h | switchovers (idle) | violation s ÷ reactive | core-h ÷ reactive | core-h ÷ oracle |");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for path in series::files(&args.table)? {
+        let trace = series::read(&path, None, false)?;
+        let run = |strategy| {
+            let order = Order {
+                policy: policy.clone(),
+                jobs: jobs(&args.job, policy)?,
+                trace: trace.clone(),
+                days: args.days,
+                faults: faults(&args.faults)?,
+                strategy,
+                seed: args.seed,
+            };
+            play(order).map_err(Exit::usage)
+        };
+        let all = [Strategy::Foreshadow, Strategy::Reactive, Strategy::Static, Strategy::Oracle];
+        let all: Vec<Report> = all.into_iter().map(run).collect::<Result<_, _>>()?;
+        let (reactive, oracle) = (&all[1], &all[3]);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for r in &all {
+            println!(
+                "| {name} | {} | {} | {} | {:.0} | {:.1} | {} ({}) | {:.2} | {:.2} | {:.2} |",
+                r.strategy,
+                r.requests_lost,
+                r.requests_late,
+                r.violation_seconds,
+                r.core_hours,
+                r.switchovers,
+                r.false_switchovers,
+                r.violation_seconds / reactive.violation_seconds,
+                r.core_hours / reactive.core_hours,
+                r.core_hours / oracle.core_hours,
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn worlds(args: &SimulateArgs, count: u64) -> Result<ExitCode, Exit> {
+    let verdict = seeds::run(args.seed, count);
+    match args.format {
+        Format::Json => println!("{}", serde_json::to_string(&verdict).map_err(|e| Exit::failed(&e))?),
+        Format::Text => println!("{} worlds, {} failed, {} steps", count, verdict.failed.len(), verdict.steps),
+    }
+    for failure in &verdict.failed {
+        eprintln!("seed {}: {}", failure.seed, failure.replay);
+        failure.broken.iter().take(5).for_each(|b| eprintln!("  {}: {}", b.law, b.text));
+    }
+    Ok(match verdict.failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(exit::FAILED),
+    })
 }
 
 fn strategy(kind: StrategyKind) -> Strategy {

@@ -2,7 +2,8 @@
 
 use super::day::WARM_UP;
 use crate::engine::view::{Mode, Tally};
-use crate::engine::{State, Workload, absorb, clock, cycle, recover};
+use crate::engine::cycle::turn;
+use crate::engine::{State, Workload, absorb, clock, recover};
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
 use crate::sandbox::simulated::{Books, SimulatedEyes, SimulatedHands, Simulated};
@@ -162,7 +163,7 @@ impl Steersman {
             world.leadership = Seen::known(Leadership::Ours { epoch }, local);
         }
         let state = std::mem::take(&mut self.state);
-        let (state, steps, _) = cycle(state, &world, local, &mut self.dice);
+        let (state, steps, _) = turn(state, &world, local, &mut self.dice);
         self.state = state;
         self.state.memos.clear();
         self.cycles += 1;

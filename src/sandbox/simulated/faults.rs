@@ -286,6 +286,8 @@ impl World {
 
     pub(super) fn begin(&mut self, n: usize) {
         self.active.insert(n);
+        let (at, lasts) = (self.now.0, self.faults[n].lasts.0);
+        tracing::debug!(at, lasts, kind = ?self.faults[n].kind, "a simulated fault begins");
         match self.faults[n].kind.clone() {
             Kind::NodeDies(node) => self.crash(node),
             Kind::SiteCut(site) => {

@@ -426,6 +426,8 @@ impl World {
         for target in self.targets.iter_mut().flatten() {
             self.index += 1;
             target.index = self.index;
+            // What a snapshot holds was written under epochs up to its own.
+            target.epoch = Epoch(1);
         }
         self.session = None;
         self.epoch = Epoch(2);
