@@ -126,11 +126,26 @@ fn foresee(world: &mut Simulated, now: Moment) {
         let station = part.station(part.needs.cpu.0, 2_000.0);
         let (need, mean) = needed(&station, &part.policy.slo, highest * part.times, elsewhere);
         means[at] = mean;
-        // While a site of clients is apart, each side has to carry its own.
-        let need = if parted { 2 * needed(&station, &part.policy.slo, highest * part.times / 2.0, elsewhere).0 } else { need };
+        let need = match parted {
+            true => apart(world, at, &station, highest, elsewhere),
+            false => need,
+        };
         let doomed = world.count_on(at, &failing);
         world.scale(at, need + doomed);
     }
+}
+
+/// While a site of clients is apart, each side has to carry its own: what it has stays, what it lacks comes.
+fn apart(world: &Simulated, at: usize, station: &Station, highest: f64, elsewhere: f64) -> u64 {
+    let spec = world.spec();
+    let part = &spec.parts[at];
+    let half = highest * part.times / spec.edges.len() as f64;
+    let each = needed(station, &part.policy.slo, half, elsewhere).0;
+    let of = |site: &Site| {
+        let nodes = spec.nodes.iter().enumerate().filter(|(_, n)| &n.site == site);
+        world.count_on(at, &nodes.map(|(n, _)| n).collect())
+    };
+    spec.edges.iter().map(|site| of(site).max(each)).sum()
 }
 
 /// How many, and the mean time at one of them, upstreams included.
