@@ -62,7 +62,7 @@ fn every_key_of_the_contract_is_told_and_the_strategies_meet_the_same_clients_an
 
 #[test]
 fn random_worlds_keep_their_laws_or_say_how_to_play_them_again() {
-    let count = if binary().1 { "1000" } else { "20" };
+    let count = if binary().1 { "100" } else { "4" };
     let run = simulate(&["--seeds", count, "--format", "json"]);
     let told = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{told}");

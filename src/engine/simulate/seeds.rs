@@ -5,8 +5,9 @@ use super::keeping;
 use crate::engine::clock;
 use crate::model::*;
 use crate::sandbox::simulated::faults::some;
-use crate::sandbox::simulated::{Broken, Setup, Simulated, Spec, share};
+use crate::sandbox::simulated::{Broken, Keeping, Setup, Simulated, Spec, share};
 use rand::Rng;
+use rayon::prelude::*;
 use serde::Serialize;
 use std::f64::consts::TAU;
 
@@ -44,8 +45,10 @@ pub struct Verdict {
 pub fn run(first: u64, count: u64) -> Verdict {
     let watch = clock::Stopwatch::start();
     let mut verdict = Verdict { seeds: count, ..Verdict::default() };
-    for seed in first..first.saturating_add(count) {
-        let (steps, failure) = world(seed);
+    let seeds = first..first.saturating_add(count);
+    let worlds: Vec<(u64, Option<Failure>)> =
+        seeds.into_par_iter().map(|seed| world(seed, keeping())).collect();
+    for (steps, failure) in worlds {
         verdict.steps += steps;
         verdict.failed.extend(failure);
     }
@@ -54,7 +57,7 @@ pub fn run(first: u64, count: u64) -> Verdict {
 }
 
 /// One world: its events, and what did not hold.
-pub fn world(seed: u64) -> (u64, Option<Failure>) {
+pub fn world(seed: u64, keeping: Keeping) -> (u64, Option<Failure>) {
     let mut dice = clock::dice(seed ^ 0x0005_eed5);
     let policy = policy(&mut dice);
     let trace = trace(&policy, &mut dice);
@@ -72,7 +75,7 @@ pub fn world(seed: u64) -> (u64, Option<Failure>) {
         faults,
         seed,
         plain: false,
-        keeping: keeping(),
+        keeping,
     };
     let world = share(Simulated::new(setup));
     let mut steersman = Steersman::new(world.clone(), &trace, BEGIN, seed);
@@ -166,5 +169,22 @@ fn trace(policy: &Policy, dice: &mut clock::Dice) -> Series {
         start: BEGIN - STEP.times(PAST),
         step: STEP,
         values: (0..PAST + 12).map(value).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same world with gateways that follow nothing: whoever checks it has to see that.
+    #[test]
+    fn a_world_whose_gateways_follow_nobody_is_found_out() {
+        let deaf = Keeping {
+            newer: |_, _| false,
+            ..keeping()
+        };
+        let (_, failure) = world(3, deaf);
+        let laws: Vec<&str> = failure.expect("it is broken").broken.iter().map(|b| b.law).collect();
+        assert!(laws.contains(&"eventually_gateways_follow"), "{laws:?}");
     }
 }

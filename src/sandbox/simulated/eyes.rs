@@ -177,7 +177,8 @@ impl World {
             rate: Rps(came / window.seconds.max(0.001)),
             success: 1.0 - window.lost / window.requests.max(1e-9),
             samples: came as u64,
-            p50: ms(0.5),
+            // The mean stands for it: near enough, and nothing is decided by it.
+            p50: Millis(ms_mean(&window.mix)),
             p99: if slo.quantile == 0.99 { at_slo } else { ms(0.99) },
             at_slo,
         }
@@ -194,6 +195,13 @@ impl World {
         };
         parts.map(fresh).collect()
     }
+}
+
+/// Mean of a mixture, in ms.
+fn ms_mean(mix: &[(f64, f64, super::queue::Batch)]) -> f64 {
+    let total: f64 = mix.iter().map(|m| m.0).sum();
+    let sum: f64 = mix.iter().map(|(w, way, b)| w * (way + b.mean())).sum();
+    if total > 0.0 { 1000.0 * sum / total } else { 0.0 }
 }
 
 fn told<T>(away: bool, now: Moment, what: impl FnOnce() -> T) -> Seen<T> {

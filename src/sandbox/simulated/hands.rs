@@ -243,7 +243,7 @@ impl World {
     }
 
     /// Only while the lock is ours under this epoch, and only over what was read.
-    fn write(
+    pub(super) fn write(
         &mut self,
         n: u64,
         target: &Target,

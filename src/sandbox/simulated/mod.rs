@@ -15,6 +15,8 @@ mod hands;
 mod nomad;
 pub mod queue;
 pub mod spec;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use books::Books;
