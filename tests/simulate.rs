@@ -25,18 +25,33 @@ fn report(args: &[&str]) -> Value {
     let told = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{told}");
     let mut report: Value = serde_json::from_slice(&run.stdout).expect("one JSON document");
-    report.as_object_mut().expect("an object").remove("wall_ms").expect("the wall time");
+    report
+        .as_object_mut()
+        .expect("an object")
+        .remove("wall_ms")
+        .expect("the wall time");
     report
 }
 
 fn number(report: &Value, key: &str) -> f64 {
-    report[key].as_f64().unwrap_or_else(|| panic!("{key} in {report}"))
+    report[key]
+        .as_f64()
+        .unwrap_or_else(|| panic!("{key} in {report}"))
 }
 
 /// Half a day would do, but days are what can be asked for: the built-in trace is played by whoever costs little.
 #[test]
 fn the_same_seed_plays_the_same_day_and_another_one_does_not() {
-    let day = |seed| report(&["--strategy", "reactive", "--faults", "heavy", "--seed", seed]);
+    let day = |seed| {
+        report(&[
+            "--strategy",
+            "reactive",
+            "--faults",
+            "heavy",
+            "--seed",
+            seed,
+        ])
+    };
     let first = day("7");
     assert_eq!(first, day("7"));
     assert_ne!(first, day("8"));
@@ -46,10 +61,22 @@ fn the_same_seed_plays_the_same_day_and_another_one_does_not() {
 fn every_key_of_the_contract_is_told_and_the_strategies_meet_the_same_clients_and_faults() {
     let of = |strategy| report(&["--strategy", strategy, "--faults", "light"]);
     let (reactive, peak, oracle) = (of("reactive"), of("static"), of("oracle"));
-    for key in ["requests", "requests_lost", "requests_late", "violation_seconds", "core_hours", "reserved_core_hours", "switchovers", "false_switchovers"] {
+    for key in [
+        "requests",
+        "requests_lost",
+        "requests_late",
+        "violation_seconds",
+        "core_hours",
+        "reserved_core_hours",
+        "switchovers",
+        "false_switchovers",
+    ] {
         assert!(number(&reactive, key) >= 0.0);
     }
-    assert!(reactive["reaction_ms"].get("p50").is_some() && reactive["reaction_ms"].get("p99").is_some());
+    assert!(
+        reactive["reaction_ms"].get("p50").is_some()
+            && reactive["reaction_ms"].get("p99").is_some()
+    );
     for other in [&peak, &oracle] {
         assert_eq!(reactive["requests"], other["requests"]);
         assert_eq!(reactive["faults"], other["faults"]);
@@ -57,7 +84,10 @@ fn every_key_of_the_contract_is_told_and_the_strategies_meet_the_same_clients_an
     let held = |r: &Value| number(r, "core_hours");
     assert!(held(&oracle) < held(&reactive) && held(&reactive) < held(&peak));
     let sore = |r: &Value| number(r, "violation_seconds");
-    assert!(sore(&oracle) < sore(&reactive), "{oracle} against {reactive}");
+    assert!(
+        sore(&oracle) < sore(&reactive),
+        "{oracle} against {reactive}"
+    );
 }
 
 #[test]

@@ -329,9 +329,8 @@ mod tests {
         let last = (Epoch(9), 700);
         let mut force = Force::default();
         force.applied.insert(target.service.clone(), last);
-        let newer = |force: &Force| {
-            entries::newer(&target, force.applied.get(&target.service).copied())
-        };
+        let newer =
+            |force: &Force| entries::newer(&target, force.applied.get(&target.service).copied());
         force.began_anew(700, 701);
         assert!(!newer(&force), "an old leader's target stays refused");
         force.began_anew(701, 60);

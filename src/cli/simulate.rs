@@ -42,7 +42,10 @@ pub fn simulate(args: SimulateArgs) -> Result<ExitCode, Exit> {
     };
     let report = play(order).map_err(Exit::usage)?;
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string(&report).map_err(|e| Exit::failed(&e))?),
+        Format::Json => println!(
+            "{}",
+            serde_json::to_string(&report).map_err(|e| Exit::failed(&e))?
+        ),
         Format::Text => print(&report),
     }
     Ok(ExitCode::SUCCESS)
@@ -50,7 +53,9 @@ pub fn simulate(args: SimulateArgs) -> Result<ExitCode, Exit> {
 
 /// All strategies over each trace, and how the first stands against the second and the last.
 fn table(args: &SimulateArgs, policy: &Policy) -> Result<ExitCode, Exit> {
-    println!("| trace | strategy | lost | late | violation s | core-h | switchovers (idle) | violation s ÷ reactive | core-h ÷ reactive | core-h ÷ oracle |");
+    println!(
+        "| trace | strategy | lost | late | violation s | core-h | switchovers (idle) | violation s ÷ reactive | core-h ÷ reactive | core-h ÷ oracle |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for path in series::files(&args.table)? {
         let trace = series::read(&path, None, false)?;
@@ -66,10 +71,19 @@ fn table(args: &SimulateArgs, policy: &Policy) -> Result<ExitCode, Exit> {
             };
             play(order).map_err(Exit::usage)
         };
-        let all = [Strategy::Foreshadow, Strategy::Reactive, Strategy::Static, Strategy::Oracle];
+        let all = [
+            Strategy::Foreshadow,
+            Strategy::Reactive,
+            Strategy::Static,
+            Strategy::Oracle,
+        ];
         let all: Vec<Report> = all.into_iter().map(run).collect::<Result<_, _>>()?;
         let (reactive, oracle) = (&all[1], &all[3]);
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         for r in &all {
             println!(
                 "| {name} | {} | {} | {} | {:.0} | {:.1} | {} ({}) | {:.2} | {:.2} | {:.2} |",
@@ -92,12 +106,24 @@ fn table(args: &SimulateArgs, policy: &Policy) -> Result<ExitCode, Exit> {
 fn worlds(args: &SimulateArgs, count: u64) -> Result<ExitCode, Exit> {
     let verdict = seeds::run(args.seed, count);
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string(&verdict).map_err(|e| Exit::failed(&e))?),
-        Format::Text => println!("{} worlds, {} failed, {} steps", count, verdict.failed.len(), verdict.steps),
+        Format::Json => println!(
+            "{}",
+            serde_json::to_string(&verdict).map_err(|e| Exit::failed(&e))?
+        ),
+        Format::Text => println!(
+            "{} worlds, {} failed, {} steps",
+            count,
+            verdict.failed.len(),
+            verdict.steps
+        ),
     }
     for failure in &verdict.failed {
         eprintln!("seed {}: {}", failure.seed, failure.replay);
-        failure.broken.iter().take(5).for_each(|b| eprintln!("  {}: {}", b.law, b.text));
+        failure
+            .broken
+            .iter()
+            .take(5)
+            .for_each(|b| eprintln!("  {}: {}", b.law, b.text));
     }
     Ok(match verdict.failed.is_empty() {
         true => ExitCode::SUCCESS,
@@ -121,7 +147,9 @@ fn faults(text: &str) -> Result<Faults, Exit> {
         "heavy" => Level::Heavy,
         file => {
             let read = std::fs::read_to_string(file).map_err(|e| {
-                Exit::usage(format!("--faults {file}: {e}; give none, light, heavy or a scenario"))
+                Exit::usage(format!(
+                    "--faults {file}: {e}; give none, light, heavy or a scenario"
+                ))
             })?;
             let estate = Estate::builtin(Block::default());
             let scenario = Scenario::parse(&read, file, &estate).map_err(Exit::usage)?;
@@ -134,8 +162,11 @@ fn faults(text: &str) -> Result<Faults, Exit> {
 fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, Exit> {
     let read = |path: &Path| {
         let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| Exit::usage(format!("{name}: {e}")))?;
-        parse_job(&text).map(JobSpec).map_err(|e| Exit::usage(format!("{name}:{e}")))
+        let text =
+            std::fs::read_to_string(path).map_err(|e| Exit::usage(format!("{name}: {e}")))?;
+        parse_job(&text)
+            .map(JobSpec)
+            .map_err(|e| Exit::usage(format!("{name}:{e}")))
     };
     let mut jobs: Vec<JobSpec> = files.iter().map(|p| read(p)).collect::<Result<_, _>>()?;
     let known = parse_job(JOB).map(JobSpec).map_err(Exit::usage)?;
@@ -143,7 +174,10 @@ fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, E
         p.job == known.id() && p.groups.iter().all(|g| known.group(g).is_some())
     };
     let of_job = policy.portions.iter().filter(|p| p.job == known.id());
-    if jobs.iter().all(|j| j.id() != known.id()) && of_job.clone().count() > 0 && of_job.clone().all(named) {
+    if jobs.iter().all(|j| j.id() != known.id())
+        && of_job.clone().count() > 0
+        && of_job.clone().all(named)
+    {
         jobs.push(known);
     }
     Ok(jobs)
@@ -151,9 +185,21 @@ fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, E
 
 fn print(report: &Report) {
     let r = report;
-    println!("{}: {} days, {} portions on {} nodes, {} faults", r.strategy, r.days, r.portions, r.nodes, r.faults);
-    println!("  {} requests, {} lost, {} late", r.requests, r.requests_lost, r.requests_late);
+    println!(
+        "{}: {} days, {} portions on {} nodes, {} faults",
+        r.strategy, r.days, r.portions, r.nodes, r.faults
+    );
+    println!(
+        "  {} requests, {} lost, {} late",
+        r.requests, r.requests_lost, r.requests_late
+    );
     println!("  {:.0} s of broken SLOs", r.violation_seconds);
-    println!("  {:.2} core-hours, {:.2} of them idle", r.core_hours, r.reserved_core_hours);
-    println!("  {} switchovers, {} of them for nothing; {} ms of wall time", r.switchovers, r.false_switchovers, r.wall_ms);
+    println!(
+        "  {:.2} core-hours, {:.2} of them idle",
+        r.core_hours, r.reserved_core_hours
+    );
+    println!(
+        "  {} switchovers, {} of them for nothing; {} ms of wall time",
+        r.switchovers, r.false_switchovers, r.wall_ms
+    );
 }

@@ -32,7 +32,10 @@ fn portions(state: &mut State, world: &World, now: Moment) {
             continue;
         }
         let found = planner::workload(&jobs, Some(&workload.policy));
-        workload.found_in = (jobs.into_iter().cloned().collect(), workload.policy.portions.clone());
+        workload.found_in = (
+            jobs.into_iter().cloned().collect(),
+            workload.policy.portions.clone(),
+        );
         if found.is_empty() || found == workload.portions {
             continue;
         }

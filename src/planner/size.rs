@@ -62,7 +62,9 @@ fn most(scene: &Scene, portion: &PortionId) -> Option<Rps> {
     let release = scene.release(portion);
     let known = scene.known.values();
     let of = known.filter(|k| &k.key.portion == portion && k.key.release == release);
-    of.map(|k| Rps(k.knee.high)).reduce(Rps::max).filter(|most| most.0 > 0.0)
+    of.map(|k| Rps(k.knee.high))
+        .reduce(Rps::max)
+        .filter(|most| most.0 > 0.0)
 }
 
 /// What the portion needs at the demand to be covered within the horizon, over all of its instances; `None` before the

@@ -14,11 +14,20 @@ pub fn scaled(trace: &Series, peak: Rps) -> Result<Series, Error> {
     if peak.0 <= 0.0 {
         return Err(Error::NoPeak);
     }
-    let highest = trace.values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
+    let highest = trace
+        .values
+        .iter()
+        .copied()
+        .filter(|v| v.is_finite())
+        .fold(0.0, f64::max);
     if highest <= 0.0 {
         return Err(Error::NoDemand);
     }
-    let mut values: Vec<f64> = trace.values.iter().map(|v| v.max(0.0) * peak.0 / highest).collect();
+    let mut values: Vec<f64> = trace
+        .values
+        .iter()
+        .map(|v| v.max(0.0) * peak.0 / highest)
+        .collect();
     // `max` turned what is missing to 0: the original tells.
     for (value, told) in values.iter_mut().zip(&trace.values) {
         if !told.is_finite() {
@@ -30,7 +39,9 @@ pub fn scaled(trace: &Series, peak: Rps) -> Result<Series, Error> {
 }
 
 fn bridge(values: &mut [f64]) {
-    let known: Vec<usize> = (0..values.len()).filter(|k| values[*k].is_finite()).collect();
+    let known: Vec<usize> = (0..values.len())
+        .filter(|k| values[*k].is_finite())
+        .collect();
     for k in 0..values.len() {
         if values[k].is_finite() {
             continue;
@@ -51,7 +62,10 @@ fn bridge(values: &mut [f64]) {
 
 /// From when to when is played.
 pub fn stretch(trace: &Series, days: u32) -> (Moment, Moment) {
-    let until = trace.start + trace.step.times(trace.values.len().saturating_sub(1) as i64);
+    let until = trace.start
+        + trace
+            .step
+            .times(trace.values.len().saturating_sub(1) as i64);
     let from = until - DAY.times(i64::from(days));
     (from.max(trace.start), until)
 }
@@ -89,7 +103,10 @@ mod tests {
         let policy = Policy {
             season: Span::secs(144),
             step: Span::secs(1),
-            budget: Budget { standby: CoreHours(0.2), ..Budget::default() },
+            budget: Budget {
+                standby: CoreHours(0.2),
+                ..Budget::default()
+            },
             ..Policy::default()
         };
         let full = full_time(policy, Span::secs(300));

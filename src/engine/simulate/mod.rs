@@ -92,7 +92,10 @@ pub enum Error {
 
 /// The product's own rules for gateways.
 pub(super) fn keeping() -> Keeping {
-    Keeping { newer: entries::newer, contingency: entries::contingency }
+    Keeping {
+        newer: entries::newer,
+        contingency: entries::contingency,
+    }
 }
 
 /// Plays it to the end.
@@ -126,7 +129,9 @@ pub fn simulate(order: Order) -> Result<Report, Error> {
         Strategy::Foreshadow => steer::play(&world, &trace, stretch, order.seed),
         rival => rivals::play(&world, rival, stretch),
     };
-    let violations = ids.into_iter().zip(books.violations.iter().map(|s| round(*s)));
+    let violations = ids
+        .into_iter()
+        .zip(books.violations.iter().map(|s| round(*s)));
     Ok(Report {
         strategy: format!("{:?}", order.strategy).to_lowercase(),
         days: order.days,
@@ -159,7 +164,10 @@ fn drawn(faults: &Faults, spec: &Spec, (from, until): (Moment, Moment), seed: u6
 }
 
 fn reaction(books: &Books) -> Reaction {
-    Reaction { p50: books.reaction(0.5), p99: books.reaction(0.99) }
+    Reaction {
+        p50: books.reaction(0.5),
+        p99: books.reaction(0.99),
+    }
 }
 
 fn round(v: f64) -> f64 {

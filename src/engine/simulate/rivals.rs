@@ -28,7 +28,10 @@ pub fn play(
     (from, until): (Moment, Moment),
 ) -> (Books, Tally, u64) {
     let parts = lock(world).spec().parts.len();
-    let mut rival = Rival { strategy, changed: vec![Moment(i64::MIN / 2); parts] };
+    let mut rival = Rival {
+        strategy,
+        changed: vec![Moment(i64::MIN / 2); parts],
+    };
     let mut next = from - WARM_UP;
     let mut cycles = 0;
     let mut open = false;
@@ -103,12 +106,19 @@ impl Rival {
 /// Instances at which so many requests a second take the target's part of their CPU; one at least.
 fn by_cpu(spec: &Spec, part: usize, rate: f64) -> u64 {
     let part = &spec.parts[part];
-    (rate * part.cost / (part.needs.cpu.0 * TARGET)).ceil().max(1.0) as u64
+    (rate * part.cost / (part.needs.cpu.0 * TARGET))
+        .ceil()
+        .max(1.0) as u64
 }
 
 /// The fewest instances that keep the SLO from now until what is started now would answer, on nodes that stand meanwhile.
 fn foresee(world: &mut Simulated, now: Moment) {
-    let slowest = world.spec().parts.iter().map(|p| p.startup).fold(0.0, f64::max);
+    let slowest = world
+        .spec()
+        .parts
+        .iter()
+        .map(|p| p.startup)
+        .fold(0.0, f64::max);
     let ahead = Span((slowest * 1_250.0) as i64 + 15_000);
     let until = now + ahead;
     let (failing, soon, parted) = failing(world, now, until);
@@ -142,7 +152,11 @@ fn apart(world: &Simulated, at: usize, station: &Station, highest: f64, elsewher
     let half = highest * part.times / spec.edges.len() as f64;
     let each = needed(station, &part.policy.slo, half, elsewhere).0;
     let of = |site: &Site| {
-        let nodes = spec.nodes.iter().enumerate().filter(|(_, n)| &n.site == site);
+        let nodes = spec
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| &n.site == site);
         world.count_on(at, &nodes.map(|(n, _)| n).collect())
     };
     spec.edges.iter().map(|site| of(site).max(each)).sum()
@@ -178,7 +192,8 @@ fn failing(world: &Simulated, now: Moment, until: Moment) -> (BTreeSet<usize>, V
             Kind::SiteCut(site) => {
                 parted |= world.spec().edges.contains(site);
                 let nodes = world.spec().nodes.iter().enumerate();
-                let away = nodes.filter(|(_, n)| &n.site == site && !world.spec().edges.contains(site));
+                let away =
+                    nodes.filter(|(_, n)| &n.site == site && !world.spec().edges.contains(site));
                 away.map(|(n, _)| n).collect()
             }
             _ => continue,

@@ -1,7 +1,7 @@
 //! Worlds with random portions, demand and faults, each for half a virtual hour, and what must hold in them.
 
-use super::steer::{Steersman, lock};
 use super::keeping;
+use super::steer::{Steersman, lock};
 use crate::engine::clock;
 use crate::model::*;
 use crate::sandbox::simulated::faults::some;
@@ -44,10 +44,15 @@ pub struct Verdict {
 /// `count` worlds, from the seed `first` on.
 pub fn run(first: u64, count: u64) -> Verdict {
     let watch = clock::Stopwatch::start();
-    let mut verdict = Verdict { seeds: count, ..Verdict::default() };
+    let mut verdict = Verdict {
+        seeds: count,
+        ..Verdict::default()
+    };
     let seeds = first..first.saturating_add(count);
-    let worlds: Vec<(u64, Option<Failure>)> =
-        seeds.into_par_iter().map(|seed| world(seed, keeping())).collect();
+    let worlds: Vec<(u64, Option<Failure>)> = seeds
+        .into_par_iter()
+        .map(|seed| world(seed, keeping()))
+        .collect();
     for (steps, failure) in worlds {
         verdict.steps += steps;
         verdict.failed.extend(failure);
@@ -111,7 +116,11 @@ fn policy(dice: &mut clock::Dice) -> Policy {
             path: "/".into(),
             health: "/health".into(),
             depends_on: calls.map(|c| PortionId::new(name(c))).collect(),
-            slo: Slo { quantile: 0.95, latency: Millis(600.0), success: 0.98 },
+            slo: Slo {
+                quantile: 0.95,
+                latency: Millis(600.0),
+                success: 0.98,
+            },
             data: Data::Free,
             upstreams: Upstreams::Stub,
             stand_ins: Vec::new(),
@@ -137,7 +146,9 @@ fn policy(dice: &mut clock::Dice) -> Policy {
             max_shadows: 2,
             max_standbys: 16,
         },
-        sites: ["edge-a", "edge-b", "provider-a", "provider-b"].map(Site::from).to_vec(),
+        sites: ["edge-a", "edge-b", "provider-a", "provider-b"]
+            .map(Site::from)
+            .to_vec(),
         ramp: Ramp {
             steps: [10, 50, 100].map(Share::percent).to_vec(),
             soak: Span::secs(10),
@@ -184,7 +195,12 @@ mod tests {
             ..keeping()
         };
         let (_, failure) = world(3, deaf);
-        let laws: Vec<&str> = failure.expect("it is broken").broken.iter().map(|b| b.law).collect();
+        let laws: Vec<&str> = failure
+            .expect("it is broken")
+            .broken
+            .iter()
+            .map(|b| b.law)
+            .collect();
         assert!(laws.contains(&"eventually_gateways_follow"), "{laws:?}");
     }
 }

@@ -1,12 +1,12 @@
 //! The engine's own cycle over the simulated world: as its shell does it, but in virtual time.
 
 use super::day::WARM_UP;
-use crate::engine::view::{Mode, Tally};
 use crate::engine::cycle::turn;
+use crate::engine::view::{Mode, Tally};
 use crate::engine::{State, Workload, absorb, clock, recover};
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
-use crate::sandbox::simulated::{Books, SimulatedEyes, SimulatedHands, Simulated};
+use crate::sandbox::simulated::{Books, Simulated, SimulatedEyes, SimulatedHands};
 use futures::FutureExt;
 use futures::task::noop_waker_ref;
 use std::pin::Pin;
@@ -31,6 +31,8 @@ pub struct Steersman {
     dice: clock::Dice,
     next: Moment,
     tolerance: f64,
+    /// The last line of the engine's log that was handed on to ours.
+    told: u64,
     /// When it stopped turning.
     still: Option<(Moment, bool)>,
     pub cycles: u64,
@@ -60,7 +62,9 @@ pub fn play(
 
 pub fn lock(world: &Shared) -> MutexGuard<'_, Simulated> {
     // A world whose thread was lost in the midst of an event is still the only one there is.
-    world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    world
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Steersman {
@@ -71,12 +75,19 @@ impl Steersman {
             mode: Mode::Act,
             forecasting: true,
             history: history(&lock(&world), trace, from),
-            workloads: vec![Workload { policy: policy.clone(), ..Workload::default() }],
+            workloads: vec![Workload {
+                policy: policy.clone(),
+                ..Workload::default()
+            }],
             ..State::default()
         };
         Steersman {
-            eyes: SimulatedEyes { world: world.clone() },
-            hands: Arc::new(SimulatedHands { world: world.clone() }),
+            eyes: SimulatedEyes {
+                world: world.clone(),
+            },
+            hands: Arc::new(SimulatedHands {
+                world: world.clone(),
+            }),
             world,
             state,
             pending: Vec::new(),
@@ -84,6 +95,7 @@ impl Steersman {
             dice: clock::dice(seed),
             next: from,
             tolerance: policy.risk_tolerance,
+            told: 0,
             still: None,
             cycles: 0,
         }
@@ -124,15 +136,15 @@ impl Steersman {
     fn hear(&mut self) {
         let mut context = Context::from_waker(noop_waker_ref());
         let state = &mut self.state;
-        self.pending.retain_mut(|work: &mut Pin<Box<_>>| {
-            match work.as_mut().poll(&mut context) {
+        self.pending.retain_mut(
+            |work: &mut Pin<Box<_>>| match work.as_mut().poll(&mut context) {
                 Poll::Ready(outcome) => {
                     absorb(state, outcome);
                     false
                 }
                 Poll::Pending => true,
-            }
-        });
+            },
+        );
     }
 
     /// One cycle at the time of the scheduler's own clock.
@@ -140,7 +152,10 @@ impl Steersman {
         let skew = lock(&self.world).skew();
         let local = now + skew;
         let lead = lock(&self.world).lead();
-        let held = self.lease.take().filter(|l| lead.is_some_and(|(epoch, _)| epoch == l.epoch()));
+        let held = self
+            .lease
+            .take()
+            .filter(|l| lead.is_some_and(|(epoch, _)| epoch == l.epoch()));
         // The lease is the scheduler's own: its end is told by its own clock.
         self.lease = match (lead, held) {
             (Some((epoch, until)), _) => Some(Arc::new(Lease::new(epoch, until + skew))),
@@ -166,16 +181,29 @@ impl Steersman {
         let (state, steps, _) = turn(state, &world, local, &mut self.dice);
         self.state = state;
         self.state.memos.clear();
+        for line in self
+            .state
+            .log
+            .iter()
+            .rev()
+            .take_while(|l| l.seq > self.told)
+        {
+            tracing::debug!(at = line.at.0, seq = line.seq, "{}", line.text);
+        }
+        self.told = self.state.seq;
         self.cycles += 1;
         if let Some(lease) = lease {
-            steps.into_iter().for_each(|step| self.hand_on(step, lease.clone()));
+            steps
+                .into_iter()
+                .for_each(|step| self.hand_on(step, lease.clone()));
         }
         self.hear();
     }
 
     fn hand_on(&mut self, step: Cleared<Step>, lease: Arc<Lease>) {
         let hands = self.hands.clone();
-        self.pending.push(Box::pin(async move { hands.apply(step, &lease).await }));
+        self.pending
+            .push(Box::pin(async move { hands.apply(step, &lease).await }));
     }
 
     /// After it stood still, or was started anew from what the store holds.
@@ -196,7 +224,12 @@ impl Steersman {
             history: before.history,
             beliefs: before.beliefs,
             tally: before.tally,
-            workloads: policies.map(|policy| Workload { policy, ..Workload::default() }).collect(),
+            workloads: policies
+                .map(|policy| Workload {
+                    policy,
+                    ..Workload::default()
+                })
+                .collect(),
             ..State::default()
         };
         let open = lock(&self.world).open_steps();

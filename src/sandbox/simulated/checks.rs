@@ -37,19 +37,29 @@ impl World {
         let sum: u32 = target.instances.iter().map(|i| i.share.0).sum();
         let had = before.map_or(0, |b| b.instances.iter().map(|i| i.share.0).sum());
         if sum != Share::ALL.0 && !(sum == 0 && had == 0) {
-            self.breaks("anytime_shares_sum", format!("{service} was given {sum} of 10000"));
+            self.breaks(
+                "anytime_shares_sum",
+                format!("{service} was given {sum} of 10000"),
+            );
         }
         if target.epoch != self.epoch {
-            let text = format!("{service} of epoch {} under {}", target.epoch.0, self.epoch.0);
+            let text = format!(
+                "{service} of epoch {} under {}",
+                target.epoch.0, self.epoch.0
+            );
             self.breaks("anytime_one_epoch_writes", text);
         }
-        let gains = target.instances.iter().filter(|i| {
-            i.share > before.map_or(Share::NONE, |b| b.share_of(&i.alloc))
-        });
+        let gains = target
+            .instances
+            .iter()
+            .filter(|i| i.share > before.map_or(Share::NONE, |b| b.share_of(&i.alloc)));
         let gains: Vec<Instance> = gains.cloned().collect();
         for i in gains {
             if !self.was_seen_well(part, &i.alloc) {
-                let text = format!("{} of {service} gets {} and was not seen passing", i.alloc, i.share);
+                let text = format!(
+                    "{} of {service} gets {} and was not seen passing",
+                    i.alloc, i.share
+                );
                 self.breaks("anytime_nothing_to_what_is_not_ready", text);
             }
             let Some(unit) = self.unit_of(&i.alloc).and_then(|n| self.units.get(&n)) else {
@@ -60,7 +70,11 @@ impl World {
             let station = spec.station(unit.needs.cpu.0, self.spec.nodes[unit.node].clock.0);
             let gets = self.demand(self.now) * spec.times * i.share.fraction();
             if planned && !slow && gets > station.capacity() {
-                let text = format!("{} of {service} would get {gets:.1} of {:.1}", i.alloc, station.capacity());
+                let text = format!(
+                    "{} of {service} would get {gets:.1} of {:.1}",
+                    i.alloc,
+                    station.capacity()
+                );
                 self.breaks("anytime_capacity_is_held", text);
             }
         }
@@ -70,9 +84,14 @@ impl World {
         let Some(serial) = self.unit_of(alloc) else {
             return false;
         };
-        let entries = self.gateways.iter().filter_map(|g| g.fronts[part].entries.get(&serial));
+        let entries = self
+            .gateways
+            .iter()
+            .filter_map(|g| g.fronts[part].entries.get(&serial));
         let recent = |at: Moment| self.now.since(at) <= SEEN;
-        entries.into_iter().any(|e| e.passing || e.passed.is_some_and(recent))
+        entries
+            .into_iter()
+            .any(|e| e.passing || e.passed.is_some_and(recent))
     }
 
     /// `eventually_`: some time after the last fault everything is as it should be.
@@ -83,13 +102,19 @@ impl World {
             }
             let service = self.spec.parts[part].service.clone();
             let Some(target) = self.targets[part].clone() else {
-                self.breaks("eventually_shares_are_written", format!("{service} has no target"));
+                self.breaks(
+                    "eventually_shares_are_written",
+                    format!("{service} has no target"),
+                );
                 continue;
             };
             for i in target.instances.iter().filter(|i| i.share > Share::NONE) {
                 let unit = self.unit_of(&i.alloc).and_then(|n| self.units.get(&n));
                 if !unit.is_some_and(|u| u.holds() && self.answers(u)) {
-                    let text = format!("{service} keeps {} for {}, which does not answer", i.share, i.alloc);
+                    let text = format!(
+                        "{service} keeps {} for {}, which does not answer",
+                        i.share, i.alloc
+                    );
                     self.breaks("eventually_shares_are_on_what_answers", text);
                 }
             }
@@ -97,15 +122,28 @@ impl World {
                 let report = self.gateways[g].fronts[part].report.as_ref();
                 if report.map(|r| r.index) != Some(target.index) {
                     let id = &self.gateways[g].id;
-                    let text = format!("{id} applied {:?} of {service}, the target is {}", report.map(|r| r.index), target.index);
+                    let text = format!(
+                        "{id} applied {:?} of {service}, the target is {}",
+                        report.map(|r| r.index),
+                        target.index
+                    );
                     self.breaks("eventually_gateways_follow", text);
                 }
             }
         }
-        let sore: Vec<(usize, f64)> =
-            self.books.violations.iter().copied().enumerate().filter(|(_, s)| *s > 0.0).collect();
+        let sore: Vec<(usize, f64)> = self
+            .books
+            .violations
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, s)| *s > 0.0)
+            .collect();
         for (part, seconds) in sore {
-            let text = format!("{} broke its SLO for {seconds:.0} s", self.spec.parts[part].id);
+            let text = format!(
+                "{} broke its SLO for {seconds:.0} s",
+                self.spec.parts[part].id
+            );
             self.breaks("eventually_the_slo_is_kept", text);
         }
     }
@@ -126,14 +164,21 @@ impl World {
             let told = entry.is_some_and(|e| e.state != JournalState::Refused);
             let service = target.service.clone();
             if !told && !self.by_hand.contains(&target.plan) {
-                let text = format!("{service} is as {} has it, and the journal says {:?}", target.plan, entry.map(|e| e.state));
+                let text = format!(
+                    "{service} is as {} has it, and the journal says {:?}",
+                    target.plan,
+                    entry.map(|e| e.state)
+                );
                 self.breaks("finally_the_journal_explains_every_target", text);
             }
             for g in 0..self.gateways.len() {
                 let Some(report) = self.gateways[g].fronts[part].report.clone() else {
                     continue;
                 };
-                let prepared = target.contingencies.iter().find(|c| Some(&c.domain) == report.contingency.as_ref());
+                let prepared = target
+                    .contingencies
+                    .iter()
+                    .find(|c| Some(&c.domain) == report.contingency.as_ref());
                 let shares = prepared.map_or_else(|| target.shares(), |c| c.shares.clone());
                 if report.index == target.index && report.weights != weights(&shares) {
                     let text = format!("{service} at {}", report.gateway);

@@ -44,7 +44,11 @@ impl World {
             readings: Vec::new(),
             usage: BTreeMap::new(),
             links: Seen::known(self.spec.links.clone(), now),
-            gateways: self.gateways.iter().map(|g| (g.id.clone(), g.site.clone())).collect(),
+            gateways: self
+                .gateways
+                .iter()
+                .map(|g| (g.id.clone(), g.site.clone()))
+                .collect(),
             hold: told(consul, now, || false),
             leadership: told(consul, now, || Leadership::Nobody),
         };
@@ -94,9 +98,13 @@ impl World {
                     let apart = away || self.parted(g);
                     let id = gateway.id.clone();
                     let here = &gateway.fronts[n];
-                    front.entries.insert(id.clone(), told(apart, now, || self.entries(here)));
+                    front
+                        .entries
+                        .insert(id.clone(), told(apart, now, || self.entries(here)));
                     let answer = || self.answers_of(here);
-                    front.dns.insert(id.clone(), told(apart || dns, now, answer));
+                    front
+                        .dns
+                        .insert(id.clone(), told(apart || dns, now, answer));
                     if let Some(report) = here.report.clone() {
                         front.applied.insert(id, told(away, now, || report));
                     }
@@ -129,7 +137,11 @@ impl World {
         let all = front.answer().into_iter();
         all.filter_map(|(n, weight)| {
             let (address, port) = address(self.units.get(&n)?);
-            Some(SrvSeen { address, port, weight: weight as u32 })
+            Some(SrvSeen {
+                address,
+                port,
+                weight: weight as u32,
+            })
         })
         .collect()
     }
@@ -137,7 +149,9 @@ impl World {
     /// What clients saw of each portion since the last reading.
     fn traffic(&mut self, now: Moment) -> BTreeMap<PortionId, Seen<Traffic>> {
         if self.is(|k| *k == Trouble::MetricsAway) {
-            let none = |p: &super::spec::Part| (p.id.clone(), Seen::unknown("no metrics endpoint answers"));
+            let none = |p: &super::spec::Part| {
+                (p.id.clone(), Seen::unknown("no metrics endpoint answers"))
+            };
             return self.spec.parts.iter().map(none).collect();
         }
         for at in 0..self.spec.parts.len() {
@@ -170,7 +184,9 @@ impl World {
         let (u, v): (f64, f64) = (self.dice.random(), self.dice.random());
         let normal = (-2.0 * u.max(1e-12).ln()).sqrt() * (std::f64::consts::TAU * v).cos();
         // As many as come by chance when so many are expected.
-        let came = (window.requests + window.requests.sqrt() * normal).max(0.0).round();
+        let came = (window.requests + window.requests.sqrt() * normal)
+            .max(0.0)
+            .round();
         let ms = |level: f64| Millis(1000.0 * quantile(&window.mix, level));
         let at_slo = ms(slo.quantile);
         Traffic {
@@ -179,7 +195,11 @@ impl World {
             samples: came as u64,
             // The mean stands for it: near enough, and nothing is decided by it.
             p50: Millis(ms_mean(&window.mix)),
-            p99: if slo.quantile == 0.99 { at_slo } else { ms(0.99) },
+            p99: if slo.quantile == 0.99 {
+                at_slo
+            } else {
+                ms(0.99)
+            },
             at_slo,
         }
     }
@@ -201,7 +221,11 @@ impl World {
 fn ms_mean(mix: &[(f64, f64, super::queue::Batch)]) -> f64 {
     let total: f64 = mix.iter().map(|m| m.0).sum();
     let sum: f64 = mix.iter().map(|(w, way, b)| w * (way + b.mean())).sum();
-    if total > 0.0 { 1000.0 * sum / total } else { 0.0 }
+    if total > 0.0 {
+        1000.0 * sum / total
+    } else {
+        0.0
+    }
 }
 
 fn told<T>(away: bool, now: Moment, what: impl FnOnce() -> T) -> Seen<T> {

@@ -128,10 +128,19 @@ fn kind(n: usize, spec: &Spec, dice: &mut Xoshiro256PlusPlus) -> Kind {
         0 => Kind::NodeDies(node),
         1 => {
             // Where the servers stand, nobody would be left to see it.
-            let away = spec.nodes.iter().map(|n| &n.site).filter(|s| **s != spec.edges[0]);
+            let away = spec
+                .nodes
+                .iter()
+                .map(|n| &n.site)
+                .filter(|s| **s != spec.edges[0]);
             let away: std::collections::BTreeSet<&Site> = away.collect();
             let at = (part * away.len() as f64) as usize;
-            Kind::SiteCut(away.into_iter().nth(at).cloned().unwrap_or_else(|| Site::new("")))
+            Kind::SiteCut(
+                away.into_iter()
+                    .nth(at)
+                    .cloned()
+                    .unwrap_or_else(|| Site::new("")),
+            )
         }
         2 => Kind::Slow(node, 0.3 + 0.4 * part),
         3 => Kind::Drain(node),
@@ -180,7 +189,11 @@ pub fn drawn(level: Level, spec: &Spec, from: Moment, until: Moment, seed: u64) 
                 break;
             }
             let lasts = Span::secs(dice.random_range(least..=most));
-            out.push(Fault { at, lasts, kind: kind(n, spec, &mut dice) });
+            out.push(Fault {
+                at,
+                lasts,
+                kind: kind(n, spec, &mut dice),
+            });
         }
     }
     out.sort_by_key(|f| f.at);
@@ -198,7 +211,11 @@ pub fn some(spec: &Spec, from: Moment, until: Moment, seed: u64) -> Vec<Fault> {
             let at = Moment(dice.random_range(from.0..until.0));
             let lasts = Span::secs(dice.random_range(least..=most));
             let lasts = lasts.min(Span((until.0 - at.0).max(1_000)));
-            Fault { at, lasts, kind: kind(n, spec, &mut dice) }
+            Fault {
+                at,
+                lasts,
+                kind: kind(n, spec, &mut dice),
+            }
         })
         .collect();
     out.sort_by_key(|f| f.at);
@@ -215,7 +232,11 @@ pub fn of_scenario(scenario: &Scenario, spec: &Spec, from: Moment) -> Vec<Fault>
         let at = from + Span(incident.at.as_millis() as i64);
         let mut begin = |key: String, kind: Kind, out: &mut Vec<Fault>| {
             open.insert(key, out.len());
-            out.push(Fault { at, lasts: end.since(at), kind });
+            out.push(Fault {
+                at,
+                lasts: end.since(at),
+                kind,
+            });
         };
         match &incident.fault {
             Physical::KillNode(name) => {
@@ -224,10 +245,19 @@ pub fn of_scenario(scenario: &Scenario, spec: &Spec, from: Moment) -> Vec<Fault>
                 }
             }
             Physical::CutSite(site) => {
-                begin(format!("site {site}"), Kind::SiteCut(site.clone()), &mut out);
+                begin(
+                    format!("site {site}"),
+                    Kind::SiteCut(site.clone()),
+                    &mut out,
+                );
             }
             Physical::ClassSpeed { class, percent } => {
-                for (n, _) in spec.nodes.iter().enumerate().filter(|(_, n)| &n.class == class) {
+                for (n, _) in spec
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, n)| &n.class == class)
+                {
                     let kind = Kind::Slow(n, f64::from(*percent) / 100.0);
                     begin(format!("class {class} {n}"), kind, &mut out);
                 }
@@ -266,10 +296,13 @@ impl World {
     }
     /// How far the scheduler's clock is off.
     pub fn skew(&self) -> Span {
-        let off = self.active.iter().filter_map(|n| match self.faults[*n].kind {
-            Kind::Skew(ms) => Some(ms),
-            _ => None,
-        });
+        let off = self
+            .active
+            .iter()
+            .filter_map(|n| match self.faults[*n].kind {
+                Kind::Skew(ms) => Some(ms),
+                _ => None,
+            });
         Span(off.sum())
     }
     /// What the policy's people wrote meanwhile.
@@ -329,11 +362,65 @@ impl World {
     fn rewire(&mut self, site: &Site) {
         let units: Vec<u64> = self.units.keys().copied().collect();
         let late = if self.cut.contains(site) { 1_000 } else { 0 };
-        units.into_iter().for_each(|serial| self.recheck(serial, late));
+        units
+            .into_iter()
+            .for_each(|serial| self.recheck(serial, late));
         for node in 0..self.spec.nodes.len() {
             if &self.spec.nodes[node].site == site {
                 self.await_heartbeat(node);
             }
+        }
+        self.tell();
+    }
+
+    /// Somebody edits a target by hand: all alike, in a plan of that person's own.
+    pub(super) fn person(&mut self) {
+        let known: Vec<usize> = (0..self.targets.len())
+            .filter(|p| self.targets[*p].is_some())
+            .collect();
+        if known.is_empty() {
+            return;
+        }
+        let part = known[self.draw(0, known.len() as i64 - 1) as usize];
+        let Some(mut target) = self.targets[part].clone() else {
+            return;
+        };
+        let serving = target
+            .instances
+            .iter()
+            .filter(|i| i.share > Share::NONE)
+            .count() as u32;
+        let mut left = Share::ALL.0;
+        let mut open = serving;
+        for i in target
+            .instances
+            .iter_mut()
+            .filter(|i| i.share > Share::NONE)
+        {
+            i.share = Share(left / open.max(1));
+            left -= i.share.0;
+            open -= 1;
+        }
+        target.plan = PlanId::new(format!("by-hand-{}", self.index));
+        target.contingencies.clear();
+        self.by_hand.insert(target.plan.clone());
+        self.put(part, target);
+    }
+
+    /// The store is restored: the same keys under lower indices, and nobody's session lives.
+    pub(super) fn restore(&mut self) {
+        self.index = 40;
+        for target in self.targets.iter_mut().flatten() {
+            self.index += 1;
+            target.index = self.index;
+            // What a snapshot holds was written under epochs up to its own.
+            target.epoch = Epoch(1);
+        }
+        self.session = None;
+        self.epoch = Epoch(2);
+        for gateway in &mut self.gateways {
+            // The watch's index went back: whoever follows it begins anew.
+            gateway.fronts.iter_mut().for_each(|f| f.began_anew = true);
         }
         self.tell();
     }

@@ -63,7 +63,9 @@ impl World {
                 let rate = each * weight / total;
                 match self.units.get(serial) {
                     Some(unit) if self.answers(unit) && self.reaches(&gateway.site, unit) => {
-                        let way = self.spec.way(&gateway.site, &self.spec.nodes[unit.node].site);
+                        let way = self
+                            .spec
+                            .way(&gateway.site, &self.spec.nodes[unit.node].site);
                         sent.push((*serial, rate, way));
                     }
                     _ => part.lost += rate,
@@ -82,7 +84,8 @@ impl World {
             let batch = station.take(rate, dt, &mut unit.backlog, patience(&spec.policy.slo));
             unit.carries = rate;
             part.lost += rate * batch.lost;
-            part.mix.extend(same.iter().map(|s| (s.1 * (1.0 - batch.lost), s.2, batch)));
+            part.mix
+                .extend(same.iter().map(|s| (s.1 * (1.0 - batch.lost), s.2, batch)));
         }
     }
 
@@ -98,8 +101,16 @@ impl World {
         let part = &mut parts[at];
         let answered: f64 = part.mix.iter().map(|m| m.0).sum();
         part.mix.iter_mut().for_each(|m| m.1 += elsewhere);
-        let mean = part.mix.iter().map(|(w, way, b)| w * (way + b.mean())).sum::<f64>();
-        part.mean = if answered > 0.0 { mean / answered } else { elsewhere };
+        let mean = part
+            .mix
+            .iter()
+            .map(|(w, way, b)| w * (way + b.mean()))
+            .sum::<f64>();
+        part.mean = if answered > 0.0 {
+            mean / answered
+        } else {
+            elsewhere
+        };
         part.well = match part.rate > 0.0 {
             true => well * (1.0 - (part.lost / part.rate).min(1.0)),
             false => well,
@@ -109,7 +120,11 @@ impl World {
             return;
         }
         let limit = slo.latency.0 / 1000.0;
-        let over = part.mix.iter().map(|(w, way, b)| w * b.beyond(limit - way)).sum::<f64>();
+        let over = part
+            .mix
+            .iter()
+            .map(|(w, way, b)| w * b.beyond(limit - way))
+            .sum::<f64>();
         let over = if answered > 0.0 { over / answered } else { 0.0 };
         let books = &mut self.books;
         if part.well < slo.success || over > 1.0 - slo.quantile {

@@ -48,7 +48,9 @@ impl Front {
     /// What DNS answers.
     pub fn answer(&self) -> Vec<(u64, f64)> {
         let serving = self.entries.iter().filter(|(_, e)| e.passing);
-        serving.filter_map(|(n, e)| Some((*n, f64::from(e.weight?)))).collect()
+        serving
+            .filter_map(|(n, e)| Some((*n, f64::from(e.weight?))))
+            .collect()
     }
 }
 
@@ -62,7 +64,10 @@ impl World {
     pub(super) fn unit_of(&self, alloc: &AllocId) -> Option<u64> {
         // The serial stands at the beginning of the ID.
         let serial = u64::from_str_radix(alloc.as_str().get(..8)?, 16).ok()?;
-        self.units.get(&serial).filter(|u| &u.id == alloc).map(|_| serial)
+        self.units
+            .get(&serial)
+            .filter(|u| &u.id == alloc)
+            .map(|_| serial)
     }
 
     /// A check of the unit is due at every gateway that has it.
@@ -71,7 +76,10 @@ impl World {
             return;
         };
         for gateway in 0..self.gateways.len() {
-            if self.gateways[gateway].fronts[part].entries.contains_key(&serial) {
+            if self.gateways[gateway].fronts[part]
+                .entries
+                .contains_key(&serial)
+            {
                 let wait = self.draw(1, EVERY) + late;
                 self.after(wait, Event::Check(gateway, part, serial));
             }
@@ -80,9 +88,11 @@ impl World {
 
     /// The same for a unit that no longer answers: its check has to run out of time.
     pub(super) fn falls(&mut self, serial: u64) {
-        let seen = self.gateways.iter().flat_map(|g| &g.fronts).any(|f| {
-            f.cached.iter().any(|(n, _)| *n == serial)
-        });
+        let seen = self
+            .gateways
+            .iter()
+            .flat_map(|g| &g.fronts)
+            .any(|f| f.cached.iter().any(|(n, _)| *n == serial));
         if seen {
             self.books.fell.insert(serial, self.now);
         }
@@ -91,7 +101,10 @@ impl World {
 
     pub(super) fn check(&mut self, gateway: usize, part: usize, serial: u64) {
         let site = self.gateways[gateway].site.clone();
-        let well = self.units.get(&serial).is_some_and(|u| self.answers(u) && self.reaches(&site, u));
+        let well = self
+            .units
+            .get(&serial)
+            .is_some_and(|u| self.answers(u) && self.reaches(&site, u));
         let now = self.now;
         let Some(entry) = self.gateways[gateway].fronts[part].entries.get_mut(&serial) else {
             return;
@@ -125,8 +138,12 @@ impl World {
             let entry = self.unit_of(&i.alloc).and_then(|n| front.entries.get(&n));
             entry.is_some_and(|e| e.checked && !e.passing)
         };
-        let bad: Vec<AllocId> =
-            target.instances.iter().filter(failing).map(|i| i.alloc.clone()).collect();
+        let bad: Vec<AllocId> = target
+            .instances
+            .iter()
+            .filter(failing)
+            .map(|i| i.alloc.clone())
+            .collect();
         if self.blind(gateway) {
             return;
         }
@@ -137,7 +154,13 @@ impl World {
             return;
         }
         let (target, found) = (target.clone(), found.clone());
-        self.apply(gateway, part, &target, &found.shares, Some(found.domain.clone()));
+        self.apply(
+            gateway,
+            part,
+            &target,
+            &found.shares,
+            Some(found.domain.clone()),
+        );
     }
 
     /// More than half of the sites failing at once, seen from there: it is more likely the gateway that is cut off.
@@ -163,7 +186,11 @@ impl World {
             return;
         };
         let front = &self.gateways[gateway].fronts[part];
-        let last = front.report.as_ref().filter(|_| !front.began_anew).map(|r| (r.epoch, r.index));
+        let last = front
+            .report
+            .as_ref()
+            .filter(|_| !front.began_anew)
+            .map(|r| (r.epoch, r.index));
         if (self.keeping.newer)(&target, last) {
             let shares = target.shares();
             self.gateways[gateway].fronts[part].target = Some(target.clone());
@@ -261,8 +288,13 @@ impl World {
         }
         let part = unit.part;
         for gateway in 0..self.gateways.len() {
-            let entry = Entry { weight: Some(1), ..Entry::default() };
-            self.gateways[gateway].fronts[part].entries.insert(serial, entry);
+            let entry = Entry {
+                weight: Some(1),
+                ..Entry::default()
+            };
+            self.gateways[gateway].fronts[part]
+                .entries
+                .insert(serial, entry);
         }
         self.recheck(serial, 0);
     }

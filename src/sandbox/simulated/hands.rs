@@ -51,7 +51,9 @@ impl Hands for SimulatedHands {
                 step,
                 started,
                 at: started,
-                verdict: Verdict::Unsure { why: "nobody answered".into() },
+                verdict: Verdict::Unsure {
+                    why: "nobody answered".into(),
+                },
                 measured: None,
             })
         })
@@ -83,7 +85,11 @@ impl World {
             index: None,
         };
         self.open.insert(n, open);
-        let event = if full { Event::Answer(n) } else { Event::Effect(n) };
+        let event = if full {
+            Event::Answer(n)
+        } else {
+            Event::Effect(n)
+        };
         self.after(wait, event);
     }
 
@@ -119,14 +125,22 @@ impl World {
         let (step, epoch) = (open.step.clone(), open.epoch);
         let again = open.verdict.is_some();
         let consul = matches!(step.action, Action::SetTarget { .. });
-        let away = if consul { self.consul_away() } else { self.nomad_away() };
+        let away = if consul {
+            self.consul_away()
+        } else {
+            self.nomad_away()
+        };
         if self.is(|k| *k == Trouble::TooMany) {
             let why = "429 Too Many Requests".to_string();
             return self.decide(n, Verdict::Refused { why }, 0);
         }
         let failing = self.is(|k| *k == Trouble::ServerError);
         if away || (failing && self.dice.random_bool(0.5)) {
-            let why = if away { "connection timed out" } else { "500 Internal Server Error" };
+            let why = if away {
+                "connection timed out"
+            } else {
+                "500 Internal Server Error"
+            };
             return self.decide(n, Verdict::Unsure { why: why.into() }, GIVE_UP);
         }
         let verdict = self.carry_out(n, &step, epoch);
@@ -213,7 +227,9 @@ impl World {
             let report = &self.gateways[*g].fronts[part].report;
             !self.parted(*g) && report.as_ref().is_none_or(|r| r.index < index)
         };
-        (0..self.gateways.len()).find(late).map(|g| self.gateways[g].id.clone())
+        (0..self.gateways.len())
+            .find(late)
+            .map(|g| self.gateways[g].id.clone())
     }
 
     pub(super) fn part_of(&self, service: &ServiceName) -> Option<usize> {
@@ -222,9 +238,11 @@ impl World {
 
     fn carry_out(&mut self, n: u64, step: &Step, epoch: Epoch) -> Verdict {
         match &step.action {
-            Action::SetTarget { target, before, planned } => {
-                self.write(n, target, before.as_ref(), *planned, epoch)
-            }
+            Action::SetTarget {
+                target,
+                before,
+                planned,
+            } => self.write(n, target, before.as_ref(), *planned, epoch),
             Action::StartShadow { job, .. } | Action::StartTwin { job, .. } => {
                 self.bind(job, Kind::Shadow, None)
             }
@@ -238,7 +256,9 @@ impl World {
                 Verdict::Applied
             }
             Action::Scale { job, to, .. } => self.resize(job, *to as usize),
-            Action::MeasureShadow { key, alloc, slo, .. } => self.measure(n, key, alloc, slo),
+            Action::MeasureShadow {
+                key, alloc, slo, ..
+            } => self.measure(n, key, alloc, slo),
         }
     }
 
@@ -296,21 +316,44 @@ impl World {
         if self.jobs.contains_key(&id) {
             return Verdict::Applied;
         }
-        let key = if kind == Kind::Standby { "foreshadow_standby" } else { "foreshadow_portion" };
+        let key = if kind == Kind::Standby {
+            "foreshadow_standby"
+        } else {
+            "foreshadow_portion"
+        };
         let portion = job.meta(key).map(PortionId::new);
-        let part = self.spec.parts.iter().position(|p| Some(&p.id) == portion.as_ref());
+        let part = self
+            .spec
+            .parts
+            .iter()
+            .position(|p| Some(&p.id) == portion.as_ref());
         let node = named(job).and_then(|name| self.spec.nodes.iter().position(|n| n.name == name));
         let (Some(part), Some(node)) = (part, node) else {
-            return refused(format!("{id} is bound to no node and portion of this estate"));
+            return refused(format!(
+                "{id} is bound to no node and portion of this estate"
+            ));
         };
-        let own = || job.groups().filter_map(|g| g.get("Name")?.as_str().map(Group::new));
+        let own = || {
+            job.groups()
+                .filter_map(|g| g.get("Name")?.as_str().map(Group::new))
+        };
         let needs = needs.unwrap_or_else(|| {
-            own().map(|g| job.needs(&g)).fold(Resources::default(), Resources::plus)
+            own()
+                .map(|g| job.needs(&g))
+                .fold(Resources::default(), Resources::plus)
         });
         if !self.usable(node) || self.free(node).times_fits(&needs, false) == 0 {
-            return refused(format!("Nomad placed nothing of {id}: no room or not eligible"));
+            return refused(format!(
+                "Nomad placed nothing of {id}: no room or not eligible"
+            ));
         }
-        let bound = super::nomad::Bound { part, kind, node, needs, count: 1 };
+        let bound = super::nomad::Bound {
+            part,
+            kind,
+            node,
+            needs,
+            count: 1,
+        };
         self.bound.insert(id.clone(), bound);
         self.jobs.insert(id.clone(), job.clone());
         self.start(part, kind, id, node, needs);
@@ -323,10 +366,18 @@ impl World {
         };
         bound.count = to;
         let bound = bound.clone();
-        if let Some(Value::Array(groups)) = self.jobs.get_mut(job).and_then(|j| j.0.get_mut("TaskGroups")) {
+        if let Some(Value::Array(groups)) = self
+            .jobs
+            .get_mut(job)
+            .and_then(|j| j.0.get_mut("TaskGroups"))
+        {
             groups.iter_mut().for_each(|g| g["Count"] = json!(to));
         }
-        let have = self.units.values().filter(|u| &u.job == job && u.holds()).count();
+        let have = self
+            .units
+            .values()
+            .filter(|u| &u.job == job && u.holds())
+            .count();
         for _ in have..to {
             if self.free(bound.node).times_fits(&bound.needs, false) == 0 {
                 return refused(format!("no room for {to} of {job}"));
@@ -339,16 +390,25 @@ impl World {
 
     /// Of the job's units, the first `keep` stay.
     fn stop_all(&mut self, job: &JobId, keep: usize) {
-        let all = self.units.iter().filter(|(_, u)| &u.job == job && u.holds());
+        let all = self
+            .units
+            .iter()
+            .filter(|(_, u)| &u.job == job && u.holds());
         let all: Vec<u64> = all.map(|(n, _)| *n).collect();
-        all.into_iter().skip(keep).for_each(|serial| self.stop(serial));
+        all.into_iter()
+            .skip(keep)
+            .for_each(|serial| self.stop(serial));
     }
 
     /// What a search of the knee would have found there, a run's chance included.
     fn measure(&mut self, n: u64, key: &ProfileKey, alloc: &AllocId, slo: &Slo) -> Verdict {
-        let unit = self.unit_of(alloc).and_then(|serial| self.units.get(&serial));
+        let unit = self
+            .unit_of(alloc)
+            .and_then(|serial| self.units.get(&serial));
         let Some(unit) = unit.filter(|u| self.answers(u) && u.holds()).cloned() else {
-            return Verdict::Undone { why: format!("{alloc} does not answer") };
+            return Verdict::Undone {
+                why: format!("{alloc} does not answer"),
+            };
         };
         let node = unit.node;
         let part = &self.spec.parts[unit.part];
@@ -395,48 +455,6 @@ impl World {
         }
         Verdict::Verified
     }
-
-    /// Somebody edits a target by hand: all alike, in a plan of that person's own.
-    pub(super) fn person(&mut self) {
-        let known: Vec<usize> = (0..self.targets.len()).filter(|p| self.targets[*p].is_some()).collect();
-        if known.is_empty() {
-            return;
-        }
-        let part = known[self.draw(0, known.len() as i64 - 1) as usize];
-        let Some(mut target) = self.targets[part].clone() else {
-            return;
-        };
-        let serving = target.instances.iter().filter(|i| i.share > Share::NONE).count() as u32;
-        let mut left = Share::ALL.0;
-        let mut open = serving;
-        for i in target.instances.iter_mut().filter(|i| i.share > Share::NONE) {
-            i.share = Share(left / open.max(1));
-            left -= i.share.0;
-            open -= 1;
-        }
-        target.plan = PlanId::new(format!("by-hand-{}", self.index));
-        target.contingencies.clear();
-        self.by_hand.insert(target.plan.clone());
-        self.put(part, target);
-    }
-
-    /// The store is restored: the same keys under lower indices, and nobody's session lives.
-    pub(super) fn restore(&mut self) {
-        self.index = 40;
-        for target in self.targets.iter_mut().flatten() {
-            self.index += 1;
-            target.index = self.index;
-            // What a snapshot holds was written under epochs up to its own.
-            target.epoch = Epoch(1);
-        }
-        self.session = None;
-        self.epoch = Epoch(2);
-        for gateway in &mut self.gateways {
-            // The watch's index went back: whoever follows it begins anew.
-            gateway.fronts.iter_mut().for_each(|f| f.began_anew = true);
-        }
-        self.tell();
-    }
 }
 
 fn refused(why: impl Into<String>) -> Verdict {
@@ -446,6 +464,12 @@ fn refused(why: impl Into<String>) -> Verdict {
 /// The node that a derived job is bound to.
 fn named(job: &JobSpec) -> Option<String> {
     let groups = job.groups().flat_map(|g| list(g, "Constraints"));
-    let bound = |c: &&Value| c.get("LTarget").and_then(Value::as_str) == Some("${node.unique.name}");
-    groups.into_iter().find(bound)?.get("RTarget")?.as_str().map(str::to_string)
+    let bound =
+        |c: &&Value| c.get("LTarget").and_then(Value::as_str) == Some("${node.unique.name}");
+    groups
+        .into_iter()
+        .find(bound)?
+        .get("RTarget")?
+        .as_str()
+        .map(str::to_string)
 }

@@ -26,11 +26,15 @@ impl World {
     /// What is free on a node by Nomad's books.
     pub(super) fn free(&self, node: usize) -> Resources {
         let held = self.units.values().filter(|u| u.node == node && u.holds());
-        held.fold(self.spec.nodes[node].capacity, |free, u| free.minus(u.needs))
+        held.fold(self.spec.nodes[node].capacity, |free, u| {
+            free.minus(u.needs)
+        })
     }
 
     pub(super) fn usable(&self, node: usize) -> bool {
-        self.nodes.get(&self.spec.nodes[node].id).is_some_and(Node::usable)
+        self.nodes
+            .get(&self.spec.nodes[node].id)
+            .is_some_and(Node::usable)
     }
 
     /// Primaries of a portion as Nomad counts them; what is about to be replaced is counted by its successor.
@@ -181,9 +185,18 @@ impl World {
             self.deregister(serial, part);
         }
         // Gateways still ask after it: the row stays until nobody does.
-        let known = |n: u64| self.gateways.iter().flat_map(|g| &g.fronts).any(|f| f.entries.contains_key(&n));
-        let past: Vec<u64> =
-            self.units.iter().filter(|(n, u)| u.dead && !known(**n)).map(|(n, _)| *n).collect();
+        let known = |n: u64| {
+            self.gateways
+                .iter()
+                .flat_map(|g| &g.fronts)
+                .any(|f| f.entries.contains_key(&n))
+        };
+        let past: Vec<u64> = self
+            .units
+            .iter()
+            .filter(|(n, u)| u.dead && !known(**n))
+            .map(|(n, _)| *n)
+            .collect();
         past.iter().for_each(|n| {
             self.units.remove(n);
         });
@@ -200,7 +213,11 @@ impl World {
         }
         let part = &self.spec.parts[unit.part];
         let node = &self.spec.nodes[unit.node];
-        let status = if unit.up { AllocStatus::Running } else { AllocStatus::Pending };
+        let status = if unit.up {
+            AllocStatus::Running
+        } else {
+            AllocStatus::Pending
+        };
         self.allocs.put(Alloc {
             id: unit.id.clone(),
             job: unit.job.clone(),
@@ -232,7 +249,8 @@ impl World {
     /// Those of them that stand on these nodes.
     pub fn count_on(&self, part: usize, nodes: &BTreeSet<usize>) -> u64 {
         let all = self.primaries(part).into_iter();
-        all.filter(|n| self.units.get(n).is_some_and(|u| nodes.contains(&u.node))).count() as u64
+        all.filter(|n| self.units.get(n).is_some_and(|u| nodes.contains(&u.node)))
+            .count() as u64
     }
 
     /// Nothing new is placed on these nodes.
@@ -243,8 +261,12 @@ impl World {
     /// Primaries on the node are told to stop.
     pub fn leave(&mut self, node: usize) {
         let of = |u: &Unit| u.node == node && u.kind == Kind::Primary && u.holds();
-        let on: Vec<(u64, usize)> =
-            self.units.iter().filter(|(_, u)| of(u)).map(|(n, u)| (*n, u.part)).collect();
+        let on: Vec<(u64, usize)> = self
+            .units
+            .iter()
+            .filter(|(_, u)| of(u))
+            .map(|(n, u)| (*n, u.part))
+            .collect();
         for (serial, part) in on {
             self.wanted[part] = self.wanted[part].saturating_sub(1).max(1);
             self.stop(serial);
@@ -277,15 +299,23 @@ impl World {
 
     pub(super) fn heartbeat(&mut self, node: usize) {
         let heard = self.heard(node);
-        let status = if heard { NodeStatus::Ready } else { NodeStatus::Down };
+        let status = if heard {
+            NodeStatus::Ready
+        } else {
+            NodeStatus::Down
+        };
         let was = self.nodes.get(&self.spec.nodes[node].id).map(|n| n.status);
         if was == Some(status) {
             return;
         }
         self.set_node(node, |n| n.status = status);
         self.woken = true;
-        let on: Vec<u64> =
-            self.units.iter().filter(|(_, u)| u.node == node).map(|(n, _)| *n).collect();
+        let on: Vec<u64> = self
+            .units
+            .iter()
+            .filter(|(_, u)| u.node == node)
+            .map(|(n, _)| *n)
+            .collect();
         for serial in on {
             let Some(unit) = self.units.get_mut(&serial) else {
                 continue;
@@ -318,7 +348,11 @@ impl World {
             .map(|(j, b)| (j.clone(), b.clone()))
             .collect();
         for (job, bound) in due {
-            let have = self.units.values().filter(|u| u.job == job && u.holds()).count();
+            let have = self
+                .units
+                .values()
+                .filter(|u| u.job == job && u.holds())
+                .count();
             for _ in have..bound.count {
                 if self.free(node).times_fits(&bound.needs, false) > 0 {
                     self.start(bound.part, bound.kind, job.clone(), node, bound.needs);
@@ -351,7 +385,10 @@ impl World {
             (0..self.spec.parts.len()).for_each(|part| self.evaluate(part));
             return self.rebind(node);
         }
-        let there = self.units.iter().filter(|(_, u)| u.node == node && u.holds());
+        let there = self
+            .units
+            .iter()
+            .filter(|(_, u)| u.node == node && u.holds());
         let there: Vec<(u64, usize, Kind)> = there.map(|(n, u)| (*n, u.part, u.kind)).collect();
         for (serial, part, kind) in there {
             match kind {
@@ -394,10 +431,15 @@ impl World {
 
     /// The next primary of the old release.
     fn renew(&mut self, part: usize) {
-        let busy = self.successors.values().any(|n| self.units.get(n).is_some_and(|u| u.part == part));
+        let busy = self
+            .successors
+            .values()
+            .any(|n| self.units.get(n).is_some_and(|u| u.part == part));
         let units = &self.units;
         let next = self.old.iter().copied().find(|n| {
-            units.get(n).is_some_and(|u| u.part == part && u.holds() && u.kind == Kind::Primary)
+            units
+                .get(n)
+                .is_some_and(|u| u.part == part && u.holds() && u.kind == Kind::Primary)
         });
         if let Some(serial) = next.filter(|_| !busy) {
             self.old.remove(&serial);
@@ -408,5 +450,8 @@ impl World {
 
 /// Where the unit would be reached.
 pub(super) fn address(unit: &Unit) -> (String, u16) {
-    (format!("127.9.{}.{}", unit.node / 250, unit.node % 250 + 1), unit.port)
+    (
+        format!("127.9.{}.{}", unit.node / 250, unit.node % 250 + 1),
+        unit.port,
+    )
 }

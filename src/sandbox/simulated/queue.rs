@@ -52,8 +52,7 @@ impl Station {
         *backlog = left.min(most);
         let full = (rate / capacity).min(BUSIEST);
         let waits = erlang_c(self.servers, full);
-        let each =
-            (1.0 + CV * CV) / 2.0 * self.service / (self.servers * (1.0 - full)).max(1e-9);
+        let each = (1.0 + CV * CV) / 2.0 * self.service / (self.servers * (1.0 - full)).max(1e-9);
         let mut batch = Batch {
             service: self.service,
             behind: (before + *backlog) / 2.0 / capacity,
@@ -125,8 +124,16 @@ pub fn quantile(mix: &[(f64, f64, Batch)], level: f64) -> f64 {
     if total <= 0.0 {
         return 0.0;
     }
-    let beyond = |x: f64| mix.iter().map(|(w, way, b)| w * b.beyond(x - way)).sum::<f64>() / total;
-    let mut high = mix.iter().map(|(_, way, b)| way + b.mean()).fold(1e-4, f64::max);
+    let beyond = |x: f64| {
+        mix.iter()
+            .map(|(w, way, b)| w * b.beyond(x - way))
+            .sum::<f64>()
+            / total
+    };
+    let mut high = mix
+        .iter()
+        .map(|(_, way, b)| way + b.mean())
+        .fold(1e-4, f64::max);
     let mut low = 0.0;
     while beyond(high) > 1.0 - level && high < 3_600.0 {
         low = high;
@@ -170,7 +177,9 @@ mod tests {
         assert!(batch.mean() > 0.5, "half a second behind on average");
         ONE.take(0.0, 1.0, &mut backlog, 60.0);
         assert!(backlog < 1e-9);
-        let lost = ONE.take(10.0 * ONE.capacity(), 10.0, &mut backlog, 2.0).lost;
+        let lost = ONE
+            .take(10.0 * ONE.capacity(), 10.0, &mut backlog, 2.0)
+            .lost;
         assert!(lost > 0.8, "nobody waits longer than two seconds: {lost}");
     }
 
@@ -194,7 +203,10 @@ mod tests {
             servers: 4.0,
             service: 0.128,
         };
-        let (a, b) = (ONE.take(20.0, 1.0, &mut 0.0, 60.0), four.take(20.0, 1.0, &mut 0.0, 60.0));
+        let (a, b) = (
+            ONE.take(20.0, 1.0, &mut 0.0, 60.0),
+            four.take(20.0, 1.0, &mut 0.0, 60.0),
+        );
         assert!(b.waits < a.waits);
         let at = quantile(&[(1.0, 0.01, a)], 0.95);
         assert!((a.beyond(at - 0.01) - 0.05).abs() < 2e-3);

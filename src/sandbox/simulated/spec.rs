@@ -63,7 +63,8 @@ impl Spec {
         let mut jobs: BTreeMap<JobId, JobSpec> = given.into_iter().map(|j| (j.id(), j)).collect();
         let wanted: BTreeSet<JobId> = policy.portions.iter().map(|p| p.job.clone()).collect();
         for id in wanted {
-            jobs.entry(id.clone()).or_insert_with(|| made_up(&policy, &id));
+            jobs.entry(id.clone())
+                .or_insert_with(|| made_up(&policy, &id));
         }
         jobs.retain(|id, _| policy.portions.iter().any(|p| &p.job == id));
         let mut parts: Vec<Part> = policy.portions.iter().map(|p| part(p, &jobs)).collect();
@@ -108,7 +109,10 @@ fn part(policy: &PortionPolicy, jobs: &BTreeMap<JobId, JobSpec>) -> Part {
     });
     Part {
         id: policy.id.clone(),
-        service: policy.front.clone().unwrap_or_else(|| ServiceName::new(policy.id.as_str())),
+        service: policy
+            .front
+            .clone()
+            .unwrap_or_else(|| ServiceName::new(policy.id.as_str())),
         needs: needs.fold(Resources::default(), Resources::plus),
         cost: ms.unwrap_or(CPU_MS) / 1000.0 * shop::REFERENCE_MHZ,
         calls: Vec::new(),
@@ -124,7 +128,9 @@ fn part(policy: &PortionPolicy, jobs: &BTreeMap<JobId, JobSpec>) -> Part {
 
 fn args(job: &JobSpec, group: &Group) -> Vec<String> {
     let tasks = job.group(group).into_iter().flat_map(|g| list(g, "Tasks"));
-    let args = tasks.filter_map(|t| t.get("Config")).flat_map(|c| list(c, "args"));
+    let args = tasks
+        .filter_map(|t| t.get("Config"))
+        .flat_map(|c| list(c, "args"));
     args.filter_map(Value::as_str).map(str::to_string).collect()
 }
 
@@ -135,14 +141,22 @@ fn after<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
 
 /// Who calls whom, as the policy says; a call that its caller's `--soft-upstream` names may fail.
 fn wire(parts: &mut [Part], jobs: &BTreeMap<JobId, JobSpec>) {
-    let number: BTreeMap<PortionId, usize> =
-        parts.iter().enumerate().map(|(n, p)| (p.id.clone(), n)).collect();
+    let number: BTreeMap<PortionId, usize> = parts
+        .iter()
+        .enumerate()
+        .map(|(n, p)| (p.id.clone(), n))
+        .collect();
     for at in 0..parts.len() {
         let args = args(&jobs[&parts[at].policy.job], &parts[at].group);
         let soft = |service: &ServiceName| {
-            args.windows(2).any(|w| w[0] == "--soft-upstream" && w[1] == service.as_str())
+            args.windows(2)
+                .any(|w| w[0] == "--soft-upstream" && w[1] == service.as_str())
         };
-        let called = parts[at].policy.depends_on.iter().filter_map(|d| number.get(d));
+        let called = parts[at]
+            .policy
+            .depends_on
+            .iter()
+            .filter_map(|d| number.get(d));
         let calls: Vec<(usize, bool)> = called.map(|n| (*n, soft(&parts[*n].service))).collect();
         calls.iter().for_each(|(n, _)| parts[*n].root = false);
         parts[at].calls = calls;
@@ -158,7 +172,10 @@ fn order(parts: &[Part]) -> Vec<usize> {
         if std::mem::replace(&mut seen[at], true) {
             return;
         }
-        parts[at].calls.iter().for_each(|(to, _)| visit(*to, parts, seen, out));
+        parts[at]
+            .calls
+            .iter()
+            .for_each(|(to, _)| visit(*to, parts, seen, out));
         out.push(at);
     }
     let (mut seen, mut out) = (vec![false; parts.len()], Vec::new());
@@ -192,7 +209,11 @@ fn made_up(policy: &Policy, id: &JobId) -> JobSpec {
 
 /// The built-in estate's nodes, and as many more of the same kind at each site as so many portions need.
 fn nodes(estate: &Estate, portions: usize) -> Vec<Node> {
-    let each = if portions <= FEW { 3 } else { portions.div_ceil(5) };
+    let each = if portions <= FEW {
+        3
+    } else {
+        portions.div_ceil(5)
+    };
     let mut out = Vec::new();
     for site in &estate.sites {
         for n in 0..each {
@@ -205,7 +226,11 @@ fn nodes(estate: &Estate, portions: usize) -> Vec<Node> {
 
 fn node(spec: &NodeSpec, kind: SiteKind, number: usize) -> Node {
     let name = format!("{}-{number}", spec.site);
-    let volumes = if number <= 3 { spec.host_volumes.clone() } else { BTreeSet::new() };
+    let volumes = if number <= 3 {
+        spec.host_volumes.clone()
+    } else {
+        BTreeSet::new()
+    };
     Node {
         id: NodeId::new(format!("{:08x}-{name}", number * 0x0001_0001)),
         name,

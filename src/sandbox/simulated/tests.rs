@@ -17,8 +17,16 @@ fn policy() -> Policy {
         port: "http".into(),
         path: "/".into(),
         health: "/health".into(),
-        depends_on: if id == "web" { vec!["cart".into()] } else { Vec::new() },
-        slo: Slo { quantile: 0.95, latency: Millis(400.0), success: 0.99 },
+        depends_on: if id == "web" {
+            vec!["cart".into()]
+        } else {
+            Vec::new()
+        },
+        slo: Slo {
+            quantile: 0.95,
+            latency: Millis(400.0),
+            success: 0.99,
+        },
         data: Data::Free,
         upstreams: Upstreams::Stub,
         stand_ins: Vec::new(),
@@ -44,7 +52,11 @@ fn policy() -> Policy {
 fn world(plain: bool, faults: Vec<Fault>, rate: f64) -> World {
     World::new(Setup {
         spec: Spec::new(policy(), Vec::new()),
-        trace: Series { start: FROM, step: Span::secs(300), values: vec![rate; 20] },
+        trace: Series {
+            start: FROM,
+            step: Span::secs(300),
+            values: vec![rate; 20],
+        },
         from: FROM,
         faults,
         seed: 1,
@@ -69,7 +81,10 @@ fn requests_flow_to_what_passes_its_checks_and_those_that_are_called_get_as_many
     pass(&mut world, 100);
     let books = world.books();
     assert!((books.requests - 1_000.0).abs() < 1.0, "{}", books.requests);
-    assert!(books.lost < 1.0 && books.violation_seconds() == 0.0, "{books:?}");
+    assert!(
+        books.lost < 1.0 && books.violation_seconds() == 0.0,
+        "{books:?}"
+    );
     // Two portions, two instances each, a twentieth to a twenty-fourth of a core.
     assert!(books.held > 100.0 * 4.0 * 0.041 && books.held < 100.0 * 4.0 * 0.05);
     // Both take 4 MHz·s a request.
@@ -129,9 +144,15 @@ fn a_target_under_an_old_epoch_or_over_an_old_index_is_refused() {
     let refused = |v: Verdict| matches!(v, Verdict::Refused { .. });
     assert!(refused(write(&mut world, &target(old, 0))));
     assert!(!refused(write(&mut world, &target(epoch, 0))));
-    assert!(refused(write(&mut world, &target(epoch, 0))), "somebody wrote meanwhile");
+    assert!(
+        refused(write(&mut world, &target(epoch, 0))),
+        "somebody wrote meanwhile"
+    );
     pass(&mut world, 1);
-    assert!(world.gateways.iter().all(|g| g.fronts[0].report.is_some()), "both heard of it");
+    assert!(
+        world.gateways.iter().all(|g| g.fronts[0].report.is_some()),
+        "both heard of it"
+    );
     assert!(world.broken().is_empty());
     let mut wrong = target(epoch, world.targets[0].as_ref().expect("a target").index);
     wrong.instances[0].share = Share::percent(50);
@@ -147,7 +168,9 @@ fn faults_are_drawn_from_the_seed_alone_and_a_heavier_day_has_more_of_every_kind
     assert_ne!(day(Level::Heavy, 5), day(Level::Heavy, 6));
     assert!(day(Level::None, 5).is_empty());
     let all: Vec<Fault> = (0..30).flat_map(|seed| day(Level::Heavy, seed)).collect();
-    let kinds: std::collections::HashSet<_> =
-        all.iter().map(|f| std::mem::discriminant(&f.kind)).collect();
+    let kinds: std::collections::HashSet<_> = all
+        .iter()
+        .map(|f| std::mem::discriminant(&f.kind))
+        .collect();
     assert_eq!(kinds.len(), super::faults::KINDS.len());
 }

@@ -159,7 +159,11 @@ impl World {
             site: site.clone(),
             fronts: vec![Front::default(); parts],
         });
-        let wanted = setup.spec.parts.iter().map(|p| setup.spec.jobs[&p.policy.job].count(&p.group));
+        let wanted = setup
+            .spec
+            .parts
+            .iter()
+            .map(|p| setup.spec.jobs[&p.policy.job].count(&p.group));
         let mut world = World {
             gateways: gateways.collect(),
             wanted: wanted.collect(),
@@ -232,7 +236,8 @@ impl World {
 
     pub(super) fn at(&mut self, at: Moment, event: Event) {
         self.serial += 1;
-        self.agenda.insert((at.0.max(self.now.0), self.serial), event);
+        self.agenda
+            .insert((at.0.max(self.now.0), self.serial), event);
     }
     pub(super) fn after(&mut self, ms: i64, event: Event) {
         self.at(Moment(self.now.0 + ms.max(0)), event);
@@ -248,12 +253,19 @@ impl World {
         self.answered = false;
         while !self.woken && !self.answered {
             let due = self.agenda.first_key_value().map(|(k, _)| k.0);
-            let next = due.unwrap_or(i64::MAX).min(until.0).min(self.now.0 + LONGEST);
+            let next = due
+                .unwrap_or(i64::MAX)
+                .min(until.0)
+                .min(self.now.0 + LONGEST);
             if next > self.now.0 {
                 self.flow((next - self.now.0) as f64 / 1000.0);
                 self.now = Moment(next);
             }
-            if self.agenda.first_key_value().is_some_and(|(k, _)| k.0 <= next) {
+            if self
+                .agenda
+                .first_key_value()
+                .is_some_and(|(k, _)| k.0 <= next)
+            {
                 if let Some((_, event)) = self.agenda.pop_first() {
                     self.events += 1;
                     self.happen(event);
@@ -300,7 +312,9 @@ impl World {
     pub fn highest_between(&self, from: Moment, until: Moment) -> f64 {
         let step = self.trace.step.0.max(1);
         let turns = (from.since(self.trace.start).0.div_euclid(step) + 1)..;
-        let turns = turns.map(|k| self.trace.start + Span(k * step)).take_while(|at| *at < until);
+        let turns = turns
+            .map(|k| self.trace.start + Span(k * step))
+            .take_while(|at| *at < until);
         let between = turns.map(|at| self.demand(at)).fold(0.0, f64::max);
         self.demand(from).max(self.demand(until)).max(between)
     }
