@@ -161,7 +161,7 @@ impl World {
 
     /// Whether what standbys carry could have stayed where it was.
     fn surges(&mut self, parts: &[Part]) {
-        for at in 0..parts.len() {
+        for (at, part) in parts.iter().enumerate() {
             let standbys = |u: &&super::world::Unit| {
                 u.part == at && u.kind == Kind::Standby && u.carries > 0.0
             };
@@ -183,7 +183,7 @@ impl World {
                 have += 1;
                 carry += self.knee(unit);
             }
-            let needed = have < self.wanted[at] || parts[at].rate > carry;
+            let needed = have < self.wanted[at] || part.rate > carry;
             self.books.surges[at] = Some(needed);
         }
     }
