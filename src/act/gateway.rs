@@ -34,6 +34,15 @@ struct Force {
     owners: BTreeMap<ServiceName, Owner>,
 }
 
+impl Force {
+    /// An index that went back tells of a store that was restored: what was applied under the old ones says nothing of its age.
+    fn began_anew(&mut self, before: u64, now: u64) {
+        if now < before {
+            self.applied.clear();
+        }
+    }
+}
+
 impl Keeper {
     /// Watches until cancelled. Entries stay as they are then: fail static.
     pub async fn keep(self, cancel: CancellationToken) {
@@ -46,6 +55,7 @@ impl Keeper {
                 () = cancel.cancelled() => return,
                 read = self.targets(targets_at) => match read {
                     Ok((targets, index)) => {
+                        force.began_anew(targets_at, index);
                         targets_at = index;
                         self.follow(&mut force, targets).await
                     }
@@ -334,4 +344,32 @@ fn blind(force: &Force, failing: &[String]) -> bool {
     }
     let bad = sites.values().filter(|bad| **bad).count();
     bad * 2 > sites.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_was_restored_is_followed_under_its_lower_indices() {
+        let target = Target {
+            service: ServiceName::new("web"),
+            plan: PlanId::new("p"),
+            parent: None,
+            epoch: Epoch(2),
+            owner: Owner::Front,
+            instances: Vec::new(),
+            contingencies: Vec::new(),
+            index: 41,
+        };
+        let last = (Epoch(9), 700);
+        let mut force = Force::default();
+        force.applied.insert(target.service.clone(), last);
+        let newer =
+            |force: &Force| entries::newer(&target, force.applied.get(&target.service).copied());
+        force.began_anew(700, 701);
+        assert!(!newer(&force), "an old leader's target stays refused");
+        force.began_anew(701, 60);
+        assert!(newer(&force));
+    }
 }

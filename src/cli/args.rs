@@ -46,6 +46,8 @@ pub enum Command {
     Abort(AttachArgs),
     /// Sets or clears foreshadow/hold, which stops every write of every foreshadow
     Hold(HoldArgs),
+    /// Plays a load trace against a simulated estate in virtual time: what was lost, late and held
+    Simulate(SimulateArgs),
     /// Solves a placement instance
     Place(PlaceArgs),
     /// Forecasts a series from a CSV file
@@ -152,6 +154,48 @@ pub struct RunArgs {
     /// Where the policies are, which gateways there are, and whether it may act
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrategyKind {
+    Foreshadow,
+    /// Target-value scaling on the last reading
+    Reactive,
+    /// The trace's peak, all the time
+    Static,
+    /// Knows the trace and the faults ahead
+    Oracle,
+}
+
+#[derive(Args, Debug)]
+pub struct SimulateArgs {
+    /// `timestamp,value` lines; the highest value becomes the policy's `peak_rps` [default: the sandbox's]
+    #[arg(long, value_name = "SERIES.csv")]
+    pub trace: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", required_unless_present = "seeds")]
+    pub policy: Option<PathBuf>,
+    /// Jobs of the policy (*.nomad.hcl) [default: the built-in one where the policy names it, else made up with two instances a group]
+    #[arg(long, value_name = "FILE")]
+    pub job: Vec<PathBuf>,
+    /// Play the last days of the trace; everything earlier is history
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub days: u32,
+    /// Instead, hold all four strategies against each other over these traces (files or folders), as a table in Markdown
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with_all = ["trace", "seeds"])]
+    pub table: Vec<PathBuf>,
+    /// Instead, run so many worlds of half an hour with random faults, and check what must hold in them
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// none, light, heavy, or a scenario to play from the first moment
+    #[arg(long, value_name = "none|light|heavy|FILE", default_value = "none")]
+    pub faults: String,
+    #[arg(long, value_enum, default_value = "foreshadow")]
+    pub strategy: StrategyKind,
+    /// Of the run, or of the first of `--seeds` worlds
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -124,19 +124,7 @@ fn trials(args: &BacktestArgs) -> Result<Vec<Trial>, Exit> {
 
 /// Origins spread over the end of every series; the track goes by the step.
 fn spread(args: &BacktestArgs, count: usize) -> Result<Vec<Trial>, Exit> {
-    let mut files = Vec::new();
-    for path in &args.input {
-        if path.is_dir() {
-            let inside = std::fs::read_dir(path)
-                .map_err(|e| Exit::usage(format!("cannot list {}: {e}", path.display())))?;
-            let all = inside.filter_map(|f| f.ok().map(|f| f.path()));
-            files.extend(all.filter(|f| f.extension().is_some_and(|e| e == "csv")));
-        } else {
-            files.push(path.clone());
-        }
-    }
-    files.sort();
-    files
+    series::files(&args.input)?
         .into_iter()
         .map(|file| {
             let samples = series::read(&file, None, false)?;

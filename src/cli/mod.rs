@@ -14,6 +14,7 @@ mod place;
 mod plot;
 mod sandbox;
 mod series;
+mod simulate;
 mod tap;
 mod upstreams;
 
@@ -120,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Doctor(args) => doctor::doctor(args),
         Command::Partition(args) => files::partition(args),
         Command::Validate(args) => files::validate(args),
+        Command::Simulate(args) => simulate::simulate(args),
         Command::Place(args) => place::place(args),
         Command::Judge(args) => judge::judge(args),
         Command::Forecast(args) => forecast::forecast(args),

@@ -6,7 +6,7 @@ use crate::model::{Moment, Span};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The series of a file, or of standard input for `-`, on a regular grid; the rates of a counter where it is one.
 pub fn read(path: &Path, step: Option<Span>, counter: bool) -> Result<Samples, Exit> {
@@ -29,6 +29,29 @@ pub fn read(path: &Path, step: Option<Span>, counter: bool) -> Result<Samples, E
         readings = forecast::series::rates(&readings);
     }
     forecast::regular(&readings, step).map_err(|e| Exit::usage(format!("{name}: {e}")))
+}
+
+/// Files as they are named, and the CSV files of folders, in order.
+pub fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Exit> {
+    let mut files = Vec::new();
+    for path in given {
+        if path.is_dir() {
+            let inside = std::fs::read_dir(path)
+                .map_err(|e| Exit::usage(format!("cannot list {}: {e}", path.display())))?;
+            let all = inside.filter_map(|f| f.ok().map(|f| f.path()));
+            files.extend(all.filter(|f| f.extension().is_some_and(|e| e == "csv")));
+        } else {
+            files.push(path.clone());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The series of a text that is part of the program.
+pub fn built_in(text: &str, name: &str) -> Result<Samples, Exit> {
+    let readings = parse(text, name)?;
+    forecast::regular(&readings, None).map_err(|e| Exit::usage(format!("{name}: {e}")))
 }
 
 /// Readings in the order of the file; a missing value is NaN. The header may be missing.

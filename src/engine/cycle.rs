@@ -14,11 +14,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// See, foresee, plan, clear. Effects are only *returned*: the shell hands them on.
 pub fn cycle(
-    mut state: State,
+    state: State,
     world: &World,
     now: Moment,
     dice: &mut Dice,
 ) -> (State, Vec<Cleared<Step>>, View) {
+    let (state, cleared, copies) = turn(state, world, now, dice);
+    let view = picture::view(&state, world, &copies, now);
+    (state, cleared, view)
+}
+
+/// The same for whoever shows nobody what was seen.
+pub(super) fn turn(
+    mut state: State,
+    world: &World,
+    now: Moment,
+    dice: &mut Dice,
+) -> (State, Vec<Cleared<Step>>, BTreeMap<PortionId, Copies>) {
     state.cycle += 1;
     notice::notice(&mut state, world, now);
     interference::watch(&mut state, world, now);
@@ -38,8 +50,7 @@ pub fn cycle(
     }
     state.workloads = workloads;
     pledges::settle(&mut state, world, &copies, now);
-    let view = picture::view(&state, world, &copies, now);
-    (state, cleared, view)
+    (state, cleared, copies)
 }
 
 /// What shadows, aged and pooled, say of every place of every portion now.

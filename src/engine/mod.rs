@@ -15,6 +15,7 @@ mod picture;
 pub mod pledges;
 mod recover;
 pub mod run;
+pub mod simulate;
 mod startup;
 pub mod state;
 pub mod view;

@@ -27,7 +27,16 @@ fn portions(state: &mut State, world: &World, now: Moment) {
         let jobs: std::collections::BTreeSet<&JobId> =
             workload.policy.portions.iter().map(|p| &p.job).collect();
         let jobs: Vec<&JobSpec> = jobs.into_iter().filter_map(|j| world.job(j)).collect();
+        let (of, declared) = &workload.found_in;
+        let same = jobs.iter().copied().eq(of.iter()) && *declared == workload.policy.portions;
+        if same && !workload.portions.is_empty() {
+            continue;
+        }
         let found = planner::workload(&jobs, Some(&workload.policy));
+        workload.found_in = (
+            jobs.into_iter().cloned().collect(),
+            workload.policy.portions.clone(),
+        );
         if found.is_empty() || found == workload.portions {
             continue;
         }

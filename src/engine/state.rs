@@ -18,6 +18,8 @@ const LINES: usize = 2_000;
 pub struct Workload {
     pub policy: Policy,
     pub portions: Vec<Portion>,
+    /// The jobs and the policy's portions that `portions` were found in: while they stay, so does what was found.
+    pub found_in: (Vec<JobSpec>, Vec<PortionPolicy>),
     pub book: Book,
     pub outlook: Outlook,
     /// What is known of each portion at each place now, and when that was last worked out.

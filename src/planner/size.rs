@@ -57,6 +57,16 @@ fn unsure(scene: &Scene, profile: &Profile) -> f64 {
     known.map_or(from_run_to_run, |k| k.cpu.spread.max(from_run_to_run))
 }
 
+/// The most that one copy of its release is believed to carry anywhere.
+fn most(scene: &Scene, portion: &PortionId) -> Option<Rps> {
+    let release = scene.release(portion);
+    let known = scene.known.values();
+    let of = known.filter(|k| &k.key.portion == portion && k.key.release == release);
+    of.map(|k| Rps(k.knee.high))
+        .reduce(Rps::max)
+        .filter(|most| most.0 > 0.0)
+}
+
 /// What the portion needs at the demand to be covered within the horizon, over all of its instances; `None` before the
 /// first shadow. Memory is that of the instances that run.
 pub fn foreseen(
@@ -86,6 +96,8 @@ pub fn standby(scene: &Scene, portion: &PortionPolicy, rate: Rps) -> (Resources,
     let Some(request) = request(scene, &portion.id) else {
         return (job, None);
     };
+    // No copy is counted on for more than one carries: what is beyond goes to others, each with its own reservation.
+    let rate = most(scene, &portion.id).map_or(rate, |most| rate.min(most));
     let cpu = rate.0 * request.cpu * (1.0 + SURE * request.unsure);
     let memory = request.memory.0 * HEADROOM;
     let raised = Resources {

@@ -57,7 +57,12 @@ pub fn plan(
     }
     // Entries that serve already are not taken out for want of a reading.
     if ideal.is_empty() && (!current.is_empty() || owner.takes_nomads_entries()) {
-        return out.wait(what, "no instance is ready; weights stay as they are");
+        out.wait(what, "no instance is ready; weights stay as they are");
+        // Entries of Nomad's are checked whether or not a target knows them.
+        if !owner.takes_nomads_entries() {
+            enter(scene, book, portion, copies, target.as_ref(), out);
+        }
+        return;
     }
     let next = choose(scene, book, portion, copies, &current, &ideal, out);
     let target = Pending {
@@ -429,6 +434,40 @@ fn write(
         planned,
     };
     out.step(scene, Some(&portion.id), cause, action, why);
+}
+
+/// While nothing is ready, what Nomad has placed since is entered, so that gateways check it: nobody else would ever find it
+/// ready. All shares stay, those of what has gone too.
+fn enter(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    before: Option<&Target>,
+    out: &mut Draft,
+) {
+    let Some(before) = before else {
+        return;
+    };
+    let known = |id: &AllocId| before.instances.iter().any(|i| &i.alloc == id);
+    let last = book.written.get(&before.service);
+    let soon = last.is_some_and(|at| scene.now.since(*at) < COALESCE);
+    if soon || copies.all.iter().all(|c| known(&c.alloc)) {
+        return;
+    }
+    let mut next = target(scene, portion, copies, Some(before), &before.shares());
+    next.owner = before.owner;
+    let gone = |i: &&Instance| i.share > Share::NONE && copies.get(&i.alloc).is_none();
+    next.instances
+        .extend(before.instances.iter().filter(gone).cloned());
+    book.written.insert(before.service.clone(), scene.now);
+    let action = Action::SetTarget {
+        target: next,
+        before: Some(before.clone()),
+        planned: false,
+    };
+    let why = "nothing is ready; what has come since is entered, to be checked";
+    out.step(scene, Some(&portion.id), Cause::Upkeep, action, why);
 }
 
 /// The whole document: every live instance with its share, dead ones that still have one dropped, contingencies anew.

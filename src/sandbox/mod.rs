@@ -12,4 +12,5 @@ pub mod nomad;
 pub mod real_consul;
 pub mod runtime;
 pub mod scenario;
+pub mod simulated;
 pub mod world;

@@ -51,6 +51,28 @@ fn second_has(step: &Step) -> Share {
 }
 
 #[test]
+fn what_nomad_placed_for_all_that_was_lost_is_entered_so_that_it_can_be_found_ready() {
+    let mut world = common::world();
+    world.allocs = Seen::known(
+        Table::from(vec![common::alloc(3, "shop", "edge-b", 2)]),
+        world.at,
+    );
+    let (_, step) = turn(common::state(), &world);
+    let step = step.expect("a write that the guard lets pass");
+    let Action::SetTarget { target, .. } = &step.action else {
+        panic!("{step:?}");
+    };
+    let share = |n: u8| target.share_of(&common::alloc_id(n));
+    assert_eq!(
+        [share(1), share(2)],
+        [Share(5_000); 2],
+        "weights stay as they are"
+    );
+    assert_eq!(target.instances.len(), 3);
+    assert_eq!(share(3), Share::NONE, "it has not been seen ready");
+}
+
+#[test]
 fn renewing_contingencies_in_the_midst_of_a_move_is_no_step_of_it() {
     let (state, mut world) = lopsided();
     let (mut state, step) = turn(state, &world);

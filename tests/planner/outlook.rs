@@ -340,8 +340,9 @@ fn a_standby_asks_for_what_was_measured_but_never_for_less_than_its_job() {
     };
     // One primary's part of 80 requests a second is 40; the job asks for 500 MHz.
     assert_eq!(cpu(2.0).0, 500.0, "a thin measurement does not shrink it");
-    let (more, why) = cpu(16.0);
-    assert!((640.0..=700.0).contains(&more), "{more}");
+    // A copy is not counted on for more than about 30, so it reserves no more than that takes: not 40 × 20.
+    let (more, why) = cpu(20.0);
+    assert!(more > 500.0 && more < 800.0, "{more}");
     assert!(why.contains("rather than the job's 500 MHz"), "{why}");
     assert_eq!(cpu(1000.0).0, 1000.0, "nor does a wild one take everything");
 }
@@ -350,7 +351,7 @@ fn a_standby_asks_for_what_was_measured_but_never_for_less_than_its_job() {
 fn what_was_measured_to_need_more_takes_its_jobs_size_where_no_node_has_more() {
     let mut stage = Stage::new().demand(80.0);
     for p in &mut stage.beliefs.profiles {
-        p.cpu_a_request = 16.0;
+        p.cpu_a_request = 20.0;
     }
     if let Seen::Known { value, .. } = &mut stage.world.nodes {
         value.edit(|n| {

@@ -1,12 +1,10 @@
 //! A node class that gives less than its books say: found by shadows, avoided by placement, learned anew and used once it is well.
 
-use crate::estate::Estate;
+use crate::estate::{Estate, a_real_consul};
 use crate::program::{Program, alone, kind, text};
 use foreshadow::sandbox::fault::Fault;
-use foreshadow::sandbox::real_consul;
 use foreshadow::sandbox::world::ConsulKind;
 use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
 
 /// Each thing awaited comes within seconds on a machine that has nothing else to do.
@@ -309,16 +307,9 @@ async fn a_slow_node_class_is_found_by_shadows_avoided_by_placement_and_used_aga
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_node_class_is_found_avoided_and_used_again_on_a_real_consul() {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::var_os("FORESHADOW_CACHE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-consul"),
-        Into::into,
-    );
-    let Some(program) = real_consul::find(&path.to_string_lossy(), Some(&cache)) else {
-        println!("skipped: no real Consul; tests/setup unpacks one");
+    let Some(consul) = a_real_consul() else {
         return;
     };
-    let program = std::path::absolute(program).expect("a path");
     let _alone = alone();
-    a_slow_class_is_found_avoided_learned_anew_and_used(ConsulKind::Real(program)).await;
+    a_slow_class_is_found_avoided_learned_anew_and_used(consul).await;
 }

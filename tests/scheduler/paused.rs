@@ -41,7 +41,7 @@ async fn a_leader_that_slept_past_its_session_writes_nothing_when_it_wakes_on_a_
         return;
     };
     let _alone = alone();
-    let mut estate = Estate::of(JOB, consul).await;
+    let mut estate = Estate::of(JOB, consul, None).await;
     estate.play();
     let config = estate.configure(|policy| policy);
     let (consul, _) = estate.gateway();

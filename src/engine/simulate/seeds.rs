@@ -1,0 +1,207 @@
+//! Worlds with random portions, demand and faults, each for half a virtual hour, and what must hold in them.
+
+use super::keeping;
+use super::steer::{Steersman, lock};
+use crate::engine::clock;
+use crate::model::*;
+use crate::sandbox::simulated::faults::some;
+use crate::sandbox::simulated::{Broken, Keeping, Setup, Simulated, Spec, share};
+use rand::Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::f64::consts::TAU;
+
+/// When a world begins; faults come in its middle, and before its end all must be well again.
+const BEGIN: Moment = Moment(1_700_006_400_000);
+const QUIET: Span = Span::secs(240);
+const FAULTS: Span = Span::secs(900);
+const SETTLED: Span = Span::secs(1_620);
+const END: Span = Span::secs(1_800);
+const STEP: Span = Span::secs(300);
+/// Half a day of readings is remembered.
+const PAST: i64 = 144;
+
+/// A world in which something did not hold, and the command that plays it again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failure {
+    pub seed: u64,
+    pub broken: Vec<Broken>,
+    /// What went wrong in it, in order.
+    pub faults: Vec<String>,
+    pub replay: String,
+}
+
+/// What many worlds came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verdict {
+    pub seeds: u64,
+    pub failed: Vec<Failure>,
+    /// Events that happened in them, cycles included.
+    pub steps: u64,
+    pub wall_ms: u64,
+}
+
+/// `count` worlds, from the seed `first` on.
+pub fn run(first: u64, count: u64) -> Verdict {
+    let watch = clock::Stopwatch::start();
+    let mut verdict = Verdict {
+        seeds: count,
+        ..Verdict::default()
+    };
+    let seeds = first..first.saturating_add(count);
+    let worlds: Vec<(u64, Option<Failure>)> = seeds
+        .into_par_iter()
+        .map(|seed| world(seed, keeping()))
+        .collect();
+    for (steps, failure) in worlds {
+        verdict.steps += steps;
+        verdict.failed.extend(failure);
+    }
+    verdict.wall_ms = watch.elapsed().as_millis() as u64;
+    verdict
+}
+
+/// One world: its events, and what did not hold.
+pub fn world(seed: u64, keeping: Keeping) -> (u64, Option<Failure>) {
+    let mut dice = clock::dice(seed ^ 0x0005_eed5);
+    let policy = policy(&mut dice);
+    let trace = trace(&policy, &mut dice);
+    let spec = Spec::new(policy, Vec::new());
+    let faults = some(&spec, BEGIN + QUIET, BEGIN + FAULTS, seed);
+    let told = faults.iter().map(|f| {
+        let at = f.at.since(BEGIN).0 / 1000;
+        format!("{at} s, for {} s: {:?}", f.lasts.0 / 1000, f.kind)
+    });
+    let told: Vec<String> = told.collect();
+    let setup = Setup {
+        spec,
+        trace: trace.clone(),
+        from: BEGIN,
+        faults,
+        seed,
+        plain: false,
+        keeping,
+    };
+    let world = share(Simulated::new(setup));
+    let mut steersman = Steersman::new(world.clone(), &trace, BEGIN, seed);
+    steersman.until(BEGIN + SETTLED);
+    lock(&world).open_books();
+    steersman.until(BEGIN + END);
+    let mut world = lock(&world);
+    world.check_converged();
+    world.check_explained();
+    let broken = world.broken().to_vec();
+    let steps = world.events() + steersman.cycles;
+    let failure = (!broken.is_empty()).then(|| Failure {
+        seed,
+        broken,
+        faults: told,
+        replay: format!("foreshadow simulate --seeds 1 --seed {seed} --format json"),
+    });
+    (steps, failure)
+}
+
+/// One to eight portions that call each other downwards, with times that fit into half an hour.
+fn policy(dice: &mut clock::Dice) -> Policy {
+    let count = dice.random_range(1..=8usize);
+    let name = |n: usize| format!("p{n}");
+    let portions = (0..count).map(|n| {
+        let calls = (n + 1..count).filter(|_| dice.random_bool(0.25));
+        PortionPolicy {
+            id: PortionId::new(name(n)),
+            job: JobId::new("seeded"),
+            groups: vec![Group::new(name(n))],
+            front: Some(ServiceName::new(format!("seeded-{}", name(n)))),
+            owner: OwnerChoice::default(),
+            port: "http".into(),
+            path: "/".into(),
+            health: "/health".into(),
+            depends_on: calls.map(|c| PortionId::new(name(c))).collect(),
+            slo: Slo {
+                quantile: 0.95,
+                latency: Millis(600.0),
+                success: 0.98,
+            },
+            data: Data::Free,
+            upstreams: Upstreams::Stub,
+            stand_ins: Vec::new(),
+            metrics: Metrics {
+                clients: Vec::new(),
+                path: "/metrics".into(),
+                requests: "requests_total".into(),
+                duration: "duration_seconds".into(),
+                failed: String::new(),
+                only: Vec::new(),
+            },
+            shadow: true,
+            standby: true,
+        }
+    });
+    Policy {
+        workload: "seeded".into(),
+        portions: portions.collect(),
+        risk_tolerance: 0.3,
+        budget: Budget {
+            shadow: CoreHours(24.0),
+            standby: CoreHours(200.0),
+            max_shadows: 2,
+            max_standbys: 16,
+        },
+        sites: ["edge-a", "edge-b", "provider-a", "provider-b"]
+            .map(Site::from)
+            .to_vec(),
+        ramp: Ramp {
+            steps: [10, 50, 100].map(Share::percent).to_vec(),
+            soak: Span::secs(10),
+            settle: Span::secs(60),
+            warm: Span::secs(60),
+            min_samples: 5,
+        },
+        step: STEP,
+        season: Span::secs(86_400),
+        horizon: Span::secs(900),
+        peak_rps: Rps(dice.random_range(6.0..20.0)),
+        ..Policy::default()
+    }
+}
+
+/// A slow wave, and within the half hour a surge that primaries may not carry; it is over before the end.
+fn trace(policy: &Policy, dice: &mut clock::Dice) -> Series {
+    let peak = policy.peak_rps.0;
+    let surge = dice.random_range(0.0..2.5);
+    // What many call gets many times as much: the whole is kept within what its primaries carry.
+    let calls: usize = policy.portions.iter().map(|p| p.depends_on.len()).sum();
+    let peak = peak / (1.0 + calls as f64 / 4.0);
+    let value = |k: i64| {
+        let wave = 0.7 + 0.2 * (TAU * k as f64 / 288.0).sin();
+        let within = (PAST + 1..PAST + 3).contains(&k);
+        peak * wave * if within { 1.0 + surge } else { 1.0 }
+    };
+    Series {
+        start: BEGIN - STEP.times(PAST),
+        step: STEP,
+        values: (0..PAST + 12).map(value).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same world with gateways that follow nothing: whoever checks it has to see that.
+    #[test]
+    fn a_world_whose_gateways_follow_nobody_is_found_out() {
+        let deaf = Keeping {
+            newer: |_, _| false,
+            ..keeping()
+        };
+        let (_, failure) = world(3, deaf);
+        let laws: Vec<&str> = failure
+            .expect("it is broken")
+            .broken
+            .iter()
+            .map(|b| b.law)
+            .collect();
+        assert!(laws.contains(&"eventually_gateways_follow"), "{laws:?}");
+    }
+}
