@@ -27,5 +27,5 @@ pub use registrar::HttpRegistrar;
 pub use runtime::{
     CheckKind, CheckReg, NoConsul, Registrar, Runtime, ServiceReg, TaskEvent, TaskStart, TaskUsage,
 };
-pub use state::{EstateConfig, Mood};
 pub use state::node::{HostVolume, NodeConfig};
+pub use state::{EstateConfig, Mood};

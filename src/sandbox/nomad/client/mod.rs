@@ -175,7 +175,10 @@ fn register(state: &mut State, id: &str) {
 /// Each client compares what it has registered with what its agent has, and then again.
 pub fn compare(state: &mut State) {
     let on = |node: &str| state.nodes.get(node).is_some_and(|n| n.powered);
-    let registered = state.allocs.values().filter(|a| on(&a.node_id) && !a.view.registered.is_empty());
+    let registered = state
+        .allocs
+        .values()
+        .filter(|a| on(&a.node_id) && !a.view.registered.is_empty());
     let all: Vec<Effect> = registered
         .map(|a| Effect::Compare {
             node: a.node_name.clone(),

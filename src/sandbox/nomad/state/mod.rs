@@ -223,7 +223,9 @@ impl State {
         }
         for mut node in config.nodes {
             let version = config.mood.version().to_string();
-            node.attributes.entry("nomad.version".into()).or_insert(version);
+            node.attributes
+                .entry("nomad.version".into())
+                .or_insert(version);
             let id = node.id.clone().unwrap_or_else(|| state.uuid());
             let mut node = Node::new(id.clone(), node, now());
             let index = state.next_index();

@@ -1,0 +1,216 @@
+//! What a switchover costs, on a real Consul, with open-loop clients that honour SRV and have no wits of their own.
+//!
+//! `cargo bench --bench switchover` prints
+//! - a planned ramp (1, 5, 25, 50, 100 %) under 1,000 requests a second, against an equal stretch without a move (baseline);
+//! - how fast a prepared switch is, from the check's wake-up to the last weight written, and when many services fail together;
+//! - what a killed instance costs, with Consul's checks alone (baseline) and with a prepared switch.
+
+#![allow(clippy::disallowed_methods)] // a bench measures time
+
+mod rig;
+
+use foreshadow::clients::consul::{CheckDefinition, Probe, Registration, Status};
+use foreshadow::load::LoadReport;
+use foreshadow::model::{Share, Span};
+use rig::{Rig, Server, requests};
+use std::time::{Duration, Instant};
+
+const STEPS: [u32; 5] = [1, 5, 25, 50, 100];
+
+/// How much is measured.
+struct Size {
+    rate: f64,
+    soak: Duration,
+    runs: u64,
+    /// Services of one node, and how often that is killed.
+    services: usize,
+    kills: usize,
+    crowd: usize,
+}
+
+fn main() {
+    let size = match std::env::args().any(|a| a == "--bench") {
+        true => Size {
+            rate: 1_000.0,
+            soak: Duration::from_secs(2),
+            runs: 5,
+            services: 10,
+            kills: 10,
+            crowd: 500,
+        },
+        false => Size {
+            rate: 50.0,
+            soak: Duration::from_millis(100),
+            runs: 1,
+            services: 1,
+            kills: 1,
+            crowd: 2,
+        },
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let Some(rig) = Rig::start() else { return };
+        // Servers live on: a gateway that sees most sites fail suspects its eyes.
+        let planned = planned(&rig, &size).await;
+        let prepared = prepared(&rig, &size).await;
+        let killed = killed(&rig, &size).await;
+        together(&rig, &size).await;
+        drop((planned, prepared, killed));
+    });
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+async fn planned(rig: &Rig, size: &Size) -> [Server; 2] {
+    let service = "planned";
+    let (old, new) = (Server::start("127.0.0.42"), Server::start("127.0.0.43"));
+    let mut sides = (&old, &new);
+    let lasts = size.soak * STEPS.len() as u32;
+    let (mut lost, mut late, mut late_still, mut ratios) = (0, 0, 0, Vec::new());
+    for run in 0..size.runs {
+        rig.settle(service, sides).await;
+        let client = rig.client(service).await;
+        // Connections are made before anything counts.
+        requests(&client, size.rate, size.soak, run).await;
+        let still = requests(&client, size.rate, lasts, 2 * run).await;
+        let ramp = async {
+            for percent in STEPS {
+                rig.aim(service, sides, Share::percent(percent)).await;
+                tokio::time::sleep(size.soak).await;
+            }
+        };
+        let (moved, ()) = tokio::join!(requests(&client, size.rate, lasts, 2 * run + 1), ramp);
+        lost += moved.failed;
+        late += moved.late;
+        late_still += still.late;
+        ratios.push(moved.p99.0 / still.p99.0.max(1e-3));
+        println!(
+            "planned ramp, run {run}: {} answered, {} lost, {} late; p99 {:.2} ms, {:.2} ms without a move (baseline)",
+            moved.ok, moved.failed, moved.late, moved.p99.0, still.p99.0
+        );
+        sides = (sides.1, sides.0);
+    }
+    println!(
+        "planned ramp at {}/s: {lost} lost, {late} late ({late_still} without a move), p99 × {:.2} (median of {} runs)",
+        size.rate,
+        middle(ratios),
+        size.runs
+    );
+    [old, new]
+}
+
+/// Waits until so many services have switched after the kill, and gives how long each took from its wake-up.
+async fn switched(rig: &Rig, prefix: &str, count: usize) -> Vec<Span> {
+    loop {
+        let all = rig.reactions().await;
+        let own = all.iter().filter(|(s, _)| s.as_str().starts_with(prefix));
+        let own: Vec<Span> = own.map(|(_, took)| *took).collect();
+        if own.len() == count {
+            return own;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn prepared(rig: &Rig, size: &Size) -> [Server; 2] {
+    let (mut old, new) = (Server::start("127.0.0.44"), Server::start("127.0.0.45"));
+    let names: Vec<String> = (0..size.services)
+        .map(|n| format!("prepared-{n}"))
+        .collect();
+    let mut took = Vec::new();
+    for _ in 0..size.kills {
+        rig.settle_all(&names, (&old, &new)).await;
+        old.kill();
+        took.extend(switched(rig, "prepared-", names.len()).await);
+        old.revive();
+    }
+    let mut took: Vec<f64> = took.iter().map(|s| s.0 as f64).collect();
+    took.sort_by(f64::total_cmp);
+    let at = |q: f64| took[((took.len() - 1) as f64 * q).round() as usize];
+    println!(
+        "prepared switches of {} services on one node, {} kills: wake-up to last weight p50 {} ms, p99 {} ms",
+        size.services,
+        size.kills,
+        at(0.5),
+        at(0.99)
+    );
+    [old, new]
+}
+
+/// Consul's own checks alone: both instances serve, and the dead one is left out when its check says so.
+async fn alone(rig: &Rig, size: &Size, every: Duration) -> LoadReport {
+    let service = format!("alone-{}", every.as_secs());
+    let (mut old, new) = (Server::start("127.0.0.46"), Server::start("127.0.0.47"));
+    for (name, server) in [("old", &old), ("new", &new)] {
+        let registration = Registration {
+            id: format!("{service}-{name}"),
+            name: service.clone(),
+            address: server.at.ip().to_string(),
+            port: server.at.port(),
+            passing_weight: 1,
+            warning_weight: 1,
+            checks: vec![CheckDefinition {
+                id: format!("{service}-{name}-check"),
+                name: "answers".into(),
+                probe: Probe::Http {
+                    url: format!("http://{}/", server.at),
+                },
+                interval: every,
+                timeout: every,
+                initial: Some(Status::Passing),
+                deregister_after: None,
+            }],
+            ..Registration::default()
+        };
+        rig.consul
+            .register(&registration)
+            .await
+            .expect("a registration");
+    }
+    let client = rig.client(&service).await;
+    requests(&client, size.rate, size.soak, 1).await;
+    old.kill();
+    requests(&client, size.rate, every + Duration::from_secs(3), 2).await
+}
+
+async fn killed(rig: &Rig, size: &Size) -> [Server; 2] {
+    let (mut old, new) = (Server::start("127.0.0.48"), Server::start("127.0.0.49"));
+    rig.settle("killed", (&old, &new)).await;
+    rig.aim("killed", (&old, &new), Share::percent(50)).await;
+    rig.passes("killed", new.at.port()).await;
+    let client = rig.client("killed").await;
+    requests(&client, size.rate, size.soak, 1).await;
+    old.kill();
+    let ours = requests(&client, size.rate, Duration::from_secs(4), 2).await;
+    println!(
+        "a killed instance of two at {}/s: {} lost with a prepared switch",
+        size.rate, ours.failed
+    );
+    for every in [2, 10] {
+        let theirs = alone(rig, size, Duration::from_secs(every)).await;
+        println!(
+            "  Consul alone, checks every {every} s (baseline): {} lost, ratio {:.2}",
+            theirs.failed,
+            ours.failed as f64 / theirs.failed.max(1) as f64
+        );
+    }
+    old.revive();
+    [old, new]
+}
+
+async fn together(rig: &Rig, size: &Size) {
+    let (mut old, new) = (Server::start("127.0.0.50"), Server::start("127.0.0.51"));
+    let names: Vec<String> = (0..size.crowd).map(|n| format!("crowd-{n}")).collect();
+    rig.settle_all(&names, (&old, &new)).await;
+    let began = Instant::now();
+    old.kill();
+    switched(rig, "crowd-", names.len()).await;
+    println!(
+        "{} services failing together: the last one is switched {:.1} s after the kill",
+        size.crowd,
+        began.elapsed().as_secs_f64()
+    );
+}
