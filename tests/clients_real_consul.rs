@@ -273,7 +273,7 @@ async fn a_failing_check_shows_and_an_entry_of_others_keeps_its_check_when_rewei
     assert_eq!(after.tagged_addresses, entry.tagged_addresses);
     assert_eq!((&after.tags, &after.meta), (&entry.tags, &entry.meta));
 
-    backend.fail();
+    backend.fail(true);
     let seen = until(&consul, "web", false, |e| !e[0].is_passing()).await;
     assert!(!seen[0].in_maintenance());
     let critical = consul

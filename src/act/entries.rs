@@ -131,6 +131,14 @@ pub fn newer(target: &Target, applied: Option<(Epoch, u64)>) -> bool {
     applied.is_none_or(|(epoch, index)| (target.epoch, target.index) > (epoch, index))
 }
 
+/// So long nobody may fail before a gateway ends a contingency by itself.
+pub const CALM: Span = Span::secs(10);
+
+/// Whether what a contingency was applied for is over: nobody fails who has a share in the target.
+pub fn is_over(target: &Target, failing: &[AllocId]) -> bool {
+    failing.iter().all(|id| target.share_of(id) == Share::NONE)
+}
+
 /// The contingency to apply when these instances are seen failing: the smallest domain whose loss explains all of them.
 pub fn contingency<'a>(target: &'a Target, failing: &[AllocId]) -> Option<&'a Contingency> {
     let bad: Vec<&AllocId> = failing
@@ -237,6 +245,8 @@ mod tests {
         assert_eq!(one, Some(Domain::Node(NodeId::new("n1"))));
         let both = contingency(&t, &ids[..2]).map(|c| c.domain.clone());
         assert_eq!(both, Some(Domain::Site(Site::new("s1"))));
+        assert!(!is_over(&t, &ids[..1]));
+        assert!(is_over(&t, &[]), "nobody fails any more");
         assert!(
             contingency(&t, &ids).is_none(),
             "nothing is switched to what fails too"

@@ -31,6 +31,8 @@ struct Force {
     targets: BTreeMap<ServiceName, Target>,
     applied: BTreeMap<ServiceName, (Epoch, u64)>,
     contingency: BTreeMap<ServiceName, Domain>,
+    /// Since when nobody fails any more whom the contingency was applied for.
+    calm: BTreeMap<ServiceName, Moment>,
     owners: BTreeMap<ServiceName, Owner>,
 }
 
@@ -164,12 +166,14 @@ impl Keeper {
             .applied
             .insert(target.service.clone(), (target.epoch, target.index));
         force.contingency.remove(&target.service);
+        force.calm.remove(&target.service);
         self.report(&target, weights, None, None).await?;
         force.targets.insert(target.service.clone(), target);
         Ok(())
     }
 
-    /// A check turned critical: what was prepared and cleared for that failure is done at once.
+    /// A check turned critical: what was prepared and cleared for that failure is done at once. When it has passed for a while, as
+    /// after a cut that only this gateway saw, the target is in force again: nobody else may ever write a newer one.
     async fn switch(&self, force: &mut Force, failing: &[String]) -> Result<(), OwnerError> {
         let began = (self.clock)();
         // A full queue means that a look is due anyway.
@@ -192,6 +196,16 @@ impl Keeper {
                 .filter(|i| fails(target, i, failing))
                 .map(|i| i.alloc.clone())
                 .collect();
+            if !entries::is_over(target, &bad) {
+                force.calm.remove(&service);
+            } else if force.contingency.contains_key(&service) {
+                let since = *force.calm.entry(service.clone()).or_insert(began);
+                if began.since(since) >= entries::CALM && !self.held().await {
+                    let target = target.clone();
+                    self.take_over(force, target).await?;
+                }
+                continue;
+            }
             let Some(contingency) = entries::contingency(target, &bad) else {
                 continue;
             };

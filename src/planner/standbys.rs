@@ -58,7 +58,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         // What died with its node does not stand for anything; it is kept last, should the node come back.
         let (alive, dead): (Vec<JobId>, Vec<JobId>) =
             mine.iter().cloned().partition(|j| stands(scene, j));
-        let need = need(scene, portion, set, alive.len());
+        let need = need(scene, book, portion, set, alive.len());
         let mut kept = 0;
         for job in &alive {
             let needed = kept < need.count;
@@ -166,7 +166,7 @@ fn stands(scene: &Scene, job: &JobId) -> bool {
 }
 
 /// The most that any one reason asks for: demand, a probable failure, or what is missing now.
-fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) -> Need {
+fn need(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies, have: usize) -> Need {
     let factor = scene.appetite.load_factor;
     let primaries: Vec<&Copy> = copies.standing().collect();
     let wanted = scene
@@ -245,10 +245,9 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
             None,
         );
     }
-    if let Some(breach) = scene.breach(portion)
-        && have == 0
-    {
-        raise(1, Cause::Reactive, breach, None);
+    let known = each.is_some();
+    if let Some((count, why)) = breached(scene, book, portion, copies, (have, known)) {
+        raise(count, Cause::Reactive, why, None);
     }
     if let Some(blocked) = blocked(scene, portion) {
         raise(1, Cause::Reactive, blocked, None);
@@ -283,6 +282,33 @@ fn need(scene: &Scene, portion: &PortionPolicy, copies: &Copies, have: usize) ->
         }
     }
     need
+}
+
+/// What a breach asks for: a first standby; and where nobody knows what one carries, one more each time that all of them have served
+/// for a while and it still breaks the SLO. No shadow runs while production suffers, so nobody would ever come to know.
+fn breached(
+    scene: &Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    (have, known): (usize, bool),
+) -> Option<(usize, String)> {
+    let breach = scene.breach(portion)?;
+    if have == 0 {
+        return Some((1, breach));
+    }
+    let last = portion.front.as_ref().and_then(|f| book.written.get(f));
+    let settled = last.is_none_or(|at| scene.now.since(*at) >= scene.policy.ramp.settle);
+    let serving = |c: &&Copy| c.ready && c.share > Share::NONE;
+    let serve = copies.of(Role::Standby).filter(serving).count();
+    let all = copies.of(Role::Standby).count().max(have);
+    let more = !known && settled && serve >= all;
+    more.then(|| {
+        (
+            serve + 1,
+            format!("{breach}, with {serve} standbys serving"),
+        )
+    })
 }
 
 fn probable<'a>(scene: &'a Scene) -> impl Iterator<Item = &'a Hazard> {

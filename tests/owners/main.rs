@@ -8,6 +8,7 @@ mod agent;
 #[allow(dead_code)]
 #[path = "../nomad/fake.rs"]
 mod fake;
+mod contingency;
 mod hands;
 mod mesh;
 mod nomads;

@@ -152,3 +152,46 @@ fn a_planned_move_that_hurts_turns_back_and_is_tried_again_only_after_it_has_set
         "and then it is tried again"
     );
 }
+
+/// A standby that has this share while half of all requests fail, and nobody knows what an instance carries.
+fn suffering(share: u32) -> Vec<Step> {
+    let mut world = common::with_standby(common::world());
+    if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+        value.success = 0.5;
+    }
+    if let Some(front) = world.fronts.get_mut(&ServiceName::from("shop-web")) {
+        if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
+            let shares = [5_000, 5_000 - share, share];
+            let of = t.instances.iter_mut().zip(shares);
+            of.for_each(|(instance, share)| instance.share = Share(share));
+        }
+        for entries in front.entries.values_mut() {
+            if let Seen::Known { value, .. } = entries {
+                value.iter_mut().for_each(|e| e.maintenance = false);
+            }
+        }
+    }
+    let mut state = common::state();
+    state.beliefs = Beliefs::default();
+    let (_, steps, _) = cycle(state, &world, world.at, &mut clock::dice(1));
+    steps.into_iter().map(|s| s.into_inner()).collect()
+}
+
+#[test]
+fn a_breach_that_stays_asks_for_one_more_where_nobody_knows_what_one_carries() {
+    let more = |steps: &[Step]| {
+        let grows = |s: &&Step| {
+            matches!(s.action, Action::PlaceStandby { .. } | Action::Scale { .. })
+                && s.why.contains("with 1 standbys serving")
+        };
+        steps.iter().filter(grows).count()
+    };
+    let serving = suffering(2_500);
+    assert_eq!(more(&serving), 1, "{serving:#?}");
+    let waiting = suffering(0);
+    assert_eq!(
+        more(&waiting),
+        0,
+        "the one there is helps first: {waiting:#?}"
+    );
+}

@@ -141,8 +141,9 @@ impl Backend {
         });
         Backend { at, failing }
     }
-    pub fn fail(&self) {
-        self.failing.store(true, Ordering::Relaxed);
+    /// Answers 500 from now on, or 200 again.
+    pub fn fail(&self, fails: bool) {
+        self.failing.store(fails, Ordering::Relaxed);
     }
     pub fn ip(&self) -> String {
         self.at.ip().to_string()

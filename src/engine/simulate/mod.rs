@@ -95,6 +95,8 @@ pub(super) fn keeping() -> Keeping {
     Keeping {
         newer: entries::newer,
         contingency: entries::contingency,
+        is_over: entries::is_over,
+        calm: entries::CALM,
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Keeping {
     pub newer: fn(&Target, Option<(Epoch, u64)>) -> bool,
     /// What is prepared for when these fail.
     pub contingency: for<'a> fn(&'a Target, &[AllocId]) -> Option<&'a Contingency>,
+    /// Whether what a contingency was applied for is over, and for how long it must have been.
+    pub is_over: fn(&Target, &[AllocId]) -> bool,
+    pub calm: Span,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,8 @@ pub(super) struct Front {
     pub entries: BTreeMap<u64, Entry>,
     pub target: Option<Target>,
     pub contingency: Option<Domain>,
+    /// Since when nobody fails any more whom the contingency was applied for.
+    pub calm: Option<Moment>,
     pub report: Option<Applied>,
     /// The store's index went back since: what was applied before says nothing.
     pub began_anew: bool,
@@ -120,7 +125,11 @@ impl World {
         }
         if fell {
             self.woken = true;
+            self.gateways[gateway].fronts[part].calm = None;
             self.switch(gateway, part);
+        } else if well && self.gateways[gateway].fronts[part].contingency.is_some() {
+            self.gateways[gateway].fronts[part].calm = Some(now);
+            self.after(self.keeping.calm.0, Event::Calm(gateway, part));
         }
         self.follow(gateway, part);
     }
@@ -134,16 +143,7 @@ impl World {
         let Some(target) = &front.target else {
             return;
         };
-        let failing = |i: &&Instance| {
-            let entry = self.unit_of(&i.alloc).and_then(|n| front.entries.get(&n));
-            entry.is_some_and(|e| e.checked && !e.passing)
-        };
-        let bad: Vec<AllocId> = target
-            .instances
-            .iter()
-            .filter(failing)
-            .map(|i| i.alloc.clone())
-            .collect();
+        let bad = self.failing(front, target);
         if self.blind(gateway) {
             return;
         }
@@ -161,6 +161,30 @@ impl World {
             &found.shares,
             Some(found.domain.clone()),
         );
+    }
+
+    fn failing(&self, front: &Front, target: &Target) -> Vec<AllocId> {
+        let fails = |i: &&Instance| {
+            let entry = self.unit_of(&i.alloc).and_then(|n| front.entries.get(&n));
+            entry.is_some_and(|e| e.checked && !e.passing)
+        };
+        let instances = target.instances.iter().filter(fails);
+        instances.map(|i| i.alloc.clone()).collect()
+    }
+
+    /// Nobody has failed for a while: the target is in force again.
+    pub(super) fn calm(&mut self, gateway: usize, part: usize) {
+        let front = &self.gateways[gateway].fronts[part];
+        let long = front
+            .calm
+            .is_some_and(|at| self.now.since(at) >= self.keeping.calm);
+        let Some(target) = front.target.clone().filter(|_| long) else {
+            return;
+        };
+        let over = (self.keeping.is_over)(&target, &self.failing(front, &target));
+        if front.contingency.is_some() && over && !self.consul_away() {
+            self.apply(gateway, part, &target, &target.shares(), None);
+        }
     }
 
     /// More than half of the sites failing at once, seen from there: it is more likely the gateway that is cut off.
@@ -233,6 +257,7 @@ impl World {
         front.began_anew = false;
         front.entries.retain(|n, _| kept.contains(n));
         front.contingency = contingency.clone();
+        front.calm = None;
         front.report = Some(Applied {
             gateway: id,
             service: target.service.clone(),

@@ -65,6 +65,8 @@ fn world(plain: bool, faults: Vec<Fault>, rate: f64) -> World {
         keeping: Keeping {
             newer: |target, last| last.is_none_or(|last| (target.epoch, target.index) > last),
             contingency: |_, _| None,
+            is_over: |_, _| false,
+            calm: Span::secs(10),
         },
     })
 }

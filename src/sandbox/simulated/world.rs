@@ -69,6 +69,8 @@ pub(super) enum Event {
     Check(usize, usize, u64),
     /// Clients of a gateway ask anew for a portion.
     Resolve(usize, usize),
+    /// Nobody may have failed for a while at a gateway that applied a portion's contingency.
+    Calm(usize, usize),
     /// A gateway hears that a portion's target has changed.
     Hear(usize, usize),
     Effect(u64),
@@ -290,6 +292,7 @@ impl World {
             Event::Evaluate(part) => self.evaluate(part),
             Event::Check(gateway, part, serial) => self.check(gateway, part, serial),
             Event::Resolve(gateway, part) => self.resolve(gateway, part),
+            Event::Calm(gateway, part) => self.calm(gateway, part),
             Event::Hear(gateway, part) => self.hear(gateway, part),
             Event::Effect(n) => self.effect(n),
             Event::Answer(n) => self.answer(n),
