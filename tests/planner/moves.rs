@@ -161,7 +161,8 @@ fn suffering(share: u32) -> Vec<Step> {
     }
     if let Some(front) = world.fronts.get_mut(&ServiceName::from("shop-web")) {
         if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
-            let shares = [5_000, 5_000 - share, share];
+            let each = (Share::ALL.0 - share) / 2;
+            let shares = [each, each, share];
             let of = t.instances.iter_mut().zip(shares);
             of.for_each(|(instance, share)| instance.share = Share(share));
         }
@@ -186,7 +187,7 @@ fn a_breach_that_stays_asks_for_one_more_where_nobody_knows_what_one_carries() {
         };
         steps.iter().filter(grows).count()
     };
-    let serving = suffering(2_500);
+    let serving = suffering(3_334);
     assert_eq!(more(&serving), 1, "{serving:#?}");
     let waiting = suffering(0);
     assert_eq!(
