@@ -5,10 +5,10 @@
 #[allow(dead_code)]
 #[path = "../real_consul/agent.rs"]
 mod agent;
+mod contingency;
 #[allow(dead_code)]
 #[path = "../nomad/fake.rs"]
 mod fake;
-mod contingency;
 mod hands;
 mod mesh;
 mod nomads;

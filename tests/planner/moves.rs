@@ -174,6 +174,12 @@ fn suffering(share: u32) -> Vec<Step> {
     }
     let mut state = common::state();
     state.beliefs = Beliefs::default();
+    // Contingencies are written first; then shares stand for the settling time.
+    let (mut state, step) = turn(state, &world);
+    if let Some(step) = step {
+        verified(&mut state, &mut world, step);
+    }
+    let world = common::at(world, NOW + Span::secs(6));
     let (_, steps, _) = cycle(state, &world, world.at, &mut clock::dice(1));
     steps.into_iter().map(|s| s.into_inner()).collect()
 }
