@@ -8,7 +8,7 @@ const LONGER: Duration = Duration::from_secs(45);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contingency_that_nobody_corrects_ends_once_what_it_was_for_is_well_again() {
-    let ip = "127.0.214.12";
+    let ip = "127.0.214.16";
     let Some(agent) = Agent::start("owner-contingency", ip, "") else {
         return;
     };
@@ -19,7 +19,7 @@ async fn a_contingency_that_nobody_corrects_ends_once_what_it_was_for_is_well_ag
             Owner::Front,
             vec![
                 instance(alloc(1), ip, a.port(), one),
-                instance(alloc(2), "127.0.214.12", b.port(), two),
+                instance(alloc(2), "127.0.214.16", b.port(), two),
             ],
         )
     };
