@@ -122,7 +122,9 @@ fn a_day(args: &[&str]) {
         "lost in planned moves: {summary}"
     );
     assert!(number("requests") > 3_000.0);
-    assert!(number("lost") < number("requests") * 0.1);
+    // Half of the clients are at the site that is cut off for a seventh of the day, at its busiest: how many of them find what they
+    // call on their side depends on where the standbys stand.
+    assert!(number("lost") < number("requests") * 0.15);
     for (key, least) in [
         ("shadows", 4.0),
         ("profiles", 4.0),
