@@ -29,22 +29,6 @@ impl Measurer for Nothing {
     }
 }
 
-const POLICY: &str = r#"
-workload "web" {
-  job            = "one"
-  risk_tolerance = 0.3
-  sites          = ["edge-a"]
-  slo {
-    latency = "1s"
-  }
-  budget {}
-  portion "web" {
-    front = "web"
-    owner = "mesh"
-  }
-}
-"#;
-
 /// A world in which both instances are seen ready, and nothing stands in the way.
 fn world() -> World {
     let at = now();
@@ -137,7 +121,7 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
         measurer: Arc::new(Nothing),
         clock: now,
     };
-    let policy = settings::parse_policy("web.hcl", POLICY).unwrap();
+    let policy = settings::parse_policy("web.hcl", &policy("mesh")).unwrap();
     let (world, none, empty) = (world(), BTreeMap::new(), BTreeMap::new());
     let facts = Facts {
         now: now(),

@@ -2,11 +2,11 @@
 //! what Consul then says is looked at. With `nomad` and `agent` beside the sandbox's Nomad and a real one.
 #![allow(clippy::disallowed_methods)] // tests own their clock and environment
 
-#[allow(dead_code)]
+#[allow(dead_code)] // the tests of the client use more of it
 #[path = "../real_consul/agent.rs"]
 mod agent;
 mod contingency;
-#[allow(dead_code)]
+#[allow(dead_code)] // the tests of the sandbox's Nomad use more of it
 #[path = "../nomad/fake.rs"]
 mod fake;
 mod hands;
@@ -35,6 +35,27 @@ const SERVICE: &str = "web";
 fn now() -> Moment {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Moment(since.unwrap().as_millis() as i64)
+}
+
+/// A policy of one portion, whose weights this owner writes.
+fn policy(owner: &str) -> String {
+    format!(
+        r#"
+workload "web" {{
+  job            = "one"
+  risk_tolerance = 0.3
+  sites          = ["edge-a"]
+  slo {{
+    latency = "1s"
+  }}
+  budget {{}}
+  portion "web" {{
+    front = "web"
+    owner = "{owner}"
+  }}
+}}
+"#
+    )
 }
 
 /// A gateway that keeps its agent's part, and what a leader would write for it.

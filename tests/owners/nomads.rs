@@ -212,7 +212,7 @@ async fn auto_takes_nomad_from_1_9_2_on_and_the_scheduler_verifies_what_it_wrote
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    write("web.hcl", &POLICY.replace("\"agent\"", "\"auto\""));
+    write("web.hcl", &policy("auto"));
     let config = format!(
         "mode = \"act\"\npolicies = [\"web.hcl\"]\ncycle = \"1s\"\n\
          gateway \"edge-b\" {{\n  site = \"edge-a\"\n  dns = \"{ip}:8600\"\n}}\n"
@@ -229,14 +229,14 @@ async fn auto_takes_nomad_from_1_9_2_on_and_the_scheduler_verifies_what_it_wrote
         "{told:?}"
     );
     assert!(told.iter().all(|l| l.starts_with("ok")), "{told:?}");
-    write("web.hcl", POLICY);
+    write("web.hcl", &policy("agent"));
     let told = doctor(&config, &env).await;
     println!("{}", told.join("\n"));
     assert!(
         told[0].starts_with("FAIL") && told[0].contains("every 30 s"),
         "{told:?}"
     );
-    write("web.hcl", &POLICY.replace("\"agent\"", "\"auto\""));
+    write("web.hcl", &policy("auto"));
     let args = ["run", "--config", &config, "--format", "json"];
     let mut scheduler = Program::start(folder.path(), &args, &env);
     scheduler.until("verified shares", PATIENCE, |line| {
@@ -272,7 +272,7 @@ async fn agent_beside_a_nomad_that_resets_weights_is_named_with_the_remedy() {
     let plain = |e: &[ServiceEntry]| e.iter().all(|e| e.service.weights.passing == 1);
     bench.until("Nomad has reset them", plain).await;
 
-    let policy = settings::parse_policy("web.hcl", POLICY).unwrap();
+    let policy = settings::parse_policy("web.hcl", &policy("agent")).unwrap();
     let sources = Sources {
         nomad: estate.nomad.clone(),
         lists: estate.nomad.clone(),
@@ -330,19 +330,3 @@ async fn agent_beside_a_nomad_that_resets_weights_is_named_with_the_remedy() {
     );
     println!("{}", line.text);
 }
-
-const POLICY: &str = r#"
-workload "web" {
-  job            = "one"
-  risk_tolerance = 0.3
-  sites          = ["edge-a"]
-  slo {
-    latency = "1s"
-  }
-  budget {}
-  portion "web" {
-    front = "web"
-    owner = "agent"
-  }
-}
-"#;

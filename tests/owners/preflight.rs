@@ -5,28 +5,13 @@ use foreshadow::act::owners::{Case, Finding, preflight};
 use foreshadow::settings;
 use serde_json::{Value, json};
 
-const POLICY: &str = r#"
-workload "web" {
-  job            = "one"
-  risk_tolerance = 0.3
-  sites          = ["edge-a"]
-  slo {
-    latency = "1s"
-  }
-  budget {}
-  portion "web" {
-    front = "web"
-  }
-}
-"#;
-
 fn job(connect: Value) -> JobSpec {
     let service = json!({"Name": SERVICE, "Connect": connect});
     JobSpec(json!({"ID": "one", "TaskGroups": [{"Name": "web", "Services": [service]}]}))
 }
 
 async fn found(bench: &Bench, owner: Owner, job: &JobSpec) -> (Vec<String>, Vec<String>) {
-    let policy = settings::parse_policy("web.hcl", POLICY).unwrap();
+    let policy = settings::parse_policy("web.hcl", &policy("front")).unwrap();
     let case = Case {
         service: &SERVICE.into(),
         portion: &policy.portions[0],
