@@ -171,6 +171,7 @@ fn shares(
                 state.tally.failbacks += 1;
                 "failback"
             }
+            MoveKind::Kept => "a small share",
             MoveKind::Surge | MoveKind::Emergency | MoveKind::Asked => {
                 state.tally.switchovers += 1;
                 "switchover"

@@ -284,41 +284,26 @@ impl Bands {
     }
 
     /// Means and quantiles at `levels` for each of the mixed forecasts `mix` from the next point on; the members lie
-    /// `spread` apart, and `width` widens about the median.
-    pub fn around(
-        &self,
-        mix: &[f64],
-        spread: &[f64],
-        levels: &[f64],
-        width: f64,
-    ) -> Vec<(f64, Vec<f64>)> {
+    /// `spread` apart.
+    pub fn around(&self, mix: &[f64], spread: &[f64], levels: &[f64]) -> Vec<(f64, Vec<f64>)> {
         let rhythm = self
             .rhythm
             .ahead(&(1..=mix.len()).collect::<Vec<_>>(), self.usual);
         (0..mix.len())
             .map(|h| {
                 let signs = self.signs(mix[h], self.recent, spread[h], rhythm[h]);
-                self.at(mix[h], h + 1, self.size(&signs), levels, width)
+                self.at(mix[h], h + 1, self.size(&signs), levels)
             })
             .collect()
     }
 
-    fn at(&self, f: f64, h: usize, size: f64, levels: &[f64], width: f64) -> (f64, Vec<f64>) {
+    fn at(&self, f: f64, h: usize, size: f64, levels: &[f64]) -> (f64, Vec<f64>) {
         let (a, b, t) = self.between(h);
         let row: [f64; GRID.len()] = std::array::from_fn(|k| {
             let (x, y) = (self.offsets[[a, k]], self.offsets[[b, k]]);
             x + (y - x) * t
         });
-        let middle = row[MEDIAN];
-        let width = if width.is_finite() {
-            width.clamp(0.05, 20.0)
-        } else {
-            1.0
-        };
-        let at = |level: f64| {
-            let offset = middle + width * (between(&row, level) - middle);
-            (f + size * offset).max(0.0)
-        };
+        let at = |level: f64| (f + size * between(&row, level)).max(0.0);
         // In the order of the levels asked for, and never crossing.
         let mut order: Vec<usize> = (0..levels.len()).collect();
         order.sort_by(|a, b| levels[*a].total_cmp(&levels[*b]));
@@ -442,7 +427,7 @@ mod tests {
     fn a_guess_is_wide_ordered_and_not_negative() {
         let b = Bands::guess(0.5, 6);
         let (_, q) = b
-            .around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9], 1.0)
+            .around(&[1.0; 6], &[0.0; 6], &[0.99, 0.1, 0.5, 0.9])
             .remove(5);
         assert!(q[1] <= q[2] && q[2] <= q[3] && q[3] <= q[0]);
         assert_eq!(q[1], 0.0);
@@ -467,7 +452,7 @@ mod tests {
         };
         let b = Bands::fit(&past, &mixed, 0).unwrap();
         let width = |f: f64| {
-            let q = b.around(&[f; 2], &[0.0; 2], &[0.1, 0.9], 1.0).remove(1).1;
+            let q = b.around(&[f; 2], &[0.0; 2], &[0.1, 0.9]).remove(1).1;
             q[1] - q[0]
         };
         assert!(

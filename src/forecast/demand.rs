@@ -256,18 +256,25 @@ impl Fit {
         width: f64,
         counted: Option<f64>,
     ) -> Forecast {
+        let width = match width.is_finite() {
+            true => width.clamp(0.05, 20.0),
+            false => 1.0,
+        };
         let damped = smoothing::State::damped(&self.learnt.smooth.params, horizon);
         let state = &self.learnt.smooth.state;
         let (mix, spread) = self.mixed(horizon);
         let levels: Vec<f64> = quantiles.iter().copied().chain([0.5]).collect();
         let points = self
             .bands
-            .around(&mix, &spread, &levels, width)
+            .around(&mix, &spread, &levels)
             .into_iter()
             .zip(1..)
             .map(|((mean, q), h)| {
                 let mut q: Vec<f64> = q.into_iter().map(|v| self.unbent(v)).collect();
                 let middle = q.pop().unwrap_or(0.0);
+                // In the series' own unit: in that of a logarithm, some widths would come to orders of magnitude.
+                q.iter_mut()
+                    .for_each(|v| *v = (middle + width * (*v - middle)).clamp(0.0, f64::MAX));
                 if let Some(time) = counted.filter(|t| *t > 0.0) {
                     // The noise of what comes, and what of the noise that was is in the level: α/(2−α) of its variance.
                     let noise =

@@ -38,6 +38,22 @@ fn anything() -> impl Strategy<Value = f64> {
     ]
 }
 
+/// Small counts, and one burst a thousand times as high long ago: forecast on a bent scale, where widths are factors.
+#[test]
+fn a_width_widens_in_requests_a_second_and_not_by_orders_of_magnitude() {
+    let mut dice = Dice::new(3);
+    let mut values: Vec<f64> = (0..600).map(|_| 0.05 + 0.02 * dice.uniform()).collect();
+    values[100] = 60.0;
+    let s = samples(values);
+    let at = |width: f64| forecast(&s, 6, None, &[0.5, 0.6, 0.9], None, width).points[5].clone();
+    let (plain, wide) = (at(1.0), at(8.0));
+    for k in 1..3 {
+        let from_middle = |p: &Point| p.quantiles[k] - p.quantiles[0];
+        let ratio = from_middle(&wide) / from_middle(&plain);
+        assert!((ratio - 8.0).abs() < 1e-6, "{ratio}: {plain:?} {wide:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -281,6 +297,7 @@ fn policy() -> crate::model::Policy {
             max_shadows: 1,
             max_standbys: 1,
         },
+        autonomous: false,
         sites: Vec::new(),
         links: Vec::new(),
         loads: Default::default(),

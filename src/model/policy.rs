@@ -191,6 +191,9 @@ pub struct Policy {
     pub budget: Budget,
     #[serde(default)]
     pub judging: Judging,
+    /// Each site of clients keeps a ready instance of each portion, so that it is served while it is cut off.
+    #[serde(default)]
+    pub autonomous: bool,
     /// Sites where shadows and standbys may run.
     pub sites: Vec<Site>,
     pub links: Vec<LinkLimit>,

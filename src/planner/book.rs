@@ -17,6 +17,8 @@ pub enum MoveKind {
     Failback,
     /// A person asked for it.
     Asked,
+    /// An instance is kept for the clients of its own site, or no longer.
+    Kept,
 }
 
 /// A planned way from one set of shares to another.

@@ -32,6 +32,8 @@ pub struct Ask {
     /// What one of them puts on the link between home and where it stands.
     pub flow: Mbps,
     pub home: Option<Site>,
+    /// Only there: it is for the clients of that site.
+    pub within: Option<Site>,
     pub taken: BTreeSet<NodeId>,
     pub data: Data,
     pub latency: Millis,

@@ -1,5 +1,6 @@
 //! From what is wanted to jobs on nodes: the solver is asked, and its answer is drafted as placements and moves.
 
+use super::apart;
 use super::book::Book;
 use super::burst;
 use super::derive;
@@ -30,11 +31,27 @@ pub fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, ne
         wants: places::wants(scene, portion),
         flow: links::flow(scene, &portion.id),
         home,
+        within: None,
         taken,
         data: portion.data.clone(),
         latency: portion.slo.latency,
         rate: links::rate(scene, &portion.id),
         hopeful: false,
+    }
+}
+
+/// One for the clients of a site, while that is cut off.
+pub fn ask_within(scene: &Scene, portion: &PortionPolicy, copies: &Copies, site: &Site) -> Ask {
+    let demand = scene.demand(&portion.id, scene.policy.horizon);
+    let rate = apart::part(scene, demand.unwrap_or_default());
+    let need = Need::none();
+    let one = ask(scene, portion, copies, 1, &need);
+    Ask {
+        needs: size::standby(scene, portion, rate).0,
+        home: one.home.clone().filter(|home| home != site),
+        within: Some(site.clone()),
+        rate,
+        ..one
     }
 }
 
@@ -65,6 +82,10 @@ pub fn stand(
         ask: Ask {
             needs: holds,
             least: holds,
+            // What is kept for a site's own clients stays there.
+            within: (apart::kept(scene, copies).iter())
+                .find(|c| &c.job == job)
+                .map(|c| c.site.clone()),
             ..ask(scene, portion, copies, 1, need)
         },
     })

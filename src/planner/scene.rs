@@ -94,7 +94,7 @@ impl Scene<'_> {
         }
     }
     /// Clients are where gateways are; where nodes tell the kind of their site, at the edge alone.
-    fn has_clients(&self, site: &Site) -> bool {
+    pub fn has_clients(&self, site: &Site) -> bool {
         let nodes = self.world.nodes.value().into_iter().flatten();
         let mut kinds = nodes
             .filter(|n| &n.site == site)

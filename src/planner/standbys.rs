@@ -1,8 +1,10 @@
 //! How many standbys each portion should have, and which to place or release. Where they go is the solver's answer.
 
+use super::apart;
 use super::book::Book;
 use super::burst;
 use super::instances::{Copies, Copy, META_STANDBY, Role};
+use super::places;
 use super::placing::{self, Wishes};
 use super::scene::{Draft, Scene};
 use super::wishes::{self, Standing};
@@ -23,6 +25,18 @@ pub struct Need {
     pub why: String,
     /// The failure domain it must stand outside of.
     pub avoid: Option<Site>,
+}
+
+impl Need {
+    pub fn none() -> Need {
+        Need {
+            count: 0,
+            urgent: 0,
+            cause: Cause::Upkeep,
+            why: String::new(),
+            avoid: None,
+        }
+    }
 }
 
 /// Drafts placements and releases for all portions of the workload.
@@ -58,7 +72,13 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         // What died with its node does not stand for anything; it is kept last, should the node come back.
         let (alive, dead): (Vec<JobId>, Vec<JobId>) =
             mine.iter().cloned().partition(|j| stands(scene, j));
-        let need = need(scene, book, portion, set, alive.len());
+        let mut need = need(scene, book, portion, set, alive.len());
+        // Those kept for a site's own clients are the last to go.
+        let kept_for: Vec<&JobId> = apart::kept(scene, set).iter().map(|c| &c.job).collect();
+        let (mut alive, others): (Vec<JobId>, Vec<JobId>) =
+            alive.into_iter().partition(|j| kept_for.contains(&j));
+        need.count = need.count.max(sizes(portion, &alive));
+        alive.extend(others);
         let mut kept = 0;
         for job in &alive {
             let needed = kept < need.count;
@@ -78,7 +98,14 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         // What is released first is last.
         let mine: Vec<JobId> = stays.into_iter().chain(gives_way).chain(dead).collect();
         release(scene, book, portion, set, &mine, need.count, out);
-        if !portion.standby || need.count <= have {
+        if !portion.standby {
+            continue;
+        }
+        let own = local(scene, book, portion, set, running, out);
+        running += own.len();
+        have += own.len();
+        asks.extend(own);
+        if need.count <= have {
             continue;
         }
         // What is wrong now is answered where a standby already stands: nothing starts sooner.
@@ -134,6 +161,41 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
     }
 }
 
+/// Asks for what sites lack that are to serve their own clients, as far as the budget goes.
+fn local(
+    scene: &Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    running: usize,
+    out: &mut Draft,
+) -> Vec<(places::Ask, Need)> {
+    let budget = &scene.policy.budget;
+    let lacking = apart::lacking(scene, portion, copies);
+    let refused = book.refused.get(portion.id.as_str());
+    if lacking.is_empty() || refused.is_some_and(|until| scene.now < *until) {
+        return Vec::new();
+    }
+    let room = match book.spent.standby.0 >= budget.standby.0 {
+        true => 0,
+        false => budget.max_standbys.saturating_sub(running),
+    };
+    if room < lacking.len() {
+        let why = "budget: its site would not be served while it is cut off";
+        out.wait(format!("own standby of {}", portion.id), why);
+    }
+    let ask = |site: Site| {
+        let need = Need {
+            count: 1,
+            cause: Cause::Predicted,
+            why: format!("clients of {site} have no instance there, should it be cut off"),
+            ..Need::none()
+        };
+        (placing::ask_within(scene, portion, copies, &site), need)
+    };
+    lacking.into_iter().take(room).map(ask).collect()
+}
+
 fn standby_jobs(jobs: &BTreeMap<JobId, JobSpec>, portion: &PortionId) -> Vec<JobId> {
     jobs.values()
         .filter(|j| !j.stopped() && j.meta(META_STANDBY) == Some(portion.as_str()))
@@ -183,13 +245,7 @@ fn need(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies, ha
     let demand = scene
         .demand(&portion.id, scene.policy.horizon.max(lead))
         .unwrap_or_default();
-    let mut need = Need {
-        count: 0,
-        urgent: 0,
-        cause: Cause::Upkeep,
-        why: String::new(),
-        avoid: None,
-    };
+    let mut need = Need::none();
     let mut raise = |count: usize, cause: Cause, why: String, avoid: Option<Site>| {
         let count = count.min(MOST);
         if cause == Cause::Reactive {

@@ -1,5 +1,6 @@
 //! Which shares a service should have, and the next legal step towards them.
 
+use super::apart;
 use super::book::{Book, Move, MoveKind, patience};
 use super::contingency::{contingencies, much_alike};
 use super::instances::{Copies, Copy, Role};
@@ -51,7 +52,7 @@ pub fn plan(
     let current = target.as_ref().map(Target::shares).unwrap_or_default();
     let copies = &steady(scene, book, copies, &current);
     surge(scene, book, portion, copies);
-    let mut ideal = ideal(book, portion, copies);
+    let mut ideal = ideal(scene, book, portion, copies);
     if owner == Owner::Nomad {
         ideal = level(copies, ideal);
     }
@@ -171,7 +172,7 @@ fn sentence(what: &str, demand: Option<Rps>, carries: Option<f64>) -> String {
 }
 
 /// Where traffic should be when there is time for everything.
-fn ideal(book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
+fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
     if let Some(site) = book.asked.get(&portion.id) {
         let there = copies
             .all
@@ -187,7 +188,7 @@ fn ideal(book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
     if primaries.is_empty() || book.surging.contains_key(&portion.id) {
         split(primaries.into_iter().chain(standbys))
     } else {
-        split(primaries.into_iter())
+        apart::with_kept(scene, copies, split(primaries.into_iter()))
     }
 }
 
@@ -328,6 +329,9 @@ fn begin(
             Cause::Upkeep,
             "asked for by the operator".to_string(),
         )
+    } else if alone(copies, current, ideal) && surging.is_none() {
+        let why = "each site keeps an instance for its own clients".to_string();
+        (MoveKind::Kept, Cause::Upkeep, why)
     } else if standby_share(ideal) < standby_share(current) {
         let calm = "primaries carry the forecast again; traffic goes back".to_string();
         (MoveKind::Failback, Cause::Upkeep, calm)
@@ -340,6 +344,8 @@ fn begin(
     let ramp = &scene.policy.ramp.steps;
     let steps = match cause {
         Cause::Reactive => ramp.clone(),
+        // Less than any step that a ramp could have.
+        _ if kind == MoveKind::Kept => vec![Share::ALL],
         _ => fine(
             ramp,
             distance(current, ideal),
@@ -358,6 +364,15 @@ fn begin(
         since: scene.now,
         verified: None,
     }
+}
+
+/// Whether all that changes for standbys is who is kept for its own site.
+fn alone(copies: &Copies, current: &Shares, ideal: &Shares) -> bool {
+    let of = |shares: &Shares| -> Vec<Share> {
+        let share = |c: &Copy| shares.get(&c.alloc).copied().unwrap_or_default();
+        copies.of(Role::Standby).map(share).collect()
+    };
+    of(current) != of(ideal) && apart::small(copies, current) && apart::small(copies, ideal)
 }
 
 /// Retreat is a plan too: back to where the move began, as far as it is still ready.

@@ -128,6 +128,8 @@ fn bars(
     let home = ask.home.as_ref();
     if home == Some(&node.site) {
         Some("in its own failure domain")
+    } else if ask.within.as_ref().is_some_and(|s| s != &node.site) {
+        Some("away from the clients that it is for")
     } else if ask.taken.contains(&node.id) {
         Some("with a copy already")
     } else if matches!(&ask.data, Data::Stays(sites) if !sites.contains(&node.site)) {

@@ -65,6 +65,7 @@ fn workload(w: &Section) -> Result<Policy, Error> {
             .iter()
             .map(|s| Site::new(s.as_str()))
             .collect(),
+        autonomous: w.boolean("autonomous")?.unwrap_or(false),
         links: w
             .blocks("link")
             .iter()

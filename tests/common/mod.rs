@@ -66,6 +66,7 @@ pub fn policy() -> Policy {
             warm: Span::secs(5),
             min_samples: 5,
         },
+        autonomous: false,
         quiet: vec![],
         events: vec![],
         maintenance: vec![],

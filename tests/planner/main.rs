@@ -1,5 +1,6 @@
 //! The planner and its guard: what they find, derive and plan, as tables, properties and a simulated run without IO.
 
+mod apart;
 mod capacity;
 #[path = "../common/mod.rs"]
 mod common;

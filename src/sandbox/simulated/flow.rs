@@ -7,6 +7,9 @@ use crate::model::*;
 /// Clients give up after this many times the SLO's latency, but not before two seconds.
 const PATIENCE: f64 = 4.0;
 
+/// A standby that carries no more than this part of the demand is there for its own site.
+const KEPT: f64 = 0.05;
+
 /// One portion's requests in a batch.
 #[derive(Clone, Debug, Default)]
 struct Part {
@@ -163,7 +166,8 @@ impl World {
     fn surges(&mut self, parts: &[Part]) {
         for (at, part) in parts.iter().enumerate() {
             let standbys = |u: &&super::world::Unit| {
-                u.part == at && u.kind == Kind::Standby && u.carries > 0.0
+                // What is kept at a site for its own clients is no surge.
+                u.part == at && u.kind == Kind::Standby && u.carries > KEPT * part.rate
             };
             let carried = self.units.values().any(|u| standbys(&u));
             if !carried {
