@@ -6,7 +6,7 @@ mod agent;
 
 use agent::Agent;
 use bytes::Bytes;
-use foreshadow::act::Keeper;
+use foreshadow::act::{Keeper, Probing};
 use foreshadow::act::owners::Desk;
 use foreshadow::clients::consul::{Consul, HealthQuery, KvQuery};
 use foreshadow::clients::gateway::Gateway;
@@ -123,6 +123,7 @@ impl Rig {
             },
             clock: now,
             wake,
+            probing: Probing::default(),
         };
         tokio::spawn(keeper.keep(cancel.clone()));
         Some(Rig {

@@ -16,7 +16,7 @@ mod preflight;
 mod real_nomad;
 
 use agent::{Agent, Backend};
-use foreshadow::act::Keeper;
+use foreshadow::act::{Keeper, Probing};
 use foreshadow::act::owners::Desk;
 use foreshadow::clients::consul::*;
 use foreshadow::clients::dns::Dns;
@@ -92,6 +92,7 @@ impl Bench {
             desk: desk.clone(),
             clock: now,
             wake: mpsc::channel(1).0,
+            probing: Probing::default(),
         };
         tokio::spawn(keeper.keep(cancel.clone()));
         Bench {
