@@ -53,6 +53,7 @@ struct Round {
     began: Option<Instant>,
     dice: StdRng,
     said: Option<Suspects>,
+    times: u64,
     said_at: Moment,
     agreed_at: Moment,
 }
@@ -67,6 +68,7 @@ impl Round {
             began: None,
             dice: StdRng::seed_from_u64(seed.finish()),
             said: None,
+            times: 0,
             said_at: Moment::default(),
             agreed_at: Moment::default(),
         }
@@ -145,7 +147,8 @@ impl Prober {
                 && let Some(own) = round.to_say()
             {
                 (round.said, round.said_at) = (Some(own.clone()), round.now);
-                saying.push(Box::pin(self.say(own)));
+                round.times += 1;
+                saying.push(Box::pin(self.say(own, round.times)));
             }
         }
         drop(saying);
@@ -157,11 +160,12 @@ impl Prober {
     }
 
     /// Whether it could be said; an error is followed by a pause.
-    async fn say(&self, dead: Suspects) -> bool {
+    async fn say(&self, dead: Suspects, times: u64) -> bool {
         let said = Said {
             gateway: self.gateway.id.clone(),
             vantage: self.probing.vantage.clone(),
             dead,
+            times,
         };
         // Serialising plain data cannot fail; an empty value is read as nothing said.
         let value = serde_json::to_vec(&said).unwrap_or_default();

@@ -40,6 +40,8 @@ pub struct Said {
     /// The machine that asked: two gateways on one see with the same eyes.
     pub vantage: String,
     pub dead: BTreeSet<SocketAddr>,
+    /// Counts up: Consul takes what equals the value before for no write at all, and then nobody would know that it was said again.
+    pub times: u64,
 }
 
 /// What became of one try to connect.

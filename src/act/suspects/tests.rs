@@ -16,6 +16,7 @@ fn said(gateway: &str, vantage: &str, dead: &[u8]) -> Said {
         gateway: gateway.into(),
         vantage: vantage.into(),
         dead: dead.iter().map(|n| at(*n)).collect(),
+        times: 1,
     }
 }
 
