@@ -245,3 +245,32 @@ async fn connect(source: Option<IpAddr>, at: SocketAddr) -> std::io::Result<()> 
     }
     socket.connect(at).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::net::TcpStream;
+
+    const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    #[tokio::test]
+    async fn a_try_tells_an_open_port_from_a_closed_one_from_silence_and_from_our_own_faults() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(HERE).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let at = listener.local_addr().unwrap();
+        assert_eq!(ask(Some(HERE.ip()), at).await, (at, Answer::Open));
+        // An address of nobody's here cannot be asked from.
+        let elsewhere = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!(ask(Some(elsewhere), at).await, (at, Answer::Unsure));
+        // Nobody takes what has come about: then the kernel answers no more.
+        let longest = Duration::from_millis(50);
+        let waiting = (0..4).map(|_| timeout(longest, TcpStream::connect(at)));
+        let waiting = futures::future::join_all(waiting).await;
+        assert!(waiting.iter().any(Result::is_err), "there is room left");
+        assert_eq!(ask(None, at).await, (at, Answer::Silent));
+        drop(listener);
+        assert_eq!(ask(None, at).await, (at, Answer::Refused));
+    }
+}
