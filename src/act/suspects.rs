@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 /// An instance is asked so often, while all of them together stay within the budget.
-const EVERY: Span = Span::millis(100);
+const EVERY: Span = Span::millis(50);
 /// Probes a second that one gateway sends at most.
 const BUDGET: i64 = 1_000;
 /// No more of them are under way at once.
@@ -20,7 +20,7 @@ const SILENT: u32 = 3;
 /// Who never answered so often in a row cannot be reached from here by nature: that says nothing of its health.
 const KNOWN: u32 = 3;
 /// So many good answers in a row make a suspect well again, twice as many each time it falls anew.
-const GOOD: u32 = 10;
+const GOOD: u32 = 20;
 /// At most 2 to this power times as many.
 const FLAPS: u32 = 5;
 /// Falls that lie so far back are forgotten.
