@@ -5,6 +5,8 @@
 //! - how fast a prepared switch is, from the check's wake-up to the last weight written, and when many services fail together;
 //! - what a killed instance costs, with Consul's checks alone (baseline), with a prepared switch, and with one that gateways' own
 //!   probes set off.
+//!
+//! `cargo bench --bench switchover -- planned prepared killed together`: only the parts that are named.
 
 #![allow(clippy::disallowed_methods)] // a bench measures time
 
@@ -56,12 +58,30 @@ fn main() {
     runtime.block_on(async {
         let Some(rig) = Rig::start() else { return };
         // Servers live on: a gateway that sees most sites fail suspects its eyes.
-        let planned = planned(&rig, &size).await;
-        let prepared = prepared(&rig, &size).await;
-        let killed = killed(&rig, &size).await;
-        together(&rig, &size).await;
-        drop((planned, prepared, killed));
+        let mut servers = Vec::new();
+        if asked("planned") {
+            servers.extend(planned(&rig, &size).await);
+        }
+        if asked("prepared") {
+            servers.extend(prepared(&rig, &size).await);
+        }
+        if asked("killed") {
+            servers.extend(killed(&rig, &size).await);
+        }
+        if asked("together") {
+            together(&rig, &size).await;
+        }
+        drop(servers);
     });
+}
+
+/// Whether the part was named, or none was.
+fn asked(part: &str) -> bool {
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    named.is_empty() || named.iter().any(|n| n == part)
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {

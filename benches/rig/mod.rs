@@ -13,6 +13,7 @@ use foreshadow::clients::gateway::Gateway;
 use foreshadow::load::open_loop::{Tally, drive_by};
 use foreshadow::load::{LoadReport, Pacing, Schedule, SrvClient, SrvConfig, Timer};
 use foreshadow::model::*;
+use futures::StreamExt;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -28,6 +29,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// Services that are settled at the same time.
+const AT_ONCE: usize = 16;
 /// What a client of the bench waits for at most, beyond which an answer is late.
 pub const LIMIT: Duration = Duration::from_millis(50);
 
@@ -166,7 +169,8 @@ impl Rig {
     /// The same for many services at once.
     pub async fn settle_all(&self, services: &[String], sides: (&Server, &Server)) {
         let all = services.iter().map(|service| self.settle(service, sides));
-        futures::future::join_all(all).await;
+        let settled = futures::stream::iter(all).buffer_unordered(AT_ONCE);
+        settled.collect::<()>().await;
     }
 
     /// Gives all to the old side once both sides are checked and well.
@@ -224,14 +228,12 @@ impl Rig {
 
     /// Waits until the check of the service's entry at this port passes, maintenance or not.
     async fn is_well(&self, service: &str, port: u16) {
-        let (of, end) = (format!("foreshadow-{service}-"), format!("-{port}-alive"));
+        let end = format!("-{port}-alive");
         loop {
             let found = self.consul.health_service(service, HealthQuery::default());
             let found = found.await.map(|found| found.value).unwrap_or_default();
             let checks = found.iter().flat_map(|e| &e.checks);
-            let well = checks.filter(|c| {
-                c.check_id.starts_with(&of) && c.check_id.ends_with(&end) && c.status == "passing"
-            });
+            let well = checks.filter(|c| c.check_id.ends_with(&end) && c.status == "passing");
             if well.count() == self.agents.len() {
                 return;
             }

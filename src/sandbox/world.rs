@@ -208,7 +208,7 @@ impl World {
                 service: options.entry.clone(),
                 path: "/".into(),
                 sites: clients(&estate, &gateways),
-                rate: Rate::new(&series, from, SECONDS_PER_HOUR),
+                rate: asked(&scenario, &series, from),
                 lasts: Duration::from_secs(86_400),
                 limit: options.limit,
                 timeout: Duration::from_secs(2),
@@ -250,7 +250,7 @@ impl World {
         let series = parse_series(TRACE, "assets/traces/shop.csv")?;
         let from = played_day(&series)
             + Span((late.as_secs_f64() * 3_600_000.0 / SECONDS_PER_HOUR) as i64);
-        config.rate = Rate::new(&series, from, SECONDS_PER_HOUR);
+        config.rate = asked(&self.scenario, &series, from);
         let players = Players::new(config)?;
         players.ready(FIRST_ENTRY).await;
         let mut incidents = Player::new(&self.scenario, begins);
@@ -402,6 +402,14 @@ impl World {
         if let Some(consul) = Arc::into_inner(self.consul) {
             consul.stop().await;
         }
+    }
+}
+
+/// What clients ask for from the trace's moment `from` on.
+fn asked(scenario: &Scenario, series: &[(Moment, f64)], from: Moment) -> Rate {
+    match scenario.rps {
+        Some(rps) => Rate::new(&[(from, rps)], from, SECONDS_PER_HOUR),
+        None => Rate::new(series, from, SECONDS_PER_HOUR),
     }
 }
 

@@ -56,13 +56,13 @@ impl Weigh for Front {
 
 async fn present(gateway: &Gateway, service: &ServiceName) -> Result<Vec<Present>, HttpError> {
     let (services, checks) = futures::join!(
-        gateway.consul.agent_services(),
-        gateway.consul.agent_checks()
+        gateway.consul.agent_entries(service.as_str()),
+        gateway.consul.agent_entry_checks(service.as_str())
     );
     let (services, checks) = (services?, checks?);
     Ok(services
         .into_values()
-        .filter(|s| s.service == service.as_str() && s.id.starts_with(PREFIX))
+        .filter(|s| s.id.starts_with(PREFIX))
         .map(|s| Present {
             maintenance: checks
                 .values()

@@ -23,7 +23,10 @@ pub(super) struct Own {
 /// The agent's entries of the service that Nomad made; proxies have a name of their own.
 pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, HttpError> {
     let consul = &desk.gateway.consul;
-    let (services, checks) = futures::join!(consul.agent_services(), consul.agent_checks());
+    let (services, checks) = futures::join!(
+        consul.agent_entries(service.as_str()),
+        consul.agent_entry_checks(service.as_str())
+    );
     let (services, checks) = (services?, checks?);
     let flagged: BTreeSet<&str> = checks
         .values()
@@ -32,7 +35,6 @@ pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, 
         .collect();
     Ok(services
         .into_values()
-        .filter(|s| s.service == service.as_str())
         .filter_map(|entry| {
             Some(Own {
                 alloc: AllocId::new(alloc_of_entry(&entry.id)?),

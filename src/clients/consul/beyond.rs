@@ -67,9 +67,29 @@ impl Consul {
         self.http.read(&ask).await
     }
 
+    /// The same of one service: an agent with hundreds of entries would say much that nobody asked.
+    pub async fn agent_entries(
+        &self,
+        service: &str,
+    ) -> Result<BTreeMap<String, AgentService>, HttpError> {
+        let ask = Ask::get("list the agent's entries", &["v1", "agent", "services"])
+            .query("filter", format!("Service == {service:?}"));
+        self.http.read(&ask).await
+    }
+
     /// This agent's checks by ID, maintenance among them. `GET /v1/agent/checks`
     pub async fn agent_checks(&self) -> Result<BTreeMap<String, Check>, HttpError> {
         let ask = Ask::get("list the agent's checks", &["v1", "agent", "checks"]);
+        self.http.read(&ask).await
+    }
+
+    /// The same of one service's entries.
+    pub async fn agent_entry_checks(
+        &self,
+        service: &str,
+    ) -> Result<BTreeMap<String, Check>, HttpError> {
+        let ask = Ask::get("list the entries' checks", &["v1", "agent", "checks"])
+            .query("filter", format!("ServiceName == {service:?}"));
         self.http.read(&ask).await
     }
 

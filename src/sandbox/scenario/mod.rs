@@ -19,6 +19,8 @@ pub const DAY: &str = include_str!("../../../assets/scenarios/day.hcl");
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     pub length: Duration,
+    /// Requests a second that clients make all the time, rather than what the trace has.
+    pub rps: Option<f64>,
     /// In the order of their times.
     pub incidents: Vec<Incident>,
 }

@@ -26,7 +26,7 @@ pub struct ScenarioError {
 /// What is wrong, and where in the text.
 type Wrong = (Option<Range<usize>>, String);
 
-const SCENARIO_KEYS: [&str; 2] = ["length", "at"];
+const SCENARIO_KEYS: [&str; 3] = ["length", "rps", "at"];
 const INCIDENT_KEYS: [&str; 6] = [
     "kill_node",
     "revive_node",
@@ -63,13 +63,14 @@ impl Scenario {
 }
 
 fn scenario(body: &Body, estate: &Estate) -> Result<Scenario, Wrong> {
-    let mut length = None;
+    let (mut length, mut rps) = (None, None);
     let mut incidents = Vec::new();
     for structure in body {
         match structure {
             Structure::Attribute(a) if a.has_key("length") => {
                 length = Some((a.value.span(), duration(&a.value)?))
             }
+            Structure::Attribute(a) if a.has_key("rps") => rps = Some(rate(&a.value)?),
             Structure::Block(b) if b.has_ident("at") => {
                 incidents.push((b.ident.span(), incident(b, estate)?))
             }
@@ -84,7 +85,21 @@ fn scenario(body: &Body, estate: &Estate) -> Result<Scenario, Wrong> {
     }
     let mut incidents: Vec<Incident> = incidents.into_iter().map(|(_, i)| i).collect();
     incidents.sort_by_key(|i| i.at);
-    Ok(Scenario { length, incidents })
+    Ok(Scenario {
+        length,
+        rps,
+        incidents,
+    })
+}
+
+fn rate(value: &Expression) -> Result<f64, Wrong> {
+    let number = value.as_number().and_then(|n| n.as_f64());
+    let number = number.filter(|f| (0.0..=1_000.0).contains(f));
+    number.ok_or_else(|| {
+        let what =
+            "`rps` is how many requests a second clients make, up to 1000, such as `rps = 20`";
+        (value.span(), what.to_string())
+    })
 }
 
 fn incident(block: &Block, estate: &Estate) -> Result<Incident, Wrong> {

@@ -100,6 +100,7 @@ fn a_wrong_scenario_is_shown_its_place_and_what_was_expected() {
             3,
             "for",
         ),
+        ("length = \"9s\"\nrps = -1\n", 2, 7, "rps = 20"),
         ("length = \n", 1, 10, ""),
         ("at \"3s\" {\n  cut_site = \"edge-a\"\n}\n", 1, 1, "length"),
     ];
@@ -109,6 +110,13 @@ fn a_wrong_scenario_is_shown_its_place_and_what_was_expected() {
         assert!(e.what.contains(said), "{text}\n{e}");
         assert!(e.to_string().starts_with("day.hcl:"), "{e}");
     }
+}
+
+#[test]
+fn clients_may_ask_for_the_same_all_the_time() {
+    assert_eq!(parse("length = \"9s\"\n").unwrap().rps, None);
+    let steady = parse("length = \"9s\"\nrps = 2.5\n").unwrap();
+    assert_eq!(steady.rps, Some(2.5));
 }
 
 #[test]
