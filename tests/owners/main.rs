@@ -17,8 +17,8 @@ mod probe;
 mod real_nomad;
 
 use agent::{Agent, Backend};
-use foreshadow::act::{Keeper, Probing};
 use foreshadow::act::owners::Desk;
+use foreshadow::act::{Keeper, Probing};
 use foreshadow::clients::consul::*;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::gateway::Gateway;
