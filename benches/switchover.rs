@@ -3,7 +3,8 @@
 //! `cargo bench --bench switchover` prints
 //! - a planned ramp (1, 5, 25, 50, 100 %) under 1,000 requests a second, against an equal stretch without a move (baseline);
 //! - how fast a prepared switch is, from the check's wake-up to the last weight written, and when many services fail together;
-//! - what a killed instance costs, with Consul's checks alone (baseline) and with a prepared switch.
+//! - what a killed instance costs, with Consul's checks alone (baseline), with a prepared switch, and with one that gateways' own
+//!   probes set off.
 //!
 //! `cargo bench --bench switchover -- planned prepared killed together`: only the parts that are named.
 
@@ -27,6 +28,8 @@ struct Size {
     /// Services of one node, and how often that is killed.
     services: usize,
     kills: usize,
+    /// How often the instance of two is killed; losses are means.
+    deaths: u64,
     crowd: usize,
 }
 
@@ -38,6 +41,7 @@ fn main() {
             runs: 5,
             services: 10,
             kills: 10,
+            deaths: 3,
             crowd: 500,
         },
         false => Size {
@@ -46,6 +50,7 @@ fn main() {
             runs: 1,
             services: 1,
             kills: 1,
+            deaths: 1,
             crowd: 2,
         },
     };
@@ -161,8 +166,9 @@ async fn prepared(rig: &Rig, size: &Size) -> [Server; 2] {
 }
 
 /// Consul's own checks alone: both instances serve, and the dead one is left out when its check says so.
-async fn alone(rig: &Rig, size: &Size, every: Duration) -> LoadReport {
-    let service = format!("alone-{}", every.as_secs());
+async fn alone(rig: &Rig, size: &Size, every: Duration, run: u64) -> LoadReport {
+    // A service of its own: Consul would remember the state of the last one's check.
+    let service = format!("alone-{}-{run}", every.as_secs());
     let (mut old, new) = (Server::start("127.0.0.46"), Server::start("127.0.0.47"));
     for (name, server) in [("old", &old), ("new", &new)] {
         let registration = Registration {
@@ -196,29 +202,48 @@ async fn alone(rig: &Rig, size: &Size, every: Duration) -> LoadReport {
     requests(&client, size.rate, every + Duration::from_secs(3), 2).await
 }
 
-async fn killed(rig: &Rig, size: &Size) -> [Server; 2] {
+/// One of two instances of the service is killed so often: what its clients lose each time, on average.
+async fn dying(rig: &Rig, size: &Size, service: &str) -> (f64, [Server; 2]) {
     let (mut old, new) = (Server::start("127.0.0.48"), Server::start("127.0.0.49"));
-    rig.settle("killed", (&old, &new)).await;
-    rig.aim("killed", (&old, &new), Share::percent(50)).await;
-    rig.passes("killed", new.at.port()).await;
-    let client = rig.client("killed").await;
-    requests(&client, size.rate, size.soak, 1).await;
-    old.kill();
-    let ours = requests(&client, size.rate, Duration::from_secs(4), 2).await;
+    let mut lost = 0;
+    for run in 0..size.deaths {
+        rig.settle(service, (&old, &new)).await;
+        rig.aim(service, (&old, &new), Share::percent(50)).await;
+        rig.passes(service, new.at.port()).await;
+        let client = rig.client(service).await;
+        requests(&client, size.rate, size.soak, 2 * run).await;
+        old.kill();
+        let report = requests(&client, size.rate, Duration::from_secs(4), 2 * run + 1).await;
+        lost += report.failed;
+        old.revive();
+    }
+    (lost as f64 / size.deaths as f64, [old, new])
+}
+
+async fn killed(rig: &Rig, size: &Size) -> [Server; 2] {
+    let (checked, servers) = dying(rig, size, "killed").await;
+    let probed = match Rig::pair(&["probed"]) {
+        Some(pair) => dying(&pair, size, "probed").await.0,
+        None => f64::NAN,
+    };
     println!(
-        "a killed instance of two at {}/s: {} lost with a prepared switch",
-        size.rate, ours.failed
+        "a killed instance of two at {}/s, mean of {}: {checked:.0} lost with a prepared switch on the gateway's check every 1 s, \
+         {probed:.0} on the own probes of two gateways",
+        size.rate, size.deaths
     );
     for every in [2, 10] {
-        let theirs = alone(rig, size, Duration::from_secs(every)).await;
+        let mut theirs = 0.0;
+        for run in 0..size.deaths {
+            let report = alone(rig, size, Duration::from_secs(every), run).await;
+            theirs += report.failed as f64 / size.deaths as f64;
+        }
         println!(
-            "  Consul alone, checks every {every} s (baseline): {} lost, ratio {:.2}",
-            theirs.failed,
-            ours.failed as f64 / theirs.failed.max(1) as f64
+            "  Consul alone, checks every {every} s (baseline): {theirs:.0} lost; ratio {:.2} on the check, {:.2} on own probes",
+            checked / theirs.max(1.0),
+            probed / theirs.max(1.0)
         );
     }
-    old.revive();
-    [old, new]
+    servers
 }
 
 async fn together(rig: &Rig, size: &Size) {

@@ -1,4 +1,4 @@
-//! A real Consul agent, the gateway's keeper on it, two instances of a service that can be killed, and clients that honour SRV.
+//! A real Consul agent or two, each gateway's keeper on its own, two instances of a service that can be killed, and clients that honour SRV.
 
 #[path = "../../tests/real_consul/agent.rs"]
 #[allow(dead_code)] // the tests use more of it
@@ -6,8 +6,8 @@ mod agent;
 
 use agent::Agent;
 use bytes::Bytes;
-use foreshadow::act::Keeper;
 use foreshadow::act::owners::Desk;
+use foreshadow::act::{Keeper, Probing};
 use foreshadow::clients::consul::{Consul, HealthQuery, KvQuery};
 use foreshadow::clients::gateway::Gateway;
 use foreshadow::load::open_loop::{Tally, drive_by};
@@ -91,49 +91,79 @@ async fn serve(listener: TcpListener, stop: CancellationToken) {
     }
 }
 
-/// Consul, and a gateway that keeps its entries as the targets in KV say.
+/// Consul, and gateways that keep their entries as the targets in KV say.
 pub struct Rig {
-    _agent: Agent,
+    agents: Vec<Agent>,
+    folder: tempfile::TempDir,
     dns: SocketAddr,
     pub consul: Arc<Consul>,
     cancel: CancellationToken,
 }
 
 impl Rig {
-    /// `None` where there is no real Consul, which has been said then.
+    /// One gateway, which goes by Consul's checks. `None` where there is no real Consul, which has been said then.
     pub fn start() -> Option<Rig> {
+        let rig = Rig::of(Agent::start("bench", "127.0.0.41", "")?);
+        rig.gateway(0, Probing::default());
+        Some(rig)
+    }
+
+    /// Two gateways, each with an agent and an address of its own, that probe the instances of these services themselves.
+    pub fn pair(services: &[&str]) -> Option<Rig> {
+        let ips = ["127.0.0.52", "127.0.0.53"];
+        let mut rig = Rig::of(Agent::start("bench-a", ips[0], "")?);
+        let folder = rig.folder.path().display();
+        let more = format!(
+            r#", "server": false, "data_dir": "{folder}", "retry_join": ["{}"]"#,
+            ips[0]
+        );
+        rig.agents.push(Agent::start("bench-b", ips[1], &more)?);
+        for (n, ip) in ips.iter().enumerate() {
+            let probing = Probing {
+                services: services.iter().map(|s| ServiceName::from(*s)).collect(),
+                vantage: (*ip).into(),
+                source: Some(ip.parse().expect("an address")),
+            };
+            rig.gateway(n, probing);
+        }
+        Some(rig)
+    }
+
+    fn of(agent: Agent) -> Rig {
         // Whoever was first has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let agent = Agent::start("bench", "127.0.0.41", "")?;
-        let consul = Arc::new(agent.client());
-        let dns = agent.dns();
-        let gateway = Gateway {
-            id: GatewayId::from("edge-a"),
-            site: Site::from("edge-a"),
-            consul: consul.clone(),
-            dns: None,
-            local: true,
-        };
+        Rig {
+            folder: tempfile::tempdir().expect("a folder"),
+            dns: agent.dns(),
+            consul: Arc::new(agent.client()),
+            agents: vec![agent],
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// A gateway at the nth agent.
+    fn gateway(&self, n: usize, probing: Probing) {
+        let id = ["edge-a", "edge-b"][n];
         let (wake, mut woken) = mpsc::channel(8);
         tokio::spawn(async move { while woken.recv().await.is_some() {} });
-        let cancel = CancellationToken::new();
         let keeper = Keeper {
             desk: Desk {
-                gateway,
+                gateway: Gateway {
+                    id: GatewayId::from(id),
+                    site: Site::from(id),
+                    consul: Arc::new(self.agents[n].client()),
+                    dns: None,
+                    local: true,
+                },
                 nomad: None,
                 kv_datacenter: None,
                 meta_alloc: "foreshadow_alloc",
             },
             clock: now,
             wake,
+            probing,
         };
-        tokio::spawn(keeper.keep(cancel.clone()));
-        Some(Rig {
-            _agent: agent,
-            dns,
-            consul,
-            cancel,
-        })
+        tokio::spawn(keeper.keep(self.cancel.clone()));
     }
 
     /// The same for many services at once.
@@ -200,17 +230,18 @@ impl Rig {
     async fn is_well(&self, service: &str, port: u16) {
         let end = format!("-{port}-alive");
         loop {
-            let checks = self.consul.agent_entry_checks(service).await;
-            let checks = checks.unwrap_or_default();
-            let mut checks = checks.iter();
-            if checks.any(|(id, c)| id.ends_with(&end) && c.status == "passing") {
+            let found = self.consul.health_service(service, HealthQuery::default());
+            let found = found.await.map(|found| found.value).unwrap_or_default();
+            let checks = found.iter().flat_map(|e| &e.checks);
+            let well = checks.filter(|c| c.check_id.ends_with(&end) && c.status == "passing");
+            if well.count() == self.agents.len() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Waits until the service's instance at this port passes, and clients are given it.
+    /// Waits until the service's instance at this port passes at every gateway, and clients are given it.
     pub async fn passes(&self, service: &str, port: u16) {
         let query = HealthQuery {
             passing: true,
@@ -218,8 +249,9 @@ impl Rig {
         };
         loop {
             let found = self.consul.health_service(service, query).await;
-            let there = found.is_ok_and(|found| found.value.iter().any(|e| e.service.port == port));
-            if there {
+            let found = found.map(|found| found.value).unwrap_or_default();
+            let there = found.iter().filter(|e| e.service.port == port);
+            if there.count() == self.agents.len() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

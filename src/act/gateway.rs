@@ -1,13 +1,16 @@
-//! A gateway's own part: it watches targets and checks, and keeps the front entries of its own agent, nobody else's.
+//! A gateway's own part: it watches targets and checks, hears whom probes call dead, and keeps the front entries of its own agent,
+//! nobody else's.
 
 use super::entries::{self, PREFIX};
 use super::owners::{self, Desk, OwnerError};
+use super::probe::{Prober, Probing, Suspects};
+use super::suspects::{self, Aims};
 use crate::clients::consul::KvQuery;
 use crate::clients::http::{HttpError, Wait};
 use crate::model::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// One blocking query; also how long a gateway takes to look again when nothing changed.
@@ -23,6 +26,7 @@ pub struct Keeper {
     pub clock: fn() -> Moment,
     /// Whoever plans should look now.
     pub wake: mpsc::Sender<()>,
+    pub probing: Probing,
 }
 
 /// What is in force at the gateway.
@@ -34,9 +38,57 @@ struct Force {
     /// Since when nobody fails any more whom the contingency was applied for.
     calm: BTreeMap<ServiceName, Moment>,
     owners: BTreeMap<ServiceName, Owner>,
+    /// Entries with a critical check, and instances that the probes of two vantage points call dead.
+    failing: Vec<String>,
+    suspects: Suspects,
 }
 
 impl Force {
+    fn fails(&self, target: &Target, instance: &Instance) -> bool {
+        fails(target, instance, &self.failing)
+    }
+
+    fn suspected(&self, instance: &Instance) -> bool {
+        suspects::address(instance).is_some_and(|at| self.suspects.contains(&at))
+    }
+
+    /// Instances of the target that Consul's checks or our own probes call dead.
+    fn bad(&self, target: &Target) -> Vec<AllocId> {
+        let all = target.instances.iter();
+        all.filter(|i| self.fails(target, i) || self.suspected(i))
+            .map(|i| i.alloc.clone())
+            .collect()
+    }
+
+    /// Those of them that only our own probes do.
+    fn only_suspected(&self, target: &Target) -> Vec<AllocId> {
+        let all = target.instances.iter();
+        all.filter(|i| self.suspected(i) && !self.fails(target, i))
+            .map(|i| i.alloc.clone())
+            .collect()
+    }
+
+    /// More than half of the sites failing at once, seen from here: it is more likely we who are cut off.
+    fn blind(&self) -> bool {
+        let mut sites: BTreeMap<&Site, bool> = BTreeMap::new();
+        for target in self.targets.values() {
+            for i in &target.instances {
+                let bad = self.fails(target, i) || self.suspected(i);
+                *sites.entry(&i.site).or_default() |= bad;
+            }
+        }
+        let bad = sites.values().filter(|bad| **bad).count();
+        bad * 2 > sites.len()
+    }
+
+    /// What a new target is applied as while somebody is suspected whom its author, who goes by Consul's checks, may not know of.
+    fn prepared(&self, target: &Target) -> Option<Contingency> {
+        if self.only_suspected(target).is_empty() || self.blind() {
+            return None;
+        }
+        entries::contingency(target, &self.bad(target)).cloned()
+    }
+
     /// An index that went back tells of a store that was restored: what was applied under the old ones says nothing of its age.
     fn began_anew(&mut self, before: u64, now: u64) {
         if now < before {
@@ -48,6 +100,31 @@ impl Force {
 impl Keeper {
     /// Watches until cancelled. Entries stay as they are then: fail static.
     pub async fn keep(self, cancel: CancellationToken) {
+        let (aims, aimed) = watch::channel(Aims::new());
+        let (found, mut suspects) = watch::channel(Suspects::new());
+        let probing = self.prober().map(|p| p.run(aimed, found, cancel.clone()));
+        let probing = probing.map(tokio::spawn);
+        self.watch(&aims, &mut suspects, &cancel).await;
+        if let Some(probing) = probing {
+            // It ends by the same token.
+            let _ = probing.await;
+        }
+    }
+
+    fn prober(&self) -> Option<Prober> {
+        (!self.probing.services.is_empty()).then(|| Prober {
+            gateway: self.desk.gateway.clone(),
+            kv_datacenter: self.desk.kv_datacenter.clone(),
+            probing: self.probing.clone(),
+        })
+    }
+
+    async fn watch(
+        &self,
+        aims: &watch::Sender<Aims>,
+        suspects: &mut watch::Receiver<Suspects>,
+        cancel: &CancellationToken,
+    ) {
         let mut force = Force::default();
         let mut targets_at = 0;
         let mut checks_at = 0;
@@ -59,17 +136,25 @@ impl Keeper {
                     Ok((targets, index)) => {
                         force.began_anew(targets_at, index);
                         targets_at = index;
-                        self.follow(&mut force, targets).await
+                        let followed = self.follow(&mut force, targets).await;
+                        let allowed = &self.probing.services;
+                        aims.send_replace(suspects::aims(force.targets.values(), allowed));
+                        followed
                     }
                     Err(e) => Err(e.into()),
                 },
                 read = self.failing(checks_at) => match read {
                     Ok((failing, index)) => {
                         checks_at = index;
-                        self.switch(&mut force, &failing).await
+                        force.failing = failing;
+                        self.switch(&mut force).await
                     }
                     Err(e) => Err(e.into()),
                 },
+                Ok(()) = suspects.changed() => {
+                    force.suspects = suspects.borrow_and_update().clone();
+                    self.switch(&mut force).await
+                }
             };
             let pause = match turned {
                 Ok(()) => continue,
@@ -161,24 +246,35 @@ impl Keeper {
 
     /// Applies one target and says so.
     async fn take_over(&self, force: &mut Force, target: Target) -> Result<(), OwnerError> {
-        let weights = self.apply(force, &target, &target.shares()).await?;
+        let prepared = force.prepared(&target);
+        let shares = prepared.as_ref().map(|c| c.shares.clone());
+        let shares = shares.unwrap_or_else(|| target.shares());
+        let weights = self.apply(force, &target, &shares).await?;
         force
             .applied
             .insert(target.service.clone(), (target.epoch, target.index));
         force.contingency.remove(&target.service);
         force.calm.remove(&target.service);
-        self.report(&target, weights, None, None).await?;
+        let mut report = self.applied(&target, weights);
+        if let Some(prepared) = prepared {
+            report.contingency = Some(prepared.domain.clone());
+            report.suspected = force.only_suspected(&target);
+            let service = target.service.clone();
+            force.contingency.insert(service, prepared.domain);
+        }
+        self.report(&report).await?;
         force.targets.insert(target.service.clone(), target);
         Ok(())
     }
 
-    /// A check turned critical: what was prepared and cleared for that failure is done at once. When it has passed for a while, as
-    /// after a cut that only this gateway saw, the target is in force again: nobody else may ever write a newer one.
-    async fn switch(&self, force: &mut Force, failing: &[String]) -> Result<(), OwnerError> {
+    /// A check turned critical, or probes call somebody dead: what was prepared and cleared for that failure is done at once. When
+    /// all has been well for a while, as after a cut that only this gateway saw, the target is in force again: nobody else may ever
+    /// write a newer one.
+    async fn switch(&self, force: &mut Force) -> Result<(), OwnerError> {
         let began = (self.clock)();
         // A full queue means that a look is due anyway.
         let _ = self.wake.try_send(());
-        if blind(force, failing) {
+        if force.blind() {
             tracing::debug!(
                 "gateway {}: most sites look bad at once; suspecting our eyes",
                 self.desk.gateway.id
@@ -190,12 +286,7 @@ impl Keeper {
             let Some(target) = force.targets.get(&service) else {
                 continue;
             };
-            let bad: Vec<AllocId> = target
-                .instances
-                .iter()
-                .filter(|i| fails(target, i, failing))
-                .map(|i| i.alloc.clone())
-                .collect();
+            let bad = force.bad(target);
             if !entries::is_over(target, &bad) {
                 force.calm.remove(&service);
             } else if force.contingency.contains_key(&service) {
@@ -215,9 +306,11 @@ impl Keeper {
             let weights = owners::of(target.owner)
                 .write(&self.desk, target, &contingency.shares)
                 .await?;
-            let took = (self.clock)().since(began);
-            self.report(target, weights, Some(&contingency.domain), Some(took))
-                .await?;
+            let mut report = self.applied(target, weights);
+            report.contingency = Some(contingency.domain.clone());
+            report.reaction = Some(report.at.since(began));
+            report.suspected = force.only_suspected(target);
+            self.report(&report).await?;
             force
                 .contingency
                 .insert(service, contingency.domain.clone());
@@ -299,14 +392,9 @@ impl Keeper {
         Ok(())
     }
 
-    async fn report(
-        &self,
-        target: &Target,
-        weights: BTreeMap<AllocId, u32>,
-        contingency: Option<&Domain>,
-        reaction: Option<Span>,
-    ) -> Result<(), HttpError> {
-        let applied = Applied {
+    /// What is reported of a target that has just been written as it is.
+    fn applied(&self, target: &Target, weights: BTreeMap<AllocId, u32>) -> Applied {
+        Applied {
             gateway: self.desk.gateway.id.clone(),
             service: target.service.clone(),
             plan: target.plan.clone(),
@@ -314,13 +402,17 @@ impl Keeper {
             index: target.index,
             weights,
             owner: target.owner,
-            contingency: contingency.cloned(),
+            contingency: None,
             at: (self.clock)(),
-            reaction,
-        };
-        let key = keys::applied(&self.desk.gateway.id, &target.service);
+            reaction: None,
+            suspected: Vec::new(),
+        }
+    }
+
+    async fn report(&self, applied: &Applied) -> Result<(), HttpError> {
+        let key = keys::applied(&applied.gateway, &applied.service);
         // Serialising plain data cannot fail; an empty report would be read as none.
-        let value = serde_json::to_vec(&applied).unwrap_or_default();
+        let value = serde_json::to_vec(applied).unwrap_or_default();
         let dc = self.desk.kv_datacenter.as_deref();
         self.desk
             .gateway
@@ -345,19 +437,6 @@ fn fails(target: &Target, instance: &Instance, failing: &[String]) -> bool {
         &instance.alloc,
         instance.port,
     ))
-}
-
-/// More than half of the sites failing at once, seen from here: it is more likely we who are cut off.
-fn blind(force: &Force, failing: &[String]) -> bool {
-    let mut sites: BTreeMap<&Site, bool> = BTreeMap::new();
-    for target in force.targets.values() {
-        for i in &target.instances {
-            let bad = fails(target, i, failing);
-            *sites.entry(&i.site).or_default() |= bad;
-        }
-    }
-    let bad = sites.values().filter(|bad| **bad).count();
-    bad * 2 > sites.len()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod jobs;
 mod leader;
 pub mod owners;
 mod paper;
+mod probe;
+mod suspects;
 mod target;
 mod verify;
 
@@ -14,3 +16,5 @@ pub use gateway::Keeper;
 pub use hands::{ClusterHands, Journal, Measurer};
 pub use leader::{Lead, Leader, hold};
 pub use paper::PaperHands;
+pub use probe::Probing;
+pub use suspects::Said;

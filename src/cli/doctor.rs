@@ -91,6 +91,22 @@ impl Findings {
         self.tell(&format!("foreshadow/hold through {}", gateway.id), hold);
     }
 
+    /// Whether gateways see a death of its instances themselves, or go by Consul's checks; either will do.
+    fn of_probes(&mut self, portion: &PortionPolicy, gateways: usize) {
+        let Some(service) = &portion.front else {
+            return;
+        };
+        let text = match (portion.probe, gateways) {
+            (false, _) => "off by the policy; a death is seen by Consul's checks".to_string(),
+            (true, 0 | 1) => {
+                "none: there is one gateway, and two must agree; a death is seen by Consul's checks"
+                    .to_string()
+            }
+            (true, n) => format!("by {n} gateways, where each has a foreshadow of its own"),
+        };
+        self.tell(&format!("probes of {service}"), Ok(text));
+    }
+
     /// Whether each front's owner of weights fits the service, Nomad and Consul as they are.
     async fn of_owners(&mut self, portion: &PortionPolicy, nomad: &Nomad, desks: &[Desk]) {
         let Some(service) = &portion.front else {
@@ -153,6 +169,7 @@ pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
         }
         for portion in policies.iter().flat_map(|p| &p.portions) {
             findings.of_owners(portion, &nomad, &desks).await;
+            findings.of_probes(portion, desks.len());
         }
         Ok(match findings.bad {
             0 => ExitCode::SUCCESS,

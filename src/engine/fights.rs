@@ -116,6 +116,7 @@ mod tests {
             contingency: None,
             at: applied_at,
             reaction: None,
+            suspected: vec![],
         };
         let entry = FrontEntry {
             instance: alloc,

@@ -5,7 +5,7 @@ use super::state::{State, Workload};
 use super::view::{Command, Mode, View};
 use super::{Shell, clock, run};
 use crate::act::owners::Desk;
-use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands};
+use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing};
 use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
 use crate::clients::dns::{Dns, DnsError};
@@ -107,6 +107,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
                 desk: desk.clone(),
                 clock: clock::now,
                 wake: wake_in.clone(),
+                probing: probing(&setup),
             };
             helpers.push(tokio::spawn(keeper.keep(cancel.clone())));
         }
@@ -177,6 +178,20 @@ fn desk(gateway: &Gateway, nomad: &Arc<Nomad>, setup: &Setup) -> Desk {
         nomad: Some(nomad.clone()),
         kv_datacenter: setup.kv_datacenter.clone(),
         meta_alloc: observe::META_ALLOC,
+    }
+}
+
+/// Whom the process's gateways may probe; all of them look from the one place where it runs.
+fn probing(setup: &Setup) -> Probing {
+    let portions = setup.policies.iter().flat_map(|p| &p.portions);
+    let own = setup.gateways.iter().find(|g| g.local);
+    Probing {
+        services: portions
+            .filter(|p| p.probe)
+            .filter_map(|p| p.front.clone())
+            .collect(),
+        vantage: own.map_or_else(String::new, |g| g.id.to_string()),
+        source: setup.source,
     }
 }
 

@@ -47,6 +47,7 @@ fn wanted(id: &str, upstreams: Upstreams) -> PortionPolicy {
         },
         shadow: true,
         standby: true,
+        probe: true,
     }
 }
 

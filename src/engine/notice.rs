@@ -253,8 +253,12 @@ fn reactions(state: &mut State, world: &World, now: Moment) {
                     pledges::of_move(state, &policy, portion, now);
                 }
                 state.tally.switchovers += 1;
+                let sooner = match applied.suspected.len() {
+                    0 => "",
+                    _ => ", and gateways' own probes were sooner than Consul's check",
+                };
                 let text = format!(
-                    "{gateway} switched {service} away from {domain} in {} ms: it was prepared",
+                    "{gateway} switched {service} away from {domain} in {} ms: it was prepared{sooner}",
                     took.0
                 );
                 state.say(

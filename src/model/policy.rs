@@ -129,6 +129,9 @@ pub struct PortionPolicy {
     /// Whether the operator allows shadows and standbys of it at all.
     pub shadow: bool,
     pub standby: bool,
+    /// Whether gateways may probe its instances themselves.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 /// What the workload's standbys may put on the link between two sites. Nomad keeps no book of links; foreshadow does.

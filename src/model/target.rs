@@ -77,6 +77,9 @@ pub struct Applied {
     pub at: Moment,
     /// From the check's change seen to the last weight written, when a contingency was applied.
     pub reaction: Option<Span>,
+    /// Whom it left out because gateways' own probes call it dead while Consul's checks do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspected: Vec<AllocId>,
 }
 
 /// Keys in Consul's KV.
@@ -91,11 +94,16 @@ pub mod keys {
     pub const LEADER: &str = "foreshadow/leader";
     pub const TARGETS: &str = "foreshadow/target/";
     pub const APPLIED: &str = "foreshadow/applied/";
+    /// Whom each gateway has found dead by its own probes.
+    pub const SUSPECTS: &str = "foreshadow/suspects/";
 
     pub fn target(service: &ServiceName) -> String {
         format!("{TARGETS}{service}")
     }
     pub fn applied(gateway: &GatewayId, service: &ServiceName) -> String {
         format!("{APPLIED}{gateway}/{service}")
+    }
+    pub fn suspects(gateway: &GatewayId) -> String {
+        format!("{SUSPECTS}{gateway}")
     }
 }

@@ -396,6 +396,7 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
         metrics: metrics(p)?,
         shadow: p.boolean("shadow")?.unwrap_or(true),
         standby: p.boolean("standby")?.unwrap_or(true),
+        probe: p.boolean("probe")?.unwrap_or(true),
         id: PortionId::new(label),
     };
     if portion.groups.is_empty() {

@@ -45,6 +45,7 @@ pub fn policy() -> Policy {
             },
             shadow: true,
             standby: true,
+            probe: true,
         }],
         judging: Judging::default(),
         risk_tolerance: 0.3,

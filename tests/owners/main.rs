@@ -13,11 +13,12 @@ mod hands;
 mod mesh;
 mod nomads;
 mod preflight;
+mod probe;
 mod real_nomad;
 
 use agent::{Agent, Backend};
-use foreshadow::act::Keeper;
 use foreshadow::act::owners::Desk;
+use foreshadow::act::{Keeper, Probing};
 use foreshadow::clients::consul::*;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::gateway::Gateway;
@@ -71,6 +72,10 @@ impl Bench {
     }
 
     fn of(id: &str, agent: &Agent, nomad: Option<Arc<Nomad>>) -> Bench {
+        Bench::probing(id, agent, nomad, Probing::default())
+    }
+
+    fn probing(id: &str, agent: &Agent, nomad: Option<Arc<Nomad>>, probing: Probing) -> Bench {
         // Whoever was first has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let consul = Arc::new(agent.client());
@@ -92,6 +97,7 @@ impl Bench {
             desk: desk.clone(),
             clock: now,
             wake: mpsc::channel(1).0,
+            probing,
         };
         tokio::spawn(keeper.keep(cancel.clone()));
         Bench {

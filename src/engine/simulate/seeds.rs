@@ -135,6 +135,7 @@ fn policy(dice: &mut clock::Dice) -> Policy {
             },
             shadow: true,
             standby: true,
+            probe: true,
         }
     });
     Policy {

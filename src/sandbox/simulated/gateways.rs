@@ -269,6 +269,7 @@ impl World {
             reaction: contingency.is_some().then_some(Span(took)),
             contingency,
             at: self.now,
+            suspected: vec![],
         });
         for serial in added {
             let wait = self.draw(1, EVERY);

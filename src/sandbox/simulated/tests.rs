@@ -41,6 +41,7 @@ fn policy() -> Policy {
         },
         shadow: true,
         standby: true,
+        probe: true,
     };
     Policy {
         portions: ["web", "cart"].map(portion).to_vec(),

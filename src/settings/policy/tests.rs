@@ -142,3 +142,16 @@ fn the_owner_of_weights_is_one_of_five_or_chosen_and_a_slip_is_told_the_nearest(
         "{far}"
     );
 }
+
+#[test]
+fn gateways_may_probe_what_the_policy_does_not_keep_from_them() {
+    let probed = |line: &str| {
+        let more = format!("portion \"cart\" {{\n {line}\n }}");
+        with(&more).map(|p| p.portions[1].probe)
+    };
+    assert!(probed("").expect("a policy"));
+    assert!(!probed("probe = false").expect("a policy"));
+    let slip = probed("prob = false").expect_err("no such key").to_string();
+    assert!(slip.contains("did you mean probe?"), "{slip}");
+    assert!(probed("probe = 1").is_err());
+}
