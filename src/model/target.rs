@@ -81,7 +81,7 @@ pub struct Applied {
 
 /// Keys in Consul's KV.
 pub mod keys {
-    use super::{GatewayId, ServiceName};
+    use super::{Epoch, GatewayId, ServiceName, StepId};
 
     /// Everything of ours.
     pub const ROOT: &str = "foreshadow/";
@@ -91,11 +91,17 @@ pub mod keys {
     pub const LEADER: &str = "foreshadow/leader";
     pub const TARGETS: &str = "foreshadow/target/";
     pub const APPLIED: &str = "foreshadow/applied/";
+    /// Steps that have not come to their end.
+    pub const JOURNAL: &str = "foreshadow/journal/";
 
     pub fn target(service: &ServiceName) -> String {
         format!("{TARGETS}{service}")
     }
     pub fn applied(gateway: &GatewayId, service: &ServiceName) -> String {
         format!("{APPLIED}{gateway}/{service}")
+    }
+    /// Two leaders may name a step alike; under one epoch there is one leader.
+    pub fn journal(epoch: Epoch, step: &StepId) -> String {
+        format!("{JOURNAL}{}/{step}", epoch.0)
     }
 }
