@@ -30,7 +30,7 @@ use wire::{Gate, When};
 /// Longer than anything here takes; only a failing test gets near it.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Cases at once.
-const ABREAST: usize = 8;
+const ABREAST: usize = 4;
 
 pub fn now() -> Moment {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -9,7 +9,7 @@ use axum::response::Response;
 use foreshadow::act::{Journal, Measurer};
 use foreshadow::model::*;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -104,11 +104,14 @@ impl Measurer for Gate {
     }
 }
 
+/// One for all: making a client takes longer than most deaths.
+static CLIENT: LazyLock<reqwest::Client> =
+    LazyLock::new(|| reqwest::Client::builder().no_proxy().build().unwrap());
+
 struct Way {
     name: &'static str,
     server: String,
     gate: Arc<Gate>,
-    client: reqwest::Client,
 }
 
 /// A proxy before `server`, as far as the process lives.
@@ -119,7 +122,6 @@ pub async fn proxy(name: &'static str, server: SocketAddr, gate: Arc<Gate>) -> S
         name,
         server: format!("http://{server}"),
         gate,
-        client: reqwest::Client::builder().no_proxy().build().unwrap(),
     });
     let app = axum::Router::new().fallback(pass).with_state(way);
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -162,8 +164,7 @@ fn named(name: &str, head: &Parts, body: &[u8]) -> String {
 
 async fn forward(way: &Way, head: Parts, body: Bytes) -> Response {
     let path = head.uri.path_and_query().unwrap();
-    let sent = way
-        .client
+    let sent = CLIENT
         .request(head.method, format!("{}{path}", way.server))
         .headers(without_length(head.headers))
         .body(body)
