@@ -13,6 +13,7 @@ mod estate;
 #[path = "../nomad/fake.rs"]
 mod fake;
 mod process;
+mod shared;
 mod wire;
 
 use estate::{Estate, shares};

@@ -122,7 +122,7 @@ fn eyes(estate: &Estate) -> Cluster {
 }
 
 /// The lock under a session of its own; without a delay, so that the next one need not wait.
-async fn lead(consul: &Consul) -> Lead {
+pub async fn lead(consul: &Consul) -> Lead {
     let spec = SessionSpec {
         name: "test".into(),
         ttl: Duration::from_secs(600),
@@ -142,6 +142,11 @@ async fn lead(consul: &Consul) -> Lead {
 
 /// The process is gone, and Consul has noticed.
 pub async fn next_lead(estate: &Estate, dead: Process) {
-    let ended = estate.consul.session_destroy(&dead.lead.session, None);
+    step_back(estate, &dead.lead).await;
+}
+
+/// The session ends, and with it the lock.
+pub async fn step_back(estate: &Estate, lead: &Lead) {
+    let ended = estate.consul.session_destroy(&lead.session, None);
     ended.await.unwrap();
 }
