@@ -80,7 +80,9 @@ impl SharedJournal {
             JournalState::Intended => {
                 let key = keys::journal(entry.epoch, &entry.step.id);
                 let value = serde_json::to_vec(&entry.brief()).map_err(|e| e.to_string())?;
-                let written = self.commit(Some(entry.epoch), vec![TxnOp::Set { key, value }]).await;
+                let written = self
+                    .commit(Some(entry.epoch), vec![TxnOp::Set { key, value }])
+                    .await;
                 if written.is_err() {
                     // It may be there all the same.
                     self.end(std::slice::from_ref(entry));

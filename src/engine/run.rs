@@ -78,7 +78,9 @@ pub async fn run(
             world.leadership = Seen::known(Leadership::Ours { epoch }, now);
         }
         let (store, shared) = (&shell.store, shell.shared.as_deref());
-        settling.settle(store, shared, &mut state, &world, now).await;
+        settling
+            .settle(store, shared, &mut state, &world, now)
+            .await;
         let (next, steps, view) = cycle(state, &world, now, &mut dice);
         state = next;
         if let Some(lease) = lease {

@@ -54,12 +54,19 @@ impl Settling {
             let settled = own(store, state, world, now);
             self.own = said(settled, "journal", state, now);
         }
-        let term = self.term.filter(|t| !t.done && state.epoch == Some(t.epoch));
+        let term = self
+            .term
+            .filter(|t| !t.done && state.epoch == Some(t.epoch));
         if let (Some(term), Some(shared)) = (term, shared) {
             let all = left(store, shared, state, world, (term, now));
             let settled = tokio::time::timeout(PATIENCE, all).await;
             let late = || Err(format!("Consul's journal did not come within {PATIENCE:?}"));
-            let done = said(settled.unwrap_or_else(|_| late()), "shared journal", state, now);
+            let done = said(
+                settled.unwrap_or_else(|_| late()),
+                "shared journal",
+                state,
+                now,
+            );
             self.term = Some(Term { done, ..term });
         }
     }

@@ -208,10 +208,13 @@ impl Estate {
 /// Two primaries and a standby; nobody listens where their checks ask, which matters to nobody here.
 pub fn shares(parts: [u32; 3]) -> Target {
     let places = [(1, "edge-a"), (2, "edge-b"), (3, "provider-a")];
-    let instances = places.into_iter().zip(parts).map(|((n, site), share)| Instance {
-        address: "127.0.0.1".into(),
-        ..common::instance(n, site, 1, share)
-    });
+    let instances = places
+        .into_iter()
+        .zip(parts)
+        .map(|((n, site), share)| Instance {
+            address: "127.0.0.1".into(),
+            ..common::instance(n, site, 1, share)
+        });
     Target {
         epoch: Epoch(1),
         ..common::target(instances.collect())

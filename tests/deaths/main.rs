@@ -233,12 +233,18 @@ fn journal_before_act(kind: Kind, writes: &[String]) {
     assert!(shared(second), "{kind:?}: {writes:?}");
     assert_eq!(last_but_one, "store Verified", "{kind:?}: {writes:?}");
     assert!(shared(last), "{kind:?}: {writes:?}");
-    assert!(!writes.iter().all(ours), "{kind:?} does nothing: {writes:?}");
+    assert!(
+        !writes.iter().all(ours),
+        "{kind:?} does nothing: {writes:?}"
+    );
 }
 
 /// One death and what comes after it.
 async fn death(kind: Kind, whole: &Whole, at: (usize, When), heir: Heir) {
-    let what = format!("{kind:?} dead {:?} {:?}, {heir:?}", at.1, whole.writes[at.0]);
+    let what = format!(
+        "{kind:?} dead {:?} {:?}, {heir:?}",
+        at.1, whole.writes[at.0]
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("first.db");
     let estate = Estate::start().await;

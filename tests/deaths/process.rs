@@ -106,7 +106,7 @@ pub async fn follow(estate: &Estate, store: &Store) {
     settling.settle(store, None, &mut state, &world, at).await;
 }
 
-fn eyes(estate: &Estate) -> Cluster {
+pub fn eyes(estate: &Estate) -> Cluster {
     Cluster::new(Sources {
         nomad: estate.nomad.clone(),
         lists: estate.nomad.clone(),

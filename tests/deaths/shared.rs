@@ -1,10 +1,12 @@
 //! The shared journal itself.
 
 use crate::estate::Estate;
-use crate::process::{lead, step_back};
-use crate::{JOB, Kind};
+use crate::process::{eyes, lead, step_back};
+use crate::{JOB, Kind, now};
 use foreshadow::act::{Journal, SharedJournal};
+use foreshadow::engine::{Settling, State, Workload};
 use foreshadow::model::*;
+use foreshadow::store::Store;
 use tokio::sync::watch;
 
 fn entry(n: usize, epoch: Epoch, state: JournalState) -> JournalEntry {
@@ -103,7 +105,10 @@ async fn consul_is_told_a_jobs_name_and_nothing_of_what_is_in_it() {
     let key = keys::journal(epoch, &begun.step.id);
     let found = estate.consul.kv_get(&key, None, true, None).await.unwrap();
     let value = String::from_utf8(found.value.unwrap().value).unwrap();
-    println!("a shadow's start in Consul's journal: {} bytes", value.len());
+    println!(
+        "a shadow's start in Consul's journal: {} bytes",
+        value.len()
+    );
     assert!(value.len() < 1_000, "{value}");
     assert!(!value.contains("s3cret"), "{value}");
     let kept: JournalEntry = serde_json::from_str(&value).unwrap();
@@ -111,4 +116,45 @@ async fn consul_is_told_a_jobs_name_and_nothing_of_what_is_in_it() {
         panic!("{value}");
     };
     assert_eq!(job.id(), JobId::from(JOB));
+}
+
+#[tokio::test]
+async fn a_step_that_is_still_under_way_here_is_left_to_its_hand_when_the_lock_comes_back() {
+    let estate = Estate::start().await;
+    let first = lead(&estate.consul).await;
+    let begun = entry(1, first.lease.epoch(), JournalState::Intended);
+    let (leads_in, leads) = watch::channel(Some(first.clone()));
+    let journal = SharedJournal::new(estate.consul.clone(), None, leads);
+    journal.write(&begun).await.unwrap();
+    step_back(&estate, &first).await;
+    let again = lead(&estate.consul).await;
+    let epoch = Some(again.lease.epoch());
+    leads_in.send_replace(Some(again));
+
+    let mut workload = Workload::default();
+    let (id, step) = (begun.step.id.clone(), begun.step.clone());
+    workload.book.inflight.insert(id.clone(), step);
+    let mut state = State {
+        epoch,
+        workloads: vec![workload],
+        ..State::default()
+    };
+    let (eyes, store) = (eyes(&estate), Store::in_memory().unwrap());
+    let mut settling = Settling::default();
+    settling.leads(epoch, now());
+    let world = eyes.look(now()).await;
+    let shared = Some(&journal);
+    settling
+        .settle(&store, shared, &mut state, &world, now())
+        .await;
+    assert_eq!(estate.open().await.len(), 1);
+    assert_eq!(store.recent(1).unwrap(), []);
+
+    state.workloads[0].book.inflight.remove(&id);
+    settling
+        .settle(&store, shared, &mut state, &world, now())
+        .await;
+    assert_eq!(estate.open().await, Vec::<String>::new());
+    let closed = store.recent(1).unwrap().pop().expect("it is journalled");
+    assert_eq!((closed.step.id, closed.state), (id, JournalState::Verified));
 }

@@ -118,7 +118,11 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
         desks: vec![bench.desk.clone()],
         leads: leads.clone(),
         journal: journal.clone(),
-        shared: Arc::new(SharedJournal::new(bench.consul.clone(), None, leads.clone())),
+        shared: Arc::new(SharedJournal::new(
+            bench.consul.clone(),
+            None,
+            leads.clone(),
+        )),
         measurer: Arc::new(Nothing),
         clock: now,
     };
@@ -158,6 +162,8 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
     assert_eq!(outcome.verdict, Verdict::Verified, "{outcome:?}");
     use JournalState::*;
     assert_eq!(*journal.0.lock().unwrap(), [Intended, Applied, Verified]);
+    let open = bench.consul.kv_list(keys::JOURNAL, KvQuery::default());
+    assert_eq!(open.await.unwrap().value, [], "nothing is open in Consul");
     let splitter = bench
         .consul
         .config_entry("service-splitter", SERVICE, None)

@@ -56,7 +56,10 @@ async fn a_step_that_a_killed_leader_left_open_is_settled_by_another_with_an_emp
         kind(line) == "plan" && text(line).starts_with("measure shadow")
     });
     let store = estate.store();
-    assert!(comes_true(STEP, || measuring(&store)), "it is not journalled");
+    assert!(
+        comes_true(STEP, || measuring(&store)),
+        "it is not journalled"
+    );
     let begun = async {
         loop {
             let open = shared(&consul).await.into_iter();
@@ -84,7 +87,9 @@ async fn a_step_that_a_killed_leader_left_open_is_settled_by_another_with_an_emp
         entry.epoch.0
     );
     second.until("word of the step", STEP, |line| text(line) == word);
-    second.until("a step of its own", STEP, |line| kind(line) == "verification");
+    second.until("a step of its own", STEP, |line| {
+        kind(line) == "verification"
+    });
     assert!(epoch(&consul).await > entry.epoch);
     let open = shared(&consul).await;
     assert!(
@@ -95,7 +100,10 @@ async fn a_step_that_a_killed_leader_left_open_is_settled_by_another_with_an_emp
     let journal = journal.recent(1_000).unwrap();
     let closed = journal.iter().find(|e| e.step.id == entry.step.id);
     let closed = closed.expect("the successor journals how it ended");
-    assert_eq!((closed.state, closed.epoch), (JournalState::Undone, entry.epoch));
+    assert_eq!(
+        (closed.state, closed.epoch),
+        (JournalState::Undone, entry.epoch)
+    );
     drop((first, second));
     estate.stop().await;
 }
