@@ -1,7 +1,7 @@
 //! Two leaders, one ramp, and everything that may come between: every order of events up to a stated number of them.
 //!
 //! What is the product's is real: the guard that clears a step, the lease, the rule by which a gateway takes a target, and the
-//! recovery from an open journal. What is Consul's is played by its promises: one holder of a lock, `check-session` and `cas`
+//! recovery from an open journal, a leader's own or what earlier ones left in Consul. What is Consul's is played by its promises: one holder of a lock, `check-session` and `cas`
 //! in one transaction, an index that only grows. Answers get lost, transactions arrive twice or long after their sender died,
 //! gateways read what is no longer so, leaders crash, or sleep past their session and go on.
 
@@ -9,7 +9,7 @@ mod common;
 
 use common::*;
 use foreshadow::act::entries::newer;
-use foreshadow::engine::recover;
+use foreshadow::engine::{inherited, recover};
 use foreshadow::guard::{Facts, clear};
 use foreshadow::model::*;
 use std::collections::{BTreeMap, HashSet};
@@ -64,6 +64,9 @@ struct Estate {
     standby_is_ready: bool,
     leaders: [Leader; 2],
     wire: Vec<Txn>,
+    /// Steps that are open in Consul's journal, and plans that a new leader settled as undone.
+    shared: Vec<Txn>,
+    undone: Vec<u16>,
     /// What the gateway applied last.
     applied: Option<Written>,
     /// How many more faults of each kind there may be.
@@ -71,6 +74,7 @@ struct Estate {
     expiries: u8,
     duplicates: u8,
     flips: u8,
+    losses: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +84,12 @@ enum Event {
     Expire(usize),
     /// Its own clock tells that the lease has ended.
     LeaseEnds(usize),
-    /// Look, clear a step, and write it into the journal. What happens before it is sent makes what was seen stale.
-    Intend(usize),
+    /// Look, clear a step, and write it into both journals. What happens before it is sent makes what was seen stale. When
+    /// Consul's answer is lost, the step is not taken, and stays open there.
+    Intend {
+        by: usize,
+        heard: bool,
+    },
     Send(usize),
     /// A transaction arrives, and its answer comes back or is lost; or it arrives, and will once more.
     Arrive {
@@ -121,11 +129,14 @@ impl Estate {
             standby_is_ready: true,
             leaders: [leader.clone(), leader],
             wire: vec![],
+            shared: vec![],
+            undone: vec![],
             applied: None,
             crashes: 1,
             expiries: 2,
             duplicates: 1,
             flips: 1,
+            losses: 1,
         }
     }
 
@@ -150,7 +161,8 @@ impl Estate {
                 events.push(Event::LeaseEnds(l));
             }
             if leader.pending.is_none() {
-                events.push(Event::Intend(l));
+                let heard = [true, false].into_iter().take(1 + usize::from(self.losses));
+                events.extend(heard.map(|heard| Event::Intend { by: l, heard }));
             } else if !self.wire.iter().any(|t| Some(*t) == leader.pending) {
                 events.push(Event::Send(l));
             }
@@ -189,6 +201,7 @@ impl Estate {
                 next.lock_index += 1;
                 next.holder = Some(l);
                 next.leaders[l].lease = Some((next.lock_index, next.sessions[l]));
+                next.inherit();
             }
             Event::Expire(l) => {
                 next.expiries -= 1;
@@ -200,7 +213,7 @@ impl Estate {
                     next.lose_lock(l);
                 }
             }
-            Event::Intend(l) => next.intend(l)?,
+            Event::Intend { by, heard } => next.intend(by, heard)?,
             Event::Send(l) => {
                 let txn = next.leaders[l].pending?;
                 next.wire.push(txn);
@@ -240,9 +253,28 @@ impl Estate {
         self.sessions[l] += 1;
     }
 
-    /// The next step of the ramp, if the guard lets it pass; journalled before anything else.
-    fn intend(&mut self, l: usize) -> Option<()> {
+    /// What earlier leaders left open is settled by the first look under the lock.
+    fn inherit(&mut self) {
+        let world = world_of(self.now(), self.standby_is_ready);
+        for txn in std::mem::take(&mut self.shared) {
+            assert!(txn.written.epoch < self.lock_index, "law 8: {txn:?}");
+            let closed = inherited(&[open(txn)], &world, NOW, NOW);
+            if self.judge_settled(txn, &closed) == JournalState::Undone {
+                self.undone.push(txn.written.plan);
+            }
+        }
+    }
+
+    fn holds(&self, l: usize, session: u8) -> bool {
+        self.holder == Some(l) && self.sessions[l] == session
+    }
+
+    /// The next step of the ramp, if the guard lets it pass; journalled before anything else, in Consul only under the lock.
+    fn intend(&mut self, l: usize, heard: bool) -> Option<()> {
         let (epoch, session) = self.leaders[l].lease?;
+        if !self.holds(l, session) {
+            return None;
+        }
         let (seen, ready) = (self.now(), self.standby_is_ready);
         let at = RAMP.iter().position(|s| *s == seen.share)?;
         let share = *RAMP.get(at + 1)?;
@@ -281,8 +313,14 @@ impl Estate {
             over: seen.index,
             written,
         };
-        self.leaders[l].pending = Some(txn);
-        self.leaders[l].journal.push((txn, JournalMark::Intended));
+        self.shared.push(txn);
+        if heard {
+            self.leaders[l].pending = Some(txn);
+            self.leaders[l].journal.push((txn, JournalMark::Intended));
+        } else {
+            self.losses -= 1;
+            self.leaders[l].journal.push((txn, JournalMark::Closed));
+        }
         Some(())
     }
 
@@ -294,7 +332,7 @@ impl Estate {
             self.wire.remove(at);
         }
         let before = self.now();
-        let held = self.holder == Some(txn.from) && self.sessions[txn.from] == txn.session;
+        let held = self.holds(txn.from, txn.session);
         if held && before.index == txn.over {
             self.index += 1;
             self.history.push(Written {
@@ -307,6 +345,10 @@ impl Estate {
         // A lost answer ends the step, too: nobody knows, and the next look tells.
         if leader.pending == Some(txn) && (answered || !again) {
             leader.pending = None;
+            // Whoever has lost the lock cannot close it there: it is the next leader's to settle.
+            if held {
+                self.shared.retain(|open| *open != txn);
+            }
             leader.journal.iter_mut().for_each(|(journalled, mark)| {
                 if *journalled == txn {
                     *mark = JournalMark::Closed;
@@ -330,6 +372,14 @@ impl Estate {
             written.plan > before.plan,
             "law 8: {written:?} was planned before {before:?} and came after it"
         );
+        assert!(
+            !self.undone.contains(&written.plan),
+            "law 7: {txn:?} was settled as undone, and is done"
+        );
+        assert!(
+            self.shared.contains(&txn),
+            "law 7: {txn:?} is not in Consul's journal"
+        );
         let moved = written.share.abs_diff(before.share);
         assert!(moved <= MAX_STEP.0, "law 9: {moved} moved at once");
         let intended = |(journalled, _): &(Txn, JournalMark)| *journalled == txn;
@@ -342,35 +392,29 @@ impl Estate {
     /// The journal's open steps are settled by what Consul holds.
     fn restart(&mut self, l: usize) {
         let world = world_of(self.now(), self.standby_is_ready);
-        let leader = &mut self.leaders[l];
-        leader.up = true;
-        let open = leader
-            .journal
-            .iter_mut()
-            .filter(|(_, mark)| *mark == JournalMark::Intended);
-        for (txn, mark) in open {
-            let entry = JournalEntry {
-                step: step(txn.written, self.history[0]),
-                epoch: Epoch(txn.written.epoch),
-                state: JournalState::Intended,
-                at: NOW,
-                note: String::new(),
-            };
-            let closed = recover(&[entry], &world, NOW);
-            assert_eq!(
-                closed.len(),
-                1,
-                "law 7: a step stays open though all is seen"
-            );
-            let ours = self.history[self.history.len() - 1].plan == txn.written.plan;
-            let state = if ours {
-                JournalState::Verified
-            } else {
-                JournalState::Undone
-            };
-            assert_eq!(closed[0].state, state);
-            *mark = JournalMark::Closed;
+        self.leaders[l].up = true;
+        for n in 0..self.leaders[l].journal.len() {
+            let (txn, mark) = self.leaders[l].journal[n];
+            if mark == JournalMark::Intended {
+                self.judge_settled(txn, &recover(&[open(txn)], &world, NOW));
+                self.leaders[l].journal[n].1 = JournalMark::Closed;
+            }
         }
+    }
+
+    /// Settled by what Consul holds: how.
+    fn judge_settled(&self, txn: Txn, closed: &[JournalEntry]) -> JournalState {
+        assert_eq!(
+            closed.len(),
+            1,
+            "law 7: a step stays open though all is seen"
+        );
+        let state = match self.now().plan == txn.written.plan {
+            true => JournalState::Verified,
+            false => JournalState::Undone,
+        };
+        assert_eq!(closed[0].state, state);
+        state
     }
 
     fn read(&mut self, read: Written) {
@@ -411,7 +455,7 @@ impl Estate {
                 .for_each(|j| j.1 = JournalMark::Closed);
         }
         for _ in RAMP {
-            if self.intend(0).is_some() {
+            if self.intend(0, true).is_some() {
                 let txn = self.leaders[0].pending.expect("just intended");
                 self.wire.push(txn);
                 self.arrive(0, true, false);
@@ -420,11 +464,29 @@ impl Estate {
         self.read(self.now());
         assert_eq!(self.now().share, 10_000, "the ramp never ends: {self:?}");
         assert_eq!(self.applied, Some(self.now()));
-        let open = |leader: &Leader| leader.journal.iter().any(|j| j.1 == JournalMark::Intended);
+        let unended = |leader: &Leader| leader.journal.iter().any(|j| j.1 == JournalMark::Intended);
         assert!(
-            !self.leaders.iter().any(open),
+            !self.leaders.iter().any(unended),
             "a step stays open: {self:?}"
         );
+        assert!(self.shared.is_empty(), "open in Consul: {self:?}");
+    }
+}
+
+/// As a journal has a step that was begun.
+fn open(txn: Txn) -> JournalEntry {
+    let before = Written {
+        epoch: 0,
+        index: 100,
+        share: 0,
+        plan: 0,
+    };
+    JournalEntry {
+        step: step(txn.written, before),
+        epoch: Epoch(txn.written.epoch),
+        state: JournalState::Intended,
+        at: NOW,
+        note: String::new(),
     }
 }
 

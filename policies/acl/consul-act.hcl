@@ -21,7 +21,7 @@ service "shop-ledger" {
   policy = "write"
 }
 
-# Targets, the leader's lock, and what gateways applied.
+# Targets, the leader's lock, open steps, and what gateways applied.
 key_prefix "foreshadow/" {
   policy = "write"
 }

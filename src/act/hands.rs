@@ -1,5 +1,6 @@
 //! The hands on a real cluster: journal, one effect, verify.
 
+use super::journal::Journal;
 use super::leader::Lead;
 use super::owners::Desk;
 use super::{jobs, target};
@@ -9,11 +10,6 @@ use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// Keeps journal entries; when `write` returns, the entry is on disk.
-pub trait Journal: Send + Sync {
-    fn write(&self, entry: &JournalEntry) -> Result<(), String>;
-}
 
 /// Drives load at a shadow and says what it did.
 pub trait Measurer: Send + Sync {
@@ -28,7 +24,10 @@ pub struct ClusterHands {
     /// One for each gateway.
     pub desks: Vec<Desk>,
     pub leads: watch::Receiver<Option<Lead>>,
+    /// Of this gateway.
     pub journal: Arc<dyn Journal>,
+    /// Of all gateways: what is open there is settled by whoever leads next.
+    pub shared: Arc<dyn Journal>,
     pub measurer: Arc<dyn Measurer>,
     pub clock: fn() -> Moment,
 }
@@ -74,16 +73,18 @@ impl ClusterHands {
     async fn carry_out(&self, step: Cleared<Step>, lease: &Lease) -> Outcome {
         let started = (self.clock)();
         let step = step.into_inner();
-        let effect = if lease.left(started).is_none() {
-            Err(refused("the lease has ended"))
-        } else {
-            // Journal before act: what cannot be written down is not done.
-            match self.note(&step, lease, JournalState::Intended, "") {
-                Err(why) => Err(refused(format!("the journal cannot be written ({why})"))),
-                Ok(()) => self.effect(&step, lease).await,
+        let both: [&dyn Journal; 2] = [&*self.journal, &*self.shared];
+        let (verdict, measured) = match self.intend(&step, lease, started).await {
+            Ok(()) => {
+                let effect = match lease.left((self.clock)()) {
+                    Some(_) => self.effect(&step, lease).await,
+                    None => Err(refused("the lease ended while the journal was written")),
+                };
+                self.close(&step, lease, effect, &both).await
             }
+            // Other gateways have never heard of it.
+            Err(refusal) => self.close(&step, lease, Err(refusal), &both[..1]).await,
         };
-        let (verdict, measured) = self.close(&step, lease, effect);
         Outcome {
             step,
             started,
@@ -93,11 +94,25 @@ impl ClusterHands {
         }
     }
 
+    /// Journal before act: what cannot be written down, here and for whoever leads next, is not done.
+    async fn intend(&self, step: &Step, lease: &Lease, now: Moment) -> Result<(), Verdict> {
+        if lease.left(now).is_none() {
+            return Err(refused("the lease has ended"));
+        }
+        if self.session(lease).is_none() {
+            return Err(refused("the lock is no longer ours"));
+        }
+        let entry = self.entry(step, lease, JournalState::Intended, "");
+        let unwritten = |why| refused(format!("the journal cannot be written ({why})"));
+        self.journal.write(&entry).await.map_err(unwritten)?;
+        let unshared = |why| refused(format!("the journal in Consul cannot be written ({why})"));
+        self.shared.write(&entry).await.map_err(unshared)
+    }
+
     async fn effect(&self, step: &Step, lease: &Lease) -> Effect {
-        let applied = || {
-            if let Err(why) = self.note(step, lease, JournalState::Applied, "") {
-                tracing::warn!("the journal cannot be written: {why}");
-            }
+        let applied = || -> Later<'_, ()> {
+            let entry = self.entry(step, lease, JournalState::Applied, "");
+            Box::pin(async move { record(&[&*self.journal, &*self.shared], &entry).await })
         };
         match &step.action {
             Action::SetTarget { target, .. } => target::set(self, target, lease, &applied).await,
@@ -122,7 +137,13 @@ impl ClusterHands {
     }
 
     /// The last entry of the step.
-    fn close(&self, step: &Step, lease: &Lease, effect: Effect) -> (Verdict, Option<Measurement>) {
+    async fn close(
+        &self,
+        step: &Step,
+        lease: &Lease,
+        effect: Effect,
+        journals: &[&dyn Journal],
+    ) -> (Verdict, Option<Measurement>) {
         let (state, note, verdict, measured) = match effect {
             Ok(done) if done.verified => (
                 JournalState::Verified,
@@ -147,26 +168,18 @@ impl ClusterHands {
                 (state, note, verdict, None)
             }
         };
-        if let Err(why) = self.note(step, lease, state, &note) {
-            tracing::warn!("the journal cannot be written: {why}");
-        }
+        record(journals, &self.entry(step, lease, state, &note)).await;
         (verdict, measured)
     }
 
-    fn note(
-        &self,
-        step: &Step,
-        lease: &Lease,
-        state: JournalState,
-        note: &str,
-    ) -> Result<(), String> {
-        self.journal.write(&JournalEntry {
+    fn entry(&self, step: &Step, lease: &Lease, state: JournalState, note: &str) -> JournalEntry {
+        JournalEntry {
             step: step.clone(),
             epoch: lease.epoch(),
             state,
             at: (self.clock)(),
             note: note.to_string(),
-        })
+        }
     }
 
     /// Our session, if the lock is still ours under this epoch.
@@ -176,5 +189,14 @@ impl ClusterHands {
             .as_ref()
             .filter(|l| l.lease.epoch() == lease.epoch())
             .map(|l| l.session.clone())
+    }
+}
+
+/// What has happened is written wherever it can be; what stays open is settled at the next start, or by the next leader.
+async fn record(journals: &[&dyn Journal], entry: &JournalEntry) {
+    for journal in journals {
+        if let Err(why) = journal.write(entry).await {
+            tracing::warn!("the journal cannot be written: {why}");
+        }
     }
 }

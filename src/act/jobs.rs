@@ -11,11 +11,11 @@ const PLACING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Plans, then registers. A placement that Nomad would refuse, or that would push others out, is news, not something to force.
-pub(super) async fn start(
+pub(super) async fn start<'a>(
     hands: &ClusterHands,
     job: &JobSpec,
     wait: bool,
-    applied: &(dyn Fn() + Sync),
+    applied: &(dyn Fn() -> Later<'a, ()> + Sync),
 ) -> Effect {
     let id = job.id();
     let there = hands
@@ -53,7 +53,7 @@ pub(super) async fn start(
             .await
             .map_err(|e| refused(e.to_string()))?;
     }
-    applied();
+    applied().await;
     if !wait {
         return Ok(Done::applied("registered"));
     }

@@ -4,6 +4,7 @@ pub mod entries;
 mod gateway;
 mod hands;
 mod jobs;
+mod journal;
 mod leader;
 pub mod owners;
 mod paper;
@@ -13,7 +14,8 @@ mod target;
 mod verify;
 
 pub use gateway::Keeper;
-pub use hands::{ClusterHands, Journal, Measurer};
+pub use hands::{ClusterHands, Measurer};
+pub use journal::{Journal, Left, SharedJournal};
 pub use leader::{Lead, Leader, hold};
 pub use paper::PaperHands;
 pub use probe::Probing;

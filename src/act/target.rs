@@ -7,11 +7,11 @@ use crate::guard::Lease;
 use crate::model::*;
 
 /// One transaction: only while our session holds the lock, and only over what we read. An old leader cannot write it.
-pub(super) async fn set(
+pub(super) async fn set<'a>(
     hands: &ClusterHands,
     target: &Target,
     lease: &Lease,
-    applied: &(dyn Fn() + Sync),
+    applied: &(dyn Fn() -> Later<'a, ()> + Sync),
 ) -> Effect {
     if target.epoch != lease.epoch() {
         return Err(refused("the target was planned under another epoch"));
@@ -48,7 +48,7 @@ pub(super) async fn set(
         // The answer was lost, not necessarily the write: the next look tells.
         Err(e) => return Err(Verdict::Unsure { why: e.to_string() }),
     };
-    applied();
+    applied().await;
     let written = Target {
         index,
         ..target.clone()

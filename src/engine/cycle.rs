@@ -110,7 +110,9 @@ fn plan(
     now: Moment,
     seed: u64,
 ) -> (Plan, BTreeMap<PortionId, Copies>) {
-    let id = PlanId::new(format!("{}-{}", now.0, state.cycle));
+    // Several workloads are planned in one cycle, and the journal knows steps by name.
+    let name = &workload.policy.workload;
+    let id = PlanId::new(format!("{}-{}-{name}", now.0, state.cycle));
     let scene = Scene {
         now,
         world,

@@ -5,7 +5,9 @@ use super::state::{State, Workload};
 use super::view::{Command, Mode, View};
 use super::{Shell, clock, run};
 use crate::act::owners::Desk;
-use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing};
+use crate::act::{
+    self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal,
+};
 use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
 use crate::clients::dns::{Dns, DnsError};
@@ -125,6 +127,9 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
         site: Some(first.site.clone()),
         clock: clock::now,
     });
+    let journal = SharedJournal::new(keeper.clone(), setup.kv_datacenter.clone(), leads.clone());
+    let journal = Arc::new(journal);
+    let shared = (setup.mode == Mode::Act).then(|| journal.clone());
     let hands: Arc<dyn Hands> = match setup.mode {
         Mode::Observe => Arc::new(PaperHands { clock: clock::now }),
         Mode::Act => Arc::new(ClusterHands {
@@ -134,6 +139,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
             desks,
             leads: leads.clone(),
             journal: setup.store.clone(),
+            shared: journal,
             measurer: Arc::new(LoadMeasurer {
                 nomad,
                 source: setup.source,
@@ -149,6 +155,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
         eyes: Arc::new(eyes),
         hands,
         store: setup.store,
+        shared,
         leases,
         wake,
         commands: orders,

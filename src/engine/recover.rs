@@ -4,29 +4,66 @@ use crate::model::*;
 
 /// One closing entry for each open step. The loop then goes on from what it sees: every step can be run twice.
 pub fn recover(open: &[JournalEntry], world: &World, now: Moment) -> Vec<JournalEntry> {
-    open.iter()
-        .filter_map(|entry| {
-            let (state, note) = fate(entry, world)?;
-            Some(JournalEntry {
-                state,
-                at: now,
-                note: format!("after a restart: {note}"),
-                ..entry.clone()
-            })
+    let whatever = Moment(i64::MIN);
+    settled(open, world, whatever, now, |_| "after a restart".into())
+}
+
+/// The same for what earlier leaders left open, by what was seen `since` the lock is ours: they can write no more since then.
+pub fn inherited(
+    open: &[JournalEntry],
+    world: &World,
+    since: Moment,
+    now: Moment,
+) -> Vec<JournalEntry> {
+    settled(open, world, since, now, |entry| {
+        format!("left open by the leader of epoch {}", entry.epoch.0)
+    })
+}
+
+fn settled(
+    open: &[JournalEntry],
+    world: &World,
+    since: Moment,
+    now: Moment,
+    how: impl Fn(&JournalEntry) -> String,
+) -> Vec<JournalEntry> {
+    let close = |entry: &JournalEntry| {
+        let (state, note) = fate(entry, world, since)?;
+        Some(JournalEntry {
+            state,
+            at: now,
+            note: format!("{}: {note}", how(entry)),
+            ..entry.clone()
         })
-        .collect()
+    };
+    open.iter().filter_map(close).collect()
+}
+
+fn seen<T>(reading: &Seen<T>, since: Moment) -> Option<&T> {
+    match reading {
+        Seen::Known { value, at } if *at >= since => Some(value),
+        _ => None,
+    }
 }
 
 /// `None` while the world cannot tell: the step stays open.
-fn fate(entry: &JournalEntry, world: &World) -> Option<(JournalState, String)> {
-    use JournalState::{Undone, Verified};
+fn fate(entry: &JournalEntry, world: &World, since: Moment) -> Option<(JournalState, String)> {
+    use JournalState::{Stuck, Undone, Verified};
     let exists = |job: &JobId| -> Option<bool> {
-        Some(world.jobs.value()?.get(job).is_some_and(|j| !j.stopped()))
+        let jobs = seen(&world.jobs, since)?;
+        Some(jobs.get(job).is_some_and(|j| !j.stopped()))
     };
     match &entry.step.action {
         Action::SetTarget { target, .. } => {
-            let front = world.fronts.get(&target.service)?;
-            let found = front.target.as_ref()?.value()?.as_ref();
+            if world.fronts.is_empty() {
+                return None;
+            }
+            let Some(front) = world.fronts.get(&target.service) else {
+                let service = &target.service;
+                let note = format!("no policy names {service} any more; its weights were left");
+                return Some((Stuck, note));
+            };
+            let found = seen(front.target.as_ref()?, since)?.as_ref();
             Some(if found.is_some_and(|t| t.plan == target.plan) {
                 (Verified, "the target in Consul is this plan's".to_string())
             } else {
@@ -56,7 +93,10 @@ fn fate(entry: &JournalEntry, world: &World) -> Option<(JournalState, String)> {
             (Verified, "Nomad no longer runs the job".to_string())
         }),
         Action::Scale { job, group, to, .. } => {
-            let count = world.job(job)?.count(group);
+            let Some(job) = seen(&world.jobs, since)?.get(job) else {
+                return Some((Undone, "Nomad does not have the job".to_string()));
+            };
+            let count = job.count(group);
             Some(if count == *to {
                 (Verified, format!("the count is {to}"))
             } else {
@@ -112,5 +152,36 @@ mod tests {
             recover(&[reap], &world, Moment(5))[0].state,
             JournalState::Undone
         );
+    }
+
+    #[test]
+    fn law_08_what_another_leader_left_is_settled_by_what_was_seen_since_the_lock_is_ours() {
+        let mut world = World::unknown(Moment(0), "not read");
+        world.jobs = Seen::known(BTreeMap::new(), Moment(4));
+        let left = [open(Action::Reap {
+            job: JobId::new("s"),
+        })];
+        let since = |since| inherited(&left, &world, Moment(since), Moment(9));
+        assert!(since(5).is_empty(), "it may have been there since");
+        let closed = since(4);
+        assert_eq!(closed[0].state, JournalState::Verified);
+        assert_eq!(
+            closed[0].note,
+            "left open by the leader of epoch 1: Nomad no longer runs the job"
+        );
+    }
+
+    #[test]
+    fn a_step_of_a_job_that_is_gone_does_not_stay_open() {
+        let mut world = World::unknown(Moment(0), "not read");
+        world.jobs = Seen::known(BTreeMap::new(), Moment(0));
+        let scale = open(Action::Scale {
+            job: JobId::new("s"),
+            group: "web".into(),
+            from: 1,
+            to: 2,
+        });
+        let closed = recover(&[scale], &world, Moment(5));
+        assert_eq!(closed[0].state, JournalState::Undone);
     }
 }

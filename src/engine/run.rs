@@ -2,7 +2,8 @@
 
 use super::state::State;
 use super::view::{Command, LogKind, View};
-use super::{absorb, ask, clock, cycle, recover};
+use super::{Settling, absorb, ask, clock, cycle};
+use crate::act::SharedJournal;
 use crate::guard::{Hands, Lease};
 use crate::model::*;
 use crate::store::Store;
@@ -23,6 +24,8 @@ pub struct Shell {
     pub eyes: Arc<dyn Eyes>,
     pub hands: Arc<dyn Hands>,
     pub store: Arc<Store>,
+    /// Open steps of all gateways; nobody's without the right to act.
+    pub shared: Option<Arc<SharedJournal>>,
     /// Our right to act, renewed by whoever keeps the lock.
     pub leases: watch::Receiver<Option<Arc<Lease>>>,
     /// Something changed: look now rather than at the next tick.
@@ -46,7 +49,7 @@ pub async fn run(
     let mut dice = clock::dice(shell.seed);
     let mut ticks = clock::ticks(shell.every);
     let mut work: JoinSet<Outcome> = JoinSet::new();
-    let mut recovered = false;
+    let mut settling = Settling::default();
     let mut tidied = Moment::default();
     loop {
         let mut looked = false;
@@ -64,20 +67,20 @@ pub async fn run(
         if !looked {
             continue;
         }
-        let mut world = shell.eyes.look(clock::now()).await;
+        let before = clock::now();
+        let since = leading(&shell, before).map(|l| l.epoch());
+        settling.leads(since, before);
+        let mut world = shell.eyes.look(before).await;
         let now = clock::now();
-        let lease = shell
-            .leases
-            .borrow()
-            .clone()
-            .filter(|l| l.left(now).is_some());
+        let lease = leading(&shell, now);
         state.epoch = lease.as_ref().map(|l| l.epoch());
         if let Some(epoch) = state.epoch {
             world.leadership = Seen::known(Leadership::Ours { epoch }, now);
         }
-        if !recovered {
-            recovered = settle(&shell, &mut state, &world, now);
-        }
+        let (store, shared) = (&shell.store, shell.shared.as_deref());
+        settling
+            .settle(store, shared, &mut state, &world, now)
+            .await;
         let (next, steps, view) = cycle(state, &world, now, &mut dice);
         state = next;
         if let Some(lease) = lease {
@@ -97,6 +100,11 @@ pub async fn run(
     state
 }
 
+fn leading(shell: &Shell, now: Moment) -> Option<Arc<Lease>> {
+    let lease = shell.leases.borrow().clone();
+    lease.filter(|l| l.left(now).is_some())
+}
+
 async fn command_in(shell: &Shell, state: &mut State, command: Command) {
     let now = clock::now();
     if let Command::Hold { on } = command
@@ -111,33 +119,6 @@ async fn command_in(shell: &Shell, state: &mut State, command: Command) {
         );
     }
     ask(state, command, now);
-}
-
-/// Closes what the journal left open, once the world can tell.
-fn settle(shell: &Shell, state: &mut State, world: &World, now: Moment) -> bool {
-    let open = match shell.store.open_steps() {
-        Ok(open) => open,
-        Err(e) => {
-            state.say(now, LogKind::Notice, None, None, e.to_string());
-            return false;
-        }
-    };
-    let closed = recover::recover(&open, world, now);
-    for entry in &closed {
-        if let Err(e) = shell.store.journal(entry) {
-            state.say(now, LogKind::Notice, None, None, e.to_string());
-            return false;
-        }
-        let text = format!("{}: {}", entry.step.action.verb(), entry.note);
-        state.say(
-            now,
-            LogKind::Notice,
-            Some(entry.step.cause),
-            entry.step.portion.as_ref(),
-            text,
-        );
-    }
-    closed.len() == open.len()
 }
 
 /// A store that cannot be written holds nothing up; it is said, and what was to be kept is tried again. The disk is waited

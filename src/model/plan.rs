@@ -178,3 +178,41 @@ pub struct JournalEntry {
     pub at: Moment,
     pub note: String,
 }
+
+impl JournalEntry {
+    /// What another gateway needs to settle the step, and no more: a job's name without its body (which may hold secrets), shares
+    /// without contingencies and without those before, a measurement without its load. A few hundred bytes, and some for each
+    /// instance of a service.
+    pub fn brief(&self) -> JournalEntry {
+        let mut entry = self.clone();
+        match &mut entry.step.action {
+            Action::StartShadow { job, .. }
+            | Action::StartUpstream { job, .. }
+            | Action::StartTwin { job, .. }
+            | Action::PlaceStandby { job, .. } => {
+                *job = JobSpec(serde_json::json!({"ID": job.id().as_str()}));
+            }
+            Action::SetTarget { target, before, .. } => {
+                target.contingencies.clear();
+                *before = None;
+            }
+            Action::MeasureShadow {
+                load,
+                upstreams,
+                wait_for,
+                compare,
+                ..
+            } => {
+                **load = LoadPolicy::default();
+                upstreams.clear();
+                wait_for.clear();
+                *compare = None;
+            }
+            Action::StopShadow { .. }
+            | Action::ReleaseStandby { .. }
+            | Action::Scale { .. }
+            | Action::Reap { .. } => {}
+        }
+        entry
+    }
+}

@@ -84,7 +84,7 @@ pub struct Applied {
 
 /// Keys in Consul's KV.
 pub mod keys {
-    use super::{GatewayId, ServiceName};
+    use super::{Epoch, GatewayId, ServiceName, StepId};
 
     /// Everything of ours.
     pub const ROOT: &str = "foreshadow/";
@@ -96,6 +96,8 @@ pub mod keys {
     pub const APPLIED: &str = "foreshadow/applied/";
     /// Whom each gateway has found dead by its own probes.
     pub const SUSPECTS: &str = "foreshadow/suspects/";
+    /// Steps that have not come to their end.
+    pub const JOURNAL: &str = "foreshadow/journal/";
 
     pub fn target(service: &ServiceName) -> String {
         format!("{TARGETS}{service}")
@@ -105,5 +107,9 @@ pub mod keys {
     }
     pub fn suspects(gateway: &GatewayId) -> String {
         format!("{SUSPECTS}{gateway}")
+    }
+    /// Two leaders may name a step alike; under one epoch there is one leader.
+    pub fn journal(epoch: Epoch, step: &StepId) -> String {
+        format!("{JOURNAL}{}/{step}", epoch.0)
     }
 }

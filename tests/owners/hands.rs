@@ -1,7 +1,7 @@
 //! The whole way of a write: cleared by the guard, fenced by the leader's lock, applied by the gateway, verified.
 
 use super::*;
-use foreshadow::act::{ClusterHands, Journal, Leader, Measurer};
+use foreshadow::act::{ClusterHands, Journal, Leader, Measurer, SharedJournal};
 use foreshadow::clients::connect::Peer;
 use foreshadow::clients::http::System;
 use foreshadow::guard::{Facts, Hands, clear};
@@ -15,9 +15,9 @@ use tokio::sync::watch;
 struct Kept(Mutex<Vec<JournalState>>);
 
 impl Journal for Kept {
-    fn write(&self, entry: &JournalEntry) -> Result<(), String> {
+    fn write<'a>(&'a self, entry: &'a JournalEntry) -> Later<'a, Result<(), String>> {
         self.0.lock().unwrap().push(entry.state);
-        Ok(())
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -118,6 +118,11 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
         desks: vec![bench.desk.clone()],
         leads: leads.clone(),
         journal: journal.clone(),
+        shared: Arc::new(SharedJournal::new(
+            bench.consul.clone(),
+            None,
+            leads.clone(),
+        )),
         measurer: Arc::new(Nothing),
         clock: now,
     };
@@ -157,6 +162,8 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
     assert_eq!(outcome.verdict, Verdict::Verified, "{outcome:?}");
     use JournalState::*;
     assert_eq!(*journal.0.lock().unwrap(), [Intended, Applied, Verified]);
+    let open = bench.consul.kv_list(keys::JOURNAL, KvQuery::default());
+    assert_eq!(open.await.unwrap().value, [], "nothing is open in Consul");
     let splitter = bench
         .consul
         .config_entry("service-splitter", SERVICE, None)

@@ -7,6 +7,7 @@ mod estate;
 mod learns;
 mod paused;
 mod program;
+mod takeover;
 mod together;
 
 use estate::Estate;
