@@ -1,0 +1,166 @@
+//! The steps of a move: what it is, when the next one is due, and when it turns back.
+
+use super::{Next, Shares, up};
+use crate::model::*;
+use crate::planner::book::{Book, Move, MoveKind, patience};
+use crate::planner::instances::{Copies, Role};
+use crate::planner::scene::{Draft, Scene};
+use crate::planner::shares::{between, distance, fine};
+
+/// The next step of a planned move, or why it waits.
+pub(super) fn ramp(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+    out: &mut Draft,
+) -> Option<Next> {
+    let service = portion.front.as_ref()?;
+    let what = format!("move of {service}");
+    let lost = |shares: &Shares| {
+        let mut ids = shares.iter().filter(|(_, s)| **s > Share::NONE);
+        ids.any(|(id, _)| !up(copies, id))
+    };
+    let changed = book
+        .moves
+        .get(service)
+        .is_none_or(|m| distance(&m.to, ideal) > Share(500) || lost(&m.to) || lost(&m.from));
+    if changed {
+        let begun = begin(scene, book, portion, copies, current, ideal);
+        book.moves.insert(service.clone(), begun);
+    }
+    let mv = book.moves.get(service)?;
+    let urgent = mv.cause == Cause::Reactive;
+    if let Some(other) = other_move(book, service).filter(|_| !urgent) {
+        out.wait(what, format!("{other} is being moved; one service at once"));
+        return None;
+    }
+    if let Some(left) = retreated(scene, book, service).filter(|_| !urgent) {
+        let why = format!("it had to retreat; tried again in {} ms", left.0);
+        out.wait(what, why);
+        return None;
+    }
+    if let Some(at) = mv.verified {
+        let soaked = scene.now.since(at);
+        if soaked < scene.policy.ramp.soak {
+            out.wait(
+                what,
+                format!("soaking for {} ms", scene.policy.ramp.soak.0 - soaked.0),
+            );
+            return None;
+        }
+        if let Some(breach) = scene.breach(portion).filter(|_| !urgent && mv.done > 0) {
+            return Some(retreat(scene, book, service, ideal, copies, breach));
+        }
+        let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
+        if !urgent && seen < scene.policy.ramp.min_samples {
+            let need = scene.policy.ramp.min_samples;
+            out.wait(
+                what,
+                format!("{seen} of {need} requests seen; no data never advances"),
+            );
+            return None;
+        }
+    }
+    if !urgent && scene.quiet() {
+        out.wait(what, "quiet hours");
+        return None;
+    }
+    let share = mv.steps.get(mv.done).copied().unwrap_or(Share::ALL);
+    let next = between(&mv.from, &mv.to, share);
+    let (step, steps) = (mv.done + 1, mv.steps.len());
+    let why = format!("{}: step {step} of {steps} ({share})", mv.why);
+    Some((next, mv.cause, why, !urgent))
+}
+
+/// Another service whose ramp has begun.
+fn other_move(book: &Book, service: &ServiceName) -> Option<ServiceName> {
+    let begun = |(s, m): &(&ServiceName, &Move)| *s != service && m.done > 0;
+    book.moves.iter().find(begun).map(|(s, _)| s.clone())
+}
+
+fn begin(
+    scene: &Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+) -> Move {
+    let standby_share = |shares: &Shares| -> u32 {
+        copies
+            .of(Role::Standby)
+            .map(|c| shares.get(&c.alloc).map_or(0, |s| s.0))
+            .sum()
+    };
+    let surging = book.surging.get(&portion.id);
+    let (kind, cause, why) = if book.asked.contains_key(&portion.id) {
+        (
+            MoveKind::Asked,
+            Cause::Upkeep,
+            "asked for by the operator".to_string(),
+        )
+    } else if standby_share(ideal) < standby_share(current) {
+        let calm = "primaries carry the forecast again; traffic goes back".to_string();
+        (MoveKind::Failback, Cause::Upkeep, calm)
+    } else if let Some((cause, why)) = surging {
+        (MoveKind::Surge, *cause, why.clone())
+    } else {
+        let why = "a primary is ready again; shares follow capacity".to_string();
+        (MoveKind::Failback, Cause::Upkeep, why)
+    };
+    let ramp = &scene.policy.ramp.steps;
+    let steps = match cause {
+        Cause::Reactive => ramp.clone(),
+        _ => fine(
+            ramp,
+            distance(current, ideal),
+            scene.appetite.max_step,
+            copies.all.len(),
+        ),
+    };
+    Move {
+        kind,
+        steps,
+        cause,
+        why,
+        from: current.clone(),
+        to: ideal.clone(),
+        done: 0,
+        since: scene.now,
+        verified: None,
+    }
+}
+
+/// Retreat is a plan too: back to where the move began, as far as it is still ready.
+fn retreat(
+    scene: &Scene,
+    book: &mut Book,
+    service: &ServiceName,
+    ideal: &Shares,
+    copies: &Copies,
+    breach: String,
+) -> Next {
+    let back = book
+        .moves
+        .remove(service)
+        .map(|m| m.from)
+        .filter(|from| {
+            from.iter()
+                .all(|(id, s)| *s == Share::NONE || up(copies, id))
+        })
+        .unwrap_or_else(|| ideal.clone());
+    let entry = book.retreats.entry(service.clone()).or_default();
+    *entry = (scene.now, entry.1 + 1);
+    let why = format!("retreat: {breach} during the move");
+    (back, Cause::Reactive, why, false)
+}
+
+/// How much longer no planned move of the service is tried again after a retreat.
+fn retreated(scene: &Scene, book: &Book, service: &ServiceName) -> Option<Span> {
+    let (at, times) = book.retreats.get(service)?;
+    let left = patience(scene.policy.ramp.settle, *times).0 - scene.now.since(*at).0;
+    (left > 0).then_some(Span(left))
+}
