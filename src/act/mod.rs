@@ -7,6 +7,7 @@ mod jobs;
 mod leader;
 pub mod owners;
 mod paper;
+mod split;
 mod target;
 mod verify;
 

@@ -2,6 +2,7 @@
 
 use super::hands::ClusterHands;
 use super::owners;
+use super::split;
 use crate::clients::consul::{HealthQuery, KvQuery};
 use crate::clients::dns::SrvRecord;
 use crate::clients::gateway::Gateway;
@@ -18,8 +19,13 @@ const LOOK: Duration = Duration::from_millis(250);
 /// An instance's part of the SRV weights may differ from its share by this much (integer weights, rounding).
 const ALIKE: f64 = 0.03;
 
-/// A sentence on what was seen, or what is missing.
-pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<String, String> {
+/// A sentence on what was seen, or what is missing. Where `clients` is set, enough of them resolve the service that the split of
+/// their choices can be tested.
+pub(super) async fn verify(
+    hands: &ClusterHands,
+    target: &Target,
+    clients: bool,
+) -> Result<String, String> {
     let patience = match target.owner {
         Owner::Nomad => PATIENCE_WITH_NOMAD,
         _ => PATIENCE,
@@ -42,7 +48,20 @@ pub(super) async fn verify(hands: &ClusterHands, target: &Target) -> Result<Stri
             continue;
         }
         match tokio::time::timeout(patience, owner.verify(desk, target)).await {
-            Ok(()) => seen.push(id.to_string()),
+            Ok(()) => {
+                let told = match target.owner {
+                    Owner::Mesh => None,
+                    _ if clients => {
+                        let counted = split::realised(&desk.gateway, target);
+                        let counted = tokio::time::timeout(patience, counted).await;
+                        counted.map_err(|_| {
+                            format!("DNS at {id} did not answer enough clients within {patience:?}")
+                        })??
+                    }
+                    _ => None,
+                };
+                seen.push(told.map_or(id.to_string(), |told| format!("{id} ({told})")));
+            }
             Err(_) => {
                 return Err(format!(
                     "{place} at {id} does not show it after {patience:?}"
@@ -113,7 +132,7 @@ fn reported(pairs: &[crate::clients::consul::KvPair], target: &Target) -> BTreeS
         .collect()
 }
 
-/// Waits until the gateway's DNS gives the shares of the target.
+/// Waits until the gateway's DNS gives the shares of the target, and its health API says the same.
 pub(super) async fn shown(gateway: &Gateway, target: &Target) {
     let Some(dns) = &gateway.dns else {
         return;
@@ -122,7 +141,8 @@ pub(super) async fn shown(gateway: &Gateway, target: &Target) {
     let mut wait = None;
     loop {
         if let Ok(records) = dns.srv(&name).await
-            && alike(&records, target)
+            && alike(&given(&records), target)
+            && healthy(gateway, target).await
         {
             return;
         }
@@ -146,14 +166,39 @@ pub(super) async fn shown(gateway: &Gateway, target: &Target) {
     }
 }
 
-/// Only instances with a share are given, and those that are, in proportion. One that is missing has a failing check:
-/// the loop will see that for itself.
-fn alike(records: &[SrvRecord], target: &Target) -> bool {
-    let mut weight: BTreeMap<(String, u16), f64> = BTreeMap::new();
+/// Weights by address and port.
+pub(super) type Given = BTreeMap<(String, u16), f64>;
+
+pub(super) fn given(records: &[SrvRecord]) -> Given {
+    let mut weight = Given::new();
     for r in records {
         let address = r.ip.map(|ip| ip.to_string()).unwrap_or_default();
         *weight.entry((address, r.port)).or_default() += f64::from(r.weight);
     }
+    weight
+}
+
+/// Whether the instances that the health API calls passing have the weights of the target.
+async fn healthy(gateway: &Gateway, target: &Target) -> bool {
+    let query = HealthQuery {
+        passing: true,
+        ..HealthQuery::default()
+    };
+    let name = target.service.as_str();
+    let Ok(found) = gateway.consul.health_service(name, query).await else {
+        return false;
+    };
+    let mut weight = Given::new();
+    for entry in &found.value {
+        let at = (entry.address().to_string(), entry.service.port);
+        *weight.entry(at).or_default() += f64::from(entry.service.weights.passing);
+    }
+    alike(&weight, target)
+}
+
+/// Only instances with a share are given, and those that are, in proportion. One that is missing has a failing check:
+/// the loop will see that for itself.
+fn alike(weight: &Given, target: &Target) -> bool {
     let total: f64 = weight.values().sum();
     let given: Vec<(&Instance, f64)> = target
         .instances
@@ -162,7 +207,7 @@ fn alike(records: &[SrvRecord], target: &Target) -> bool {
         .collect();
     let wanted: f64 = given.iter().map(|(i, _)| i.share.fraction()).sum();
     if target.instances.iter().all(|i| i.share == Share::NONE) {
-        return records.is_empty();
+        return weight.is_empty();
     }
     given.len() == weight.len()
         && wanted > 0.0
