@@ -149,8 +149,10 @@ fn shares(
         return;
     };
     if !good {
-        // Level-triggered: the next cycle looks at what clients see and goes on from there.
-        workload.book.moves.remove(service);
+        // Level-triggered: the next cycle looks at what clients see and goes on from there. A way back is asked for again.
+        if mv.kind != MoveKind::Retreat {
+            workload.book.moves.remove(service);
+        }
         return;
     }
     // A renewal of contingencies in the midst of a move is no step of it.
@@ -162,7 +164,10 @@ fn shares(
     mv.verified = Some(outcome.at);
     let ramp = mv.steps.len();
     if mv.done >= ramp {
-        workload.book.retreats.remove(service);
+        // Neither says that what had to turn back would do now.
+        if !matches!(mv.kind, MoveKind::Retreat | MoveKind::Emergency) {
+            workload.book.retreats.remove(service);
+        }
         let took = outcome.at.since(mv.since).0;
         let (kind, cause, reason) = (mv.kind, mv.cause, mv.why.clone());
         workload.book.moves.remove(service);
@@ -170,6 +175,11 @@ fn shares(
             MoveKind::Failback => {
                 state.tally.failbacks += 1;
                 "failback"
+            }
+            MoveKind::Retreat => "retreat",
+            MoveKind::Drain => {
+                state.tally.switchovers += 1;
+                "drain"
             }
             MoveKind::Surge | MoveKind::Emergency | MoveKind::Asked => {
                 state.tally.switchovers += 1;

@@ -19,6 +19,7 @@ pub mod simulate;
 mod startup;
 pub mod state;
 pub mod view;
+mod writes;
 
 pub use absorb::absorb;
 pub use command::ask;
@@ -27,3 +28,4 @@ pub use recover::recover;
 pub use run::{Shell, run};
 pub use state::{State, Workload};
 pub use view::{Command, View};
+pub use writes::Writes;

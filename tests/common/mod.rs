@@ -67,6 +67,7 @@ pub fn policy() -> Policy {
             min_samples: 5,
         },
         quiet: vec![],
+        freezes: vec![],
         events: vec![],
         maintenance: vec![],
         deny: vec![],

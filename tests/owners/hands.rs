@@ -133,6 +133,7 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
         inflight: &empty,
         moving: None,
         max_step: Share::ALL,
+        writes_left: 1,
     };
     let half = |owner| Target {
         epoch: lead.lease.epoch(),

@@ -1,10 +1,11 @@
 //! Which shares a service should have, and the next legal step towards them.
 
+mod drain;
 mod moves;
 mod surge;
 mod write;
 
-use super::book::Book;
+use super::book::{Book, Move, MoveKind};
 use super::instances::{Copies, Copy, Role};
 use super::owner::{level, owner};
 use super::scene::{Draft, FRESH, Scene};
@@ -19,8 +20,25 @@ const ALIKE: Share = Share(200);
 
 type Shares = BTreeMap<AllocId, Share>;
 
-/// What is to be written: shares, cause, reason and whether it is a planned move.
-type Next = (Shares, Cause, String, bool);
+/// Shares that are to be written, and why.
+struct Next {
+    shares: Shares,
+    cause: Cause,
+    why: String,
+    /// A move that nothing forces: bound by the rules of planned moves.
+    planned: bool,
+}
+
+impl Next {
+    fn forced(shares: Shares, cause: Cause, why: String) -> Next {
+        Next {
+            shares,
+            cause,
+            why,
+            planned: false,
+        }
+    }
+}
 
 /// Drafts at most one write of this portion's shares.
 pub fn plan(
@@ -54,9 +72,9 @@ pub fn plan(
         Err(why) => return out.wait(what, why),
     };
     let current = target.as_ref().map(Target::shares).unwrap_or_default();
-    let copies = &steady(scene, book, copies, &current);
+    let copies = &steady(scene, book, copies, target.as_ref());
     surge::surge(scene, book, portion, copies);
-    let mut ideal = ideal(book, portion, copies);
+    let mut ideal = ideal(scene, book, portion, copies);
     if owner == Owner::Nomad {
         ideal = level(copies, ideal);
     }
@@ -69,17 +87,27 @@ pub fn plan(
         }
         return;
     }
-    let next = choose(scene, book, portion, copies, &current, &ideal, out);
+    let before = target.as_ref();
+    let prepared = before.map_or(&[][..], |b| &b.contingencies);
+    let next = emergency(scene, book, portion, copies, (&current, &ideal, prepared))
+        .map(|next| match owner {
+            Owner::Nomad => Next {
+                shares: level(copies, next.shares),
+                ..next
+            },
+            _ => next,
+        })
+        .or_else(|| choose(scene, book, portion, copies, &current, &ideal, out));
     let target = Pending {
         owner,
-        before: target.as_ref(),
+        before,
         next,
     };
     write::write(scene, book, portion, copies, target, out);
 }
 
 /// Where traffic should be when there is time for everything.
-fn ideal(book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
+fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
     if let Some(site) = book.asked.get(&portion.id) {
         let there = copies
             .all
@@ -90,8 +118,10 @@ fn ideal(book: &Book, portion: &PortionPolicy, copies: &Copies) -> Shares {
             return shares;
         }
     }
-    let primaries: Vec<&Copy> = copies.ready(Role::Primary).collect();
-    let standbys = copies.ready(Role::Standby);
+    let stays = drain::stays(scene, copies);
+    let ready = |role| copies.ready(role).filter(|c| stays(c));
+    let primaries: Vec<&Copy> = ready(Role::Primary).collect();
+    let standbys = ready(Role::Standby);
     if primaries.is_empty() || book.surging.contains_key(&portion.id) {
         split(primaries.into_iter().chain(standbys))
     } else {
@@ -113,24 +143,69 @@ fn choose(
     let carried: u32 = current.values().map(|s| s.0).sum();
     if carried == 0 {
         let why = format!("first shares: {} ready", ideal.len());
-        return (!ideal.is_empty()).then(|| (ideal.clone(), Cause::Upkeep, why, false));
-    }
-    let fallen: Vec<String> = current
-        .iter()
-        .filter(|(id, share)| **share > Share::NONE && !up(copies, id))
-        .map(|(id, share)| format!("{} with {share}", short(id)))
-        .collect();
-    if !fallen.is_empty() {
-        // The way is given up: the rest takes over at once.
-        book.moves.remove(service);
-        let why = format!("{} fell out; the ready ones take over", fallen.join(", "));
-        return Some((ideal.clone(), Cause::Reactive, why, false));
+        return (!ideal.is_empty()).then(|| Next::forced(ideal.clone(), Cause::Upkeep, why));
     }
     if distance(current, ideal) <= ALIKE {
         book.moves.remove(service);
         return None;
     }
     moves::ramp(scene, book, portion, copies, current, ideal, out)
+}
+
+/// Instances that carry traffic fell out: what was cleared for that beforehand is done, all at once, or else the ready ones
+/// take over. No ramp, no soak, and no other move in its way: the write budget alone binds it.
+fn emergency(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    (current, ideal, prepared): (&Shares, &Shares, &[Contingency]),
+) -> Option<Next> {
+    let service = portion.front.as_ref()?;
+    let carrying = current.iter().filter(|(_, share)| **share > Share::NONE);
+    let fallen: Vec<(&AllocId, &Share)> = carrying.filter(|(id, _)| !up(copies, id)).collect();
+    if fallen.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = fallen
+        .iter()
+        .map(|(id, share)| format!("{} with {share}", short(id)))
+        .collect();
+    let answers = |c: &&Contingency| {
+        let lost = |id: &AllocId| fallen.iter().any(|(f, _)| *f == id);
+        c.lost.len() == fallen.len()
+            && c.lost.iter().all(lost)
+            && c.shares.keys().all(|id| up(copies, id))
+    };
+    let (to, who) = match prepared.iter().find(answers) {
+        Some(c) => (
+            c.shares.clone(),
+            format!("what is cleared for {} is done", c.domain),
+        ),
+        None => (ideal.clone(), "the ready ones take over".to_string()),
+    };
+    let why = format!("{} fell out; {who}", names.join(", "));
+    let standby = |c: &Copy| to.get(&c.alloc).is_some_and(|s| *s > Share::NONE);
+    if copies.of(Role::Standby).any(standby) {
+        // They stay until all has been well for the settling time.
+        book.calm.remove(&portion.id);
+        let surging = (Cause::Reactive, why.clone());
+        book.surging.entry(portion.id.clone()).or_insert(surging);
+    }
+    // Whatever move was under way is given up.
+    let at_once = Move {
+        kind: MoveKind::Emergency,
+        cause: Cause::Reactive,
+        why: why.clone(),
+        from: current.clone(),
+        to: to.clone(),
+        steps: vec![Share::ALL],
+        done: 0,
+        since: scene.now,
+        verified: None,
+    };
+    book.moves.insert(service.clone(), at_once);
+    Some(Next::forced(to, Cause::Reactive, why))
 }
 
 fn up(copies: &Copies, id: &AllocId) -> bool {

@@ -1,6 +1,6 @@
 //! The steps of a move: what it is, when the next one is due, and when it turns back.
 
-use super::{Next, Shares, up};
+use super::{ALIKE, Next, Shares, drain, up};
 use crate::model::*;
 use crate::planner::book::{Book, Move, MoveKind, patience};
 use crate::planner::instances::{Copies, Role};
@@ -23,10 +23,15 @@ pub(super) fn ramp(
         let mut ids = shares.iter().filter(|(_, s)| **s > Share::NONE);
         ids.any(|(id, _)| !up(copies, id))
     };
-    let changed = book
-        .moves
-        .get(service)
-        .is_none_or(|m| distance(&m.to, ideal) > Share(500) || lost(&m.to) || lost(&m.from));
+    if let Some(back) = returning(book, service, current, &lost) {
+        return Some(back);
+    }
+    let changed = book.moves.get(service).is_none_or(|m| {
+        m.kind == MoveKind::Emergency
+            || distance(&m.to, ideal) > Share(500)
+            || lost(&m.to)
+            || lost(&m.from)
+    });
     if changed {
         let begun = begin(scene, book, portion, copies, current, ideal);
         book.moves.insert(service.clone(), begun);
@@ -52,7 +57,14 @@ pub(super) fn ramp(
             return None;
         }
         if let Some(breach) = scene.breach(portion).filter(|_| !urgent && mv.done > 0) {
-            return Some(retreat(scene, book, service, ideal, copies, breach));
+            return Some(retreat(
+                scene,
+                book,
+                service,
+                (current, ideal),
+                copies,
+                breach,
+            ));
         }
         let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
         if !urgent && seen < scene.policy.ramp.min_samples {
@@ -64,15 +76,39 @@ pub(super) fn ramp(
             return None;
         }
     }
-    if !urgent && scene.quiet() {
-        out.wait(what, "quiet hours");
+    if let Some(why) = scene.policy.rest(scene.now).filter(|_| !urgent) {
+        out.wait(what, why);
         return None;
     }
     let share = mv.steps.get(mv.done).copied().unwrap_or(Share::ALL);
     let next = between(&mv.from, &mv.to, share);
     let (step, steps) = (mv.done + 1, mv.steps.len());
     let why = format!("{}: step {step} of {steps} ({share})", mv.why);
-    Some((next, mv.cause, why, !urgent))
+    Some(Next {
+        shares: next,
+        cause: mv.cause,
+        why,
+        planned: !urgent,
+    })
+}
+
+/// A retreat that was begun and not verified yet is asked for until it is, whoever held it up, as far as it still leads
+/// to what is ready.
+fn returning(
+    book: &mut Book,
+    service: &ServiceName,
+    current: &Shares,
+    lost: &dyn Fn(&Shares) -> bool,
+) -> Option<Next> {
+    let mv = book.moves.get(service)?;
+    if mv.kind != MoveKind::Retreat {
+        return None;
+    }
+    if lost(&mv.to) || distance(current, &mv.to) <= ALIKE {
+        book.moves.remove(service);
+        return None;
+    }
+    Some(Next::forced(mv.to.clone(), mv.cause, mv.why.clone()))
 }
 
 /// Another service whose ramp has begun.
@@ -102,6 +138,9 @@ fn begin(
             Cause::Upkeep,
             "asked for by the operator".to_string(),
         )
+    } else if let Some(leaving) = drain::first(scene, copies, current) {
+        let why = format!("traffic leaves: {}", leaving.why);
+        (MoveKind::Drain, leaving.cause(), why)
     } else if standby_share(ideal) < standby_share(current) {
         let calm = "primaries carry the forecast again; traffic goes back".to_string();
         (MoveKind::Failback, Cause::Upkeep, calm)
@@ -139,7 +178,7 @@ fn retreat(
     scene: &Scene,
     book: &mut Book,
     service: &ServiceName,
-    ideal: &Shares,
+    (current, ideal): (&Shares, &Shares),
     copies: &Copies,
     breach: String,
 ) -> Next {
@@ -155,7 +194,19 @@ fn retreat(
     let entry = book.retreats.entry(service.clone()).or_default();
     *entry = (scene.now, entry.1 + 1);
     let why = format!("retreat: {breach} during the move");
-    (back, Cause::Reactive, why, false)
+    let way = Move {
+        kind: MoveKind::Retreat,
+        cause: Cause::Reactive,
+        why: why.clone(),
+        from: current.clone(),
+        to: back.clone(),
+        steps: vec![Share::ALL],
+        done: 0,
+        since: scene.now,
+        verified: None,
+    };
+    book.moves.insert(service.clone(), way);
+    Next::forced(back, Cause::Reactive, why)
 }
 
 /// How much longer no planned move of the service is tried again after a retreat.

@@ -1,14 +1,16 @@
 //! Whether standbys belong to a portion's pool.
 
+use super::drain;
 use crate::model::*;
 use crate::planner::book::Book;
-use crate::planner::instances::{Copies, Copy};
+use crate::planner::instances::{Copies, Copy, Role};
 use crate::planner::scene::Scene;
 
 /// Decides whether standbys belong to the pool now.
 pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copies) {
     let factor = scene.appetite.load_factor;
-    let primaries: Vec<&Copy> = copies.standing().collect();
+    let stays = drain::stays(scene, copies);
+    let primaries: Vec<&Copy> = copies.standing().filter(|c| stays(c)).collect();
     let wanted = scene
         .world
         .job(&portion.job)
@@ -25,7 +27,13 @@ pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, cop
         (Some(d), Some(c)) => d.0 > c * limit,
         _ => false,
     };
-    let why = if copies.standing().count() == 0 && wanted > 0 {
+    let leaves = copies.of(Role::Primary).filter(|c| !stays(c));
+    let leaves = leaves.filter_map(|c| drain::leaving(scene, c)).next();
+    let unsure = primaries.is_empty() || carries.is_none();
+    let why = if let Some(leaves) = leaves.filter(|_| unsure || over(now, 1.0)) {
+        // What stays would not do alone.
+        Some((leaves.cause(), leaves.why))
+    } else if copies.standing().count() == 0 && wanted > 0 {
         Some((Cause::Reactive, "no primary is ready".to_string()))
     } else if let Some(breach) = breach.clone().filter(|_| !settling) {
         Some((Cause::Reactive, breach))

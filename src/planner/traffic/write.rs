@@ -36,10 +36,16 @@ pub(super) fn write(
     };
     let moved = next.is_some();
     let current = before.map(Target::shares).unwrap_or_default();
-    let (shares, cause, why, planned) = next.unwrap_or_else(|| {
+    let next = next.unwrap_or_else(|| {
         let why = "entries follow the allocations, contingencies the readings".to_string();
-        (current, Cause::Upkeep, why, false)
+        Next::forced(current, Cause::Upkeep, why)
     });
+    let Next {
+        shares,
+        cause,
+        why,
+        planned,
+    } = next;
     let mut target = target(scene, portion, copies, before, &shares);
     target.owner = owner;
     if target.instances.is_empty() {
