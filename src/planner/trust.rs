@@ -40,9 +40,10 @@ pub fn steady(scene: &Scene, book: &mut Book, copies: &Copies, before: Option<&T
         let carries = current.get(&copy.alloc).is_some_and(|s| *s > Share::NONE);
         copy.ready &= carries || !shaky.contains(&copy.node);
     }
-    let known = scene.world.allocs.value();
+    let world = scene.world;
+    let known = world.allocs.value().is_some();
     book.falls
-        .retain(|id, _| known.is_none_or(|all| all.iter().any(|a| &a.id == id)));
+        .retain(|id, _| !known || world.alloc(id).is_some());
     let any = |set: &Copies| set.all.iter().any(|c| c.ready && c.alive);
     if any(&trusted) {
         trusted

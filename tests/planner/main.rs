@@ -1,5 +1,6 @@
 //! The planner and its guard: what they find, derive and plan, as tables, properties and a simulated run without IO.
 
+mod budget;
 mod capacity;
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,6 +15,7 @@ mod owners;
 mod partition;
 mod run;
 mod safety;
+mod switchover;
 mod together;
 mod twins;
 mod upstreams;
