@@ -3,7 +3,7 @@
 use super::hands::ClusterHands;
 use super::owners;
 use super::split;
-use crate::clients::consul::{HealthQuery, KvQuery};
+use crate::clients::consul::HealthQuery;
 use crate::clients::dns::SrvRecord;
 use crate::clients::gateway::Gateway;
 use crate::clients::http::Wait;
@@ -77,25 +77,35 @@ pub(super) async fn verify(
     })
 }
 
-/// Waits until every gateway has reported this target, or a newer one. Those that do not report and do not answer either
-/// are cut off, and are excused.
+/// The gateways that have reported this target, or a newer one. Those that do not report and do not answer either are cut
+/// off, and are excused.
 async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId> {
-    let mut wait = None;
+    let asked = hands.desks.iter().map(|desk| async {
+        let told = reported(hands, &desk.gateway, target).await;
+        told.then(|| desk.gateway.id.clone())
+    });
+    let told = futures::future::join_all(asked).await;
+    told.into_iter().flatten().collect()
+}
+
+/// Waits for the gateway's word on this target; false where it is cut off. Only its own key is watched: what other services
+/// do wakes nobody here.
+async fn reported(hands: &ClusterHands, gateway: &Gateway, target: &Target) -> bool {
+    let key = keys::applied(&gateway.id, &target.service);
+    let dc = hands.kv_datacenter.as_deref();
+    let mut wait: Option<Wait> = None;
     loop {
-        let query = KvQuery {
-            dc: hands.kv_datacenter.as_deref(),
-            wait,
-            ..KvQuery::default()
-        };
-        match hands.consul.kv_list(keys::APPLIED, query).await {
+        match hands.consul.kv_get(&key, dc, false, wait).await {
             Ok(found) => {
-                let have = reported(&found.value, target);
-                let gateways = hands.desks.iter().map(|d| &d.gateway);
-                let missing = gateways.filter(|g| !have.contains(&g.id));
-                let missing: Vec<&Gateway> = missing.collect();
-                // Asked only after one wait without news: most of the time they are merely not done yet.
-                if missing.is_empty() || (wait.is_some() && cut_off(&missing, target).await) {
-                    return have;
+                let told = found.value.as_ref();
+                let told = told.and_then(|p| serde_json::from_slice::<Applied>(&p.value).ok());
+                let newer = |a: &Applied| (a.epoch, a.index) >= (target.epoch, target.index);
+                if told.as_ref().is_some_and(newer) {
+                    return true;
+                }
+                // Asked only after one wait without news: most of the time it is merely not done yet.
+                if wait.is_some() && cut_off(gateway, target).await {
+                    return false;
                 }
                 wait = Some(Wait {
                     index: found.index.max(1),
@@ -110,26 +120,12 @@ async fn confirmed(hands: &ClusterHands, target: &Target) -> BTreeSet<GatewayId>
     }
 }
 
-/// Whether none of these gateways answers.
-async fn cut_off(gateways: &[&Gateway], target: &Target) -> bool {
-    let asked = gateways.iter().map(|g| async move {
-        let health = g
-            .consul
-            .health_service(target.service.as_str(), HealthQuery::default());
-        matches!(tokio::time::timeout(LOOK * 2, health).await, Ok(Ok(_)))
-    });
-    !futures::future::join_all(asked).await.contains(&true)
-}
-
-fn reported(pairs: &[crate::clients::consul::KvPair], target: &Target) -> BTreeSet<GatewayId> {
-    pairs
-        .iter()
-        .filter_map(|p| serde_json::from_slice::<Applied>(&p.value).ok())
-        .filter(|a| {
-            a.service == target.service && (a.epoch, a.index) >= (target.epoch, target.index)
-        })
-        .map(|a| a.gateway)
-        .collect()
+/// Whether the gateway does not answer.
+async fn cut_off(gateway: &Gateway, target: &Target) -> bool {
+    let health = gateway
+        .consul
+        .health_service(target.service.as_str(), HealthQuery::default());
+    !matches!(tokio::time::timeout(LOOK * 2, health).await, Ok(Ok(_)))
 }
 
 /// Waits until the gateway's DNS gives the shares of the target, and its health API says the same.
