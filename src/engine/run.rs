@@ -71,11 +71,8 @@ pub async fn run(
         }
         let mut world = shell.eyes.look(clock::now()).await;
         let now = clock::now();
-        let lease = shell
-            .leases
-            .borrow()
-            .clone()
-            .filter(|l| l.left(now).is_some());
+        let lease = shell.leases.borrow().clone();
+        let lease = lease.filter(|l| l.left(now).is_some());
         state.epoch = lease.as_ref().map(|l| l.epoch());
         if let Some(epoch) = state.epoch {
             world.leadership = Seen::known(Leadership::Ours { epoch }, now);

@@ -46,37 +46,7 @@ pub fn clear(step: Step, facts: &Facts) -> Result<Cleared<Step>, Box<(Step, Held
 }
 
 fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
-    if !facts.acting {
-        return Err(Held::by(
-            Law::ActingIsOptIn,
-            "mode is observe: this is what would be done",
-        ));
-    }
-    match facts.world.hold.fresh(facts.now, FRESH) {
-        Some(false) => {}
-        Some(true) => return Err(Held::by(Law::HoldKey, "foreshadow/hold is set")),
-        None => {
-            return Err(Held::by(
-                Law::HoldKey,
-                "foreshadow/hold cannot be read; it counts as set",
-            ));
-        }
-    }
-    match facts.epoch {
-        None => {
-            return Err(Held::by(
-                Law::EpochFences,
-                "we do not hold the leader's lock",
-            ));
-        }
-        Some(epoch) if epoch != epoch_of(step).unwrap_or(epoch) => {
-            return Err(Held::by(
-                Law::EpochFences,
-                "the plan was made under another epoch",
-            ));
-        }
-        Some(_) => {}
-    }
+    may_act(step, facts)?;
     if facts.inflight.contains_key(&step.id) {
         return Err(Held::by(
             Law::JournalBeforeAct,
@@ -115,6 +85,37 @@ fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
             Ok(())
         }
         Action::MeasureShadow { .. } => Ok(()),
+    }
+}
+
+/// Acting was asked for, nobody holds it, and the lock is ours under the step's own epoch.
+fn may_act(step: &Step, facts: &Facts) -> Result<(), Held> {
+    if !facts.acting {
+        return Err(Held::by(
+            Law::ActingIsOptIn,
+            "mode is observe: this is what would be done",
+        ));
+    }
+    match facts.world.hold.fresh(facts.now, FRESH) {
+        Some(false) => {}
+        Some(true) => return Err(Held::by(Law::HoldKey, "foreshadow/hold is set")),
+        None => {
+            return Err(Held::by(
+                Law::HoldKey,
+                "foreshadow/hold cannot be read; it counts as set",
+            ));
+        }
+    }
+    match facts.epoch {
+        None => Err(Held::by(
+            Law::EpochFences,
+            "we do not hold the leader's lock",
+        )),
+        Some(epoch) if epoch != epoch_of(step).unwrap_or(epoch) => Err(Held::by(
+            Law::EpochFences,
+            "the plan was made under another epoch",
+        )),
+        Some(_) => Ok(()),
     }
 }
 

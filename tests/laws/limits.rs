@@ -32,11 +32,13 @@ fn law_09_a_move_of_another_workload_counts_too() {
     let book = &mut other.workloads[0].book;
     let mut mv = book.moves.values().next().cloned().expect("a move");
     mv.done = 1;
-    let mut elsewhere = foreshadow::engine::Workload::default();
-    elsewhere.policy = Policy {
-        workload: "billing".into(),
-        portions: vec![],
-        ..policy()
+    let mut elsewhere = foreshadow::engine::Workload {
+        policy: Policy {
+            workload: "billing".into(),
+            portions: vec![],
+            ..policy()
+        },
+        ..Default::default()
     };
     elsewhere.book.moves.insert("billing-api".into(), mv);
     state.workloads.push(elsewhere);

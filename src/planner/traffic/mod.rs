@@ -52,16 +52,9 @@ pub fn plan(
         return;
     };
     let what = format!("shares of {service}");
-    let Some(target) = scene
-        .world
-        .fronts
-        .get(service)
-        .and_then(|f| f.target.as_ref())
-    else {
-        return out.wait(what, "its front has not been read yet");
-    };
-    let Some(target) = target.fresh(scene.now, FRESH) else {
-        return out.wait(what, "the target in Consul cannot be read; weights stay");
+    let target = match in_force(scene, service) {
+        Ok(target) => target,
+        Err(why) => return out.wait(what, why),
     };
     if book.writing(service) {
         return out.wait(what, "the last write is not verified yet");
@@ -104,6 +97,18 @@ pub fn plan(
         next,
     };
     write::write(scene, book, portion, copies, target, out);
+}
+
+/// The target as Consul has it, if there is one; or why nobody can tell.
+fn in_force<'a>(
+    scene: &'a Scene,
+    service: &ServiceName,
+) -> Result<&'a Option<Target>, &'static str> {
+    let front = scene.world.fronts.get(service);
+    let seen = front.and_then(|f| f.target.as_ref());
+    let seen = seen.ok_or("its front has not been read yet")?;
+    let fresh = seen.fresh(scene.now, FRESH);
+    fresh.ok_or("the target in Consul cannot be read; weights stay")
 }
 
 /// Where traffic should be when there is time for everything.

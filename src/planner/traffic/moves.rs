@@ -38,45 +38,16 @@ pub(super) fn ramp(
     }
     let mv = book.moves.get(service)?;
     let urgent = mv.cause == Cause::Reactive;
-    if let Some(other) = other_move(book, service).filter(|_| !urgent) {
-        out.wait(what, format!("{other} is being moved; one service at once"));
-        return None;
-    }
-    if let Some(left) = retreated(scene, book, service).filter(|_| !urgent) {
-        let why = format!("it had to retreat; tried again in {} ms", left.0);
+    if let Some(why) = blocked(scene, book, service, mv) {
         out.wait(what, why);
         return None;
     }
-    if let Some(at) = mv.verified {
-        let soaked = scene.now.since(at);
-        if soaked < scene.policy.ramp.soak {
-            out.wait(
-                what,
-                format!("soaking for {} ms", scene.policy.ramp.soak.0 - soaked.0),
-            );
-            return None;
-        }
-        if let Some(breach) = scene.breach(portion).filter(|_| !urgent && mv.done > 0) {
-            return Some(retreat(
-                scene,
-                book,
-                service,
-                (current, ideal),
-                copies,
-                breach,
-            ));
-        }
-        let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
-        if !urgent && seen < scene.policy.ramp.min_samples {
-            let need = scene.policy.ramp.min_samples;
-            out.wait(
-                what,
-                format!("{seen} of {need} requests seen; no data never advances"),
-            );
-            return None;
-        }
+    let judged = !urgent && mv.verified.is_some();
+    if let Some(breach) = scene.breach(portion).filter(|_| judged && mv.done > 0) {
+        let way = (current, ideal);
+        return Some(retreat(scene, book, service, way, copies, breach));
     }
-    if let Some(why) = scene.policy.rest(scene.now).filter(|_| !urgent) {
+    if let Some(why) = unproven(scene, portion, judged).filter(|_| !urgent) {
         out.wait(what, why);
         return None;
     }
@@ -90,6 +61,32 @@ pub(super) fn ramp(
         why,
         planned: !urgent,
     })
+}
+
+/// Why the next step has to wait, whatever the last one has shown: another service, the last retreat, the soak.
+fn blocked(scene: &Scene, book: &Book, service: &ServiceName, mv: &Move) -> Option<String> {
+    let urgent = mv.cause == Cause::Reactive;
+    if let Some(other) = other_move(book, service).filter(|_| !urgent) {
+        return Some(format!("{other} is being moved; one service at once"));
+    }
+    if let Some(left) = retreated(scene, book, service).filter(|_| !urgent) {
+        return Some(format!("it had to retreat; tried again in {} ms", left.0));
+    }
+    let soak = scene.policy.ramp.soak;
+    let soaked = scene.now.since(mv.verified?);
+    (soaked < soak).then(|| format!("soaking for {} ms", soak.0 - soaked.0))
+}
+
+/// Why a step that nothing forces is not taken yet: too little was seen of the last one, or it is no time for it.
+fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool) -> Option<String> {
+    let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
+    let need = scene.policy.ramp.min_samples;
+    if judged && seen < need {
+        return Some(format!(
+            "{seen} of {need} requests seen; no data never advances"
+        ));
+    }
+    scene.policy.rest(scene.now)
 }
 
 /// A retreat that was begun and not verified yet is asked for until it is, whoever held it up, as far as it still leads

@@ -11,10 +11,8 @@ pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, cop
     let factor = scene.appetite.load_factor;
     let stays = drain::stays(scene, copies);
     let primaries: Vec<&Copy> = copies.standing().filter(|c| stays(c)).collect();
-    let wanted = scene
-        .world
-        .job(&portion.job)
-        .map_or(0, |j| j.count(&portion.groups[0]) as usize);
+    let job = scene.world.job(&portion.job);
+    let wanted = job.map_or(0, |j| j.count(&portion.groups[0]) as usize);
     let carries = Copies::capacity(primaries.iter().copied()).map(|c| c.0 * factor);
     let lead = scene.policy.ramp.soak.times(portion_lead(scene));
     let soon = scene.demand(&portion.id, lead);
@@ -42,11 +40,8 @@ pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, cop
     } else if over(soon, 1.0) {
         Some((Cause::Predicted, sentence("forecast", soon, carries)))
     } else if short_of && carries.is_none() {
-        let have = primaries.len();
-        Some((
-            Cause::Reactive,
-            format!("{have} of {wanted} primaries ready"),
-        ))
+        let why = format!("{} of {wanted} primaries ready", primaries.len());
+        Some((Cause::Reactive, why))
     } else {
         None
     };
