@@ -109,6 +109,35 @@ fn every_key_that_is_read_is_documented() {
 }
 
 #[test]
+fn the_tests_that_stand_for_the_laws_exist() {
+    let sources = [
+        include_str!("laws/main.rs"),
+        include_str!("laws/limits.rs"),
+        include_str!("owners/hands.rs"),
+        include_str!("planner/budget.rs"),
+        include_str!("planner/moves.rs"),
+        include_str!("planner/run.rs"),
+        include_str!("planner/safety.rs"),
+        include_str!("planner/switchover.rs"),
+        include_str!("scheduler/paused.rs"),
+    ];
+    let table = include_str!("../docs/switchover.md")
+        .split("## Which law, which test")
+        .nth(1)
+        .expect("the table");
+    let named = table.split('`').skip(1).step_by(2);
+    let tests: Vec<&str> = named
+        .filter(|n| n.matches('_').count() > 1)
+        .map(|n| n.trim_end_matches('…'))
+        .collect();
+    assert!(tests.len() > 25, "{tests:?}");
+    for test in tests {
+        let there = sources.iter().any(|s| s.contains(&format!("fn {test}")));
+        assert!(there, "docs/switchover.md names {test}, which is no test");
+    }
+}
+
+#[test]
 fn the_examples_can_be_read() {
     let example = README
         .split("```hcl\n")

@@ -299,6 +299,7 @@ impl Estate {
             inflight: &BTreeMap::new(),
             moving: None,
             max_step: MAX_STEP,
+            writes_left: 1,
         };
         match clear(step, &facts) {
             Ok(_) => assert!(ready, "a standby that was seen failing was given {share}"),

@@ -115,7 +115,9 @@ impl ClusterHands {
             Box::pin(async move { record(&[&*self.journal, &*self.shared], &entry).await })
         };
         match &step.action {
-            Action::SetTarget { target, .. } => target::set(self, target, lease, &applied).await,
+            Action::SetTarget {
+                target, planned, ..
+            } => target::set(self, target, *planned, lease, &applied).await,
             Action::StartShadow { job, .. } => jobs::start(self, job, false, &applied).await,
             Action::StartTwin { job, .. } | Action::StartUpstream { job, .. } => {
                 jobs::start(self, job, false, &applied).await

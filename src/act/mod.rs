@@ -9,6 +9,7 @@ mod leader;
 pub mod owners;
 mod paper;
 mod probe;
+mod split;
 mod suspects;
 mod target;
 mod verify;

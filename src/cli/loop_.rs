@@ -6,9 +6,9 @@ use crate::act;
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::System;
-use crate::engine::clock;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
+use crate::engine::{Writes, clock};
 use crate::headless::{self, Api};
 use crate::model::{Known, Span};
 use crate::settings::{self, Config};
@@ -63,6 +63,7 @@ fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
         every: config.cycle,
         source: config.source,
         seed: u64::from(std::process::id()),
+        writes: config.writes.map_or_else(Writes::default, Writes::of),
     };
     Ok((config, setup))
 }

@@ -6,7 +6,7 @@ use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
-use crate::engine::{State, clock};
+use crate::engine::{State, Writes, clock};
 use crate::headless::{self, Api};
 use crate::load::players::Loss;
 use crate::load::shop::{self, ShopArgs};
@@ -244,6 +244,7 @@ fn setup(
         every: CYCLE,
         source: Some(world.source),
         seed: args.seed,
+        writes: Writes::default(),
     })
 }
 

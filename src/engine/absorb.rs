@@ -5,7 +5,7 @@ use super::state::{State, Workload};
 use super::view::LogKind;
 use crate::learn;
 use crate::model::*;
-use crate::planner::book::{MoveKind, ShadowState};
+use crate::planner::book::{Move, MoveKind, ShadowState};
 use crate::planner::risk;
 
 /// After a refusal the same thing is not asked for again for so long.
@@ -149,8 +149,10 @@ fn shares(
         return;
     };
     if !good {
-        // Level-triggered: the next cycle looks at what clients see and goes on from there.
-        workload.book.moves.remove(service);
+        // Level-triggered: the next cycle looks at what clients see and goes on from there. A way back is asked for again.
+        if mv.kind != MoveKind::Retreat {
+            workload.book.moves.remove(service);
+        }
         return;
     }
     // A renewal of contingencies in the midst of a move is no step of it.
@@ -160,40 +162,48 @@ fn shares(
     }
     mv.done += 1;
     mv.verified = Some(outcome.at);
-    let ramp = mv.steps.len();
-    if mv.done >= ramp {
+    if mv.done >= mv.steps.len()
+        && let Some(mv) = workload.book.moves.remove(service)
+    {
+        arrived(state, workload, outcome, service, &mv);
+    }
+}
+
+/// The last step of a move was verified.
+fn arrived(
+    state: &mut State,
+    workload: &mut Workload,
+    outcome: &Outcome,
+    service: &ServiceName,
+    mv: &Move,
+) {
+    // Neither says that what had to turn back would do now.
+    if !matches!(mv.kind, MoveKind::Retreat | MoveKind::Emergency) {
         workload.book.retreats.remove(service);
-        let took = outcome.at.since(mv.since).0;
-        let (kind, cause, reason) = (mv.kind, mv.cause, mv.why.clone());
-        workload.book.moves.remove(service);
-        let word = match kind {
-            MoveKind::Failback => {
-                state.tally.failbacks += 1;
-                "failback"
-            }
-            MoveKind::Kept => "a small share",
-            MoveKind::Surge | MoveKind::Emergency | MoveKind::Asked => {
-                state.tally.switchovers += 1;
-                "switchover"
-            }
-        };
-        if let Some(portion) = &outcome.step.portion {
-            pledges::of_move(state, &workload.policy, portion, outcome.at);
-        }
-        if kind == MoveKind::Asked
-            && let Some(portion) = &outcome.step.portion
-        {
+    }
+    let word = match mv.kind {
+        MoveKind::Failback => "failback",
+        MoveKind::Retreat => "retreat",
+        MoveKind::Drain => "drain",
+        MoveKind::Kept => "a small share",
+        MoveKind::Surge | MoveKind::Emergency | MoveKind::Asked => "switchover",
+    };
+    match mv.kind {
+        MoveKind::Failback => state.tally.failbacks += 1,
+        MoveKind::Retreat | MoveKind::Kept => {}
+        _ => state.tally.switchovers += 1,
+    }
+    let portion = outcome.step.portion.as_ref();
+    if let Some(portion) = portion {
+        pledges::of_move(state, &workload.policy, portion, outcome.at);
+        if mv.kind == MoveKind::Asked {
             workload.book.calm.remove(portion);
         }
-        let text = format!("{word} of {service} complete in {ramp} steps, {took} ms: {reason}");
-        state.say(
-            outcome.at,
-            LogKind::Verification,
-            Some(cause),
-            outcome.step.portion.as_ref(),
-            text,
-        );
     }
+    let (steps, took, why) = (mv.steps.len(), outcome.at.since(mv.since).0, &mv.why);
+    let text = format!("{word} of {service} complete in {steps} steps, {took} ms: {why}");
+    let kind = LogKind::Verification;
+    state.say(outcome.at, kind, Some(mv.cause), portion, text);
 }
 
 /// A measurement becomes a profile, unless production ended it.

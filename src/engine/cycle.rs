@@ -3,7 +3,7 @@
 use super::clock::Dice;
 use super::state::{State, Workload};
 use super::view::{LogKind, Mode, View};
-use super::{interference, notice, picture, pledges};
+use super::{interference, notice, picture, pledges, writes};
 use crate::forecast;
 use crate::guard::{self, Cleared, Facts};
 use crate::learn;
@@ -36,18 +36,19 @@ pub(super) fn turn(
     interference::watch(&mut state, world, now);
     know(&mut state, world, now);
     foresee(&mut state, world, now);
-    let mut cleared = Vec::new();
     let mut copies = BTreeMap::new();
     state.held.clear();
     let mut workloads = std::mem::take(&mut state.workloads);
-    for workload in &mut workloads {
+    let mut drafted = Vec::new();
+    for (k, workload) in workloads.iter_mut().enumerate() {
         let seed = dice.random();
         let (plan, set) = plan(&state, workload, world, now, seed);
         announce(&mut state, &plan, now);
-        cleared.extend(clear(&mut state, workload, &plan, world, &set, now));
+        drafted.extend(plan.steps.iter().map(|s| (k, s.clone())));
         workload.plan = Some(plan);
         copies.extend(set);
     }
+    let cleared = clear_all(&mut state, &mut workloads, drafted, world, &copies, now);
     state.workloads = workloads;
     pledges::settle(&mut state, world, &copies, now);
     (state, cleared, copies)
@@ -162,11 +163,11 @@ fn announce(state: &mut State, plan: &Plan, now: Moment) {
     }
 }
 
-/// What the guard lets pass is entered in the book before it is handed on.
-fn clear(
+/// What matters most is asked first, over all workloads: they share the write budget and the blast radius.
+fn clear_all(
     state: &mut State,
-    workload: &mut Workload,
-    plan: &Plan,
+    workloads: &mut [Workload],
+    mut drafted: Vec<(usize, Step)>,
     world: &World,
     copies: &BTreeMap<PortionId, Copies>,
     now: Moment,
@@ -176,62 +177,114 @@ fn clear(
         .flat_map(|c| &c.all)
         .filter_map(|c| Some((c.alloc.clone(), c.capacity?)))
         .collect();
-    let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
+    let waited = state.writes.waiting;
+    state.writes.fill(now);
+    writes::first_things_first(&mut drafted, world);
     let mut passed = Vec::new();
-    for step in plan.steps.clone() {
-        let moving = workload
-            .book
-            .moves
-            .iter()
-            .find(|(_, m)| m.done > 0)
-            .map(|(s, _)| s.clone());
-        let facts = Facts {
-            now,
-            acting: state.mode == Mode::Act,
-            epoch: state.epoch,
-            world,
-            policy: &workload.policy,
-            capacity: &capacity,
-            inflight: &workload.book.inflight,
-            moving: moving.as_ref(),
-            max_step: appetite.max_step,
+    for (k, step) in drafted {
+        let moving = moving(workloads, &step);
+        let seen = (world, &capacity, moving.as_ref());
+        passed.extend(clear(state, &mut workloads[k], step, seen, now));
+    }
+    let waiting = state.writes.waiting;
+    if (waiting > 0) != (waited > 0) {
+        let most = state.writes.per_second;
+        let text = match waiting {
+            0 => "no write waits for the write budget any more".to_string(),
+            n => format!(
+                "{n} writes wait for the write budget of {most} a second, what matters most goes first"
+            ),
         };
-        match guard::clear(step, &facts) {
-            Ok(step) => {
-                let text = format!("{}: {}", step.action.verb(), step.why);
-                let portion = step.portion.clone();
-                state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
-                workload
-                    .book
-                    .inflight
-                    .insert(step.id.clone(), Step::clone(&step));
-                passed.push(step);
-            }
-            Err(held) => {
-                let (step, held) = *held;
-                workload.book.forget(&step);
-                state.tally.held += 1;
-                let matter: String = held.why.chars().filter(|c| !c.is_ascii_digit()).collect();
-                let topic = format!("held {} {:?}", step.action.verb(), step.portion);
-                let text = format!(
-                    "{} held (law {}): {}",
-                    step.action.verb(),
-                    held.law.number(),
-                    held.why
-                );
-                if state.said.get(&topic) != Some(&matter) {
-                    state.said.insert(topic, matter);
-                    state.say(
-                        now,
-                        LogKind::Held,
-                        Some(step.cause),
-                        step.portion.as_ref(),
-                        text.clone(),
-                    );
-                }
-                state.held.push((step, text));
-            }
-        }
+        state.say(now, LogKind::Held, None, None, text);
     }
     passed
+}
+
+/// Another service that is in a planned move, of whatever workload.
+fn moving(workloads: &[Workload], step: &Step) -> Option<ServiceName> {
+    let own = match &step.action {
+        Action::SetTarget { target, .. } => &target.service,
+        _ => return None,
+    };
+    let planned = |s: &Step| match &s.action {
+        Action::SetTarget {
+            target,
+            planned: true,
+            ..
+        } => Some(target.service.clone()),
+        _ => None,
+    };
+    let books = || workloads.iter().map(|w| &w.book);
+    let begun = books().flat_map(|b| b.moves.iter().filter(|(_, m)| m.done > 0));
+    let begun = begun.map(|(service, _)| service.clone());
+    let under_way = books().flat_map(|b| b.inflight.values().filter_map(planned));
+    begun.chain(under_way).find(|s| s != own)
+}
+
+/// What the guard lets pass is entered in the book before it is handed on.
+fn clear(
+    state: &mut State,
+    workload: &mut Workload,
+    step: Step,
+    (world, capacity, moving): (&World, &BTreeMap<AllocId, Rps>, Option<&ServiceName>),
+    now: Moment,
+) -> Option<Cleared<Step>> {
+    let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
+    let facts = Facts {
+        now,
+        acting: state.mode == Mode::Act,
+        epoch: state.epoch,
+        world,
+        policy: &workload.policy,
+        capacity,
+        inflight: &workload.book.inflight,
+        moving,
+        max_step: appetite.max_step,
+        writes_left: state.writes.left(),
+    };
+    match guard::clear(step, &facts) {
+        Ok(step) => {
+            if step.action.touches_traffic() {
+                state.writes.take();
+                state.tally.writes += 1;
+            }
+            let text = format!("{}: {}", step.action.verb(), step.why);
+            let portion = step.portion.clone();
+            state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
+            let inflight = &mut workload.book.inflight;
+            inflight.insert(step.id.clone(), Step::clone(&step));
+            Some(step)
+        }
+        Err(held) => {
+            let (step, held) = *held;
+            workload.book.forget(&step);
+            hold(state, step, held, now);
+            None
+        }
+    }
+}
+
+/// Says once what is held; the next turn drafts it anew.
+fn hold(state: &mut State, step: Step, held: guard::Held, now: Moment) {
+    let text = format!(
+        "{} held (law {}): {}",
+        step.action.verb(),
+        held.law.number(),
+        held.why
+    );
+    if held.law == guard::Law::WriteBudget {
+        // One line for all of them.
+        state.writes.waiting += 1;
+        state.tally.writes_waited += 1;
+        return state.held.push((step, text));
+    }
+    state.tally.held += 1;
+    let matter: String = held.why.chars().filter(|c| !c.is_ascii_digit()).collect();
+    let topic = format!("held {} {:?}", step.action.verb(), step.portion);
+    if state.said.get(&topic) != Some(&matter) {
+        state.said.insert(topic, matter);
+        let (cause, portion) = (Some(step.cause), step.portion.as_ref());
+        state.say(now, LogKind::Held, cause, portion, text.clone());
+    }
+    state.held.push((step, text));
 }

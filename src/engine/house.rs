@@ -3,6 +3,7 @@
 use super::measure::LoadMeasurer;
 use super::state::{State, Workload};
 use super::view::{Command, Mode, View};
+use super::writes::Writes;
 use super::{Shell, clock, run};
 use crate::act::owners::Desk;
 use crate::act::{
@@ -63,6 +64,8 @@ pub struct Setup {
     pub every: Span,
     pub source: Option<IpAddr>,
     pub seed: u64,
+    /// Targets a second, over all services.
+    pub writes: Writes,
 }
 
 /// A running house, as faces hold it.
@@ -234,6 +237,7 @@ fn remembered(setup: &Setup) -> Result<State, Error> {
     let mut state = State {
         mode: setup.mode,
         forecasting: setup.forecasting,
+        writes: setup.writes.clone(),
         beliefs: setup.store.beliefs()?,
         ..State::default()
     };

@@ -20,6 +20,7 @@ pub mod simulate;
 mod startup;
 pub mod state;
 pub mod view;
+mod writes;
 
 pub use absorb::absorb;
 pub use command::ask;
@@ -29,3 +30,4 @@ pub use run::{Shell, run};
 pub use settling::Settling;
 pub use state::{State, Workload};
 pub use view::{Command, View};
+pub use writes::Writes;

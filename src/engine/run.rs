@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// How long the hands may take to bring a step to its end when the house is closed.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// What waits for the write budget is looked at again so soon.
+const HURRY: Span = Span::millis(500);
+
 /// The store's history is rolled up so often.
 const TIDY_EVERY: Span = Span::secs(3_600);
 
@@ -48,6 +51,7 @@ pub async fn run(
 ) -> State {
     let mut dice = clock::dice(shell.seed);
     let mut ticks = clock::ticks(shell.every);
+    let mut hurry = clock::ticks(HURRY);
     let mut work: JoinSet<Outcome> = JoinSet::new();
     let mut settling = Settling::default();
     let mut tidied = Moment::default();
@@ -63,6 +67,7 @@ pub async fn run(
             Some(command) = shell.commands.recv() => command_in(&shell, &mut state, command).await,
             Some(()) = shell.wake.recv() => looked = true,
             _ = ticks.tick() => looked = true,
+            _ = hurry.tick(), if state.writes.waiting > 0 => looked = true,
         }
         if !looked {
             continue;

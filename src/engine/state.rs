@@ -2,6 +2,7 @@
 
 use super::pledges::Pledge;
 use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
+use super::writes::Writes;
 use crate::forecast::Fits;
 use crate::learn;
 use crate::model::*;
@@ -50,6 +51,8 @@ pub struct State {
     pub seq: u64,
     pub log: VecDeque<LogLine>,
     pub tally: Tally,
+    /// What may still be written this second.
+    pub writes: Writes,
     pub past: BTreeMap<PortionId, VecDeque<PastPoint>>,
     pub promises: BTreeMap<PortionId, VecDeque<Promise>>,
     /// Predictions of profiles that wait for what comes of them.

@@ -280,6 +280,11 @@ pub struct Tally {
     pub failbacks: u64,
     pub lessons: u64,
     pub held: u64,
+    /// Writes of shares that were handed on, and how often one was put off for the write budget.
+    #[serde(default)]
+    pub writes: u64,
+    #[serde(default)]
+    pub writes_waited: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -309,6 +309,7 @@ fn policy() -> crate::model::Policy {
             min_samples: 1,
         },
         quiet: Vec::new(),
+        freezes: Vec::new(),
         events: Vec::new(),
         maintenance: Vec::new(),
         deny: Vec::new(),

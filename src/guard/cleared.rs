@@ -62,6 +62,8 @@ pub enum Law {
     HealthNonEmpty,
     /// Not a law of the house but the policy's own limit.
     Policy,
+    /// Part of the blast radius: so many targets a second.
+    WriteBudget,
 }
 
 impl Law {
@@ -69,6 +71,7 @@ impl Law {
     pub fn number(self) -> u8 {
         match self {
             Law::Policy => 0,
+            Law::WriteBudget => Law::BlastRadius.number(),
             other => other as u8 + 1,
         }
     }

@@ -29,10 +29,12 @@ pub struct Facts<'a> {
     pub capacity: &'a BTreeMap<AllocId, Rps>,
     /// Steps without an outcome.
     pub inflight: &'a BTreeMap<StepId, Step>,
-    /// The service in a planned move, if one is.
+    /// The service in a planned move, if one is, of whatever workload.
     pub moving: Option<&'a ServiceName>,
     /// How much may move in one planned step.
     pub max_step: Share,
+    /// How many targets may still be written now, over all services.
+    pub writes_left: u32,
 }
 
 /// Lets the step pass, or says which law holds it and why.
@@ -44,37 +46,7 @@ pub fn clear(step: Step, facts: &Facts) -> Result<Cleared<Step>, Box<(Step, Held
 }
 
 fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
-    if !facts.acting {
-        return Err(Held::by(
-            Law::ActingIsOptIn,
-            "mode is observe: this is what would be done",
-        ));
-    }
-    match facts.world.hold.fresh(facts.now, FRESH) {
-        Some(false) => {}
-        Some(true) => return Err(Held::by(Law::HoldKey, "foreshadow/hold is set")),
-        None => {
-            return Err(Held::by(
-                Law::HoldKey,
-                "foreshadow/hold cannot be read; it counts as set",
-            ));
-        }
-    }
-    match facts.epoch {
-        None => {
-            return Err(Held::by(
-                Law::EpochFences,
-                "we do not hold the leader's lock",
-            ));
-        }
-        Some(epoch) if epoch != epoch_of(step).unwrap_or(epoch) => {
-            return Err(Held::by(
-                Law::EpochFences,
-                "the plan was made under another epoch",
-            ));
-        }
-        Some(_) => {}
-    }
+    may_act(step, facts)?;
     if facts.inflight.contains_key(&step.id) {
         return Err(Held::by(
             Law::JournalBeforeAct,
@@ -82,6 +54,7 @@ fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
         ));
     }
     suspect_our_eyes(facts)?;
+    rests(step, facts)?;
     match &step.action {
         Action::SetTarget {
             target,
@@ -112,6 +85,37 @@ fn check(step: &Step, facts: &Facts) -> Result<(), Held> {
             Ok(())
         }
         Action::MeasureShadow { .. } => Ok(()),
+    }
+}
+
+/// Acting was asked for, nobody holds it, and the lock is ours under the step's own epoch.
+fn may_act(step: &Step, facts: &Facts) -> Result<(), Held> {
+    if !facts.acting {
+        return Err(Held::by(
+            Law::ActingIsOptIn,
+            "mode is observe: this is what would be done",
+        ));
+    }
+    match facts.world.hold.fresh(facts.now, FRESH) {
+        Some(false) => {}
+        Some(true) => return Err(Held::by(Law::HoldKey, "foreshadow/hold is set")),
+        None => {
+            return Err(Held::by(
+                Law::HoldKey,
+                "foreshadow/hold cannot be read; it counts as set",
+            ));
+        }
+    }
+    match facts.epoch {
+        None => Err(Held::by(
+            Law::EpochFences,
+            "we do not hold the leader's lock",
+        )),
+        Some(epoch) if epoch != epoch_of(step).unwrap_or(epoch) => Err(Held::by(
+            Law::EpochFences,
+            "the plan was made under another epoch",
+        )),
+        Some(_) => Ok(()),
     }
 }
 
@@ -164,6 +168,26 @@ fn denied(target: &Target, facts: &Facts) -> Result<(), Held> {
         ));
     }
     Ok(())
+}
+
+/// In a freeze or in quiet hours nothing is begun that nothing forces. What is wrong now is answered, and what ends a shadow or
+/// keeps entries and contingencies true goes on.
+fn rests(step: &Step, facts: &Facts) -> Result<(), Held> {
+    let frozen = facts.policy.frozen(facts.now).is_some();
+    let by_choice = match &step.action {
+        Action::StartShadow { .. } | Action::StartUpstream { .. } | Action::StartTwin { .. } => {
+            true
+        }
+        Action::SetTarget { planned, .. } => *planned,
+        Action::PlaceStandby { .. } | Action::ReleaseStandby { .. } | Action::Scale { .. } => {
+            frozen && step.cause != Cause::Reactive
+        }
+        Action::MeasureShadow { .. } | Action::StopShadow { .. } | Action::Reap { .. } => false,
+    };
+    match facts.policy.rest(facts.now) {
+        Some(why) if by_choice => Err(Held::by(Law::Policy, why)),
+        _ => Ok(()),
+    }
 }
 
 /// Jobs are registered and removed under our own names alone: a wrong plan cannot replace or end a workload's own job.

@@ -13,6 +13,12 @@ pub(super) fn check(
     planned: bool,
     facts: &Facts,
 ) -> Result<(), Held> {
+    if facts.writes_left == 0 {
+        return Err(Held::by(
+            Law::WriteBudget,
+            "the write budget of this second is spent on what matters more",
+        ));
+    }
     let sum: u32 = target.instances.iter().map(|i| i.share.0).sum();
     let was: u32 = before.map_or(0, |b| b.instances.iter().map(|i| i.share.0).sum());
     if target.instances.is_empty() {

@@ -15,6 +15,7 @@ mod owner;
 mod plan;
 mod policy;
 mod profile;
+pub mod realised;
 mod seen;
 mod table;
 mod target;

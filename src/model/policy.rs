@@ -69,6 +69,13 @@ pub struct Quiet {
     pub to_minute: u16,
 }
 
+/// A time without any change that nothing forces: a sale, an audit, a holiday.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Freeze {
+    pub name: String,
+    pub window: Window,
+}
+
 /// Where a portion's data may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -202,6 +209,8 @@ pub struct Policy {
     pub links: Vec<LinkLimit>,
     pub ramp: Ramp,
     pub quiet: Vec<Quiet>,
+    #[serde(default)]
+    pub freezes: Vec<Freeze>,
     /// How shadows of a portion are driven, where the policy says so.
     #[serde(default)]
     pub loads: BTreeMap<PortionId, LoadPolicy>,
@@ -236,6 +245,25 @@ impl PortionPolicy {
 impl Policy {
     pub fn portion(&self, id: &PortionId) -> Option<&PortionPolicy> {
         self.portions.iter().find(|p| &p.id == id)
+    }
+    /// The freeze that holds at that time.
+    pub fn frozen(&self, at: Moment) -> Option<&Freeze> {
+        self.freezes.iter().find(|f| f.window.holds(at))
+    }
+    /// Why there are no shadows and no planned moves at that time: a freeze, or a quiet window of the UTC day.
+    pub fn rest(&self, at: Moment) -> Option<String> {
+        if let Some(freeze) = self.frozen(at) {
+            return Some(format!("frozen: {}", freeze.name));
+        }
+        let minute = (at.0.rem_euclid(86_400_000) / 60_000) as u16;
+        let quiet = self.quiet.iter().any(|q| {
+            if q.from_minute <= q.to_minute {
+                (q.from_minute..q.to_minute).contains(&minute)
+            } else {
+                minute >= q.from_minute || minute < q.to_minute
+            }
+        });
+        quiet.then(|| "quiet hours".to_string())
     }
     pub fn by_front(&self, front: &ServiceName) -> Option<&PortionPolicy> {
         self.portions

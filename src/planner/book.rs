@@ -11,10 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum MoveKind {
     /// Standbys join the pool before or while demand outgrows the primaries.
     Surge,
-    /// Instances fell out; the rest takes over.
+    /// Traffic leaves instances whose node is about to go, before they are ended.
+    Drain,
+    /// Instances fell out; what is left takes over at once, as prepared.
     Emergency,
     /// Back to the primaries.
     Failback,
+    /// A move that hurt goes back to where it began.
+    Retreat,
     /// A person asked for it.
     Asked,
     /// An instance is kept for the clients of its own site, or no longer.
@@ -38,7 +42,7 @@ pub struct Move {
     pub verified: Option<Moment>,
 }
 
-/// An instance that fell while it carried traffic: it is trusted again only after it has been well for a while.
+/// An instance or a node that fell while it carried traffic: it is trusted again only after it has been well for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fall {
     pub times: u32,
@@ -174,6 +178,9 @@ pub struct Book {
     pub retreats: BTreeMap<ServiceName, (Moment, u32)>,
     /// Instances that fell while they carried traffic.
     pub falls: BTreeMap<AllocId, Fall>,
+    /// Nodes that went away under traffic, whatever Nomad has placed on them since.
+    #[serde(default)]
+    pub node_falls: BTreeMap<NodeId, Fall>,
     /// When a standby was last needed, by its job.
     pub needed: BTreeMap<JobId, Moment>,
     /// Standbys that are given up for one elsewhere: they go once that one stands.

@@ -130,17 +130,6 @@ impl Scene<'_> {
             )
         })
     }
-    /// Whether a quiet window is open (minutes of the UTC day).
-    pub fn quiet(&self) -> bool {
-        let minute = (self.now.0.rem_euclid(86_400_000) / 60_000) as u16;
-        self.policy.quiet.iter().any(|q| {
-            if q.from_minute <= q.to_minute {
-                (q.from_minute..q.to_minute).contains(&minute)
-            } else {
-                minute >= q.from_minute || minute < q.to_minute
-            }
-        })
-    }
 }
 
 /// Steps and reasons as they are written down.

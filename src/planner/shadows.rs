@@ -37,8 +37,8 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
     if let Some(why) = suffering {
         return out.wait("shadows", format!("production suffers ({why})"));
     }
-    if scene.quiet() {
-        return out.wait("shadows", "quiet hours");
+    if let Some(why) = scene.policy.rest(scene.now) {
+        return out.wait("shadows", why);
     }
     let busy: BTreeSet<PortionId> = book
         .shadows

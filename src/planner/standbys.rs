@@ -229,115 +229,141 @@ fn stands(scene: &Scene, job: &JobId) -> bool {
 
 /// The most that any one reason asks for: demand, a probable failure, or what is missing now.
 fn need(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies, have: usize) -> Need {
-    let factor = scene.appetite.load_factor;
-    let primaries: Vec<&Copy> = copies.standing().collect();
+    let mut need = Need::none();
+    let load = Load::of(scene, portion, copies);
+    need.raise(load.missing, load.cause, load.why(scene), None);
     let wanted = scene
         .world
         .job(&portion.job)
         .map_or(0, |j| j.count(&portion.groups[0]) as usize);
-    let each = copies
-        .all
-        .iter()
-        .filter_map(|c| c.capacity)
-        .reduce(Rps::min);
-    // What starts slowly, or starts nobody knows how, is asked for earlier.
-    let lead = scene.lead(&portion.id);
-    let demand = scene
-        .demand(&portion.id, scene.policy.horizon.max(lead))
-        .unwrap_or_default();
-    let mut need = Need::none();
-    let mut raise = |count: usize, cause: Cause, why: String, avoid: Option<Site>| {
+    let lost = wanted.saturating_sub(copies.standing().count());
+    if lost > 0 {
+        let why = format!("{lost} of {wanted} primaries are not ready");
+        need.raise(lost, Cause::Reactive, why, None);
+    }
+    let known = load.each.is_some();
+    if let Some((count, why)) = breached(scene, book, portion, copies, (have, known)) {
+        need.raise(count, Cause::Reactive, why, None);
+    }
+    if let Some(blocked) = blocked(scene, portion) {
+        need.raise(1, Cause::Reactive, blocked, None);
+    }
+    for hazard in probable(scene).filter(|_| scene.forecasting) {
+        if let Some((count, why, site)) = load.after(scene, hazard) {
+            need.raise(count, Cause::Predicted, why, site);
+        }
+    }
+    need
+}
+
+impl Need {
+    /// Takes a reason that asks for more than the others.
+    fn raise(&mut self, count: usize, cause: Cause, why: String, avoid: Option<Site>) {
         let count = count.min(MOST);
         if cause == Cause::Reactive {
-            need.urgent = need.urgent.max(count);
+            self.urgent = self.urgent.max(count);
         }
-        if count > need.count {
-            need = Need {
+        if count > self.count {
+            *self = Need {
                 count,
-                urgent: need.urgent,
+                urgent: self.urgent,
                 cause,
                 why,
                 avoid,
             };
         }
-    };
-    let short = |left: &[&Copy]| -> usize {
-        match (each, Copies::capacity(left.iter().copied())) {
-            (Some(each), Some(carried)) if each.0 > 0.0 => ((demand.0 - carried.0 * factor)
-                / (each.0 * factor))
-                .ceil()
-                .max(0.0) as usize,
+    }
+}
+
+/// The demand to be covered, and what the primaries carry of it.
+struct Load<'a> {
+    primaries: Vec<&'a Copy>,
+    /// What one instance carries, if that is known of any.
+    each: Option<Rps>,
+    demand: Rps,
+    /// What starts slowly, or starts nobody knows how, is asked for earlier.
+    lead: Span,
+    factor: f64,
+    carried: Rps,
+    /// Standbys that would carry what the primaries do not.
+    missing: usize,
+    cause: Cause,
+}
+
+impl<'a> Load<'a> {
+    fn of(scene: &Scene, portion: &PortionPolicy, copies: &'a Copies) -> Load<'a> {
+        let factor = scene.appetite.load_factor;
+        let primaries: Vec<&Copy> = copies.standing().collect();
+        let known = copies.all.iter().filter_map(|c| c.capacity);
+        let lead = scene.lead(&portion.id);
+        let ahead = scene.policy.horizon.max(lead);
+        let carried = Copies::capacity(primaries.iter().copied()).unwrap_or_default();
+        let now = scene.rate(&portion.id).unwrap_or_default();
+        let mut load = Load {
+            each: known.reduce(Rps::min),
+            demand: scene.demand(&portion.id, ahead).unwrap_or_default(),
+            lead,
+            factor,
+            carried,
+            missing: 0,
+            cause: match now.0 > carried.0 * factor {
+                true => Cause::Reactive,
+                false => Cause::Predicted,
+            },
+            primaries,
+        };
+        load.missing = load.short(&load.primaries);
+        load
+    }
+
+    /// How many instances these lack to carry the demand; none where nobody knows.
+    fn short(&self, left: &[&Copy]) -> usize {
+        match (self.each, Copies::capacity(left.iter().copied())) {
+            (Some(each), Some(carried)) if each.0 > 0.0 => {
+                let lacks = self.demand.0 - carried.0 * self.factor;
+                (lacks / (each.0 * self.factor)).ceil().max(0.0) as usize
+            }
             _ => 0,
         }
-    };
-    let missing = short(&primaries);
-    let carried = Copies::capacity(primaries.iter().copied()).unwrap_or_default();
-    let why = format!(
-        "demand {demand} (level {:.2}) > {} × {factor:.2} that {} primaries are counted on to carry{}",
-        scene.appetite.demand_level,
-        carried,
-        primaries.len(),
-        match lead > scene.policy.horizon {
+    }
+
+    fn why(&self, scene: &Scene) -> String {
+        let ahead = match self.lead > scene.policy.horizon {
             true => format!(
                 ", {:.0} s ahead: so long may a standby take to start",
-                lead.as_secs_f64()
+                self.lead.as_secs_f64()
             ),
             false => String::new(),
-        }
-    );
-    let now = scene.rate(&portion.id).unwrap_or_default();
-    let cause = if now.0 > carried.0 * factor {
-        Cause::Reactive
-    } else {
-        Cause::Predicted
-    };
-    raise(missing, cause, why, None);
-    let lost = wanted.saturating_sub(copies.standing().count());
-    if lost > 0 {
-        raise(
-            lost,
-            Cause::Reactive,
-            format!("{lost} of {wanted} primaries are not ready"),
-            None,
+        };
+        format!(
+            "demand {} (level {:.2}) > {} × {:.2} that {} primaries are counted on to carry{ahead}",
+            self.demand,
+            scene.appetite.demand_level,
+            self.carried,
+            self.factor,
+            self.primaries.len(),
+        )
+    }
+
+    /// What is lacking once the domain has failed, why, and the site that standbys must not stand at; `None` if it takes no primary.
+    fn after(&self, scene: &Scene, hazard: &Hazard) -> Option<(usize, String, Option<Site>)> {
+        let loses = |c: &&Copy| scene.loses(&hazard.domain, &c.node, &c.site);
+        let (gone, left): (Vec<&Copy>, Vec<&Copy>) =
+            self.primaries.iter().copied().partition(loses);
+        let site = gone.first()?.site.clone();
+        let lost = gone.len();
+        let count = match self.each {
+            Some(_) => self.short(&left).max(usize::from(left.is_empty())),
+            None => lost,
+        };
+        let why = format!(
+            "{} fails within {} s with probability {:.2}: {lost} primaries would be lost",
+            hazard.name,
+            scene.outlook.horizon.0 / 1000,
+            hazard.within.0
         );
+        Some((count, why, Some(site)))
     }
-    let known = each.is_some();
-    if let Some((count, why)) = breached(scene, book, portion, copies, (have, known)) {
-        raise(count, Cause::Reactive, why, None);
-    }
-    if let Some(blocked) = blocked(scene, portion) {
-        raise(1, Cause::Reactive, blocked, None);
-    }
-    if scene.forecasting {
-        for hazard in probable(scene) {
-            let left: Vec<&Copy> = primaries
-                .iter()
-                .copied()
-                .filter(|c| !scene.loses(&hazard.domain, &c.node, &c.site))
-                .collect();
-            let lost = primaries.len() - left.len();
-            if lost == 0 {
-                continue;
-            }
-            let count = if each.is_some() {
-                short(&left).max(usize::from(left.is_empty()))
-            } else {
-                lost
-            };
-            let why = format!(
-                "{} fails within {} s with probability {:.2}: {lost} primaries would be lost",
-                hazard.name,
-                scene.outlook.horizon.0 / 1000,
-                hazard.within.0
-            );
-            let site = primaries
-                .iter()
-                .find(|c| scene.loses(&hazard.domain, &c.node, &c.site))
-                .map(|c| c.site.clone());
-            raise(count, Cause::Predicted, why, site);
-        }
-    }
-    need
 }
 
 /// What a breach asks for: a first standby; and where nobody knows what one carries, one more each time that all of them have served

@@ -1,20 +1,17 @@
 //! Which instances may be given traffic again after they fell: what flaps moves traffic less and less often.
 
-use super::book::{Book, patience};
+use super::book::{Book, Fall, patience};
 use super::instances::Copies;
 use super::scene::Scene;
 use crate::model::*;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// The instances as far as they are trusted: one that fell while it carried traffic does not count as ready before it has
 /// been well for the settling time, longer each time it falls. When nothing else is left, it counts.
-pub fn steady(
-    scene: &Scene,
-    book: &mut Book,
-    copies: &Copies,
-    current: &BTreeMap<AllocId, Share>,
-) -> Copies {
+pub fn steady(scene: &Scene, book: &mut Book, copies: &Copies, before: Option<&Target>) -> Copies {
     let mut trusted = copies.clone();
+    let current = before.map(Target::shares).unwrap_or_default();
+    let shaky = shaky(scene, book, before);
     for copy in &mut trusted.all {
         let well = copy.ready && copy.alive;
         let carries = current.get(&copy.alloc).is_some_and(|s| *s > Share::NONE);
@@ -38,13 +35,54 @@ pub fn steady(
             }
         }
     }
-    let known = scene.world.allocs.value();
+    for copy in &mut trusted.all {
+        // What Nomad has placed there since is new, the node is not.
+        let carries = current.get(&copy.alloc).is_some_and(|s| *s > Share::NONE);
+        copy.ready &= carries || !shaky.contains(&copy.node);
+    }
+    let world = scene.world;
+    let known = world.allocs.value().is_some();
     book.falls
-        .retain(|id, _| known.is_none_or(|all| all.iter().any(|a| &a.id == id)));
+        .retain(|id, _| !known || world.alloc(id).is_some());
     let any = |set: &Copies| set.all.iter().any(|c| c.ready && c.alive);
     if any(&trusted) {
         trusted
     } else {
         copies.clone()
     }
+}
+
+/// Nodes that went away under traffic and have not been back for long enough, longer each time.
+fn shaky(scene: &Scene, book: &mut Book, before: Option<&Target>) -> BTreeSet<NodeId> {
+    let down = |id: &NodeId| {
+        let node = scene.world.node(id);
+        node.is_none_or(|n| n.status != NodeStatus::Ready)
+    };
+    let instances = before.map_or(&[][..], |b| &b.instances);
+    for i in instances
+        .iter()
+        .filter(|i| i.share > Share::NONE && down(&i.node))
+    {
+        let first = Fall {
+            times: 1,
+            well_since: None,
+        };
+        book.node_falls.entry(i.node.clone()).or_insert(first);
+    }
+    let settle = scene.policy.ramp.settle;
+    let mut shaky = BTreeSet::new();
+    book.node_falls.retain(|id, fall| {
+        if down(id) {
+            fall.times += u32::from(fall.well_since.is_some());
+            fall.well_since = None;
+            return scene.world.node(id).is_some();
+        }
+        let stood = scene.now.since(*fall.well_since.get_or_insert(scene.now));
+        let wait = patience(settle, fall.times);
+        if stood < wait {
+            shaky.insert(id.clone());
+        }
+        stood < wait.times(4)
+    });
+    shaky
 }

@@ -25,6 +25,8 @@ pub struct Config {
     pub store: PathBuf,
     pub cycle: Span,
     pub forecasting: bool,
+    /// Targets that may be written a second, over all services; `None` for the default.
+    pub writes: Option<u32>,
     pub gateways: Vec<GatewayConfig>,
     /// Local address from which load is driven at shadows.
     pub source: Option<std::net::IpAddr>,
@@ -85,6 +87,9 @@ pub fn parse_config(file: &str, text: &str) -> Result<Config, Error> {
             .into(),
         cycle: root.time("cycle")?.unwrap_or(Span::secs(10)),
         forecasting: root.boolean("forecasting")?.unwrap_or(true),
+        writes: root
+            .number("writes_per_second", 1.0..=10_000.0)?
+            .map(|n| n as u32),
         gateways,
         source: parsed(&root, "source", "an IP address")?,
         kv_datacenter: root.string("kv_datacenter")?,

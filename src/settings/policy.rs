@@ -77,6 +77,11 @@ fn workload(w: &Section) -> Result<Policy, Error> {
             .iter()
             .map(quiet)
             .collect::<Result<_, _>>()?,
+        freezes: w
+            .blocks("freeze")
+            .iter()
+            .map(freeze)
+            .collect::<Result<_, _>>()?,
         loads: w
             .blocks("portion")
             .iter()
@@ -298,6 +303,16 @@ fn maintenance(m: &Section) -> Result<Maintenance, Error> {
         ));
     }
     Ok(maintenance)
+}
+
+/// `freeze "black friday" { from = …  to = … }`.
+fn freeze(f: &Section) -> Result<Freeze, Error> {
+    let freeze = Freeze {
+        name: f.label()?.to_string(),
+        window: window(f)?,
+    };
+    f.finish()?;
+    Ok(freeze)
 }
 
 /// `from` and `to` as times with a date.

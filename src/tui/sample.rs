@@ -65,6 +65,7 @@ pub fn shop() -> View {
             failbacks: 0,
             lessons: 6,
             held: 3,
+            ..Tally::default()
         },
         coverage_80: Some(0.81),
         reaction_ms: vec![212.0, 240.0],

@@ -69,6 +69,7 @@ pub fn policy() -> Policy {
         },
         autonomous: false,
         quiet: vec![],
+        freezes: vec![],
         events: vec![],
         maintenance: vec![],
         deny: vec![],

@@ -3,9 +3,9 @@
 use crate::common;
 use crate::fake::{FakeConsul, FakeRuntime};
 use crate::now;
-use foreshadow::act::Keeper;
 use foreshadow::act::entries::PREFIX;
 use foreshadow::act::owners::Desk;
+use foreshadow::act::{Keeper, Probing};
 use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::{Consul, KvQuery};
 use foreshadow::clients::gateway::Gateway;
@@ -86,6 +86,7 @@ impl Estate {
             desk: desk.clone(),
             clock: now,
             wake: mpsc::channel(1).0,
+            probing: Probing::default(),
         };
         tokio::spawn(keeper.keep(cancel.clone()));
         Estate {

@@ -74,6 +74,7 @@ impl Process {
             inflight: &empty,
             moving: None,
             max_step: Share::ALL,
+            writes_left: 1,
         };
         let step = clear(step, &facts).unwrap_or_else(|held| panic!("{held:?}"));
         self.hands.apply(step, &self.lead.lease).await

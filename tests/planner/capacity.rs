@@ -192,6 +192,7 @@ fn the_count_of_a_job_that_is_not_ours_is_never_changed() {
         inflight: &Default::default(),
         moving: None,
         max_step: Share::ALL,
+        writes_left: 1,
     };
     let held = clear(step, &facts).expect_err("it must be held");
     assert_eq!(held.1.law, Law::BlastRadius);

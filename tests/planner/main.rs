@@ -1,6 +1,7 @@
 //! The planner and its guard: what they find, derive and plan, as tables, properties and a simulated run without IO.
 
 mod apart;
+mod budget;
 mod capacity;
 #[path = "../common/mod.rs"]
 mod common;
@@ -15,6 +16,7 @@ mod owners;
 mod partition;
 mod run;
 mod safety;
+mod switchover;
 mod together;
 mod twins;
 mod upstreams;

@@ -153,6 +153,41 @@ fn a_planned_move_that_hurts_turns_back_and_is_tried_again_only_after_it_has_set
     );
 }
 
+#[test]
+fn a_retreat_that_was_held_up_is_asked_for_again_until_it_is_done() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    verified(&mut state, &mut world, step.expect("the first step"));
+    let later = world.at + Span::secs(2);
+    world = common::at(world, later);
+    if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+        value.at_slo = Millis(900.0);
+    }
+    world.hold = Seen::known(true, world.at);
+    let (state, step) = turn(state, &world);
+    assert!(step.is_none(), "held");
+    world.hold = Seen::known(false, world.at);
+    let (mut state, step) = turn(state, &world);
+    let step = step.expect("the retreat");
+    assert!(step.why.contains("retreat"), "{}", step.why);
+    // Its write is not verified either: nobody knows whether it came through.
+    let outcome = Outcome {
+        step,
+        started: world.at,
+        at: world.at,
+        verdict: Verdict::Unsure {
+            why: "the answer was lost".into(),
+        },
+        measured: None,
+    };
+    absorb(&mut state, outcome);
+    let later = world.at + Span::secs(2);
+    world = common::at(world, later);
+    let (_, step) = turn(state, &world);
+    let again = step.is_some_and(|s| s.why.contains("retreat") && second_has(&s) == Share::NONE);
+    assert!(again, "and once more");
+}
+
 /// A standby that has this share while half of all requests fail, and nobody knows what an instance carries.
 fn suffering(share: u32) -> Vec<Step> {
     let mut world = common::with_standby(common::world());

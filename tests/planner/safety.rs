@@ -358,6 +358,7 @@ fn guarded(shares: [u32; 3], rate: f64, max_step: Share) -> Result<(), Law> {
         inflight: &BTreeMap::new(),
         moving: None,
         max_step,
+        writes_left: 1,
     };
     clear(step, &facts).map(|_| ()).map_err(|held| held.1.law)
 }

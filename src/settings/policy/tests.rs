@@ -16,7 +16,8 @@ fn wrong(more: &str) -> String {
 fn events_and_maintenance_are_read() {
     let policy = with(
         "event \"sale\" {\n from = \"2026-11-27T08:00:00Z\"\n to = \"2026-11-27T10:00:00+01:00\"\n factor = 2.5\n portions = [\"web\"]\n }\n\
-         maintenance \"rack\" {\n from = \"1970-01-01T00:00:01Z\"\n to = \"1970-01-01T00:00:02Z\"\n nodes = [\"n1\"]\n }",
+         maintenance \"rack\" {\n from = \"1970-01-01T00:00:01Z\"\n to = \"1970-01-01T00:00:02Z\"\n nodes = [\"n1\"]\n }\n\
+         freeze \"audit\" {\n from = \"1970-01-01T00:00:01Z\"\n to = \"1970-01-01T00:00:02Z\"\n }",
     )
     .expect("a good policy");
     let (event, rack) = (&policy.events[0], &policy.maintenance[0]);
@@ -24,6 +25,14 @@ fn events_and_maintenance_are_read() {
     assert_eq!((event.factor, event.portions.len()), (2.5, 1));
     assert_eq!(rack.window.from, Moment(1000));
     assert_eq!(rack.nodes, ["n1"]);
+    let rest = |at: i64| policy.rest(Moment(at));
+    let audit = rest(1_999);
+    assert_eq!(audit.as_deref(), Some("frozen: audit"));
+    assert_eq!(
+        (rest(999), rest(2_000)),
+        (None, None),
+        "until just before the end"
+    );
 }
 
 #[test]

@@ -1,0 +1,248 @@
+//! The steps of a move: what it is, when the next one is due, and when it turns back.
+
+use super::surge::settling;
+use super::{ALIKE, Next, Shares, drain, up};
+use crate::model::*;
+use crate::planner::apart;
+use crate::planner::book::{Book, Move, MoveKind, patience};
+use crate::planner::instances::{Copies, Copy, Role};
+use crate::planner::scene::{Draft, Scene};
+use crate::planner::shares::{between, distance, fine};
+
+/// The next step of a planned move, or why it waits.
+pub(super) fn ramp(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+    out: &mut Draft,
+) -> Option<Next> {
+    let service = portion.front.as_ref()?;
+    let what = format!("move of {service}");
+    let lost = |shares: &Shares| {
+        let mut ids = shares.iter().filter(|(_, s)| **s > Share::NONE);
+        ids.any(|(id, _)| !up(copies, id))
+    };
+    if let Some(back) = returning(book, service, current, &lost) {
+        return Some(back);
+    }
+    let changed = book.moves.get(service).is_none_or(|m| {
+        m.kind == MoveKind::Emergency
+            || distance(&m.to, ideal) > Share(500)
+            || lost(&m.to)
+            || lost(&m.from)
+    });
+    if changed {
+        let begun = begin(scene, book, portion, copies, current, ideal);
+        book.moves.insert(service.clone(), begun);
+    }
+    let mv = book.moves.get(service)?;
+    let urgent = mv.cause == Cause::Reactive;
+    if let Some(why) = blocked(scene, book, service, mv) {
+        out.wait(what, why);
+        return None;
+    }
+    let judged = !urgent && mv.verified.is_some();
+    if let Some(breach) = scene.breach(portion).filter(|_| judged && mv.done > 0) {
+        let way = (current, ideal);
+        return Some(retreat(scene, book, service, way, copies, breach));
+    }
+    if let Some(why) = unproven(scene, portion, judged).filter(|_| !urgent) {
+        out.wait(what, why);
+        return None;
+    }
+    let share = mv.steps.get(mv.done).copied().unwrap_or(Share::ALL);
+    let next = between(&mv.from, &mv.to, share);
+    let (step, steps) = (mv.done + 1, mv.steps.len());
+    let why = format!("{}: step {step} of {steps} ({share})", mv.why);
+    Some(Next {
+        shares: next,
+        cause: mv.cause,
+        why,
+        planned: !urgent,
+    })
+}
+
+/// Why the next step has to wait, whatever the last one has shown: another service, the last retreat, the soak.
+fn blocked(scene: &Scene, book: &Book, service: &ServiceName, mv: &Move) -> Option<String> {
+    let urgent = mv.cause == Cause::Reactive;
+    if let Some(other) = other_move(book, service).filter(|_| !urgent) {
+        return Some(format!("{other} is being moved; one service at once"));
+    }
+    if let Some(left) = retreated(scene, book, service).filter(|_| !urgent) {
+        return Some(format!("it had to retreat; tried again in {} ms", left.0));
+    }
+    let soak = scene.policy.ramp.soak;
+    let soaked = scene.now.since(mv.verified?);
+    (soaked < soak).then(|| format!("soaking for {} ms", soak.0 - soaked.0))
+}
+
+/// Why a step that nothing forces is not taken yet: too little was seen of the last one, or it is no time for it.
+fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool) -> Option<String> {
+    let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
+    let need = scene.policy.ramp.min_samples;
+    if judged && seen < need {
+        return Some(format!(
+            "{seen} of {need} requests seen; no data never advances"
+        ));
+    }
+    scene.policy.rest(scene.now)
+}
+
+/// A retreat that was begun and not verified yet is asked for until it is, whoever held it up, as far as it still leads
+/// to what is ready.
+fn returning(
+    book: &mut Book,
+    service: &ServiceName,
+    current: &Shares,
+    lost: &dyn Fn(&Shares) -> bool,
+) -> Option<Next> {
+    let mv = book.moves.get(service)?;
+    if mv.kind != MoveKind::Retreat {
+        return None;
+    }
+    if lost(&mv.to) || distance(current, &mv.to) <= ALIKE {
+        book.moves.remove(service);
+        return None;
+    }
+    Some(Next::forced(mv.to.clone(), mv.cause, mv.why.clone()))
+}
+
+/// Another service whose ramp has begun.
+fn other_move(book: &Book, service: &ServiceName) -> Option<ServiceName> {
+    let begun = |(s, m): &(&ServiceName, &Move)| *s != service && m.done > 0;
+    book.moves.iter().find(begun).map(|(s, _)| s.clone())
+}
+
+fn begin(
+    scene: &Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    current: &Shares,
+    ideal: &Shares,
+) -> Move {
+    let (kind, cause, why) = reason(scene, book, portion, copies, (current, ideal));
+    // From what hurts there is no way back to be kept open: a retreat would end in it again.
+    let concluded = kind != MoveKind::Asked && !settling(scene, book, portion);
+    let hurts = scene.breach(portion).filter(|_| concluded);
+    let (cause, why) = match hurts {
+        Some(breach) if cause != Cause::Reactive => (Cause::Reactive, format!("{breach}: {why}")),
+        _ => (cause, why),
+    };
+    let ramp = &scene.policy.ramp.steps;
+    let steps = match cause {
+        Cause::Reactive => ramp.clone(),
+        // Less than any step that a ramp could have.
+        _ if kind == MoveKind::Kept => vec![Share::ALL],
+        _ => fine(
+            ramp,
+            distance(current, ideal),
+            scene.appetite.max_step,
+            copies.all.len(),
+        ),
+    };
+    Move {
+        kind,
+        steps,
+        cause,
+        why,
+        from: current.clone(),
+        to: ideal.clone(),
+        done: 0,
+        since: scene.now,
+        verified: None,
+    }
+}
+
+/// What kind of move it is, and why.
+fn reason(
+    scene: &Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    (current, ideal): (&Shares, &Shares),
+) -> (MoveKind, Cause, String) {
+    let standby_share = |shares: &Shares| -> u32 {
+        copies
+            .of(Role::Standby)
+            .map(|c| shares.get(&c.alloc).map_or(0, |s| s.0))
+            .sum()
+    };
+    let surging = book.surging.get(&portion.id);
+    if book.asked.contains_key(&portion.id) {
+        (
+            MoveKind::Asked,
+            Cause::Upkeep,
+            "asked for by the operator".to_string(),
+        )
+    } else if let Some(leaving) = drain::first(scene, copies, current) {
+        let why = format!("traffic leaves: {}", leaving.why);
+        (MoveKind::Drain, leaving.cause(), why)
+    } else if surging.is_none() && only_kept(copies, current, ideal) {
+        let why = "each site keeps an instance for its own clients".to_string();
+        (MoveKind::Kept, Cause::Upkeep, why)
+    } else if standby_share(ideal) < standby_share(current) {
+        let calm = "primaries carry the forecast again; traffic goes back".to_string();
+        (MoveKind::Failback, Cause::Upkeep, calm)
+    } else if let Some((cause, why)) = surging {
+        (MoveKind::Surge, *cause, why.clone())
+    } else {
+        let why = "a primary is ready again; shares follow capacity".to_string();
+        (MoveKind::Failback, Cause::Upkeep, why)
+    }
+}
+
+/// Whether all that changes for standbys is who is kept for its own site.
+fn only_kept(copies: &Copies, current: &Shares, ideal: &Shares) -> bool {
+    let of = |shares: &Shares| -> Vec<Share> {
+        let share = |c: &Copy| shares.get(&c.alloc).copied().unwrap_or_default();
+        copies.of(Role::Standby).map(share).collect()
+    };
+    of(current) != of(ideal) && apart::small(copies, current) && apart::small(copies, ideal)
+}
+
+/// Retreat is a plan too: back to where the move began, as far as it is still ready.
+fn retreat(
+    scene: &Scene,
+    book: &mut Book,
+    service: &ServiceName,
+    (current, ideal): (&Shares, &Shares),
+    copies: &Copies,
+    breach: String,
+) -> Next {
+    let back = book
+        .moves
+        .remove(service)
+        .map(|m| m.from)
+        .filter(|from| {
+            from.iter()
+                .all(|(id, s)| *s == Share::NONE || up(copies, id))
+        })
+        .unwrap_or_else(|| ideal.clone());
+    let entry = book.retreats.entry(service.clone()).or_default();
+    *entry = (scene.now, entry.1 + 1);
+    let why = format!("retreat: {breach} during the move");
+    let way = Move {
+        kind: MoveKind::Retreat,
+        cause: Cause::Reactive,
+        why: why.clone(),
+        from: current.clone(),
+        to: back.clone(),
+        steps: vec![Share::ALL],
+        done: 0,
+        since: scene.now,
+        verified: None,
+    };
+    book.moves.insert(service.clone(), way);
+    Next::forced(back, Cause::Reactive, why)
+}
+
+/// How much longer no planned move of the service is tried again after a retreat.
+fn retreated(scene: &Scene, book: &Book, service: &ServiceName) -> Option<Span> {
+    let (at, times) = book.retreats.get(service)?;
+    let left = patience(scene.policy.ramp.settle, *times).0 - scene.now.since(*at).0;
+    (left > 0).then_some(Span(left))
+}
