@@ -3,6 +3,9 @@ workload "day" {
   job            = "day"
   risk_tolerance = 0.85
 
+  # Each edge site serves its own clients while it is cut off.
+  autonomous = true
+
   sites = ["edge-a", "edge-b", "provider-a", "provider-b"]
 
   slo {

@@ -4,6 +4,9 @@ workload "shop" {
   job            = "shop"
   risk_tolerance = 0.3
 
+  # Each edge site serves its own clients while it is cut off.
+  autonomous = true
+
   # Where shadows and standbys may run.
   sites = ["edge-a", "edge-b", "provider-a", "provider-b"]
 

@@ -31,12 +31,12 @@ pub struct Keeper {
 
 /// What is in force at the gateway.
 #[derive(Default)]
-struct Force {
-    targets: BTreeMap<ServiceName, Target>,
+pub(super) struct Force {
+    pub targets: BTreeMap<ServiceName, Target>,
     applied: BTreeMap<ServiceName, (Epoch, u64)>,
-    contingency: BTreeMap<ServiceName, Domain>,
+    pub contingency: BTreeMap<ServiceName, Domain>,
     /// Since when nobody fails any more whom the contingency was applied for.
-    calm: BTreeMap<ServiceName, Moment>,
+    pub calm: BTreeMap<ServiceName, Moment>,
     owners: BTreeMap<ServiceName, Owner>,
     /// Entries with a critical check, and instances that the probes of two vantage points call dead.
     failing: Vec<String>,
@@ -53,7 +53,7 @@ impl Force {
     }
 
     /// Instances of the target that Consul's checks or our own probes call dead.
-    fn bad(&self, target: &Target) -> Vec<AllocId> {
+    pub fn bad(&self, target: &Target) -> Vec<AllocId> {
         let all = target.instances.iter();
         all.filter(|i| self.fails(target, i) || self.suspected(i))
             .map(|i| i.alloc.clone())
@@ -61,7 +61,7 @@ impl Force {
     }
 
     /// Those of them that only our own probes do.
-    fn only_suspected(&self, target: &Target) -> Vec<AllocId> {
+    pub fn only_suspected(&self, target: &Target) -> Vec<AllocId> {
         let all = target.instances.iter();
         all.filter(|i| self.suspected(i) && !self.fails(target, i))
             .map(|i| i.alloc.clone())
@@ -69,7 +69,7 @@ impl Force {
     }
 
     /// More than half of the sites failing at once, seen from here: it is more likely we who are cut off.
-    fn blind(&self) -> bool {
+    pub fn blind(&self) -> bool {
         let mut sites: BTreeMap<&Site, bool> = BTreeMap::new();
         for target in self.targets.values() {
             for i in &target.instances {
@@ -245,7 +245,11 @@ impl Keeper {
     }
 
     /// Applies one target and says so.
-    async fn take_over(&self, force: &mut Force, target: Target) -> Result<(), OwnerError> {
+    pub(super) async fn take_over(
+        &self,
+        force: &mut Force,
+        target: Target,
+    ) -> Result<(), OwnerError> {
         let prepared = force.prepared(&target);
         let shares = prepared.as_ref().map(|c| c.shares.clone());
         let shares = shares.unwrap_or_else(|| target.shares());
@@ -267,59 +271,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// A check turned critical, or probes call somebody dead: what was prepared and cleared for that failure is done at once. When
-    /// all has been well for a while, as after a cut that only this gateway saw, the target is in force again: nobody else may ever
-    /// write a newer one.
-    async fn switch(&self, force: &mut Force) -> Result<(), OwnerError> {
-        let began = (self.clock)();
-        // A full queue means that a look is due anyway.
-        let _ = self.wake.try_send(());
-        if force.blind() {
-            tracing::debug!(
-                "gateway {}: most sites look bad at once; suspecting our eyes",
-                self.desk.gateway.id
-            );
-            return Ok(());
-        }
-        let services: Vec<ServiceName> = force.targets.keys().cloned().collect();
-        for service in services {
-            let Some(target) = force.targets.get(&service) else {
-                continue;
-            };
-            let bad = force.bad(target);
-            if !entries::is_over(target, &bad) {
-                force.calm.remove(&service);
-            } else if force.contingency.contains_key(&service) {
-                let since = *force.calm.entry(service.clone()).or_insert(began);
-                if began.since(since) >= entries::CALM && !self.held().await {
-                    let target = target.clone();
-                    self.take_over(force, target).await?;
-                }
-                continue;
-            }
-            let Some(contingency) = entries::contingency(target, &bad) else {
-                continue;
-            };
-            if force.contingency.get(&service) == Some(&contingency.domain) || self.held().await {
-                continue;
-            }
-            let weights = owners::of(target.owner)
-                .write(&self.desk, target, &contingency.shares)
-                .await?;
-            let mut report = self.applied(target, weights);
-            report.contingency = Some(contingency.domain.clone());
-            report.reaction = Some(report.at.since(began));
-            report.suspected = force.only_suspected(target);
-            self.report(&report).await?;
-            force
-                .contingency
-                .insert(service, contingency.domain.clone());
-        }
-        self.keep_up(force).await
-    }
-
     /// `foreshadow/hold`; unreadable counts as set.
-    async fn held(&self) -> bool {
+    pub(super) async fn held(&self) -> bool {
         let dc = self.desk.kv_datacenter.as_deref();
         match self
             .desk
@@ -378,7 +331,7 @@ impl Keeper {
     }
 
     /// Keeps what Nomad registers by itself as the shares in force say.
-    async fn keep_up(&self, force: &Force) -> Result<(), OwnerError> {
+    pub(super) async fn keep_up(&self, force: &Force) -> Result<(), OwnerError> {
         for target in force.targets.values() {
             if !matches!(target.owner, Owner::Agent | Owner::Nomad) || self.held().await {
                 continue;
@@ -393,7 +346,7 @@ impl Keeper {
     }
 
     /// What is reported of a target that has just been written as it is.
-    fn applied(&self, target: &Target, weights: BTreeMap<AllocId, u32>) -> Applied {
+    pub(super) fn applied(&self, target: &Target, weights: BTreeMap<AllocId, u32>) -> Applied {
         Applied {
             gateway: self.desk.gateway.id.clone(),
             service: target.service.clone(),
@@ -409,7 +362,7 @@ impl Keeper {
         }
     }
 
-    async fn report(&self, applied: &Applied) -> Result<(), HttpError> {
+    pub(super) async fn report(&self, applied: &Applied) -> Result<(), HttpError> {
         let key = keys::applied(&applied.gateway, &applied.service);
         // Serialising plain data cannot fail; an empty report would be read as none.
         let value = serde_json::to_vec(applied).unwrap_or_default();

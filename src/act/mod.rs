@@ -11,6 +11,7 @@ mod paper;
 mod probe;
 mod split;
 mod suspects;
+mod switching;
 mod target;
 mod verify;
 

@@ -1,9 +1,10 @@
-//! Sites of clients that may be cut off: each keeps a ready instance of its own, so that its clients are served meanwhile. The gateway
-//! there need not be told: the instance has a small share all the time, and the checks take everything else out.
+//! Sites of clients that may be cut off: each keeps ready instances of its own, so that its clients are served meanwhile. The gateway
+//! there need not be told: each instance has a small share all the time, and the checks take everything else out.
 
 use super::instances::{Copies, Copy, Role};
 use super::scene::Scene;
 use super::shares::exact;
+use super::standbys::MOST;
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,17 +28,32 @@ pub fn part(scene: &Scene, demand: Rps) -> Rps {
     Rps(demand.0 / sites(scene).len().max(1) as f64)
 }
 
-/// Standbys that serve a site without a primary: the first at each.
-pub fn kept<'a>(scene: &Scene, copies: &'a Copies) -> Vec<&'a Copy> {
-    let without = sites(scene).into_iter().filter(|s| !has_primary(copies, s));
-    let first = |site: Site| {
-        let mut there = copies.of(Role::Standby).filter(|c| c.site == site);
-        there.find(|c| c.alive)
-    };
-    without.filter_map(first).collect()
+/// Whether these carry a site's part of the demand; what nobody knows of is taken to.
+fn enough(scene: &Scene, portion: &PortionPolicy, there: &[&Copy]) -> bool {
+    let demand = scene.demand(&portion.id, scene.policy.horizon);
+    let wanted = part(scene, demand.unwrap_or_default());
+    let carried = Copies::capacity(there.iter().copied());
+    !there.is_empty() && carried.is_none_or(|c| c.0 * scene.appetite.load_factor >= wanted.0)
 }
 
-/// Sites that have no instance of the portion, and get none by what is under way.
+/// Standbys that serve a site whose primaries would not do alone.
+pub fn kept<'a>(scene: &Scene, portion: &PortionPolicy, copies: &'a Copies) -> Vec<&'a Copy> {
+    let mut kept = Vec::new();
+    for site in sites(scene) {
+        let mut there: Vec<&Copy> = copies.standing().filter(|c| c.site == site).collect();
+        let standbys = copies.of(Role::Standby);
+        for one in standbys.filter(|c| c.alive && c.site == site) {
+            if enough(scene, portion, &there) {
+                break;
+            }
+            there.push(one);
+            kept.push(one);
+        }
+    }
+    kept
+}
+
+/// Sites that have too few instances of the portion, and get none by what is under way.
 pub fn lacking(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> Vec<Site> {
     let coming: BTreeSet<&Site> = scene
         .inflight
@@ -53,25 +69,25 @@ pub fn lacking(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> Vec<S
         Data::Free => true,
         Data::Stays(sites) => sites.contains(site),
     };
+    let lacks = |site: &Site| {
+        let there = copies.all.iter().filter(|c| c.alive && &c.site == site);
+        let there: Vec<&Copy> = there.collect();
+        there.len() < MOST && !enough(scene, portion, &there)
+    };
     sites(scene)
         .into_iter()
-        .filter(|s| reachable(s) && !coming.contains(s))
-        .filter(|s| !copies.all.iter().any(|c| c.alive && &c.site == s))
+        .filter(|s| reachable(s) && !coming.contains(s) && lacks(s))
         .collect()
-}
-
-/// A primary stands there, or just came.
-fn has_primary(copies: &Copies, site: &Site) -> bool {
-    copies.standing().any(|c| &c.site == site)
 }
 
 /// Gives those that are kept for their sites their small part; all others keep the proportions that they have.
 pub fn with_kept(
     scene: &Scene,
+    portion: &PortionPolicy,
     copies: &Copies,
     shares: BTreeMap<AllocId, Share>,
 ) -> BTreeMap<AllocId, Share> {
-    let kept: Vec<&AllocId> = kept(scene, copies)
+    let kept: Vec<&AllocId> = kept(scene, portion, copies)
         .into_iter()
         .filter(|c| c.ready && !shares.contains_key(&c.alloc))
         .map(|c| &c.alloc)

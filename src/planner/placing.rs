@@ -83,7 +83,7 @@ pub fn stand(
             needs: holds,
             least: holds,
             // What is kept for a site's own clients stays there.
-            within: (apart::kept(scene, copies).iter())
+            within: (apart::kept(scene, portion, copies).iter())
                 .find(|c| &c.job == job)
                 .map(|c| c.site.clone()),
             ..ask(scene, portion, copies, 1, need)

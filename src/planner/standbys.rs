@@ -74,7 +74,10 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             mine.iter().cloned().partition(|j| stands(scene, j));
         let mut need = need(scene, book, portion, set, alive.len());
         // Those kept for a site's own clients are the last to go.
-        let kept_for: Vec<&JobId> = apart::kept(scene, set).iter().map(|c| &c.job).collect();
+        let kept_for: Vec<&JobId> = apart::kept(scene, portion, set)
+            .iter()
+            .map(|c| &c.job)
+            .collect();
         let (mut alive, others): (Vec<JobId>, Vec<JobId>) =
             alive.into_iter().partition(|j| kept_for.contains(&j));
         need.count = need.count.max(sizes(portion, &alive));
@@ -188,7 +191,7 @@ fn local(
         let need = Need {
             count: 1,
             cause: Cause::Predicted,
-            why: format!("clients of {site} have no instance there, should it be cut off"),
+            why: format!("clients of {site} have too few instances there, should it be cut off"),
             ..Need::none()
         };
         (placing::ask_within(scene, portion, copies, &site), need)

@@ -131,7 +131,7 @@ fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -
     if primaries.is_empty() || book.surging.contains_key(&portion.id) {
         split(primaries.into_iter().chain(standbys))
     } else {
-        apart::with_kept(scene, copies, split(primaries.into_iter()))
+        apart::with_kept(scene, portion, copies, split(primaries.into_iter()))
     }
 }
 
