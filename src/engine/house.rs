@@ -6,9 +6,7 @@ use super::view::{Command, Mode, View};
 use super::writes::Writes;
 use super::{Shell, clock, run};
 use crate::act::owners::Desk;
-use crate::act::{
-    self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal,
-};
+use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal};
 use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
 use crate::clients::dns::{Dns, DnsError};
