@@ -218,7 +218,6 @@ async fn a_death_that_two_gateways_see_is_answered_while_consuls_own_check_still
     drop(a);
     let entries = one.until("the dead one out", |e| out(e).is_some()).await;
     assert_eq!(out(&entries), Some(true), "Consul's check has seen nothing");
-    assert_eq!(one.srv().await, [(b.at.port(), 1)]);
     let key = keys::applied(&one.desk.gateway.id, &SERVICE.into());
     let mut wait = None;
     let report = loop {
@@ -231,6 +230,16 @@ async fn a_death_that_two_gateways_see_is_answered_while_consuls_own_check_still
     };
     assert_eq!(report.suspected, [alloc(1)]);
     assert!(report.reaction.is_some());
+    // What is reported is written at the agent, which tells the catalogue a moment later.
+    let all_to_the_other = |all: &[ServiceEntry]| {
+        let left = all.iter().filter(|e| !e.in_maintenance());
+        let left: Vec<_> = left
+            .map(|e| (e.service.port, e.service.weights.passing))
+            .collect();
+        left == [(b.at.port(), 1)]
+    };
+    one.until("all to the other one", all_to_the_other).await;
+    assert_eq!(one.srv().await, [(b.at.port(), 1)]);
 
     // A target of a leader who goes by Consul's checks does not bring it back.
     one.apply(&all).await;
