@@ -139,7 +139,11 @@ impl Keeper {
                         let followed = self.follow(&mut force, targets).await;
                         let allowed = &self.probing.services;
                         aims.send_replace(suspects::aims(force.targets.values(), allowed));
-                        followed
+                        // Either watch may be the one that wakes when a contingency has been over for long enough.
+                        match followed {
+                            Ok(()) => self.answer(&mut force).await,
+                            refused => refused,
+                        }
                     }
                     Err(e) => Err(e.into()),
                 },

@@ -16,9 +16,14 @@ impl Keeper {
     /// all has been well for a while, as after a cut that only this gateway saw, the target is in force again: nobody else may ever
     /// write a newer one.
     pub(super) async fn switch(&self, force: &mut Force) -> Result<(), OwnerError> {
-        let began = (self.clock)();
         // A full queue means that a look is due anyway.
         let _ = self.wake.try_send(());
+        self.answer(force).await
+    }
+
+    /// The same without waking anybody.
+    pub(super) async fn answer(&self, force: &mut Force) -> Result<(), OwnerError> {
+        let began = (self.clock)();
         if force.blind() {
             tracing::debug!(
                 "gateway {}: most sites look bad at once; suspecting our eyes",
