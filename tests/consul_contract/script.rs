@@ -122,7 +122,7 @@ impl<'r> Script<'r> {
         {
             true => serde_json::to_string_pretty(&normal(in_order(path, reply.json.clone())))
                 .expect("JSON is JSON"),
-            false => reply.text.clone(),
+            false => circle_from_its_least(&reply.text),
         };
         let headers: Vec<String> = headers
             .into_iter()
@@ -238,6 +238,22 @@ fn without_index(name: &str, value: &str) -> String {
     }
 }
 
+/// A circle of redirects is told from where Consul entered it, which is where a Go map begins: told here from its least member.
+fn circle_from_its_least(text: &str) -> String {
+    const START: &str = "circular resolver redirect: [";
+    let circle = || {
+        let (before, rest) = text.split_once(START)?;
+        let (circle, after) = rest.split_once(']')?;
+        let mut members: Vec<&str> = circle.split(" -> ").collect();
+        members.pop_if(|last| circle.starts_with(&format!("{last} -> ")))?;
+        let least = members.iter().enumerate().min_by_key(|(_, name)| **name)?.0;
+        members.rotate_left(least);
+        members.push(members[0]);
+        Some(format!("{before}{START}{}]{after}", members.join(" -> ")))
+    };
+    circle().unwrap_or_else(|| text.to_owned())
+}
+
 /// Tags by service come in the order of a Go map, which is none.
 fn in_order(path: &str, mut value: Value) -> Value {
     if path.starts_with("/v1/catalog/services") {
@@ -320,4 +336,17 @@ pub fn difference(ours: &[String], theirs: &[String]) -> String {
         }
     }
     out
+}
+
+#[test]
+fn a_circle_is_the_same_wherever_it_is_entered_and_not_the_same_backwards() {
+    let told = |circle: &str| {
+        circle_from_its_least(&format!("detected circular resolver redirect: [{circle}]"))
+    };
+    assert_eq!(told("b -> c -> a -> b"), told("c -> a -> b -> c"));
+    assert_ne!(told("b -> c -> a -> b"), told("b -> a -> c -> b"));
+    assert_eq!(
+        told("b -> a -> b"),
+        "detected circular resolver redirect: [a -> b -> a]"
+    );
 }
