@@ -51,7 +51,11 @@ pub fn draw(pen: &mut Pen, area: Rect, p: &PortionView) {
         true => pen.look.pick("≥", ">="),
         false => "",
     };
-    let knee = format!("knee {least}{} ±{}", brief(best.knee.0), brief(best.knee_spread.0));
+    let knee = format!(
+        "knee {least}{} ±{}",
+        brief(best.knee.0),
+        brief(best.knee_spread.0)
+    );
     let knee = if pen.look.ascii {
         knee.replace('±', "+-")
     } else {
