@@ -80,6 +80,12 @@ impl JobSpec {
         let written = |v: &&Value| v.get("ReadOnly").and_then(Value::as_bool) != Some(true);
         sources(self.volumes(name).filter(written))
     }
+    /// What Nomad calls the type of the group's volume with this source: `host` or `csi`.
+    pub fn volume_type(&self, name: &Group, source: &str) -> &str {
+        let of = |v: &&Value| v.get("Source").and_then(Value::as_str) == Some(source);
+        let found = self.volumes(name).find(of).and_then(|v| v.get("Type"));
+        found.and_then(Value::as_str).unwrap_or("host")
+    }
     fn volumes(&self, name: &Group) -> impl Iterator<Item = &Value> {
         let volumes = self.group(name).and_then(|g| g.get("Volumes")?.as_object());
         volumes.into_iter().flat_map(|v| v.values())
