@@ -151,6 +151,7 @@ fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
         act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle,
         now: Arc::new(clock::now),
+        counted: Some(headless::Counted::begin().map_err(Exit::usage)?),
     })
 }
 

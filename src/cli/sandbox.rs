@@ -124,6 +124,7 @@ fn api_of(house: &House) -> Result<Api, Exit> {
         act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle: CYCLE,
         now: Arc::new(clock::now),
+        counted: Some(headless::Counted::begin().map_err(Exit::usage)?),
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod dial;
 mod error;
+mod meter;
 mod pace;
 mod streaming;
 mod token;
@@ -371,11 +372,14 @@ impl Transport {
     ) -> Result<Answer, HttpError> {
         let longest = ask.longest.unwrap_or_default() + self.timeout;
         let _in_flight = self.pace.turn(ask.longest.is_some()).await;
-        match self.open(ask, url, token, Some(longest)).await {
+        let meter = meter::Meter::start(self.system, ask);
+        let outcome = match self.open(ask, url, token, Some(longest)).await {
             Ok(response) => self.collect(ask, response).await,
             Err(e) if e.is_timeout() && !e.is_connect() => Err(self.silent(ask, longest)),
             Err(e) => Err(self.sending(ask, e)),
-        }
+        };
+        meter.end(&outcome);
+        outcome
     }
 
     async fn open(

@@ -2,10 +2,12 @@
 
 mod api;
 mod attach;
+mod metrics;
 mod ndjson;
 
 pub use api::{Api, ApiError, bind, router, serve};
 pub use attach::{Remote, RemoteError};
+pub use metrics::{Counted, exposition, names as metric_names};
 pub use ndjson::{Follower, rfc3339, stream, write_event, write_summary};
 
 #[cfg(test)]

@@ -25,6 +25,14 @@ impl std::fmt::Display for System {
 }
 
 impl System {
+    /// Its name in figures.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            System::Nomad => "nomad",
+            System::Consul => "consul",
+            System::Metrics => "metrics",
+        }
+    }
     pub(super) fn token_header(self) -> &'static str {
         match self {
             System::Nomad => "x-nomad-token",
