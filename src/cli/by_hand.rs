@@ -98,6 +98,10 @@ pub fn abort(args: AttachArgs) -> Result<ExitCode, Exit> {
     ask(&args, &Command::Abort)
 }
 
+pub fn reload(args: AttachArgs) -> Result<ExitCode, Exit> {
+    ask(&args, &Command::Reload)
+}
+
 pub fn shadow(args: ShadowArgs) -> Result<ExitCode, Exit> {
     match args.command {
         ShadowCommand::Start { portion, site, at } => {

@@ -2,7 +2,7 @@
 
 use super::args::RunArgs;
 use super::loop_::{read, runtime};
-use super::{Exit, exit};
+use super::{Exit, exit, reload};
 use crate::act::owners::{self, Case, Desk};
 use crate::clients::consul::Consul;
 use crate::clients::gateway::Gateway;
@@ -13,7 +13,6 @@ use crate::engine::house::GatewaySetup;
 use crate::model::{PortionPolicy, Seen};
 use crate::observe::META_ALLOC;
 use crate::planner::owner;
-use crate::settings;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -153,10 +152,7 @@ pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
         // Without the store, which a running foreshadow holds.
         let (config, access, gateways) = read(&args.config)?;
-        let policies = config.policies.iter().map(|p| settings::read_policy(p));
-        let policies = policies
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(Exit::usage)?;
+        let policies = reload::policies(&config.policies)?;
         let nomad = Arc::new(Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?);
         let mut findings = Findings::default();
         findings.of_nomad(&nomad).await;

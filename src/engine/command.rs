@@ -48,6 +48,7 @@ pub fn ask(state: &mut State, command: Command, now: Moment) {
             }
             format!("{portion} is to be served from {to}")
         }
+        Command::Reload => "policies are to be read again".to_string(),
     };
     state.workloads = workloads;
     state.say(now, LogKind::Notice, None, None, said);

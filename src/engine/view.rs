@@ -347,9 +347,21 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    Hold { on: bool },
+    Hold {
+        on: bool,
+    },
     Abort,
-    StartShadow { portion: PortionId, site: Site },
-    StopShadow { shadow: ShadowId },
-    Switch { portion: PortionId, to: Site },
+    StartShadow {
+        portion: PortionId,
+        site: Site,
+    },
+    StopShadow {
+        shadow: ShadowId,
+    },
+    Switch {
+        portion: PortionId,
+        to: Site,
+    },
+    /// Read the policies again.
+    Reload,
 }

@@ -58,6 +58,10 @@ pub fn describe(command: &Command) -> (String, String) {
             format!("Switch {portion} to {to}?"),
             format!("Traffic of {portion} moves to {to} by the steps of its policy, through planner and guard. `a` aborts."),
         ),
+        Command::Reload => (
+            "Read the policies again?".into(),
+            "Files that are wrong change nothing, and the log says why.".into(),
+        ),
     }
 }
 
