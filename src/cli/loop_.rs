@@ -1,8 +1,8 @@
 //! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
-use super::{Exit, by_hand, exit, reload};
-use crate::act;
+use super::{Exit, by_hand, exit, reload, service};
+use crate::act::{self, Presence};
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::System;
@@ -95,6 +95,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
     runtime.block_on(async {
         let (config, setup, (rules, asked)) = setup(&args.config)?;
         let cancel = CancellationToken::new();
+        let presence = presence(&config, &setup)?;
         let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
         if let Some(at) = config.api {
             let listener = headless::bind(at).await.map_err(|e| Exit::failed(&e))?;
@@ -105,12 +106,18 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
             ));
         }
         let signals = tokio::spawn(super::sandbox::until_signal(cancel.clone()));
+        let systemd = tokio::spawn(service::tell_systemd(house.views.clone(), cancel.clone()));
         let paths = config.policies.clone();
         tokio::spawn(reload::keep(paths, rules, asked, cancel.clone()));
+        let present = presence.map(|p| tokio::spawn(p.keep(cancel.clone())));
         let told =
             headless::stream(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
+        for last in [Some(systemd), present].into_iter().flatten() {
+            // What it had to say is said, or cannot be.
+            let _ = last.await;
+        }
         signals.abort();
         told.map_err(|e| Exit::failed(&e))?;
         Ok(ExitCode::SUCCESS)
@@ -146,6 +153,19 @@ pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
             ExitCode::from(exit::CHANGES)
         })
     })
+}
+
+/// Its own entry at the first gateway's agent: of one that may write, and can be asked how it is.
+fn presence(config: &Config, setup: &Setup) -> Result<Option<Presence>, Exit> {
+    let (Some(api), Some(gateway)) = (config.api.filter(|_| config.act), setup.gateways.first())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Presence {
+        consul: Arc::new(Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?),
+        api,
+        site: gateway.site.to_string(),
+    }))
 }
 
 fn api(house: &House, cycle: Span) -> Result<Api, Exit> {

@@ -15,6 +15,7 @@ mod plot;
 mod reload;
 mod sandbox;
 mod series;
+mod service;
 mod simulate;
 mod tap;
 mod upstreams;

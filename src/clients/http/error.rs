@@ -55,7 +55,7 @@ impl System {
     }
     fn token_from(self) -> &'static str {
         match self {
-            System::Nomad => "NOMAD_TOKEN",
+            System::Nomad => "NOMAD_TOKEN or NOMAD_TOKEN_FILE",
             System::Consul => "CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE",
             System::Metrics => "the metrics endpoint's own settings",
         }
