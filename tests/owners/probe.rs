@@ -125,6 +125,7 @@ fn prepared(one: SocketAddr, two: SocketAddr) -> Target {
             domain: Domain::Node("n".into()),
             lost: vec![alloc(1)],
             shares: BTreeMap::from(shares),
+            stake: None,
         }],
         ..target(Owner::Agent, instances)
     }
