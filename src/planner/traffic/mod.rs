@@ -3,6 +3,7 @@
 mod drain;
 mod moves;
 mod surge;
+mod went;
 mod write;
 
 use super::apart;

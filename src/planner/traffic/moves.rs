@@ -1,6 +1,7 @@
 //! The steps of a move: what it is, when the next one is due, and when it turns back.
 
 use super::surge::settling;
+use super::went::{Went, went};
 use super::{ALIKE, Next, Shares, drain, up};
 use crate::model::*;
 use crate::planner::apart;
@@ -49,14 +50,20 @@ pub(super) fn ramp(
         let way = (current, ideal);
         return Some(retreat(scene, book, service, way, copies, breach));
     }
-    if let Some(why) = unproven(scene, portion, judged).filter(|_| !urgent) {
+    let last = mv.verified.filter(|_| judged && mv.done > 0);
+    let split = last.map_or(Went::Untold, |at| went(scene, portion, current, at));
+    if let Some(why) = unproven(scene, portion, judged, &split).filter(|_| !urgent) {
         out.wait(what, why);
         return None;
     }
     let share = mv.steps.get(mv.done).copied().unwrap_or(Share::ALL);
     let next = between(&mv.from, &mv.to, share);
     let (step, steps) = (mv.done + 1, mv.steps.len());
-    let why = format!("{}: step {step} of {steps} ({share})", mv.why);
+    let told = match split {
+        Went::AsShared(told) => format!("; since the last step {told}"),
+        _ => String::new(),
+    };
+    let why = format!("{}: step {step} of {steps} ({share}){told}", mv.why);
     Some(Next {
         shares: next,
         cause: mv.cause,
@@ -80,7 +87,7 @@ fn blocked(scene: &Scene, book: &Book, service: &ServiceName, mv: &Move) -> Opti
 }
 
 /// Why a step that nothing forces is not taken yet: too little was seen of the last one, or it is no time for it.
-fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool) -> Option<String> {
+fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool, split: &Went) -> Option<String> {
     let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
     let need = scene.policy.ramp.min_samples;
     if judged && seen < need {
@@ -88,7 +95,13 @@ fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool) -> Option<Stri
             "{seen} of {need} requests seen; no data never advances"
         ));
     }
-    scene.policy.rest(scene.now)
+    match split {
+        Went::NotYet(counted) => Some(format!(
+            "instances count {counted} of {need} requests since the last step: where they go is not known yet"
+        )),
+        Went::Otherwise(why) => Some(why.clone()),
+        Went::Untold | Went::AsShared(_) => scene.policy.rest(scene.now),
+    }
 }
 
 /// A retreat that was begun and not verified yet is asked for until it is, whoever held it up, as far as it still leads
