@@ -417,29 +417,5 @@ fn fails(target: &Target, instance: &Instance, failing: &BTreeSet<String>) -> bo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_that_was_restored_is_followed_under_its_lower_indices() {
-        let target = Target {
-            service: ServiceName::new("web"),
-            plan: PlanId::new("p"),
-            parent: None,
-            epoch: Epoch(2),
-            owner: Owner::Front,
-            instances: Vec::new(),
-            contingencies: Vec::new(),
-            index: 41,
-        };
-        let last = (Epoch(9), 700);
-        let mut force = Force::default();
-        force.applied.insert(target.service.clone(), last);
-        let newer =
-            |force: &Force| entries::newer(&target, force.applied.get(&target.service).copied());
-        force.began_anew(700, 701);
-        assert!(!newer(&force), "an old leader's target stays refused");
-        force.began_anew(701, 60);
-        assert!(newer(&force));
-    }
-}
+#[path = "gateway_tests.rs"]
+mod tests;
