@@ -248,6 +248,29 @@ fn the_next_step_waits_until_instances_count_that_requests_went_where_the_last_o
 }
 
 #[test]
+fn a_step_that_clients_never_follow_is_taken_back_so_that_no_other_move_waits_for_it() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    verified(&mut state, &mut world, step.expect("the first step"));
+    let ramp = common::policy().ramp;
+    let in_time = world.at + Span(ramp.soak.0 + ramp.settle.0);
+    world = common::at(world, in_time - Span(1));
+    counted(&mut world, [1_000, 0]);
+    let (state, step) = turn(state, &world);
+    assert_eq!(step, None, "they are given the settling time");
+    world = common::at(world, in_time);
+    counted(&mut world, [1_000, 0]);
+    let (_, step) = turn(state, &world);
+    let step = step.expect("the retreat");
+    assert!(
+        step.why.contains("retreat: clients do not go"),
+        "{}",
+        step.why
+    );
+    assert_eq!(second_has(&step), Share::NONE);
+}
+
+#[test]
 fn requests_from_before_the_step_or_counted_by_one_alone_say_nothing_of_it() {
     let (state, mut world) = lopsided();
     let (mut state, step) = turn(state, &world);

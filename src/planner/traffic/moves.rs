@@ -46,12 +46,13 @@ pub(super) fn ramp(
         return None;
     }
     let judged = !urgent && mv.verified.is_some();
-    if let Some(breach) = scene.breach(portion).filter(|_| judged && mv.done > 0) {
+    let last = mv.verified.filter(|_| judged && mv.done > 0);
+    let split = last.map_or(Went::Untold, |at| went(scene, portion, current, at));
+    let breach = last.and_then(|at| scene.breach(portion).or_else(|| astray(scene, &split, at)));
+    if let Some(breach) = breach {
         let way = (current, ideal);
         return Some(retreat(scene, book, service, way, copies, breach));
     }
-    let last = mv.verified.filter(|_| judged && mv.done > 0);
-    let split = last.map_or(Went::Untold, |at| went(scene, portion, current, at));
     if let Some(why) = unproven(scene, portion, judged, &split).filter(|_| !urgent) {
         out.wait(what, why);
         return None;
@@ -102,6 +103,15 @@ fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool, split: &Went) 
         Went::Otherwise(why) => Some(why.clone()),
         Went::Untold | Went::AsShared(_) => scene.policy.rest(scene.now),
     }
+}
+
+/// Requests that still go elsewhere after the soak and the settling time: a move that stands still would keep all others waiting.
+fn astray(scene: &Scene, split: &Went, verified: Moment) -> Option<String> {
+    let Went::Otherwise(why) = split else {
+        return None;
+    };
+    let ramp = &scene.policy.ramp;
+    (scene.now >= verified + ramp.soak + ramp.settle).then(|| why.clone())
 }
 
 /// A retreat that was begun and not verified yet is asked for until it is, whoever held it up, as far as it still leads
