@@ -2,7 +2,7 @@
 
 use super::surge::settling;
 use super::went::{Went, went};
-use super::{ALIKE, Next, Shares, drain, up};
+use super::{ALIKE, Ground, Next, Shares, drain, up};
 use crate::model::*;
 use crate::planner::apart;
 use crate::planner::book::{Book, Move, MoveKind, patience};
@@ -11,15 +11,14 @@ use crate::planner::scene::{Draft, Scene};
 use crate::planner::shares::{between, distance, fine};
 
 /// The next step of a planned move, or why it waits.
-pub(super) fn ramp(
-    scene: &Scene,
-    book: &mut Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    current: &Shares,
-    ideal: &Shares,
-    out: &mut Draft,
-) -> Option<Next> {
+pub(super) fn ramp(ground: &Ground, book: &mut Book, out: &mut Draft) -> Option<Next> {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
     let service = portion.front.as_ref()?;
     let what = format!("move of {service}");
     let lost = |shares: &Shares| {
@@ -36,7 +35,7 @@ pub(super) fn ramp(
             || lost(&m.from)
     });
     if changed {
-        let begun = begin(scene, book, portion, copies, current, ideal);
+        let begun = begin(ground, book);
         book.moves.insert(service.clone(), begun);
     }
     let mv = book.moves.get(service)?;
@@ -47,11 +46,10 @@ pub(super) fn ramp(
     }
     let judged = !urgent && mv.verified.is_some();
     let last = mv.verified.filter(|_| judged && mv.done > 0);
-    let split = last.map_or(Went::Untold, |at| went(scene, portion, current, at));
+    let split = last.map_or(Went::Untold, |at| went(ground, at));
     let breach = last.and_then(|at| scene.breach(portion).or_else(|| astray(scene, &split, at)));
     if let Some(breach) = breach {
-        let way = (current, ideal);
-        return Some(retreat(scene, book, service, way, copies, breach));
+        return Some(retreat(ground, book, service, breach));
     }
     if let Some(why) = unproven(scene, portion, judged, &split).filter(|_| !urgent) {
         out.wait(what, why);
@@ -139,15 +137,15 @@ fn other_move(book: &Book, service: &ServiceName) -> Option<ServiceName> {
     book.moves.iter().find(begun).map(|(s, _)| s.clone())
 }
 
-fn begin(
-    scene: &Scene,
-    book: &Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    current: &Shares,
-    ideal: &Shares,
-) -> Move {
-    let (kind, cause, why) = reason(scene, book, portion, copies, (current, ideal));
+fn begin(ground: &Ground, book: &Book) -> Move {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
+    let (kind, cause, why) = reason(ground, book);
     // From what hurts there is no way back to be kept open: a retreat would end in it again.
     let concluded = kind != MoveKind::Asked && !settling(scene, book, portion);
     let hurts = scene.breach(portion).filter(|_| concluded);
@@ -181,13 +179,14 @@ fn begin(
 }
 
 /// What kind of move it is, and why.
-fn reason(
-    scene: &Scene,
-    book: &Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    (current, ideal): (&Shares, &Shares),
-) -> (MoveKind, Cause, String) {
+fn reason(ground: &Ground, book: &Book) -> (MoveKind, Cause, String) {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
     let standby_share = |shares: &Shares| -> u32 {
         copies
             .of(Role::Standby)
@@ -228,14 +227,14 @@ fn only_kept(copies: &Copies, current: &Shares, ideal: &Shares) -> bool {
 }
 
 /// Retreat is a plan too: back to where the move began, as far as it is still ready.
-fn retreat(
-    scene: &Scene,
-    book: &mut Book,
-    service: &ServiceName,
-    (current, ideal): (&Shares, &Shares),
-    copies: &Copies,
-    breach: String,
-) -> Next {
+fn retreat(ground: &Ground, book: &mut Book, service: &ServiceName, breach: String) -> Next {
+    let Ground {
+        scene,
+        copies,
+        current,
+        ideal,
+        ..
+    } = *ground;
     let back = book
         .moves
         .remove(service)

@@ -1,10 +1,10 @@
 //! Whether requests went where the last step's shares say, as instances count them themselves. What the journal's resolvers were
 //! given is what clients could do; this is what they did.
 
-use super::Shares;
+use super::Ground;
 use crate::model::realised::fit;
 use crate::model::*;
-use crate::planner::scene::{FRESH, Scene};
+use crate::planner::scene::FRESH;
 use std::collections::BTreeMap;
 
 /// A right split would be called wrong once in so many looks.
@@ -28,12 +28,13 @@ pub(super) enum Went {
 }
 
 /// What those with a share have counted since the step was verified, from the middle of the soak on: clients have followed by then.
-pub(super) fn went(
-    scene: &Scene,
-    portion: &PortionPolicy,
-    current: &Shares,
-    verified: Moment,
-) -> Went {
+pub(super) fn went(ground: &Ground, verified: Moment) -> Went {
+    let Ground {
+        scene,
+        portion,
+        current,
+        ..
+    } = *ground;
     let serves = |id: &AllocId| current.get(id).is_some_and(|s| *s > Share::NONE);
     let from = verified + Span(scene.policy.ramp.soak.0 / 2);
     let mut counts: BTreeMap<&AllocId, u64> = BTreeMap::new();
