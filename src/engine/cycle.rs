@@ -179,7 +179,7 @@ fn clear_all(
         .collect();
     let waited = state.writes.waiting;
     state.writes.fill(now);
-    writes::first_things_first(&mut drafted, world);
+    writes::first_things_first(&mut drafted, workloads, world);
     let mut passed = Vec::new();
     for (k, step) in drafted {
         let moving = moving(workloads, &step);

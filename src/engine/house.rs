@@ -3,7 +3,6 @@
 use super::measure::LoadMeasurer;
 use super::state::{State, Workload};
 use super::view::{Command, Mode, View};
-use super::writes::Writes;
 use super::{Rules, Shell, clock, run};
 use crate::act::owners::Desk;
 use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal};
@@ -13,7 +12,7 @@ use crate::clients::dns::{Dns, DnsError};
 use crate::clients::gateway::Gateway;
 use crate::clients::http::HttpError;
 use crate::clients::nomad::Nomad;
-use crate::guard::{Hands, Lease};
+use crate::guard::{Hands, Lease, Writes};
 use crate::model::*;
 use crate::observe::{self, Cluster, Sources};
 use crate::store::{self, Store};
@@ -66,7 +65,7 @@ pub struct Setup {
     pub every: Span,
     pub source: Option<IpAddr>,
     pub seed: u64,
-    /// Targets a second, over all services.
+    /// Targets a second, over all services; and contingencies, at each gateway.
     pub writes: Writes,
 }
 
@@ -111,6 +110,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
         helpers.push(lead(&setup, keeper.clone(), leads_in, cancel.clone()));
         for desk in desks.iter().filter(|d| d.gateway.local) {
             let (desk, wake, of) = (desk.clone(), wake_in.clone(), probing(&setup));
+            let writes = setup.writes.clone();
             let keeper = move |services| Keeper {
                 desk: desk.clone(),
                 clock: clock::now,
@@ -119,6 +119,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
                     services,
                     ..of.clone()
                 },
+                writes: writes.clone(),
             };
             let kept = keep(keeper, setup.rules.clone(), cancel.clone());
             helpers.push(tokio::spawn(kept));

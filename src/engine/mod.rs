@@ -23,6 +23,7 @@ pub mod state;
 pub mod view;
 mod writes;
 
+pub use crate::guard::Writes;
 pub use absorb::absorb;
 pub use command::ask;
 pub use cycle::cycle;
@@ -32,4 +33,3 @@ pub use run::{Shell, run};
 pub use settling::Settling;
 pub use state::{State, Workload};
 pub use view::{Command, View};
-pub use writes::Writes;

@@ -2,8 +2,8 @@
 
 use super::pledges::Pledge;
 use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
-use super::writes::Writes;
 use crate::forecast::Fits;
+use crate::guard::Writes;
 use crate::learn;
 use crate::model::*;
 use crate::planner::{Book, Portion};

@@ -22,6 +22,10 @@ impl JobSpec {
             .and_then(Value::as_u64)
             .unwrap_or(0)
     }
+    /// 1 to 100; Nomad's default is 50.
+    pub fn priority(&self) -> u64 {
+        self.0.get("Priority").and_then(Value::as_u64).unwrap_or(50)
+    }
     pub fn stopped(&self) -> bool {
         self.0.get("Stop").and_then(Value::as_bool).unwrap_or(false)
     }
