@@ -15,6 +15,7 @@ mod plot;
 mod sandbox;
 mod series;
 mod simulate;
+pub mod simulated;
 mod tap;
 mod upstreams;
 
