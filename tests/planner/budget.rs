@@ -53,7 +53,7 @@ fn world() -> World {
     let (mut jobs, mut allocs) = (BTreeMap::new(), Vec::new());
     for k in 0..SERVICES {
         let mut job = common::job();
-        job.0["ID"] = serde_json::json!(format!("j{k:03}"));
+        job.edit()["ID"] = serde_json::json!(format!("j{k:03}"));
         let mut instances = Vec::new();
         let mut entries = Vec::new();
         for at in ['a', 'b'] {
