@@ -14,7 +14,10 @@ pub fn rows(state: &State) -> Vec<String> {
         Screen::Portion => state.shown_portion().map_or_else(Vec::new, |p| {
             p.instances.iter().map(|i| i.alloc.to_string()).collect()
         }),
-        Screen::Sites => sites(state).into_iter().map(|s| s.site.to_string()).collect(),
+        Screen::Sites => sites(state)
+            .into_iter()
+            .map(|s| s.site.to_string())
+            .collect(),
         Screen::Nodes => nodes(state).into_iter().map(|n| n.id.to_string()).collect(),
         Screen::Shadows => shadows(state)
             .into_iter()

@@ -397,7 +397,8 @@ fn a_link_from_the_clients_site_takes_what_is_behind_it() {
 fn a_jobs_constraints_rule_nodes_out_and_its_affinities_choose_among_the_rest() {
     let mut stage = Stage::new().demand(45.0);
     let mut job = common::job();
-    job.edit()["Constraints"] = json!([{"LTarget": "${node.class}", "Operand": "=", "RTarget": "std"}]);
+    job.edit()["Constraints"] =
+        json!([{"LTarget": "${node.class}", "Operand": "=", "RTarget": "std"}]);
     let racked =
         json!([{"LTarget": "${meta.rack}", "Operand": "=", "RTarget": "r7", "Weight": 80}]);
     job.edit()["TaskGroups"][0]["Affinities"] = racked;

@@ -359,7 +359,8 @@ fn standby_job(id: &str, portion: &str) -> JobSpec {
     let mut job = shop();
     let release = derive::release(&job, &[portion.into()]);
     job.edit()["ID"] = json!(id);
-    job.edit()["Meta"] = json!({"foreshadow_standby": portion, "foreshadow_release": release.as_str()});
+    job.edit()["Meta"] =
+        json!({"foreshadow_standby": portion, "foreshadow_release": release.as_str()});
     job
 }
 

@@ -248,7 +248,10 @@ fn put(spec: &mut JobSpec, service: &ServiceName, weight: Option<u32>) {
             }
         }
     };
-    let groups = spec.edit().get_mut("TaskGroups").and_then(Value::as_array_mut);
+    let groups = spec
+        .edit()
+        .get_mut("TaskGroups")
+        .and_then(Value::as_array_mut);
     for group in groups.into_iter().flatten() {
         change(group);
         let tasks = group.get_mut("Tasks").and_then(Value::as_array_mut);
