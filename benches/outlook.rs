@@ -28,7 +28,7 @@ fn load(scale: f64) -> Series {
 fn node(k: usize) -> Node {
     let site = ["edge-a", "edge-b", "provider-a", "provider-b"][k / 3];
     Node {
-        id: NodeId(format!("id-{k}")),
+        id: NodeId::new(format!("id-{k}")),
         name: format!("{site}-{k}"),
         site: site.into(),
         class: "std".into(),
@@ -107,7 +107,7 @@ fn whole(c: &mut Criterion) {
 
 fn reduced(c: &mut Criterion) {
     let shock = |k: usize| Shock {
-        domain: Domain::Node(NodeId(format!("id-{k}"))),
+        domain: Domain::Node(NodeId::new(format!("id-{k}"))),
         probability: 0.002 * (k + 1) as f64,
         part: 0.01,
     };

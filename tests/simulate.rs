@@ -100,13 +100,70 @@ fn whoever_steers_meets_the_same_faults() {
 
 #[test]
 fn random_worlds_keep_their_laws_or_say_how_to_play_them_again() {
-    let count = if binary().1 { "100" } else { "4" };
+    let count = if binary().1 { "1000" } else { "4" };
     let run = simulate(&["--seeds", count, "--format", "json"]);
     let told = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{told}");
     let verdict: Value = serde_json::from_slice(&run.stdout).expect("one JSON document");
     assert_eq!(verdict["failed"], Value::Array(Vec::new()));
     assert!(number(&verdict, "steps") > 1_000.0);
+    println!("random worlds that keep their laws: {count}");
+}
+
+#[test]
+fn a_simulated_sandbox_tells_the_same_events_for_the_same_seed_and_sums_up() {
+    let run = |seed| {
+        let args = [
+            "sandbox",
+            "--headless",
+            "--runtime",
+            "simulated",
+            "--format",
+            "json",
+        ];
+        let run = Command::new(binary().0)
+            .args(args)
+            .args(["--for", "30s", "--seed", seed])
+            .output();
+        let run = run.expect("the binary runs");
+        assert!(
+            run.status.success(),
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+        String::from_utf8(run.stdout).expect("text")
+    };
+    let told = run("1");
+    assert_eq!(told, run("1"));
+    assert_ne!(told, run("2"));
+    let lines: Vec<Value> = told
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect();
+    assert_eq!(lines[0]["kind"], "listening");
+    let summary = &lines[lines.len() - 1]["summary"];
+    assert!(number(summary, "requests") > 100.0);
+    assert_eq!(number(summary, "lost_planned"), 0.0);
+    for kind in ["portion", "shadow", "plan", "verification"] {
+        assert!(
+            lines.iter().any(|l| l["kind"] == kind),
+            "no {kind} in {told}"
+        );
+    }
+}
+
+#[test]
+fn speed_is_for_the_simulated_runtime_and_addresses_are_for_the_other() {
+    let refused = |args: &[&str]| {
+        let run = Command::new(binary().0).arg("sandbox").args(args).output();
+        let run = run.expect("the binary runs");
+        assert_eq!(run.status.code(), Some(64));
+        String::from_utf8_lossy(&run.stderr).into_owned()
+    };
+    assert!(refused(&["--headless", "--speed", "10"]).contains("--runtime simulated"));
+    let simulated = ["--headless", "--runtime", "simulated"];
+    assert!(refused(&[&simulated[..], &["--acl"]].concat()).contains("--acl"));
+    assert!(refused(&[&simulated[..], &["--speed", "0"]].concat()).contains("--speed 0"));
 }
 
 #[test]

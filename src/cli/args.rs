@@ -100,6 +100,8 @@ pub enum ConsulKind {
 pub enum RuntimeKind {
     /// Tasks are real child processes
     Process,
+    /// Nothing runs: estate, clients and faults are played in virtual time
+    Simulated,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -109,6 +111,9 @@ pub struct SandboxArgs {
     pub headless: bool,
     #[arg(long, value_enum, default_value = "process")]
     pub runtime: RuntimeKind,
+    /// Seconds of virtual time in one of real time, with --runtime simulated [default: 1 under the dashboard, as many as it can without]
+    #[arg(long, value_name = "N")]
+    pub speed: Option<f64>,
     /// Faults to play [default: the built-in day: a node dies, a site is cut off and comes back]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
@@ -518,6 +523,7 @@ impl Default for SandboxArgs {
         SandboxArgs {
             headless: false,
             runtime: RuntimeKind::Process,
+            speed: None,
             scenario: None,
             lasts: None,
             seed: 1,

@@ -60,7 +60,7 @@ fn kind(path: &Path) -> Result<String, String> {
 
 fn job_from(name: &str, text: &str) -> Result<JobSpec, String> {
     sandbox::nomad::parse_job(text)
-        .map(JobSpec)
+        .map(JobSpec::new)
         .map_err(|e| format!("{name}:{e}"))
 }
 

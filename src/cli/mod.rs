@@ -17,6 +17,7 @@ mod sandbox;
 mod series;
 mod service;
 mod simulate;
+pub mod simulated;
 mod tap;
 mod upstreams;
 

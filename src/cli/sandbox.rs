@@ -1,7 +1,10 @@
 //! The sandbox with the scheduler over it, with a dashboard or without; pictures of it; and what its tasks run.
 
 use super::Exit;
-use super::args::{ConsulKind, Format, Picture, SandboxArgs, ScreenshotArgs, TaskExecArgs};
+use super::args::{
+    ConsulKind, Format, Picture, RuntimeKind, SandboxArgs, ScreenshotArgs, TaskExecArgs,
+};
+use super::simulated;
 use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
@@ -27,10 +30,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
-const POLICY: &str = include_str!("../../policies/shop.hcl");
+pub(super) const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
+pub(super) const POLICY: &str = include_str!("../../policies/shop.hcl");
 /// How often the wheel turns over the sandbox, whose hours take seconds.
-const CYCLE: Span = Span::secs(1);
+pub(super) const CYCLE: Span = Span::secs(1);
 
 pub fn shop(args: ShopArgs) -> Result<ExitCode, Exit> {
     shop::run(args).map_err(|e| Exit::failed(&e))?;
@@ -55,7 +58,7 @@ struct Session {
     faults: mpsc::UnboundedReceiver<Fault>,
 }
 
-fn read(path: Option<&Path>, builtin: &str) -> Result<String, Exit> {
+pub(super) fn read(path: Option<&Path>, builtin: &str) -> Result<String, Exit> {
     match path {
         None => Ok(builtin.to_string()),
         Some(path) => std::fs::read_to_string(path)
@@ -275,6 +278,14 @@ pub async fn until_signal(cancel: CancellationToken) {
 }
 
 pub fn sandbox(args: SandboxArgs) -> Result<ExitCode, Exit> {
+    if args.runtime == RuntimeKind::Simulated {
+        return simulated::sandbox(&args);
+    }
+    if args.speed.is_some() {
+        return Err(Exit::usage(
+            "--speed goes with --runtime simulated: real processes run in real time",
+        ));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -372,7 +383,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(out: &mut impl Write, json: bool, event: &serde_json::Value) -> Result<(), Exit> {
+pub(super) fn say(out: &mut impl Write, json: bool, event: &serde_json::Value) -> Result<(), Exit> {
     let written = if json {
         headless::write_event(out, event)
     } else {
@@ -410,7 +421,7 @@ async fn close(session: Session) -> (serde_json::Value, State) {
     (summary(&seen, &unexplained, &state), state)
 }
 
-fn summary(
+pub(super) fn summary(
     seen: &crate::load::players::Summary,
     unexplained: &[(Span, Loss)],
     state: &State,
@@ -454,7 +465,7 @@ fn by_fault(seen: &crate::load::players::Summary) -> std::collections::BTreeMap<
     by
 }
 
-fn sentence(s: &serde_json::Value) -> String {
+pub(super) fn sentence(s: &serde_json::Value) -> String {
     let coverage = s["coverage_80"]
         .as_f64()
         .map_or("not known yet".into(), |c| format!("{:.0}%", c * 100.0));

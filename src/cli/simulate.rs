@@ -165,11 +165,11 @@ fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, E
         let text =
             std::fs::read_to_string(path).map_err(|e| Exit::usage(format!("{name}: {e}")))?;
         parse_job(&text)
-            .map(JobSpec)
+            .map(JobSpec::new)
             .map_err(|e| Exit::usage(format!("{name}:{e}")))
     };
     let mut jobs: Vec<JobSpec> = files.iter().map(|p| read(p)).collect::<Result<_, _>>()?;
-    let known = parse_job(JOB).map(JobSpec).map_err(Exit::usage)?;
+    let known = parse_job(JOB).map(JobSpec::new).map_err(Exit::usage)?;
     let named = |p: &crate::model::PortionPolicy| {
         p.job == known.id() && p.groups.iter().all(|g| known.group(g).is_some())
     };

@@ -11,6 +11,7 @@ use crate::model::*;
 use crate::planner::{self, Scene, instances::Copies, risk};
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// See, foresee, plan, clear. Effects are only *returned*: the shell hands them on.
 pub fn cycle(
@@ -54,12 +55,22 @@ pub(super) fn turn(
     (state, cleared, copies)
 }
 
+/// Between two steps of the policy evidence fades so little that what is known is worked out anew so many times only.
+const AGED: i64 = 5;
+
 /// What shadows, aged and pooled, say of every place of every portion now.
 fn know(state: &mut State, world: &World, now: Moment) {
     let nodes = world.nodes.value().into_iter().flatten();
     let places: BTreeSet<(&Site, &NodeClass)> = nodes.map(|n| (&n.site, &n.class)).collect();
     let (beliefs, workloads) = (&state.beliefs, &mut state.workloads);
     for workload in workloads {
+        let mark = mark(beliefs, workload, &places);
+        let every = workload.policy.step.0 / AGED;
+        let fresh = |(at, from): (Moment, u64)| from == mark && now.since(at).0 < every;
+        if workload.known_from.is_some_and(fresh) {
+            continue;
+        }
+        workload.known_from = Some((now, mark));
         let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
         let reading = learn::Reading {
             now,
@@ -77,6 +88,25 @@ fn know(state: &mut State, world: &World, now: Moment) {
         });
         workload.known = learn::known(beliefs, &keys.collect(), &reading);
     }
+}
+
+/// Differs once anything but time changes what is known.
+fn mark(beliefs: &Beliefs, workload: &Workload, places: &BTreeSet<(&Site, &NodeClass)>) -> u64 {
+    let mut mark = DefaultHasher::new();
+    places.hash(&mut mark);
+    workload.policy.risk_tolerance.to_bits().hash(&mut mark);
+    let portions = workload.portions.iter();
+    portions.for_each(|p| (&p.id, &p.release).hash(&mut mark));
+    for profile in &beliefs.profiles {
+        (profile.at, profile.runs, profile.knee.0.to_bits()).hash(&mut mark);
+    }
+    for skill in beliefs.skill.values() {
+        let of = &skill.calibration;
+        for one in [of.startup, of.capacity, of.latency] {
+            (one.bias.to_bits(), one.width.to_bits()).hash(&mut mark);
+        }
+    }
+    mark.finish()
 }
 
 fn foresee(state: &mut State, world: &World, now: Moment) {

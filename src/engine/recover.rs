@@ -146,7 +146,7 @@ mod tests {
         world.jobs = Seen::known(BTreeMap::new(), Moment(0));
         let closed = recover(std::slice::from_ref(&reap), &world, Moment(5));
         assert_eq!(closed[0].state, JournalState::Verified);
-        let job = JobSpec(serde_json::json!({"ID": "s"}));
+        let job = JobSpec::new(serde_json::json!({"ID": "s"}));
         world.jobs = Seen::known(BTreeMap::from([(JobId::new("s"), job)]), Moment(0));
         assert_eq!(
             recover(&[reap], &world, Moment(5))[0].state,

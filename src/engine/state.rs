@@ -23,8 +23,9 @@ pub struct Workload {
     pub found_in: (Vec<JobSpec>, Vec<PortionPolicy>),
     pub book: Book,
     pub outlook: Outlook,
-    /// What is known of each portion at each place now, and when that was last worked out.
+    /// What is known of each portion at each place now, and when and from what that was last worked out.
     pub known: BTreeMap<ProfileKey, Known>,
+    pub known_from: Option<(Moment, u64)>,
     /// What forecasts have learnt of each series; losing it costs time, nothing else.
     pub fits: Fits,
     pub plan: Option<Plan>,

@@ -377,7 +377,7 @@ fn an_outlook_covers_the_horizon_and_moves_on_with_new_points() {
 fn an_outlook_has_a_hazard_for_every_node_and_every_site() {
     use crate::model::*;
     let node = |name: &str, site: &str| Node {
-        id: NodeId(format!("id-{name}")),
+        id: NodeId::new(format!("id-{name}")),
         name: name.into(),
         site: site.into(),
         class: "small".into(),

@@ -1,18 +1,20 @@
-//! One newtype for each kind of name, so that a node can never be passed where a site is meant.
+//! One newtype for each kind of name, so that a node can never be passed where a site is meant. Names are copied all the time, so
+//! copies share their text.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 macro_rules! name {
     ($(#[$doc:meta])* $id:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $id(pub String);
+        pub struct $id(pub Arc<str>);
 
         impl $id {
             pub fn new(name: impl Into<String>) -> Self {
-                Self(name.into())
+                Self(name.into().into())
             }
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -25,12 +27,12 @@ macro_rules! name {
         }
         impl fmt::Debug for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", self.0)
+                write!(f, "{:?}", &*self.0)
             }
         }
         impl From<&str> for $id {
             fn from(name: &str) -> Self {
-                Self(name.to_string())
+                Self(name.into())
             }
         }
     };

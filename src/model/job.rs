@@ -4,12 +4,20 @@ use super::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct JobSpec(pub Value);
+pub struct JobSpec(pub Arc<Value>);
 
 impl JobSpec {
+    pub fn new(spec: Value) -> Self {
+        Self(Arc::new(spec))
+    }
+    /// The spec to be changed; copies of it stay as they are.
+    pub fn edit(&mut self) -> &mut Value {
+        Arc::make_mut(&mut self.0)
+    }
     pub fn id(&self) -> JobId {
         JobId::new(self.text("ID"))
     }

@@ -201,7 +201,7 @@ impl JournalEntry {
             | Action::StartUpstream { job, .. }
             | Action::StartTwin { job, .. }
             | Action::PlaceStandby { job, .. } => {
-                *job = JobSpec(serde_json::json!({"ID": job.id().as_str()}));
+                *job = JobSpec::new(serde_json::json!({"ID": job.id().as_str()}));
             }
             Action::SetTarget { target, before, .. } => {
                 target.contingencies.clear();

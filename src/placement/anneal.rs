@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::bound::Prices;
 use super::dual;
 use super::exact::{self, Exact};
+use super::few;
 use super::greedy;
 use super::guide::Guide;
 use super::problem::Problem;
@@ -33,6 +34,8 @@ const PROOF: f64 = 0.9;
 const PROOF_STEPS: u64 = 40;
 const UNTIL_STOPPED_STEPS: u64 = 1 << 28;
 const ABREAST: u32 = 6;
+/// A problem is small if it is looked through from end to end with one placement for so many moves of the budget.
+const MOVES_A_PLACEMENT: u64 = 4;
 /// Moves between two looks at `stop` and at the time.
 const STRIDE: u64 = 256;
 /// Moves of the first cooling when nobody says how long the search may take; each later one has twice as many.
@@ -88,6 +91,16 @@ impl Search<'_> {
         let mut start = greedy::start(self.problem, self.cost, self.warm);
         if self.warm.is_some() {
             squeeze_all(&mut start, &self.stop);
+        }
+        if let Budget::Moves(moves) = self.budget
+            && let Some((total, slots)) = few::best(&start, self.cost, moves / MOVES_A_PLACEMENT)
+        {
+            let mut prices = Prices::default();
+            // With move costs the search pays more than the objective has.
+            if *self.cost == self.problem.candidate_cost {
+                prices.bound = total;
+            }
+            return Found { slots, prices };
         }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)

@@ -7,6 +7,7 @@ mod cover;
 mod dual;
 mod exact;
 mod explain;
+mod few;
 mod greedy;
 mod guide;
 mod instance;

@@ -18,6 +18,8 @@ type Want = [i64; MAX_RESOURCES];
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Foreseen {
     weights: Vec<i64>,
+    /// Their sum.
+    whole: i128,
     risk: Risk,
     domains: usize,
     /// `failed[scenario * domains + domain]`.
@@ -52,6 +54,7 @@ impl Foreseen {
         };
         for scenario in &conditions.scenarios {
             foreseen.weights.push(scenario.weight);
+            foreseen.whole += i128::from(scenario.weight);
             let failed = (0..domains).map(|domain| scenario.failed.contains(&domain));
             foreseen.failed.extend(failed);
             for (i, portion) in problem.instance.portions.iter().enumerate() {
@@ -81,13 +84,17 @@ impl Foreseen {
     /// Sums over scenarios, in units and in (units, sum of weights in basis points) for the worst.
     fn sums(&self, unserved: &[i64]) -> (i128, i128, i128) {
         let mut worst: [(i64, i64); MAX_SCENARIOS] = [(0, 0); MAX_SCENARIOS];
-        let worst = &mut worst[..unserved.len()];
-        for (s, &unserved) in unserved.iter().enumerate() {
-            worst[s] = (unserved, self.weights[s]);
+        let mut bad = 0;
+        // Where all is served nothing is added, and such scenarios come last.
+        for (&unserved, &weight) in unserved.iter().zip(&self.weights) {
+            if unserved > 0 {
+                worst[bad] = (unserved, weight);
+                bad += 1;
+            }
         }
+        let worst = &mut worst[..bad];
         worst.sort_unstable_by(|a, b| b.cmp(a));
-        let whole: i128 = self.weights.iter().map(|&w| i128::from(w)).sum();
-        let tail = whole * i128::from(WHOLE_BP - self.risk.level_bp);
+        let tail = self.whole * i128::from(WHOLE_BP - self.risk.level_bp);
         let (mut left, mut beyond, mut all) = (tail, 0, 0);
         for &(unserved, weight) in worst.iter() {
             let part = (i128::from(weight) * i128::from(WHOLE_BP)).min(left);
@@ -101,8 +108,8 @@ impl Foreseen {
     /// What so much unserved demand in each scenario costs, rounded up.
     fn cost(&self, unserved: &[i64]) -> i64 {
         let (all, beyond, tail) = self.sums(unserved);
-        let whole: i128 = self.weights.iter().map(|&w| i128::from(w)).sum();
-        if whole == 0 {
+        let whole = self.whole;
+        if whole == 0 || all == 0 {
             return 0;
         }
         let up = |part: i128, of: i128| (part + of - 1) / of;
@@ -114,9 +121,8 @@ impl Foreseen {
     /// The same as figures to show.
     pub(crate) fn report(&self, unserved: &[i64]) -> Unserved {
         let (all, beyond, tail) = self.sums(unserved);
-        let whole: i128 = self.weights.iter().map(|&w| i128::from(w)).sum();
         Unserved {
-            expected: all as f64 / whole.max(1) as f64,
+            expected: all as f64 / self.whole.max(1) as f64,
             cvar: beyond as f64 / tail.max(1) as f64,
             cost: self.cost(unserved),
         }
@@ -169,6 +175,27 @@ impl RiskBooks {
         self.cost
     }
 
+    /// The cost if so much more were served in each scenario.
+    pub(crate) fn cost_without(&self, problem: &Problem, served: &[i64]) -> i64 {
+        let mut unserved: [i64; MAX_SCENARIOS] = [0; MAX_SCENARIOS];
+        let unserved = &mut unserved[..self.unserved.len()];
+        for (s, unserved) in unserved.iter_mut().enumerate() {
+            *unserved = (self.unserved[s] - served[s]).max(0);
+        }
+        problem.foreseen.cost(unserved)
+    }
+
+    /// What these slots want in each scenario.
+    pub(crate) fn wanted_by(&self, problem: &Problem, slots: &[usize]) -> Vec<i64> {
+        let portion = |slot: &usize| problem.slot_portion[*slot] as usize;
+        let in_scenario = |s: usize| {
+            let hit = slots.iter().map(portion);
+            let hit = hit.filter(|&i| problem.foreseen.has_failed(s, problem.home[i]));
+            hit.map(|i| wanted(problem, s, i)[0]).sum()
+        };
+        (0..self.unserved.len()).map(in_scenario).collect()
+    }
+
     /// The cost if a standby of the portion went from one node to another (none: nowhere); `held` is what a node holds all
     /// the time now.
     pub(crate) fn cost_after(
@@ -188,10 +215,10 @@ impl RiskBooks {
         for (node, sign) in [(from, -1), (to, 1)] {
             let Some(node) = node else { continue };
             let held = with(&held(node), &problem.reserve[portion], sign);
+            let scenarios = self.unserved.len();
             for (s, unserved) in unserved.iter_mut().enumerate() {
-                let before = self.carried[node * self.unserved.len() + s];
-                let (after, served) = moved(problem, s, node, portion, sign, before, &held);
-                *unserved += after.unserved - before.unserved - served;
+                let before = &self.carried[node * scenarios + s];
+                *unserved += change(problem, s, node, portion, sign, before, &held);
             }
         }
         problem.foreseen.cost(unserved)
@@ -215,6 +242,27 @@ impl RiskBooks {
         }
         self.cost = problem.foreseen.cost(&self.unserved);
     }
+}
+
+/// How much more goes unserved in the scenario once the standby has come to the node or gone from it.
+fn change(
+    problem: &Problem,
+    s: usize,
+    node: usize,
+    portion: usize,
+    sign: i64,
+    before: &Carried,
+    held: &Amounts,
+) -> i64 {
+    if problem.foreseen.has_failed(s, problem.home[portion]) {
+        let (after, served) = moved(problem, s, node, portion, sign, *before, held);
+        return after.unserved - before.unserved - served;
+    }
+    // What nobody wants there cannot go unserved.
+    if before.want[0] == 0 || problem.foreseen.has_failed(s, problem.node_domain[node]) {
+        return 0;
+    }
+    short(before, held, &problem.free[node]) - before.unserved
 }
 
 /// What the node carries in the scenario once the standby has come or gone, and how much demand found or lost its standby.
@@ -253,6 +301,9 @@ fn short(carried: &Carried, held: &Amounts, free: &Amounts) -> i64 {
         let want = carried.want[r];
         if lack <= 0 || want == 0 {
             return 0;
+        }
+        if r == 0 {
+            return lack.min(want);
         }
         let part = i128::from(lack.min(want)) * i128::from(carried.want[0]);
         ((part + i128::from(want) - 1) / i128::from(want)) as i64

@@ -86,6 +86,18 @@ impl<'p> State<'p> {
         self.total
     }
 
+    /// The same if so much of the demand that goes unserved now in each scenario were served.
+    pub(crate) fn total_without(&self, served: &[i64]) -> i64 {
+        let change = |risk: &RiskBooks| risk.cost_without(self.problem, served) - risk.cost();
+        self.total + self.risk.as_ref().map_or(0, change)
+    }
+
+    /// What these slots want in each scenario; nothing where no risk is weighed.
+    pub(crate) fn wanted_by(&self, slots: &[usize]) -> Vec<i64> {
+        let risk = self.risk.as_ref();
+        risk.map_or_else(Vec::new, |risk| risk.wanted_by(self.problem, slots))
+    }
+
     /// The candidate of each slot, or `NOWHERE`.
     #[inline]
     pub(crate) fn slots(&self) -> &[u32] {
@@ -140,6 +152,14 @@ impl<'p> State<'p> {
     #[inline]
     pub(crate) fn delta(&self, slot: usize, candidate: usize) -> i64 {
         let to = self.problem.candidate_node[candidate] as usize;
+        let portion = self.problem.slot_portion[slot] as usize;
+        self.plain_delta(slot, candidate) + self.risk_change(portion, self.node_of(slot), Some(to))
+    }
+
+    /// The same without the risk.
+    #[inline]
+    fn plain_delta(&self, slot: usize, candidate: usize) -> i64 {
+        let to = self.problem.candidate_node[candidate] as usize;
         let from = self.node_of(slot);
         let mut delta = self.cost[candidate] - self.standing_cost(slot);
         if from != Some(to) {
@@ -152,7 +172,13 @@ impl<'p> State<'p> {
                 delta -= self.problem.open_cost[from];
             }
         }
-        delta + self.risk_change(self.problem.slot_portion[slot] as usize, from, Some(to))
+        delta
+    }
+
+    /// What the change is at least, whatever becomes of the risk.
+    #[inline]
+    pub(crate) fn delta_at_least(&self, slot: usize, candidate: usize) -> i64 {
+        self.plain_delta(slot, candidate) - self.risk.as_ref().map_or(0, RiskBooks::cost)
     }
 
     /// Change of the cost of risk if a standby went from one node to another.

@@ -172,6 +172,10 @@ impl<'p> Walk<'p> {
         if self.state.slots()[slot] == candidate as u32 {
             return;
         }
+        // Most moves are hopeless whatever the risk, which costs most to weigh.
+        if self.state.delta_at_least(slot, candidate) as f64 > HOPELESS * temperature {
+            return;
+        }
         let delta = self.state.delta(slot, candidate);
         if delta as f64 > HOPELESS * temperature {
             return;

@@ -44,6 +44,7 @@ impl Chance {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chances {
     pub at: Option<Moment>,
+    /// In the order of the places.
     pub of: Vec<(PortionId, Site, NodeClass, Chance)>,
     /// Where to go on when there are more portions than are asked for at once.
     pub next: usize,
@@ -51,14 +52,14 @@ pub struct Chances {
 
 impl Chances {
     pub fn get(&self, key: &ProfileKey) -> Chance {
-        let mut all = self.of.iter();
-        let found = all.find(|(p, s, c, _)| (p, s, c) == (&key.portion, &key.site, &key.class));
-        found.map_or(
+        let wanted = (&key.portion, &key.site, &key.class);
+        let at = (self.of).binary_search_by(|(p, s, c, _)| (p, s, c).cmp(&wanted));
+        at.map_or(
             Chance {
                 wanted: UNFORESEEN,
                 chosen: LEAST,
             },
-            |f| f.3,
+            |at| self.of[at].3,
         )
     }
 }
@@ -85,6 +86,7 @@ pub fn renew(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies
     let known = &mut book.chances.of;
     known.retain(|(p, ..)| !now.iter().any(|q| &q.id == p));
     known.extend(of(scene, &now, copies));
+    known.sort_by(|a, b| (&a.0, &a.1, &a.2).cmp(&(&b.0, &b.1, &b.2)));
 }
 
 fn of(

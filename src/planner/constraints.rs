@@ -90,7 +90,7 @@ impl Wants {
     pub fn of(job: &JobSpec, groups: &[Group]) -> Wants {
         let of_groups: Vec<&Value> = groups.iter().filter_map(|g| job.group(g)).collect();
         let tasks = of_groups.iter().flat_map(|g| list(g, "Tasks"));
-        let levels: Vec<&Value> = std::iter::once(&job.0)
+        let levels: Vec<&Value> = std::iter::once(&*job.0)
             .chain(of_groups.iter().copied())
             .chain(tasks)
             .collect();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_job_its_groups_and_tasks_all_have_a_say() {
-        let job = JobSpec(json!({
+        let job = JobSpec::new(json!({
             "ID": "shop",
             "Constraints": [
                 {"LTarget": "${attr.kernel.name}", "Operand": "=", "RTarget": "linux"},

@@ -69,7 +69,7 @@ pub fn among(
     others: &Among,
 ) -> Result<JobSpec, String> {
     let mut job = copy(live, portion, node, &format!("foreshadow-shadow-{id}"))?;
-    let root = object(&mut job.0)?;
+    let root = object(job.edit())?;
     root.insert("Priority".into(), json!(SHADOW_PRIORITY));
     mark(
         root,
@@ -114,7 +114,7 @@ pub fn standby(
     let id = format!("foreshadow-standby-{}-{}-{serial}", portion.id, node.name);
     let mut job = copy(live, portion, node, &id)?;
     mark(
-        object(&mut job.0)?,
+        object(job.edit())?,
         [
             (META_STANDBY, portion.id.to_string()),
             (META_RELEASE, release(live, &portion.groups).to_string()),
@@ -165,7 +165,7 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
                 .ok_or_else(|| format!("job {} has no group {g}", live.id()))
         })
         .collect::<Result<_, _>>()?;
-    let root = object(&mut job.0)?;
+    let root = object(job.edit())?;
     for own in [
         "CreateIndex",
         "ModifyIndex",
@@ -222,7 +222,7 @@ pub(super) fn each_group(
     job: &mut JobSpec,
     mut f: impl FnMut(&mut Map<String, Value>),
 ) -> Result<(), String> {
-    let groups = object(&mut job.0)?
+    let groups = object(job.edit())?
         .get_mut("TaskGroups")
         .and_then(Value::as_array_mut)
         .ok_or("the live job has no task groups")?;

@@ -70,7 +70,7 @@ mod tests {
 
     fn job(name: &str, connect: serde_json::Value) -> JobSpec {
         let service = json!({"Name": name, "Connect": connect});
-        JobSpec(json!({"ID": "shop", "TaskGroups": [{"Name": "web", "Services": [service]}]}))
+        JobSpec::new(json!({"ID": "shop", "TaskGroups": [{"Name": "web", "Services": [service]}]}))
     }
 
     fn auto(job: &JobSpec, keeps: Seen<bool>) -> Result<Owner, String> {

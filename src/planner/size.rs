@@ -128,7 +128,10 @@ pub fn resize(job: &mut JobSpec, from: &Resources, to: &Resources) {
             *v = json!((n * to / from).ceil() as u64);
         }
     };
-    let groups = job.0.get_mut("TaskGroups").and_then(Value::as_array_mut);
+    let groups = job
+        .edit()
+        .get_mut("TaskGroups")
+        .and_then(Value::as_array_mut);
     for group in groups.into_iter().flatten() {
         let tasks = group.get_mut("Tasks").and_then(Value::as_array_mut);
         for task in tasks.into_iter().flatten() {

@@ -188,7 +188,7 @@ impl World {
         nomad::register(&client, &server, &job).await?;
         let series = parse_series(TRACE, "assets/traces/shop.csv")?;
         let events = parse_events(EVENTS, "assets/traces/shop-events.csv")?;
-        let (from, begins) = (played_day(&series), now() + LEAD);
+        let (from, begins) = (played_day(end(&series)), now() + LEAD);
         let time = Compression {
             trace: from,
             real: begins,
@@ -248,7 +248,7 @@ impl World {
         let late = tokio::time::Instant::now() - begins;
         let mut config = self.players.clone();
         let series = parse_series(TRACE, "assets/traces/shop.csv")?;
-        let from = played_day(&series)
+        let from = played_day(end(&series))
             + Span((late.as_secs_f64() * 3_600_000.0 / SECONDS_PER_HOUR) as i64);
         config.rate = asked(&self.scenario, &series, from);
         let players = Players::new(config)?;
@@ -457,9 +457,12 @@ fn scenario(options: &Options, estate: &Estate) -> Result<Scenario, WorldError> 
     Ok(scenario)
 }
 
-/// The last two days of the trace are played; what is earlier is history.
-fn played_day(series: &[(Moment, f64)]) -> Moment {
-    let last = series.last().map_or(Moment(0), |(at, _)| *at);
+fn end(series: &[(Moment, f64)]) -> Moment {
+    series.last().map_or(Moment(0), |(at, _)| *at)
+}
+
+/// The last two days of the trace that ends then are played; what is earlier is history.
+pub fn played_day(last: Moment) -> Moment {
     let day = 86_400_000;
     Moment((last.0 / day - 1) * day)
 }

@@ -9,19 +9,22 @@ pub fn rows(state: &State) -> Vec<String> {
     match state.screen() {
         Screen::Overview => portions(state)
             .into_iter()
-            .map(|p| p.id.0.clone())
+            .map(|p| p.id.to_string())
             .collect(),
         Screen::Portion => state.shown_portion().map_or_else(Vec::new, |p| {
-            p.instances.iter().map(|i| i.alloc.0.clone()).collect()
+            p.instances.iter().map(|i| i.alloc.to_string()).collect()
         }),
-        Screen::Sites => sites(state).into_iter().map(|s| s.site.0.clone()).collect(),
-        Screen::Nodes => nodes(state).into_iter().map(|n| n.id.0.clone()).collect(),
+        Screen::Sites => sites(state)
+            .into_iter()
+            .map(|s| s.site.to_string())
+            .collect(),
+        Screen::Nodes => nodes(state).into_iter().map(|n| n.id.to_string()).collect(),
         Screen::Shadows => shadows(state)
             .into_iter()
             .map(|s| format!("s:{}", s.id))
             .chain(candidates(state).into_iter().map(candidate_row))
             .collect(),
-        Screen::Plan => steps(state).into_iter().map(|s| s.id.0.clone()).collect(),
+        Screen::Plan => steps(state).into_iter().map(|s| s.id.to_string()).collect(),
         Screen::Log => log(state).into_iter().map(|l| l.seq.to_string()).collect(),
         Screen::Help => Vec::new(),
     }
@@ -136,6 +139,6 @@ pub fn portion_here(state: &State) -> Option<PortionId> {
 /// The site under the cursor.
 pub fn site_here(state: &State) -> Option<Site> {
     let all = sites(state);
-    let rows: Vec<String> = all.iter().map(|s| s.site.0.clone()).collect();
+    let rows: Vec<String> = all.iter().map(|s| s.site.to_string()).collect();
     all.get(state.cursor_in(&rows)).map(|s| s.site.clone())
 }

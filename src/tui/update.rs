@@ -255,7 +255,7 @@ fn open_node(state: &mut State) {
         state.notice = Some("its node is not seen now".into());
         return;
     };
-    let (row, site) = (node.id.0.clone(), Some(node.site.clone()));
+    let (row, site) = (node.id.to_string(), Some(node.site.clone()));
     let place = Place::of(Screen::Nodes);
     deeper(state, Place { site, ..place });
     let index = 0;

@@ -76,7 +76,7 @@ async fn call_everything(at: &str, token: &Token) -> String {
     said += &shown(nomad.agent_self().await);
     said += &shown(nomad.nodes(None).await);
     said += &shown(nomad.job("shop", None).await);
-    let job = JobSpec(json!({"ID": "shop"}));
+    let job = JobSpec::new(json!({"ID": "shop"}));
     said += &shown(nomad.register(&job, Some(3)).await);
     said += &shown(nomad.event_stream(&[Topic::Node], 0).await.map(|_| ()));
     let follower = Follower::start(nomad.clone(), nomad.clone(), Box::new(|_| ()));

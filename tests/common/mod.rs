@@ -108,7 +108,7 @@ pub fn node(site: &str, n: u8) -> Node {
 }
 
 pub fn job() -> JobSpec {
-    JobSpec(json!({
+    JobSpec::new(json!({
         "ID": "shop", "Name": "shop", "Type": "service", "Priority": 50, "Datacenters": ["edge-a", "edge-b"],
         "JobModifyIndex": 7, "Meta": {"release": "1"},
         "TaskGroups": [{
@@ -236,9 +236,9 @@ pub fn world() -> World {
 /// Adds a standby (alloc 3) at a provider, seen passing and in maintenance, with no share.
 pub fn with_standby(mut world: World) -> World {
     let mut standby = job();
-    standby.0["ID"] = json!("foreshadow-standby-web-1");
-    standby.0["TaskGroups"][0]["Count"] = json!(1);
-    standby.0["Meta"] =
+    standby.edit()["ID"] = json!("foreshadow-standby-web-1");
+    standby.edit()["TaskGroups"][0]["Count"] = json!(1);
+    standby.edit()["Meta"] =
         json!({"foreshadow_standby": "web", "foreshadow_release": release().as_str()});
     if let Seen::Known { value, .. } = &mut world.jobs {
         value.insert(standby.id(), standby.clone());

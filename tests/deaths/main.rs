@@ -74,7 +74,7 @@ enum Heir {
 const JOB: &str = "foreshadow-one";
 
 fn job() -> JobSpec {
-    JobSpec(json!({
+    JobSpec::new(json!({
         "ID": JOB, "Name": JOB, "Type": "service", "Priority": 30, "Datacenters": ["edge-a"],
         "Meta": {"foreshadow_shadow": "true"},
         "TaskGroups": [{"Name": "web", "Count": 1, "Update": {"MaxParallel": 0}, "Tasks": [{

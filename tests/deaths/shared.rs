@@ -95,7 +95,7 @@ async fn consul_is_told_a_jobs_name_and_nothing_of_what_is_in_it() {
         panic!("{step:?}");
     };
     // More than Consul takes for a key.
-    job.0["TaskGroups"][0]["Tasks"][0]["Env"] =
+    job.edit()["TaskGroups"][0]["Tasks"][0]["Env"] =
         serde_json::json!({"PASSWORD": "s3cret".repeat(100_000)});
     let begun = JournalEntry {
         step,

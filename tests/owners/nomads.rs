@@ -59,7 +59,7 @@ impl Estate {
     /// Its check is a connection to Consul's own agent, so it passes.
     async fn run(&self, id: &str, count: u32) {
         let check = json!({"Type": "tcp", "Name": "alive", "PortLabel": "8500", "Interval": 200_000_000, "Timeout": 1_000_000_000});
-        let job = JobSpec(json!({
+        let job = JobSpec::new(json!({
             "ID": id, "Name": id, "Type": "service", "Datacenters": ["edge-a"],
             "TaskGroups": [{
                 "Name": "web", "Count": count,
@@ -89,7 +89,7 @@ impl Estate {
 
     async fn job(&self, id: &str) -> Value {
         let found = self.nomad.job(id, None).await.unwrap();
-        found.value.unwrap().spec.0
+        Value::clone(&found.value.unwrap().spec.0)
     }
 
     async fn weights(&self, id: &str) -> Value {
@@ -178,9 +178,9 @@ async fn nomad_writes_one_weight_a_job_in_place_and_its_clients_keep_it() {
     assert_eq!(tally(&bench.srv().await), [1, 1, 2]);
 
     // Whoever was not known to the newest target's writer changes nothing: the index that it read is gone.
-    let stale = JobSpec(estate.job("two").await);
+    let stale = JobSpec::new(estate.job("two").await);
     let mut edited = stale.clone();
-    edited.0["TaskGroups"][0]["Count"] = json!(2);
+    edited.edit()["TaskGroups"][0]["Count"] = json!(2);
     estate.nomad.register(&edited, None).await.unwrap();
     let refused = estate
         .nomad

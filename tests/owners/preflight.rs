@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 fn job(connect: Value) -> JobSpec {
     let service = json!({"Name": SERVICE, "Connect": connect});
-    JobSpec(json!({"ID": "one", "TaskGroups": [{"Name": "web", "Services": [service]}]}))
+    JobSpec::new(json!({"ID": "one", "TaskGroups": [{"Name": "web", "Services": [service]}]}))
 }
 
 async fn found(bench: &Bench, owner: Owner, job: &JobSpec) -> (Vec<String>, Vec<String>) {

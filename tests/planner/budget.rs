@@ -64,8 +64,8 @@ fn world() -> World {
     let (mut jobs, mut allocs) = (BTreeMap::new(), Vec::new());
     for k in 0..SERVICES {
         let mut job = common::job();
-        job.0["ID"] = serde_json::json!(format!("j{k:03}"));
-        job.0["Priority"] = serde_json::json!(priority(k));
+        job.edit()["ID"] = serde_json::json!(format!("j{k:03}"));
+        job.edit()["Priority"] = serde_json::json!(priority(k));
         let mut instances = Vec::new();
         let mut entries = Vec::new();
         for at in ['a', 'b'] {

@@ -84,7 +84,7 @@ fn growth_is_given_back_once_it_was_not_needed_for_a_while() {
     if let Seen::Known { value, .. } = &mut world.jobs
         && let Some(job) = value.get_mut(&JobId::from(STANDBY))
     {
-        job.0["TaskGroups"][0]["Count"] = json!(3);
+        job.edit()["TaskGroups"][0]["Count"] = json!(3);
     }
     // One copy stays wanted: Nomad cannot place a primary.
     let blocked = Blocked {
@@ -145,7 +145,7 @@ fn bandwidth_is_asked_of_nodes_that_keep_a_book_of_it_and_of_no_others() {
     if let Seen::Known { value, .. } = &mut world.jobs
         && let Some(job) = value.get_mut(&JobId::from("shop"))
     {
-        job.0["TaskGroups"][0]["Networks"][0]["MBits"] = json!(50);
+        job.edit()["TaskGroups"][0]["Networks"][0]["MBits"] = json!(50);
     }
     if let Seen::Known { value, .. } = &mut world.nodes {
         // Providers fingerprint a narrow network; the edge does not fingerprint any.
@@ -225,7 +225,7 @@ fn what_mounts_a_host_volume_stands_only_where_a_node_offers_it() {
     if let Seen::Known { value, .. } = &mut world.jobs
         && let Some(job) = value.get_mut(&JobId::from("shop"))
     {
-        job.0["TaskGroups"][0]["Volumes"] =
+        job.edit()["TaskGroups"][0]["Volumes"] =
             json!({"assets": {"Type": "host", "Source": "assets", "ReadOnly": true}});
     }
     let (_, actions, waiting) = turn(common::state(), &world);

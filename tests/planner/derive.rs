@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn a_shadow_shares_neither_name_nor_tag_nor_rank_with_production(groups in some_groups(), priority in 1u64..100, stub in any::<bool>()) {
         let mut live = shop();
-        live.0["Priority"] = json!(priority);
+        live.edit()["Priority"] = json!(priority);
         let upstreams = if stub { Upstreams::Stub } else { Upstreams::ProductionReadonly };
         let portion = policy(groups, upstreams);
         let copy = shadow(&live, &portion);
@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn a_standby_has_its_own_name_and_is_kept_running_as_the_live_job_is(groups in some_groups(), priority in 1u64..100) {
         let mut live = shop();
-        live.0["Priority"] = json!(priority);
+        live.edit()["Priority"] = json!(priority);
         let portion = policy(groups, Upstreams::Stub);
         let copy = standby(&live, &portion);
         apart(&copy, &live, &portion)?;
@@ -162,7 +162,7 @@ proptest! {
     fn fields_that_are_not_known_survive_at_every_level((key, value) in odd()) {
         let mut live = shop();
         for path in ["", "/TaskGroups/0", "/TaskGroups/0/Tasks/0", "/TaskGroups/0/Services/0"] {
-            live.0.pointer_mut(path).expect("a level")[&key] = value.clone();
+            live.edit().pointer_mut(path).expect("a level")[&key] = value.clone();
         }
         let portion = policy(vec!["web".into()], Upstreams::Stub);
         for copy in [shadow(&live, &portion), standby(&live, &portion)] {
@@ -184,7 +184,7 @@ proptest! {
             3 => json!({"ID": value, "Meta": value, "TaskGroups": [{"Name": "web", "Tasks": value, "Services": value}]}),
             _ => json!({"TaskGroups": [{"Name": "web", "Constraints": value, "Tasks": [{"Env": value, "Services": [value]}]}]}),
         };
-        let live = JobSpec(live);
+        let live = JobSpec::new(live);
         let made = derive::shadow(&live, &portion, &place(), &"s".into(), common::NOW);
         prop_assert_eq!(made.is_ok(), level > 2, "{:?}", made);
         prop_assert_eq!(derive::standby(&live, &portion, &place(), 1).is_ok(), level > 2);
@@ -219,7 +219,7 @@ fn the_release_changes_with_what_runs_and_not_with_where_or_how_many() {
     let base = derive::release(&shop(), &groups);
     let changed = |path: &str, value: Value| {
         let mut job = shop();
-        *job.0.pointer_mut(path).expect("a field") = value;
+        *job.edit().pointer_mut(path).expect("a field") = value;
         derive::release(&job, &groups) != base
     };
     for (path, value) in [

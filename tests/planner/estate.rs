@@ -15,7 +15,7 @@ pub fn shop() -> JobSpec {
     ]}}});
     groups[1]["Tasks"][0]["Templates"] = json!([{"EmbeddedTmpl": "{{ range service \"shop-pricing-origin\" }}{{ .Address }}{{ end }}"}]);
     groups[4]["Volumes"] = volume("ledger", false);
-    JobSpec(json!({
+    JobSpec::new(json!({
         "ID": "shop", "Name": "shop", "Type": "service", "Priority": 50, "Region": "global",
         "Datacenters": ["edge-a", "edge-b"], "JobModifyIndex": 7, "Version": 3, "Stop": false,
         "Meta": {"release": "1", "team": "orders"},
@@ -65,6 +65,6 @@ pub fn recorded() -> Vec<JobSpec> {
         .map(|line| serde_json::from_str::<Value>(line).expect("a recorded call"))
         .map(|call| call["response"]["json"].clone())
         .filter(|answer| answer["TaskGroups"].is_array() && answer["ID"].is_string())
-        .map(JobSpec)
+        .map(JobSpec::new)
         .collect()
 }

@@ -233,7 +233,7 @@ fn started(startup: Span) -> State {
     }
     let (mut state, ..) = cycle(state, &common::world(), NOW, &mut clock::dice(1));
     let mut job = common::job();
-    job.0["ID"] = serde_json::json!("foreshadow-standby-web-1");
+    job.edit()["ID"] = serde_json::json!("foreshadow-standby-web-1");
     let step = Step {
         id: "p.9".into(),
         plan: "p".into(),

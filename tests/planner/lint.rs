@@ -38,7 +38,7 @@ fn after(path: &str, value: Value) -> Vec<Finding> {
     let mut job = shadow(&live, vec!["web".into()]);
     assert_eq!(lint(&job, &live, &fronts(), &room()), []);
     let (parent, key) = path.rsplit_once('/').expect("a path");
-    let parent = job.0.pointer_mut(parent).expect("the level");
+    let parent = job.edit().pointer_mut(parent).expect("the level");
     parent[key] = value;
     lint(&job, &live, &fronts(), &room())
 }
@@ -168,9 +168,9 @@ proptest! {
         tags in prop::collection::vec("[a-z.=]{1,12}", 0..3),
     ) {
         let mut live = shop();
-        live.0["Priority"] = json!(priority);
-        live.0["Update"] = json!({"Canary": canary});
-        for group in live.0["TaskGroups"].as_array_mut().expect("groups") {
+        live.edit()["Priority"] = json!(priority);
+        live.edit()["Update"] = json!({"Canary": canary});
+        for group in live.edit()["TaskGroups"].as_array_mut().expect("groups") {
             group["Update"] = json!({"Canary": canary});
             if let Some(service) = group.pointer_mut("/Services/0") {
                 service["Tags"] = json!(tags);

@@ -167,7 +167,7 @@ fn with_cart(stage: &mut Stage) {
     let mut cart = job.0["TaskGroups"][0].clone();
     cart["Name"] = json!("cart");
     cart["Volumes"] = json!({"data": {"Type": "host", "Source": "data", "ReadOnly": true}});
-    let groups = job.0["TaskGroups"].as_array_mut().expect("groups");
+    let groups = job.edit()["TaskGroups"].as_array_mut().expect("groups");
     groups.push(cart);
     if let Seen::Known { value, .. } = &mut stage.world.jobs {
         value.insert("shop".into(), job);
@@ -270,7 +270,7 @@ fn with_another(stage: &mut Stage) {
     let (first, second) = ("foreshadow-standby-web-1", "foreshadow-standby-web-2");
     if let Seen::Known { value, .. } = &mut stage.world.jobs {
         let mut job = value[&JobId::from(first)].clone();
-        job.0["ID"] = json!(second);
+        job.edit()["ID"] = json!(second);
         value.insert(second.into(), job);
     }
     if let Seen::Known { value, .. } = &mut stage.world.allocs {
@@ -397,10 +397,11 @@ fn a_link_from_the_clients_site_takes_what_is_behind_it() {
 fn a_jobs_constraints_rule_nodes_out_and_its_affinities_choose_among_the_rest() {
     let mut stage = Stage::new().demand(45.0);
     let mut job = common::job();
-    job.0["Constraints"] = json!([{"LTarget": "${node.class}", "Operand": "=", "RTarget": "std"}]);
+    job.edit()["Constraints"] =
+        json!([{"LTarget": "${node.class}", "Operand": "=", "RTarget": "std"}]);
     let racked =
         json!([{"LTarget": "${meta.rack}", "Operand": "=", "RTarget": "r7", "Weight": 80}]);
-    job.0["TaskGroups"][0]["Affinities"] = racked;
+    job.edit()["TaskGroups"][0]["Affinities"] = racked;
     if let Seen::Known { value, .. } = &mut stage.world.jobs {
         value.insert("shop".into(), job);
     }

@@ -13,7 +13,7 @@ fn owned(choice: OwnerChoice, keeps_weights: bool) -> (State, World) {
     world.keeps_weights = Seen::known(keeps_weights, world.at);
     if let Seen::Known { value, .. } = &mut world.jobs {
         let job = value.get_mut(&JobId::from("shop")).expect("the job");
-        job.0["TaskGroups"][0]["Services"][0]["Name"] = json!("shop-web");
+        job.edit()["TaskGroups"][0]["Services"][0]["Name"] = json!("shop-web");
     }
     let mut state = common::state();
     state.beliefs.profiles = common::profiles(60.0);

@@ -69,7 +69,7 @@ fn dependencies_of_the_policy_join_those_that_were_found() {
 #[test]
 fn a_front_named_in_the_environment_is_a_dependency_too() {
     let mut job = shop();
-    job.0["TaskGroups"][3]["Tasks"][0]["Env"] = json!({"UP": "shop-pricing.service.consul"});
+    job.edit()["TaskGroups"][3]["Tasks"][0]["Env"] = json!({"UP": "shop-pricing.service.consul"});
     let policy = policy(&[("pricing", &["pricing"], &[])]);
     let found = portions(&job, Some(&policy));
     assert_eq!(names(&find(&found, "search").depends_on), ["pricing"]);
@@ -78,14 +78,14 @@ fn a_front_named_in_the_environment_is_a_dependency_too() {
 #[test]
 fn a_name_that_only_contains_a_services_name_is_no_dependency() {
     let mut job = shop();
-    job.0["TaskGroups"][3]["Tasks"][0]["Env"] = json!({"UP": "my-shop-pricing-origin-2"});
+    job.edit()["TaskGroups"][3]["Tasks"][0]["Env"] = json!({"UP": "my-shop-pricing-origin-2"});
     assert!(find(&portions(&job, None), "search").depends_on.is_empty());
 }
 
 #[test]
 fn groups_that_write_to_one_host_volume_are_fused_and_say_why() {
     let mut job = shop();
-    job.0["TaskGroups"][1]["Volumes"] = volume("ledger", false);
+    job.edit()["TaskGroups"][1]["Volumes"] = volume("ledger", false);
     let found = portions(&job, None);
     assert_eq!(found.len(), 4);
     let cart = find(&found, "cart");
@@ -97,14 +97,14 @@ fn groups_that_write_to_one_host_volume_are_fused_and_say_why() {
 #[test]
 fn groups_that_only_read_a_volume_stay_apart() {
     let mut job = shop();
-    job.0["TaskGroups"][1]["Volumes"] = volume("ledger", true);
+    job.edit()["TaskGroups"][1]["Volumes"] = volume("ledger", true);
     assert_eq!(portions(&job, None).len(), 5);
 }
 
 #[test]
 fn what_depended_on_a_fused_portion_depends_on_the_one_it_became() {
     let mut job = shop();
-    job.0["TaskGroups"][1]["Volumes"] = volume("ledger", false);
+    job.edit()["TaskGroups"][1]["Volumes"] = volume("ledger", false);
     let policy = policy(&[
         ("web", &["web"], &["ledger"]),
         ("cart", &["cart"], &["ledger"]),
@@ -136,26 +136,26 @@ fn what_cannot_be_shadowed_says_why_not() {
     let cases: [(&str, Change, &str); 7] = [
         (
             "a writable volume",
-            |j, _| j.0["TaskGroups"][0]["Volumes"] = volume("data", false),
+            |j, _| j.edit()["TaskGroups"][0]["Volumes"] = volume("data", false),
             "host volume data",
         ),
         (
             "a writable CSI volume",
             |j, _| {
-                j.0["TaskGroups"][0]["Volumes"] = volume("data", false);
-                j.0["TaskGroups"][0]["Volumes"]["data"]["Type"] = json!("csi");
+                j.edit()["TaskGroups"][0]["Volumes"] = volume("data", false);
+                j.edit()["TaskGroups"][0]["Volumes"]["data"]["Type"] = json!("csi");
             },
             "csi volume data",
         ),
         (
             "a sticky disk",
-            |j, _| j.0["TaskGroups"][0]["EphemeralDisk"]["Sticky"] = json!(true),
+            |j, _| j.edit()["TaskGroups"][0]["EphemeralDisk"]["Sticky"] = json!(true),
             "sticky",
         ),
         (
             "a static port",
             |j, _| {
-                j.0["TaskGroups"][0]["Networks"][0]["ReservedPorts"] =
+                j.edit()["TaskGroups"][0]["Networks"][0]["ReservedPorts"] =
                     json!([{"Label": "admin", "Value": 9000}])
             },
             "admin is static",
@@ -198,7 +198,7 @@ fn what_is_no_job_has_no_portions_and_does_no_harm() {
         json!({"TaskGroups": null}),
         json!({"TaskGroups": 3}),
     ] {
-        assert!(portions(&JobSpec(odd), None).is_empty());
+        assert!(portions(&JobSpec::new(odd), None).is_empty());
     }
 }
 
@@ -223,7 +223,7 @@ fn calling(id: &str, groups: &[(&str, &str)]) -> JobSpec {
                 "Tasks": [{"Name": "serve", "Driver": "exec", "Env": {"CALLS": calls}}]})
         })
         .collect();
-    JobSpec(json!({"ID": id, "Name": id, "TaskGroups": groups}))
+    JobSpec::new(json!({"ID": id, "Name": id, "TaskGroups": groups}))
 }
 
 #[test]

@@ -246,7 +246,7 @@ impl Cluster {
         }
         if let Seen::Known { value, .. } = &mut self.world.jobs {
             let job = value.get_mut(job).expect("a job");
-            job.0["TaskGroups"][0]["Count"] = serde_json::json!(to);
+            job.edit()["TaskGroups"][0]["Count"] = serde_json::json!(to);
         }
     }
 

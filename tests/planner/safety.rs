@@ -312,8 +312,8 @@ fn a_job_that_is_not_foreshadows_own_is_never_stopped() {
     let mut world = common::world();
     if let Seen::Known { value, .. } = &mut world.jobs {
         let mut foreign = common::job();
-        foreign.0["ID"] = "billing".into();
-        foreign.0["Meta"] = serde_json::json!({"foreshadow_shadow": "true"});
+        foreign.edit()["ID"] = "billing".into();
+        foreign.edit()["Meta"] = serde_json::json!({"foreshadow_shadow": "true"});
         value.insert(foreign.id(), foreign);
     }
     let (_, steps, _) = cycle(common::state(), &world, NOW, &mut clock::dice(1));

@@ -72,7 +72,7 @@ fn beside_containers_it_is_a_task_of_the_node_which_they_reach_unless_their_netw
  {
     let made = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut live = shop();
-        let group = &mut live.0["TaskGroups"][0];
+        let group = &mut live.edit()["TaskGroups"][0];
         group["Tasks"][0]["Driver"] = json!("docker");
         change(group);
         shadow(&live, &portion(vec![stub("shop-cart")]))
@@ -107,14 +107,14 @@ fn beside_containers_it_is_a_task_of_the_node_which_they_reach_unless_their_netw
         "{why}"
     );
     let mut qemu = shop();
-    qemu.0["TaskGroups"][0]["Tasks"][0]["Driver"] = json!("qemu");
+    qemu.edit()["TaskGroups"][0]["Tasks"][0]["Driver"] = json!("qemu");
     assert!(shadow(&qemu, &portion(vec![])).is_ok());
 }
 
 #[test]
 fn a_url_that_names_an_upstream_leads_to_what_stands_in_for_it() {
     let mut live = shop();
-    let task = &mut live.0["TaskGroups"][0]["Tasks"][0];
+    let task = &mut live.edit()["TaskGroups"][0]["Tasks"][0];
     task["Config"]["args"] = json!([
         "--cart",
         "http://shop-cart:8080/items",
@@ -147,8 +147,8 @@ fn a_url_that_names_an_upstream_leads_to_what_stands_in_for_it() {
 /// Why web cannot be shadowed when its task has this environment and template, if so.
 fn refused(env: &str, template: &str, stand_ins: Vec<UpstreamPolicy>) -> Option<String> {
     let mut live = shop();
-    live.0["TaskGroups"][0]["Tasks"][0]["Env"]["CALLS"] = json!(env);
-    live.0["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{"EmbeddedTmpl": template}]);
+    live.edit()["TaskGroups"][0]["Tasks"][0]["Env"]["CALLS"] = json!(env);
+    live.edit()["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{"EmbeddedTmpl": template}]);
     let mut policy = common::policy();
     policy.portions = vec![portion(stand_ins)];
     let found = portions(&live, Some(&policy));

@@ -251,7 +251,7 @@ impl Spec {
         world.traffic.clear();
         for (k, id, p) in self.named() {
             let primaries = p.instances.iter().filter(|i| !i.standby).count();
-            job.0["TaskGroups"][k]["Count"] = json!(primaries);
+            job.edit()["TaskGroups"][k]["Count"] = json!(primaries);
             let mut entries: [Vec<FrontEntry>; 2] = Default::default();
             let mut instances = Vec::new();
             let parts: Vec<(AllocId, f64)> = p
@@ -358,8 +358,9 @@ pub fn nodes() -> Vec<Node> {
 fn standby_job(id: &str, portion: &str) -> JobSpec {
     let mut job = shop();
     let release = derive::release(&job, &[portion.into()]);
-    job.0["ID"] = json!(id);
-    job.0["Meta"] = json!({"foreshadow_standby": portion, "foreshadow_release": release.as_str()});
+    job.edit()["ID"] = json!(id);
+    job.edit()["Meta"] =
+        json!({"foreshadow_standby": portion, "foreshadow_release": release.as_str()});
     job
 }
 

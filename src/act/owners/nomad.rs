@@ -248,7 +248,10 @@ fn put(spec: &mut JobSpec, service: &ServiceName, weight: Option<u32>) {
             }
         }
     };
-    let groups = spec.0.get_mut("TaskGroups").and_then(Value::as_array_mut);
+    let groups = spec
+        .edit()
+        .get_mut("TaskGroups")
+        .and_then(Value::as_array_mut);
     for group in groups.into_iter().flatten() {
         change(group);
         let tasks = group.get_mut("Tasks").and_then(Value::as_array_mut);
@@ -284,7 +287,7 @@ mod tests {
     #[test]
     fn nothing_of_a_job_changes_but_the_weights_of_that_service() {
         let service = |name: &str| json!({"Name": name, "PortLabel": "http", "Meta": {"a": "b"}});
-        let before = JobSpec(json!({
+        let before = JobSpec::new(json!({
             "ID": "shop", "JobModifyIndex": 7,
             "TaskGroups": [{"Name": "web", "Count": 2, "Services": [service("shop-web"), service("other")],
                             "Tasks": [{"Name": "t", "Services": [service("shop-web")], "Env": {"A": "1"}}]}],
@@ -293,8 +296,8 @@ mod tests {
         put(&mut after, &"shop-web".into(), Some(30));
         let weights = json!({"Passing": 30, "Warning": 1});
         let mut expected = before.clone();
-        expected.0["TaskGroups"][0]["Services"][0]["Weights"] = weights.clone();
-        expected.0["TaskGroups"][0]["Tasks"][0]["Services"][0]["Weights"] = weights;
+        expected.edit()["TaskGroups"][0]["Services"][0]["Weights"] = weights.clone();
+        expected.edit()["TaskGroups"][0]["Tasks"][0]["Services"][0]["Weights"] = weights;
         assert_eq!(after, expected);
         assert_eq!(
             own_block(&after, &"shop-web".into()).and_then(weight_of),

@@ -67,7 +67,7 @@ async fn a_broken_server_is_transient_and_a_refusal_in_a_500_is_not() {
 
     let stale = "Enforcing job modify index 1: job exists with conflicting job modify index: 153";
     let server = answering(ResponseTemplate::new(500).set_body_string(stale)).await;
-    let job = JobSpec(json!({"ID": "shop"}));
+    let job = JobSpec::new(json!({"ID": "shop"}));
     let error = nomad(&server).register(&job, Some(1)).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");
     assert!(error.is_stale_index());

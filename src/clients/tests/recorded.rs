@@ -19,7 +19,7 @@ fn shape<T: DeserializeOwned>(v: &Value) -> Result<(), serde_json::Error> {
 }
 
 fn job(v: &Value) -> Result<(), serde_json::Error> {
-    Job::from_spec(JobSpec(v.clone())).map(drop)
+    Job::from_spec(JobSpec::new(v.clone())).map(drop)
 }
 
 /// The shape of an answer by method and path; `None` for what foreshadow never asks.

@@ -1,6 +1,7 @@
 //! Plays a load trace against the simulated estate in virtual time: the engine's own cycle, or what it is compared with.
 
 mod day;
+pub mod live;
 mod rivals;
 pub mod seeds;
 mod steer;

@@ -20,6 +20,13 @@ const END: Span = Span::secs(1_800);
 const STEP: Span = Span::secs(300);
 /// Half a day of readings is remembered.
 const PAST: i64 = 144;
+/// Portions and demand of a seed have dice of their own.
+const WORLD: u64 = 0x0005_eed5;
+/// An SLO allows at least this much …
+const LATENCY: f64 = 600.0;
+/// … and so much for each instance that a request comes through. Idle, one takes 40 ms of it and the way there a few more: with
+/// less, a long chain of calls breaks its SLO however many instances there are, and whoever steers.
+const A_VISIT: f64 = 100.0;
 
 /// A world in which something did not hold, and the command that plays it again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,7 +91,7 @@ fn worlds(first: u64, count: u64) -> Vec<(u64, Option<Failure>)> {
 
 /// One world: its events, and what did not hold.
 pub fn world(seed: u64, keeping: Keeping) -> (u64, Option<Failure>) {
-    let mut dice = clock::dice(seed ^ 0x0005_eed5);
+    let mut dice = clock::dice(seed ^ WORLD);
     let policy = policy(&mut dice);
     let trace = trace(&policy, &mut dice);
     let spec = Spec::new(policy, Vec::new());
@@ -126,8 +133,11 @@ pub fn world(seed: u64, keeping: Keeping) -> (u64, Option<Failure>) {
 fn policy(dice: &mut clock::Dice) -> Policy {
     let count = dice.random_range(1..=8usize);
     let name = |n: usize| format!("p{n}");
+    let mut draw = |n: usize| (n + 1..count).filter(|_| dice.random_bool(0.25)).collect();
+    let calls: Vec<Vec<usize>> = (0..count).map(&mut draw).collect();
+    let visits = visits(&calls);
     let portions = (0..count).map(|n| {
-        let calls = (n + 1..count).filter(|_| dice.random_bool(0.25));
+        let calls = calls[n].iter();
         PortionPolicy {
             id: PortionId::new(name(n)),
             job: JobId::new("seeded"),
@@ -137,10 +147,10 @@ fn policy(dice: &mut clock::Dice) -> Policy {
             port: "http".into(),
             path: "/".into(),
             health: "/health".into(),
-            depends_on: calls.map(|c| PortionId::new(name(c))).collect(),
+            depends_on: calls.map(|c| PortionId::new(name(*c))).collect(),
             slo: Slo {
                 quantile: 0.95,
-                latency: Millis(600.0),
+                latency: Millis(LATENCY.max(A_VISIT * visits[n] as f64)),
                 success: 0.98,
             },
             data: Data::Free,
@@ -187,6 +197,15 @@ fn policy(dice: &mut clock::Dice) -> Policy {
     }
 }
 
+/// Instances that a request to each portion comes through: its own, and those of all that it calls.
+fn visits(calls: &[Vec<usize>]) -> Vec<usize> {
+    let mut visits = vec![1; calls.len()];
+    for n in (0..calls.len()).rev() {
+        visits[n] += calls[n].iter().map(|c| visits[*c]).sum::<usize>();
+    }
+    visits
+}
+
 /// A slow wave, and within the half hour a surge that primaries may not carry; it is over before the end.
 fn trace(policy: &Policy, dice: &mut clock::Dice) -> Series {
     let peak = policy.peak_rps.0;
@@ -209,6 +228,23 @@ fn trace(policy: &Policy, dice: &mut clock::Dice) -> Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_slo_of_a_random_world_can_be_kept_by_idle_instances() {
+        for seed in 0..1_000 {
+            let spec = Spec::new(policy(&mut clock::dice(seed ^ WORLD)), Vec::new());
+            let mut idle = vec![0.0; spec.parts.len()];
+            for at in spec.order.iter().rev() {
+                let part = &spec.parts[*at];
+                let calls: f64 = part.calls.iter().map(|(to, _)| idle[*to]).sum();
+                // At its slowest node, over the longest way between two sites of its job.
+                let own = part.station(part.needs.cpu.0, part.needs.cpu.0).service;
+                idle[*at] = calls + own + 0.008;
+                let limit = part.policy.slo.latency.0 / 1000.0;
+                assert!(idle[*at] * 2.0 <= limit, "{} of seed {seed}", part.id);
+            }
+        }
+    }
 
     /// The same world with gateways that follow nothing: whoever checks it has to see that.
     #[test]

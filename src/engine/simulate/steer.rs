@@ -2,13 +2,16 @@
 
 use super::day::WARM_UP;
 use crate::engine::cycle::turn;
-use crate::engine::view::{Mode, Tally};
+use crate::engine::picture;
+use crate::engine::view::{Mode, Tally, View};
 use crate::engine::{State, Workload, absorb, clock, recover};
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
+use crate::planner::Copies;
 use crate::sandbox::simulated::{Books, Simulated, SimulatedEyes, SimulatedHands};
 use futures::FutureExt;
 use futures::task::noop_waker_ref;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -26,6 +29,10 @@ pub struct Steersman {
     eyes: SimulatedEyes,
     hands: Arc<SimulatedHands>,
     pub state: State,
+    /// A cycle so often.
+    pub every: Span,
+    /// What the last cycle saw, and when by its own clock.
+    seen: Option<(World, BTreeMap<PortionId, Copies>, Moment)>,
     pending: Vec<Later<'static, Outcome>>,
     lease: Option<Arc<Lease>>,
     dice: clock::Dice,
@@ -90,6 +97,8 @@ impl Steersman {
             }),
             world,
             state,
+            every: EVERY,
+            seen: None,
             pending: Vec::new(),
             lease: None,
             dice: clock::dice(seed),
@@ -124,12 +133,20 @@ impl Steersman {
                 }
             }
             if now >= self.next {
-                self.next = now + EVERY;
+                self.next = now + self.every;
             }
             if now >= end {
                 return;
             }
         }
+    }
+
+    /// What faces may know after the last cycle.
+    pub fn view(&self) -> View {
+        let seen = self.seen.as_ref();
+        seen.map_or_else(View::default, |(world, copies, at)| {
+            picture::view(&self.state, world, copies, *at)
+        })
     }
 
     /// Outcomes that have come.
@@ -178,7 +195,7 @@ impl Steersman {
             world.leadership = Seen::known(Leadership::Ours { epoch }, local);
         }
         let state = std::mem::take(&mut self.state);
-        let (state, steps, _) = turn(state, &world, local, &mut self.dice);
+        let (state, steps, copies) = turn(state, &world, local, &mut self.dice);
         self.state = state;
         self.state.memos.clear();
         for line in self
@@ -192,6 +209,7 @@ impl Steersman {
         }
         self.told = self.state.seq;
         self.cycles += 1;
+        self.seen = Some((world, copies, local));
         if let Some(lease) = lease {
             steps
                 .into_iter()

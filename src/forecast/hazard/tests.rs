@@ -7,7 +7,7 @@ const DAY: Span = Span::secs(86_400);
 fn node(k: usize, class: &str) -> Subject {
     let name = format!("n{k}");
     Subject {
-        domain: Domain::Node(NodeId(name.clone())),
+        domain: Domain::Node(NodeId::new(name.clone())),
         name,
         class: class.into(),
         site: format!("s{}", k % 2),
@@ -180,7 +180,7 @@ fn the_day_of_the_week_counts_once_three_weeks_were_watched() {
 #[test]
 fn shared_shocks_are_told_from_own_failures_within_ten_percent_on_10_000_node_days() {
     let mut dice = Dice::new(3);
-    let name = |k: usize| Site(format!("s{k:02}"));
+    let name = |k: usize| Site::new(format!("s{k:02}"));
     let mut subjects: Vec<Subject> = (0..100)
         .map(|k| Subject {
             site: name(k % 20).to_string(),

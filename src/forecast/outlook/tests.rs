@@ -56,7 +56,7 @@ fn event(from: i64, to: i64, factor: f64, portions: &[&str]) -> DemandEvent {
 
 fn node(name: &str, site: &str) -> Node {
     Node {
-        id: NodeId(format!("id-{name}")),
+        id: NodeId::new(format!("id-{name}")),
         name: name.into(),
         site: site.into(),
         class: "small".into(),

@@ -73,8 +73,45 @@ proptest! {
     }
 }
 
+/// Two failures and demand that one of them multiplies, weighed as a careful plan weighs them.
+fn risky(instance: Instance, pct: i64) -> Problem {
+    let scenario = |failed: &[usize], pct| Scenario {
+        id: format!("{failed:?}"),
+        weight: 1,
+        failed: failed.to_vec(),
+        demand_pct: vec![pct; instance.portions.len()],
+    };
+    let last = instance.domains.len() - 1;
+    let conditions = Conditions {
+        scenarios: vec![
+            scenario(&[0], 100),
+            scenario(&[last], pct),
+            scenario(&[0, last], 100),
+        ],
+        risk: Risk {
+            expected_milli: 1_000,
+            cvar_milli: 2_000,
+            level_bp: 6_000,
+        },
+        ..Conditions::default()
+    };
+    Problem::with(instance, conditions).expect("legal conditions")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_looked_through_to_the_end_is_the_optimum_risk_and_all(
+        instance in super::instances(4, 4, 2), pct in 50..300_i64
+    ) {
+        let problem = risky(instance, pct);
+        let cost = problem.candidate_cost.clone();
+        let start = super::super::greedy::start(&problem, &cost, None);
+        let found = super::super::few::best(&start, &cost, u64::MAX);
+        prop_assert_eq!(found.map(|f| f.0), Some(best_of_all(&problem)));
+        prop_assert!(super::super::few::best(&start, &cost, 0).is_none_or(|f| f.0 == start.total()));
+    }
 
     #[test]
     fn lifted_prices_prove_no_more_than_is_so(problem in problems(5, 5, 2)) {

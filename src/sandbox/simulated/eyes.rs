@@ -50,7 +50,7 @@ impl World {
                 .map(|g| (g.id.clone(), g.site.clone()))
                 .collect(),
             keeps_weights: told(nomad, now, || false),
-            hold: told(consul, now, || false),
+            hold: told(consul, now, || self.held),
             leadership: told(consul, now, || Leadership::Nobody),
         };
         if self.faults.iter().any(|f| f.kind == Trouble::StaleRead) {

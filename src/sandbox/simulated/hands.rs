@@ -369,7 +369,7 @@ impl World {
         if let Some(Value::Array(groups)) = self
             .jobs
             .get_mut(job)
-            .and_then(|j| j.0.get_mut("TaskGroups"))
+            .and_then(|j| j.edit().get_mut("TaskGroups"))
         {
             groups.iter_mut().for_each(|g| g["Count"] = json!(to));
         }

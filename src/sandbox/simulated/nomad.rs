@@ -420,7 +420,7 @@ impl World {
         let release = format!("{}", self.releases);
         for id in self.spec.jobs.keys() {
             if let Some(job) = self.jobs.get_mut(id) {
-                job.0["Meta"]["release"] = serde_json::json!(release);
+                job.edit()["Meta"]["release"] = serde_json::json!(release);
             }
         }
         for part in 0..self.spec.parts.len() {

@@ -201,7 +201,7 @@ fn made_up(policy: &Policy, id: &JobId) -> JobSpec {
             })
         })
         .collect();
-    JobSpec(json!({
+    JobSpec::new(json!({
         "ID": id.as_str(), "Name": id.as_str(), "Type": "service",
         "Datacenters": ["edge-a", "edge-b"], "Meta": {"release": "1"}, "TaskGroups": groups,
     }))

@@ -128,6 +128,8 @@ pub struct World {
     pub(super) epoch: Epoch,
     /// Until when the lock's session lives.
     pub(super) session: Option<Moment>,
+    /// `foreshadow/hold` is set.
+    pub(super) held: bool,
     pub(super) faults: Vec<Fault>,
     pub(super) active: BTreeSet<usize>,
     pub(super) open: BTreeMap<u64, Open>,
@@ -195,6 +197,7 @@ impl World {
             index: 100,
             epoch: Epoch(10),
             session: None,
+            held: false,
             faults: setup.faults,
             active: BTreeSet::new(),
             open: BTreeMap::new(),
@@ -230,6 +233,10 @@ impl World {
     }
     pub fn events(&self) -> u64 {
         self.events
+    }
+    /// Sets or clears `foreshadow/hold`.
+    pub fn hold(&mut self, on: bool) {
+        self.held = on;
     }
     /// Counts from now on.
     pub fn open_books(&mut self) {

@@ -30,7 +30,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         inner.width.saturating_sub(62).clamp(6, 14)
     };
     header(pen, inner, cells);
-    let ids: Vec<String> = nodes.iter().map(|n| n.id.0.clone()).collect();
+    let ids: Vec<String> = nodes.iter().map(|n| n.id.to_string()).collect();
     let at = state.cursor_in(&ids);
     let fits = usize::from(inner.height.saturating_sub(1));
     let from = window(at, nodes.len(), fits);

@@ -153,7 +153,7 @@ fn table(state: &State, pen: &mut Pen, area: Rect, shown: &[&PortionView], each:
     }
     let cols = Columns::at(area.width, shown, each == 1);
     header(pen, area, &cols);
-    let ids: Vec<String> = shown.iter().map(|p| p.id.0.clone()).collect();
+    let ids: Vec<String> = shown.iter().map(|p| p.id.to_string()).collect();
     let at = state.cursor_in(&ids);
     let fits = (usize::from(area.height.saturating_sub(1) + gap) / usize::from(each + gap)).max(1);
     let from = window(at, shown.len(), fits);

@@ -130,7 +130,7 @@ fn list(state: &State, pen: &mut Pen, area: Rect, steps: &[&StepView]) {
         pen.tone(area.x + 2, area.y, area.width, text, Tone::Dim);
         return;
     }
-    let ids: Vec<String> = steps.iter().map(|s| s.id.0.clone()).collect();
+    let ids: Vec<String> = steps.iter().map(|s| s.id.to_string()).collect();
     let at = state.cursor_in(&ids);
     let each = if area.width < 110 { 2 } else { 1 };
     let detail = if each == 1 { 3.min(area.height / 4) } else { 0 };

@@ -343,7 +343,7 @@ fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
         );
         return;
     }
-    let ids: Vec<String> = p.instances.iter().map(|i| i.alloc.0.clone()).collect();
+    let ids: Vec<String> = p.instances.iter().map(|i| i.alloc.to_string()).collect();
     let at = state.cursor_in(&ids);
     let fits = usize::from(inner.height);
     let from = super::pen::window(at, ids.len(), fits);

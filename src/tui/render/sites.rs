@@ -23,7 +23,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         pen.tone(area.x + 1, area.y, area.width, text, Tone::Dim);
         return;
     }
-    let ids: Vec<String> = sites.iter().map(|s| s.site.0.clone()).collect();
+    let ids: Vec<String> = sites.iter().map(|s| s.site.to_string()).collect();
     let at = state.cursor_in(&ids);
     if area.width < 76 || area.height < 14 {
         return list(state, pen, area, &sites, at);
