@@ -62,7 +62,7 @@ pub enum Command {
     Load(super::load::LoadArgs),
     /// How good forecasts of given series would have been, by rolling origins
     Backtest(BacktestArgs),
-    /// Draws a screen of the dashboard from a short run of the sandbox
+    /// Draws screens of the dashboard as text, SVG or PNG, from a running foreshadow or a short run of the sandbox
     Screenshot(ScreenshotArgs),
     /// Prints a completion script
     Completions(CompletionsArgs),
@@ -141,9 +141,11 @@ pub struct SandboxArgs {
     /// Only the reactive loop: no forecasts
     #[arg(long)]
     pub no_forecast: bool,
-    /// The dashboard may hold, switch and start shadows
+    /// The dashboard may hold, switch, pin and start shadows
     #[arg(long)]
     pub allow_act: bool,
+    #[command(flatten)]
+    pub looks: LookArgs,
     /// Keep history, profiles and journal here [default: a temporary folder]
     #[arg(long, value_name = "FILE")]
     pub store: Option<PathBuf>,
@@ -212,13 +214,35 @@ pub struct AttachArgs {
     pub attach: String,
 }
 
+/// What lines are drawn with.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum GlyphKind {
+    /// By the locale and the terminal
+    #[default]
+    Auto,
+    Braille,
+    Blocks,
+    Ascii,
+}
+
+#[derive(Args, Debug, Clone, Default)]
+pub struct LookArgs {
+    /// default (the terminal's own colours), dark, light, deuteranopia, tritanopia, or a file of `bad = "#ff7b85"` lines
+    #[arg(long, value_name = "NAME|FILE", env = "FORESHADOW_THEME")]
+    pub theme: Option<String>,
+    #[arg(long, value_enum, default_value = "auto")]
+    pub glyphs: GlyphKind,
+}
+
 #[derive(Args, Debug)]
 pub struct TuiArgs {
     #[command(flatten)]
     pub at: AttachArgs,
-    /// Keys that hold, switch and start shadows work
+    /// Keys that hold, switch, pin and start shadows work
     #[arg(long)]
     pub allow_act: bool,
+    #[command(flatten)]
+    pub looks: LookArgs,
 }
 
 #[derive(Args, Debug)]
@@ -483,20 +507,36 @@ pub enum Picture {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Without --attach a sandbox runs for a while and is drawn. The same seed plays the same day; what is measured on this machine differs from run to run."
+)]
 pub struct ScreenshotArgs {
-    /// overview, portion, sites, nodes, shadows, plan, log or help
-    #[arg(default_value = "overview")]
-    pub screen: String,
-    #[arg(long, default_value = "120x40")]
+    /// overview, portion, rollout, sites, nodes, shadows, plan, log, replay or help; several with commas between them are drawn
+    /// from one run
+    #[arg(default_value = "overview", value_delimiter = ',')]
+    pub screens: Vec<String>,
+    /// Columns and rows
+    #[arg(long, default_value = "120x40", value_name = "WIDTHxHEIGHT")]
     pub size: String,
-    #[arg(long, value_enum, default_value = "txt")]
-    pub format: Picture,
+    /// [default: txt, or by the ending of --output]
+    #[arg(long, value_enum)]
+    pub format: Option<Picture>,
+    /// Draw what the foreshadow at this address shows now
+    #[arg(long, value_name = "URL", conflicts_with_all = ["sandbox", "after", "seed"])]
+    pub attach: Option<String>,
+    /// Draw a run of the sandbox (so it is without --attach)
+    #[arg(long)]
+    pub sandbox: bool,
     /// How long the sandbox runs before the picture is taken
     #[arg(long = "after", value_name = "TIME", value_parser = time, default_value = "30s")]
     pub after: Duration,
-    /// Where to put it [default: standard output]
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub looks: LookArgs,
+    /// Where to put it; {} in it becomes the screen's name [default: standard output]
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub output: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -529,6 +569,7 @@ impl Default for SandboxArgs {
             job: None,
             no_forecast: false,
             allow_act: false,
+            looks: LookArgs::default(),
             store: None,
         }
     }

@@ -104,7 +104,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
         }
         let signals = tokio::spawn(super::sandbox::until_signal(cancel.clone()));
         let told =
-            headless::stream(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
+            headless::tell(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
         signals.abort();

@@ -13,6 +13,7 @@ mod measure;
 mod notice;
 mod picture;
 pub mod pledges;
+mod recall;
 mod recover;
 pub mod run;
 mod settling;
@@ -23,7 +24,7 @@ pub mod view;
 mod writes;
 
 pub use absorb::absorb;
-pub use command::ask;
+pub use command::{ask, preview};
 pub use cycle::cycle;
 pub use recover::{inherited, recover};
 pub use run::{Shell, run};

@@ -2,11 +2,13 @@
 
 mod api;
 mod attach;
+pub mod delta;
 mod ndjson;
+pub mod stream;
 
 pub use api::{Api, ApiError, bind, router, serve};
 pub use attach::{Remote, RemoteError};
-pub use ndjson::{Follower, rfc3339, stream, write_event, write_summary};
+pub use ndjson::{Follower, rfc3339, stream as tell, write_event, write_summary};
 
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,12 @@ mod config;
 mod env;
 mod hcl;
 mod policy;
+mod theme;
 mod upstream;
 
 pub use config::{Config, GatewayConfig, parse_config, read_config};
 pub use env::{access, cache_folder, no_color, secret, utf8};
+pub use theme::{Glyphs, LookError, look, who};
 pub use policy::{parse_policy, read_policy};
 
 use std::path::PathBuf;

@@ -5,14 +5,17 @@ pub mod look;
 pub mod overlay;
 pub mod render;
 pub mod rows;
+mod paint;
+pub mod png;
 mod run;
 mod screenshot;
 pub mod state;
-mod svg;
+pub mod svg;
+pub mod theme;
 pub mod update;
 
-#[cfg(test)]
-pub(crate) mod sample;
+#[doc(hidden)]
+pub mod sample;
 #[cfg(test)]
 mod tests;
 

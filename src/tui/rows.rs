@@ -1,8 +1,12 @@
 //! The rows of each screen by identity: the same list moves the cursor and is drawn.
 
 use super::state::{Screen, State};
-use crate::engine::view::{CandidateView, LogLine, NodeView, ShadowView, SiteView, StepView};
+use crate::engine::view::{
+    CandidateView, LogLine, NodeView, Page, PageRow, ShadowView, SiteView, StepView,
+};
 use crate::model::{PortionId, Site};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Identities of the rows of the screen that is shown, filtered, in order.
 pub fn rows(state: &State) -> Vec<String> {
@@ -23,7 +27,11 @@ pub fn rows(state: &State) -> Vec<String> {
             .collect(),
         Screen::Plan => steps(state).into_iter().map(|s| s.id.0.clone()).collect(),
         Screen::Log => log(state).into_iter().map(|l| l.seq.to_string()).collect(),
-        Screen::Help => Vec::new(),
+        Screen::Replay => pages(state)
+            .into_iter()
+            .map(|p| p.cycle.to_string())
+            .collect(),
+        Screen::Rollout | Screen::Help => Vec::new(),
     }
 }
 
@@ -102,9 +110,53 @@ pub fn log(state: &State) -> Vec<&LogLine> {
         .collect()
 }
 
+/// The last `n` lines about a portion, the newest first.
+pub fn about<'a>(state: &'a State, id: &PortionId, n: usize) -> Vec<&'a LogLine> {
+    let own = state.log.iter().rev();
+    own.filter(|l| l.portion.as_ref() == Some(id))
+        .take(n)
+        .collect()
+}
+
+/// Pages of the past, oldest first.
+pub fn pages(state: &State) -> Vec<&Arc<Page>> {
+    let text = |p: &Page| -> String {
+        let lines = p.lines.iter().map(|l| {
+            let portion = l.portion.as_ref().map_or("", PortionId::as_str);
+            format!("{:?} {portion} {}", l.kind, l.text)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let all = state.view.pages.iter();
+    all.filter(|p| state.unfiltered() || state.passes(&text(p)))
+        .collect()
+}
+
+/// Which of the pages is shown: the newest until the operator goes back.
+pub fn page_at(state: &State, pages: &[&Arc<Page>]) -> Option<usize> {
+    let last = pages.len().checked_sub(1)?;
+    let Some(cursor) = state.cursors.get(&Screen::Replay) else {
+        return Some(last);
+    };
+    // A page that has gone leaves the one after it.
+    let cycle: u64 = cursor.row.parse().unwrap_or(u64::MAX);
+    Some(pages.partition_point(|p| p.cycle < cycle).min(last))
+}
+
+/// What was known of each portion at a cycle: its newest row on the pages up to then, worst first.
+pub fn known_at(state: &State, cycle: u64) -> Vec<&PageRow> {
+    let mut known: BTreeMap<&PortionId, &PageRow> = BTreeMap::new();
+    for page in state.view.pages.iter().take_while(|p| p.cycle <= cycle) {
+        known.extend(page.rows.iter().map(|r| (&r.id, r)));
+    }
+    let mut all: Vec<&PageRow> = known.into_values().collect();
+    all.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.id.cmp(&b.id)));
+    all
+}
+
 /// The portion that the row under the cursor is about, on any screen.
 pub fn portion_here(state: &State) -> Option<PortionId> {
-    if state.screen() == Screen::Portion {
+    if matches!(state.screen(), Screen::Portion | Screen::Rollout) {
         return state.shown_portion().map(|p| p.id.clone());
     }
     let rows = rows(state);
@@ -128,7 +180,10 @@ pub fn portion_here(state: &State) -> Option<PortionId> {
         }
         Screen::Plan => steps(state).get(at).and_then(|s| s.portion.clone()),
         Screen::Log => log(state).get(at).and_then(|l| l.portion.clone()),
-        Screen::Portion | Screen::Sites | Screen::Help => None,
+        Screen::Replay => pages(state)
+            .get(at)
+            .and_then(|p| p.lines.iter().find_map(|l| l.portion.clone())),
+        Screen::Portion | Screen::Rollout | Screen::Sites | Screen::Help => None,
     };
     found.filter(known)
 }

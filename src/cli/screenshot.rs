@@ -1,0 +1,67 @@
+//! `screenshot`: screens of the dashboard as files.
+
+use super::args::{AttachArgs, Picture, ScreenshotArgs};
+use super::{Exit, by_hand, sandbox};
+use crate::engine::view::View;
+use crate::tui;
+use std::io::Write;
+use std::process::ExitCode;
+
+pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
+    let (size, format) = (size(&args.size)?, format(&args)?);
+    let mut look = args.looks.look()?;
+    // A picture is looked at elsewhere: neither this terminal's locale nor its NO_COLOR say what can be seen there.
+    if args.looks.glyphs == super::args::GlyphKind::Auto {
+        (look.ascii, look.blocks, look.color) = (false, false, true);
+    }
+    if args.screens.len() > 1 && !args.output.as_ref().is_some_and(|o| o.contains("{}")) {
+        return Err(Exit::usage(
+            "several screens need --output with {} in it, such as 'assets/{}.svg'",
+        ));
+    }
+    // Wrong names are told before the sandbox has run.
+    for screen in &args.screens {
+        tui::screenshot(&View::default(), screen, size, format, look).map_err(Exit::usage)?;
+    }
+    let view = match &args.attach {
+        Some(attach) => by_hand::look(&AttachArgs {
+            attach: attach.clone(),
+        })?,
+        None => sandbox::view_after(args.seed, args.after)?,
+    };
+    for screen in &args.screens {
+        let picture = tui::screenshot(&view, screen, size, format, look).map_err(Exit::usage)?;
+        match &args.output {
+            Some(path) => {
+                let path = path.replace("{}", screen);
+                std::fs::write(&path, picture)
+                    .map_err(|e| Exit::usage(format!("cannot write {path}: {e}")))?;
+            }
+            None => std::io::stdout()
+                .write_all(&picture)
+                .map_err(|e| Exit::failed(&e))?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn size(text: &str) -> Result<(u16, u16), Exit> {
+    let parts = text.split_once('x');
+    parts
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
+        .ok_or_else(|| Exit::usage(format!("--size {text} is not WIDTHxHEIGHT, such as 120x40")))
+}
+
+fn format(args: &ScreenshotArgs) -> Result<tui::Format, Exit> {
+    let ending = args
+        .output
+        .as_ref()
+        .and_then(|o| o.rsplit_once('.'))
+        .map(|o| o.1);
+    Ok(match (args.format, ending) {
+        (Some(Picture::Txt), _) | (None, None) => tui::Format::Txt,
+        (Some(Picture::Svg), _) => tui::Format::Svg,
+        (Some(Picture::Png), _) => tui::Format::Png,
+        (None, Some(ending)) => ending.parse().map_err(Exit::usage)?,
+    })
+}
