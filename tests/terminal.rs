@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -127,12 +127,14 @@ impl Terminal {
 
     /// Waits for a screen of which `wanted` holds.
     fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + PATIENCE;
         loop {
             let text = self.text();
             if wanted(&text) {
                 return text;
             }
-            match self.output.recv_timeout(PATIENCE) {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
                 Ok(bytes) => {
                     self.raw.extend_from_slice(&bytes);
                     self.screen.process(&bytes);
@@ -147,11 +149,13 @@ impl Terminal {
         self.writer.flush().expect("it takes keys");
     }
 
-    /// Esc may begin a sequence: what follows it goes out on its own, once the screen shows that it was taken for itself.
+    /// Closes what lies over the screen and goes to the overview's first row. What follows an Esc waits until it was taken:
+    /// together they would be another key.
     fn home(&mut self) {
-        for _ in 0..4 {
+        let open = |s: &str| s.contains('┏') || s.contains('▏');
+        if open(&self.text()) {
             self.types(b"\x1b");
-            self.types(b"\x1b[H");
+            self.until("nothing over the screen", |s| !open(s));
         }
         self.types(b"1g");
         self.until("home", |s| {
@@ -256,11 +260,9 @@ fn every_key_of_the_help_does_what_it_says_in_a_terminal() {
             terminal.until(&format!("{} ({code:?})", binding.word), |s| {
                 s.contains(after)
             });
-            if binding.act == Act::Freeze {
+            // These stay until the same key is pressed again.
+            if matches!(binding.act, Act::Freeze | Act::Follow | Act::Help) {
                 terminal.types(&bytes(*code, *mods));
-            }
-            if binding.act == Act::Follow {
-                terminal.types(b"f");
             }
             terminal.home();
             pressed += 1;

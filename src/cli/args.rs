@@ -1,5 +1,9 @@
 //! The command line, as data. Help texts teach.
 
+mod pictures;
+
+pub use pictures::{GlyphKind, LookArgs, Picture, ScreenshotArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -212,26 +216,6 @@ pub struct AttachArgs {
         default_value = "http://127.0.0.1:4680"
     )]
     pub attach: String,
-}
-
-/// What lines are drawn with.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum GlyphKind {
-    /// By the locale and the terminal
-    #[default]
-    Auto,
-    Braille,
-    Blocks,
-    Ascii,
-}
-
-#[derive(Args, Debug, Clone, Default)]
-pub struct LookArgs {
-    /// default (the terminal's own colours), dark, light, deuteranopia, tritanopia, or a file of `bad = "#ff7b85"` lines
-    #[arg(long, value_name = "NAME|FILE", env = "FORESHADOW_THEME")]
-    pub theme: Option<String>,
-    #[arg(long, value_enum, default_value = "auto")]
-    pub glyphs: GlyphKind,
 }
 
 #[derive(Args, Debug)]
@@ -497,46 +481,6 @@ pub struct CalibrateArgs {
     pub seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picture {
-    Txt,
-    Svg,
-    Png,
-}
-
-#[derive(Args, Debug)]
-#[command(
-    after_help = "Without --attach a sandbox runs for a while and is drawn. The same seed plays the same day; what is measured on this machine differs from run to run."
-)]
-pub struct ScreenshotArgs {
-    /// overview, portion, rollout, sites, nodes, shadows, plan, log, replay or help; several with commas between them are drawn
-    /// from one run
-    #[arg(default_value = "overview", value_delimiter = ',')]
-    pub screens: Vec<String>,
-    /// Columns and rows
-    #[arg(long, default_value = "120x40", value_name = "WIDTHxHEIGHT")]
-    pub size: String,
-    /// [default: txt, or by the ending of --output]
-    #[arg(long, value_enum)]
-    pub format: Option<Picture>,
-    /// Draw what the foreshadow at this address shows now
-    #[arg(long, value_name = "URL", conflicts_with_all = ["sandbox", "after", "seed"])]
-    pub attach: Option<String>,
-    /// Draw a run of the sandbox (so it is without --attach)
-    #[arg(long)]
-    pub sandbox: bool,
-    /// How long the sandbox runs before the picture is taken
-    #[arg(long = "after", value_name = "TIME", value_parser = time, default_value = "30s")]
-    pub after: Duration,
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    #[command(flatten)]
-    pub looks: LookArgs,
-    /// Where to put it; {} in it becomes the screen's name [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -1,10 +1,11 @@
 //! `screenshot`: screens of the dashboard as files.
 
 use super::args::{AttachArgs, Picture, ScreenshotArgs};
-use super::{Exit, by_hand, sandbox};
+use super::{Exit, by_hand, plot, sandbox};
 use crate::engine::view::View;
 use crate::tui;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
@@ -14,7 +15,10 @@ pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
     if args.looks.glyphs == super::args::GlyphKind::Auto {
         (look.ascii, look.blocks, look.color) = (false, false, true);
     }
-    if args.screens.len() > 1 && !args.output.as_ref().is_some_and(|o| o.contains("{}")) {
+    if args.export.is_none()
+        && args.screens.len() > 1
+        && !args.output.as_ref().is_some_and(|o| o.contains("{}"))
+    {
         return Err(Exit::usage(
             "several screens need --output with {} in it, such as 'assets/{}.svg'",
         ));
@@ -29,6 +33,9 @@ pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
         })?,
         None => sandbox::view_after(args.seed, args.after)?,
     };
+    if let Some(folder) = &args.export {
+        return export(&view, folder);
+    }
     for screen in &args.screens {
         let picture = tui::screenshot(&view, screen, size, format, look).map_err(Exit::usage)?;
         match &args.output {
@@ -41,6 +48,23 @@ pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
                 .write_all(&picture)
                 .map_err(|e| Exit::failed(&e))?,
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Plots of all portions, one file a kind.
+fn export(view: &View, folder: &Path) -> Result<ExitCode, Exit> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Exit::usage(format!("cannot make {}: {e}", folder.display())))?;
+    let plots = [
+        ("forecast.svg", plot::forecasts(&view.portions)),
+        ("profiles.svg", plot::curves(&view.portions)),
+        ("weights.svg", plot::weights(&view.portions)),
+    ];
+    for (name, picture) in plots {
+        let path = folder.join(name);
+        std::fs::write(&path, picture)
+            .map_err(|e| Exit::usage(format!("cannot write {}: {e}", path.display())))?;
     }
     Ok(ExitCode::SUCCESS)
 }

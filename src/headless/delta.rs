@@ -10,6 +10,9 @@ const PAST: usize = 60;
 const LINES: usize = 100;
 const PAGES: usize = 60;
 const STAIRS: usize = 60;
+/// Portions that come with all there is in the first event, and so many more in each that follows, until all do: so a slow link
+/// stays live meanwhile.
+pub const MORE: usize = 20;
 /// Digits of a number that are sent: more than any screen shows.
 const DIGITS: i32 = 4;
 
@@ -36,11 +39,13 @@ pub struct Misfit {
     at: String,
 }
 
-/// A picture as it goes over the wire: what is long is cut to its end, numbers to four digits.
+/// A picture as it goes over the wire: what is long is cut to its end, numbers to four digits; portions stand by their names,
+/// so that one that gets worse does not move the others. All but the first `whole` of the view (the worst) come without what
+/// only their own screens show.
 ///
 /// # Errors
 /// When the view cannot be put as JSON.
-pub fn thin(view: &View) -> Result<Value, serde_json::Error> {
+pub fn thin(view: &View, whole: usize) -> Result<Value, serde_json::Error> {
     let mut view = view.clone();
     let (lines, pages) = (over(view.log.len(), LINES), over(view.pages.len(), PAGES));
     view.log.drain(..lines);
@@ -55,6 +60,18 @@ pub fn thin(view: &View) -> Result<Value, serde_json::Error> {
             profile.details.loads.clear();
         }
     }
+    for p in view.portions.iter_mut().skip(whole) {
+        p.past.clear();
+        p.stairs.clear();
+        p.band.clear();
+        p.profiles.clear();
+        p.known.clear();
+        p.verdicts.clear();
+    }
+    if whole < view.portions.len() {
+        view.candidates.truncate(whole);
+    }
+    view.portions.sort_by(|a, b| a.id.cmp(&b.id));
     let mut value = serde_json::to_value(&view)?;
     round(&mut value);
     Ok(value)

@@ -102,7 +102,7 @@ fn a_thin_view_is_a_view_that_ends_as_the_whole_one() {
         pages: (1..=300).map(page).collect(),
         ..View::default()
     };
-    let thin: View = serde_json::from_value(thin(&view).unwrap()).unwrap();
+    let thin: View = serde_json::from_value(thin(&view, 10).unwrap()).unwrap();
     assert_eq!((thin.log.len(), thin.pages.len()), (LINES, PAGES));
     assert_eq!(thin.log.last(), view.log.last());
     assert_eq!(thin.pages.last(), view.pages.last());

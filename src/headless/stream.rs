@@ -114,6 +114,8 @@ impl Unpacker {
 struct Reader {
     views: watch::Receiver<Arc<View>>,
     sent: Option<Value>,
+    /// Portions that go out with all there is.
+    whole: usize,
     packer: Packer,
 }
 
@@ -130,7 +132,12 @@ impl Reader {
                 pace().await;
             }
             let view = Arc::clone(&self.views.borrow_and_update());
-            let new = delta::thin(&view).ok()?;
+            let new = delta::thin(&view, self.whole).ok()?;
+            if self.whole < view.portions.len() {
+                // What is left out yet is due, whether or not something changes.
+                self.whole += delta::MORE;
+                self.views.mark_changed();
+            }
             let told = match &self.sent {
                 None => Told::Snapshot(new.clone()),
                 Some(old) => match delta::diff(old, &new) {
@@ -153,6 +160,7 @@ pub async fn stream_view(State(api): State<Api>, headers: HeaderMap) -> Response
     let reader = Reader {
         views,
         sent: None,
+        whole: delta::MORE,
         packer: Packer::new(packed),
     };
     let events = stream::unfold(reader, |mut reader| async move {
