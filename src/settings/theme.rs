@@ -71,8 +71,10 @@ fn find(name: &str) -> Result<Theme, LookError> {
 
 /// Who sits at this terminal.
 pub fn who() -> String {
-    let user = access("SUDO_USER").or_else(|| access("USER"));
-    user.or_else(|| access("LOGNAME"))
+    let known = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok()?;
+    access("SUDO_USER")
+        .or_else(|| access("USER"))
+        .or_else(|| known().map(|user| user.name))
         .unwrap_or_else(|| "an operator".into())
 }
 

@@ -8,6 +8,13 @@ use crate::model::{PortionId, Site};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Keeps what passes the filter; without one no text is made of anything.
+fn keep<T>(state: &State, all: &mut Vec<&T>, text: impl Fn(&T) -> String) {
+    if !state.unfiltered() {
+        all.retain(|one| state.passes(&text(one)));
+    }
+}
+
 /// Identities of the rows of the screen that is shown, filtered, in order.
 pub fn rows(state: &State) -> Vec<String> {
     match state.screen() {
@@ -41,14 +48,16 @@ pub fn candidate_row(c: &CandidateView) -> String {
 
 pub fn portions(state: &State) -> Vec<&crate::engine::view::PortionView> {
     let mut all = state.portions();
-    all.retain(|p| state.passes(&format!("{} {} {:?}", p.id, p.sentence, p.health)));
+    keep(state, &mut all, |p| {
+        format!("{} {} {:?}", p.id, p.sentence, p.health)
+    });
     all
 }
 
 pub fn sites(state: &State) -> Vec<&SiteView> {
-    let all = state.view.sites.iter();
-    all.filter(|s| state.passes(&format!("{} {}", s.site, s.kind)))
-        .collect()
+    let mut all: Vec<&SiteView> = state.view.sites.iter().collect();
+    keep(state, &mut all, |s| format!("{} {}", s.site, s.kind));
+    all
 }
 
 pub fn nodes(state: &State) -> Vec<&NodeView> {
@@ -64,8 +73,9 @@ pub fn nodes(state: &State) -> Vec<&NodeView> {
         )
     };
     let all = state.view.nodes.iter();
-    all.filter(|n| site.is_none_or(|s| &n.site == s) && state.passes(&text(n)))
-        .collect()
+    let mut all: Vec<&NodeView> = all.filter(|n| site.is_none_or(|s| &n.site == s)).collect();
+    keep(state, &mut all, text);
+    all
 }
 
 /// Those that run first, then the done ones, newest first.
@@ -75,7 +85,7 @@ pub fn shadows(state: &State) -> Vec<&ShadowView> {
         format!("{} {} {} {} {verdict}", s.portion, s.site, s.class, s.state)
     };
     let mut all: Vec<&ShadowView> = state.view.shadows.iter().collect();
-    all.retain(|s| state.passes(&text(s)));
+    keep(state, &mut all, text);
     all.sort_by_key(|s| (s.state == "done", std::cmp::Reverse(s.since)));
     all
 }
@@ -83,7 +93,9 @@ pub fn shadows(state: &State) -> Vec<&ShadowView> {
 /// Most valuable first.
 pub fn candidates(state: &State) -> Vec<&CandidateView> {
     let mut all: Vec<&CandidateView> = state.view.candidates.iter().collect();
-    all.retain(|c| state.passes(&format!("{} {} {}", c.portion, c.site, c.class)));
+    keep(state, &mut all, |c| {
+        format!("{} {} {}", c.portion, c.site, c.class)
+    });
     all.sort_by(|a, b| b.value.total_cmp(&a.value));
     all
 }
@@ -93,8 +105,9 @@ pub fn steps(state: &State) -> Vec<&StepView> {
         let portion = s.portion.as_ref().map_or("", PortionId::as_str);
         format!("{} {portion} {:?} {} {}", s.verb, s.cause, s.state, s.why)
     };
-    let all = state.view.steps.iter();
-    all.filter(|s| state.passes(&text(s))).collect()
+    let mut all: Vec<&StepView> = state.view.steps.iter().collect();
+    keep(state, &mut all, text);
+    all
 }
 
 pub fn log(state: &State) -> Vec<&LogLine> {
@@ -103,11 +116,9 @@ pub fn log(state: &State) -> Vec<&LogLine> {
         let cause = l.cause.map(|c| format!("{c:?}")).unwrap_or_default();
         format!("{:?} {cause} {portion} {}", l.kind, l.text)
     };
-    state
-        .log
-        .iter()
-        .filter(|l| state.passes(&text(l)))
-        .collect()
+    let mut all: Vec<&LogLine> = state.log.iter().collect();
+    keep(state, &mut all, text);
+    all
 }
 
 /// The last `n` lines about a portion, the newest first.

@@ -19,6 +19,7 @@ mod rollout;
 mod shadows;
 mod sites;
 mod strip;
+mod weights;
 
 use super::state::{Screen, State};
 use pen::Pen;
