@@ -61,6 +61,7 @@ fn record(
     })?;
     let mut command = CommandBuilder::new(program[0]);
     command.args(&program[1..]);
+    command.cwd(std::env::current_dir()?);
     command.env("TERM", "xterm-256color");
     command.env("LC_ALL", "C.UTF-8");
     let mut child = pair.slave.spawn_command(command)?;
