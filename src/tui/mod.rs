@@ -3,10 +3,10 @@
 pub mod keys;
 pub mod look;
 pub mod overlay;
-pub mod render;
-pub mod rows;
 mod paint;
 pub mod png;
+pub mod render;
+pub mod rows;
 mod run;
 mod screenshot;
 pub mod state;
