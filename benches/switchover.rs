@@ -14,9 +14,9 @@ mod rig;
 
 use foreshadow::clients::consul::{CheckDefinition, Probe, Registration, Status};
 use foreshadow::load::LoadReport;
-use foreshadow::model::{Share, Span};
-use rig::{Rig, Server, requests};
-use std::time::{Duration, Instant};
+use foreshadow::model::{Applied, Share};
+use rig::{Rig, Server, now, requests, stake};
+use std::time::Duration;
 
 const STEPS: [u32; 5] = [1, 5, 25, 50, 100];
 
@@ -127,12 +127,12 @@ async fn planned(rig: &Rig, size: &Size) -> [Server; 2] {
     [old, new]
 }
 
-/// Waits until so many services have switched after the kill, and gives how long each took from its wake-up.
-async fn switched(rig: &Rig, prefix: &str, count: usize) -> Vec<Span> {
+/// Waits until so many services have switched after the kill, and gives what was reported of each.
+async fn switched(rig: &Rig, prefix: &str, count: usize) -> Vec<Applied> {
     loop {
-        let all = rig.reactions().await;
-        let own = all.iter().filter(|(s, _)| s.as_str().starts_with(prefix));
-        let own: Vec<Span> = own.map(|(_, took)| *took).collect();
+        let all = rig.reactions().await.into_iter();
+        let own = all.filter(|a| a.service.as_str().starts_with(prefix));
+        let own: Vec<Applied> = own.collect();
         if own.len() == count {
             return own;
         }
@@ -149,7 +149,8 @@ async fn prepared(rig: &Rig, size: &Size) -> [Server; 2] {
     for _ in 0..size.kills {
         rig.settle_all(&names, (&old, &new)).await;
         old.kill();
-        took.extend(switched(rig, "prepared-", names.len()).await);
+        let all = switched(rig, "prepared-", names.len()).await;
+        took.extend(all.iter().filter_map(|a| a.reaction));
         old.revive();
     }
     let mut took: Vec<f64> = took.iter().map(|s| s.0 as f64).collect();
@@ -250,12 +251,22 @@ async fn together(rig: &Rig, size: &Size) {
     let (mut old, new) = (Server::start("127.0.0.50"), Server::start("127.0.0.51"));
     let names: Vec<String> = (0..size.crowd).map(|n| format!("crowd-{n}")).collect();
     rig.settle_all(&names, (&old, &new)).await;
-    let began = Instant::now();
+    let began = now();
     old.kill();
-    switched(rig, "crowd-", names.len()).await;
+    let all = switched(rig, "crowd-", names.len()).await;
+    for name in &names {
+        rig.passes(name, new.at.port()).await;
+    }
+    let seen = now().since(began).as_secs_f64();
+    let after = |a: &Applied| a.at.since(began).as_secs_f64();
+    let last = all.iter().map(after).fold(0.0, f64::max);
+    let mean = all.iter().map(after).sum::<f64>() / all.len() as f64;
+    let carried = |a: &Applied| stake(a.service.as_str()).0;
+    let weighed = all.iter().map(|a| after(a) * carried(a)).sum::<f64>();
     println!(
-        "{} services failing together: the last one is switched {:.1} s after the kill",
+        "{} services failing together: the last one is switched {last:.1} s after the kill, and all are seen so {seen:.1} s after it; \
+         a service waits {mean:.1} s on average, a request {:.1} s",
         size.crowd,
-        began.elapsed().as_secs_f64()
+        weighed / all.iter().map(carried).sum::<f64>()
     );
 }

@@ -231,6 +231,8 @@ async fn maintenance_takes_an_instance_out_and_wakes_a_watcher() {
             .values()
             .any(Check::is_maintenance)
     );
+    let own = consul.agent_entries("web").await.unwrap();
+    assert!(own[0].in_maintenance() && own[0].passes(), "{own:?}");
     consul.maintenance("web-a", false, "").await.unwrap();
     until(&consul, "web", true, |e| e.len() == 1).await;
     let unknown = consul.maintenance("nobody", true, "x").await.unwrap_err();
@@ -256,6 +258,10 @@ async fn a_failing_check_shows_and_an_entry_of_others_keeps_its_check_when_rewei
     let entries = consul.agent_services().await.unwrap();
     let entry = &entries["_nomad-task-x"];
     assert_eq!(entry.tagged_addresses["wan_ipv4"].port, 9);
+    let own = consul.agent_entries("web").await.unwrap();
+    assert_eq!((own.len(), &own[0].service), (1, entry));
+    assert!(own[0].passes() && !own[0].in_maintenance());
+    assert!(consul.agent_entries("nobody").await.unwrap().is_empty());
     let again = Registration::reweighted(entry, 42).unwrap();
     consul.register(&again).await.unwrap();
     let seen = until(&consul, "web", false, |e| {
@@ -276,6 +282,8 @@ async fn a_failing_check_shows_and_an_entry_of_others_keeps_its_check_when_rewei
     backend.fail(true);
     let seen = until(&consul, "web", false, |e| !e[0].is_passing()).await;
     assert!(!seen[0].in_maintenance());
+    let own = consul.agent_entries("web").await.unwrap();
+    assert!(!own[0].passes() && !own[0].in_maintenance(), "{own:?}");
     let critical = consul
         .checks_in_state("critical", None, None)
         .await

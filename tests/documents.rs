@@ -120,6 +120,9 @@ fn the_tests_that_stand_for_the_laws_exist() {
         include_str!("planner/safety.rs"),
         include_str!("planner/switchover.rs"),
         include_str!("scheduler/paused.rs"),
+        include_str!("../src/act/gateway_tests.rs"),
+        include_str!("../src/act/switching.rs"),
+        include_str!("../src/planner/traffic/went.rs"),
     ];
     let table = include_str!("../docs/switchover.md")
         .split("## Which law, which test")

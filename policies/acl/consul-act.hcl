@@ -21,6 +21,11 @@ service "shop-ledger" {
   policy = "write"
 }
 
+# Foreshadow's own entry, by which it is found.
+service "foreshadow" {
+  policy = "write"
+}
+
 # Targets, the leader's lock, open steps, and what gateways applied.
 key_prefix "foreshadow/" {
   policy = "write"

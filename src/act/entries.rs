@@ -234,11 +234,13 @@ mod tests {
                 domain: Domain::Site(Site::new("s1")),
                 lost: vec![ids[0].clone(), ids[1].clone()],
                 shares: to_c.clone(),
+                stake: None,
             },
             Contingency {
                 domain: Domain::Node(NodeId::new("n1")),
                 lost: vec![ids[0].clone()],
                 shares: to_c,
+                stake: None,
             },
         ];
         let one = contingency(&t, &ids[..1]).map(|c| c.domain.clone());

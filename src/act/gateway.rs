@@ -7,8 +7,9 @@ use super::probe::{Prober, Probing, Suspects};
 use super::suspects::{self, Aims};
 use crate::clients::consul::KvQuery;
 use crate::clients::http::{HttpError, Wait};
+use crate::guard::Writes;
 use crate::model::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,8 @@ const LOOK: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
 /// After an owner's refusal, before it is tried again.
 const REFUSED: Duration = Duration::from_secs(1);
+/// What waits for the write budget goes by what fails then: with more at once, fewer lists of that are read.
+const METERED: Duration = Duration::from_millis(250);
 
 /// Keeps one gateway's entries as the targets say.
 pub struct Keeper {
@@ -27,6 +30,8 @@ pub struct Keeper {
     /// Whoever plans should look now.
     pub wake: mpsc::Sender<()>,
     pub probing: Probing,
+    /// Contingencies that it puts in force or ends a second.
+    pub writes: Writes,
 }
 
 /// What is in force at the gateway.
@@ -39,8 +44,9 @@ pub(super) struct Force {
     pub calm: BTreeMap<ServiceName, Moment>,
     owners: BTreeMap<ServiceName, Owner>,
     /// Entries with a critical check, and instances that the probes of two vantage points call dead.
-    failing: Vec<String>,
+    pub failing: BTreeSet<String>,
     suspects: Suspects,
+    pub writes: Writes,
 }
 
 impl Force {
@@ -125,8 +131,11 @@ impl Keeper {
         suspects: &mut watch::Receiver<Suspects>,
         cancel: &CancellationToken,
     ) {
-        let mut force = Force::default();
-        let mut targets_at = 0;
+        let mut force = Force {
+            writes: self.writes.clone(),
+            ..Force::default()
+        };
+        let (mut targets_at, mut last_at) = (0, 0);
         let mut checks_at = 0;
         let mut told = String::new();
         while !cancel.is_cancelled() {
@@ -134,8 +143,8 @@ impl Keeper {
                 () = cancel.cancelled() => return,
                 read = self.targets(targets_at) => match read {
                     Ok((targets, index)) => {
-                        force.began_anew(targets_at, index);
-                        targets_at = index;
+                        force.began_anew(last_at, index);
+                        (targets_at, last_at) = (index, index);
                         let followed = self.follow(&mut force, targets).await;
                         let allowed = &self.probing.services;
                         aims.send_replace(suspects::aims(force.targets.values(), allowed));
@@ -161,24 +170,34 @@ impl Keeper {
                 }
             };
             let pause = match turned {
-                Ok(()) => continue,
-                Err(OwnerError::Http(e)) => {
-                    tracing::debug!("gateway {}: {e}", self.desk.gateway.id);
-                    PAUSE
+                Ok(()) if force.writes.waiting > 0 => {
+                    checks_at = 0;
+                    METERED
                 }
+                Ok(()) => continue,
+                // Nothing need change in targets or checks before what is not done yet can be.
                 Err(e) => {
-                    // Nothing need change in targets or checks while what it waits for comes true.
                     (targets_at, checks_at) = (0, 0);
-                    let refusal = e.to_string();
-                    if refusal != told {
-                        tracing::warn!("gateway {}: {refusal}", self.desk.gateway.id);
-                        told = refusal;
-                    }
-                    REFUSED
+                    self.failed(&e, &mut told)
                 }
             };
             let _ = tokio::time::timeout(pause, cancel.cancelled()).await;
         }
+    }
+
+    /// Says what went wrong, a refusal only once, and gives the time until it is tried again.
+    fn failed(&self, error: &OwnerError, told: &mut String) -> Duration {
+        let gateway = &self.desk.gateway.id;
+        if let OwnerError::Http(e) = error {
+            tracing::debug!("gateway {gateway}: {e}");
+            return PAUSE;
+        }
+        let refusal = error.to_string();
+        if refusal != *told {
+            tracing::warn!("gateway {gateway}: {refusal}");
+            *told = refusal;
+        }
+        REFUSED
     }
 
     async fn targets(&self, index: u64) -> Result<(Vec<Target>, u64), HttpError> {
@@ -209,7 +228,7 @@ impl Keeper {
     }
 
     /// IDs of our own entries, and of those that Nomad made, whose checks are critical, maintenance aside.
-    async fn failing(&self, index: u64) -> Result<(Vec<String>, u64), HttpError> {
+    async fn failing(&self, index: u64) -> Result<(BTreeSet<String>, u64), HttpError> {
         let wait = (index > 0).then_some(Wait {
             index,
             longest: LOOK,
@@ -381,13 +400,14 @@ impl Keeper {
 }
 
 /// Whether the entry that clients are given of the instance is among those with a critical check.
-fn fails(target: &Target, instance: &Instance, failing: &[String]) -> bool {
+fn fails(target: &Target, instance: &Instance, failing: &BTreeSet<String>) -> bool {
     if target.owner.takes_nomads_entries() {
         let begins = nomad_entry(instance.alloc.as_str());
         let named = format!("-{}-", target.service);
-        return failing
-            .iter()
-            .any(|id| id.starts_with(&begins) && id.contains(&named));
+        let of_alloc = failing.range(begins.clone()..);
+        return of_alloc
+            .take_while(|id| id.starts_with(&begins))
+            .any(|id| id.contains(&named));
     }
     failing.contains(&entries::entry_id(
         &target.service,
@@ -397,29 +417,5 @@ fn fails(target: &Target, instance: &Instance, failing: &[String]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_that_was_restored_is_followed_under_its_lower_indices() {
-        let target = Target {
-            service: ServiceName::new("web"),
-            plan: PlanId::new("p"),
-            parent: None,
-            epoch: Epoch(2),
-            owner: Owner::Front,
-            instances: Vec::new(),
-            contingencies: Vec::new(),
-            index: 41,
-        };
-        let last = (Epoch(9), 700);
-        let mut force = Force::default();
-        force.applied.insert(target.service.clone(), last);
-        let newer =
-            |force: &Force| entries::newer(&target, force.applied.get(&target.service).copied());
-        force.began_anew(700, 701);
-        assert!(!newer(&force), "an old leader's target stays refused");
-        force.began_anew(701, 60);
-        assert!(newer(&force));
-    }
-}
+#[path = "gateway_tests.rs"]
+mod tests;

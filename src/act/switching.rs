@@ -29,15 +29,13 @@ impl Keeper {
                 "gateway {}: most sites look bad at once; suspecting our eyes",
                 self.desk.gateway.id
             );
+            // Nothing waits for the budget now.
+            force.writes.fill(began);
             return Ok(());
         }
-        for target in over(force, began) {
-            if !self.held().await {
-                self.take_over(force, target).await?;
-            }
-        }
+        let (due, over) = turn(force, began);
         let mut first = Ok(());
-        for batch in due(force).chunks(BATCH) {
+        for batch in due.chunks(BATCH) {
             if self.held().await {
                 break;
             }
@@ -58,6 +56,11 @@ impl Keeper {
             }
         }
         first?;
+        for target in over {
+            if !self.held().await {
+                self.take_over(force, target).await?;
+            }
+        }
         self.keep_up(force).await
     }
 
@@ -82,6 +85,18 @@ impl Keeper {
     }
 }
 
+/// A service, and what is prepared for it.
+type Due = (ServiceName, Contingency);
+
+/// What the write budget has room for now: what is to be put in force, where most is at stake first, then what is to be ended.
+fn turn(force: &mut Force, now: Moment) -> (Vec<Due>, Vec<Target>) {
+    let (mut due, mut over) = (due(force), over(force, now));
+    let granted = force.writes.grant(due.len() + over.len(), now);
+    due.truncate(granted);
+    over.truncate(granted - due.len());
+    (due, over)
+}
+
 /// Targets whose contingency has been over for a while.
 fn over(force: &mut Force, now: Moment) -> Vec<Target> {
     let mut ended = Vec::new();
@@ -98,8 +113,8 @@ fn over(force: &mut Force, now: Moment) -> Vec<Target> {
     ended
 }
 
-/// What is prepared for those that fail now, and not yet in force.
-fn due(force: &Force) -> Vec<(ServiceName, Contingency)> {
+/// What is prepared for those that fail now, and not yet in force, where most is at stake first.
+fn due(force: &Force) -> Vec<Due> {
     let prepared = force.targets.values().filter_map(|target| {
         let bad = force.bad(target);
         // What was applied for is over, or is given the time to prove it.
@@ -110,5 +125,131 @@ fn due(force: &Force) -> Vec<(ServiceName, Contingency)> {
         let in_force = force.contingency.get(&target.service) == Some(&found.domain);
         (!in_force).then(|| (target.service.clone(), found.clone()))
     });
-    prepared.collect()
+    let mut due: Vec<Due> = prepared.collect();
+    let stake = |(_, c): &Due| c.stake.map_or(-1.0, |s| s.0);
+    due.sort_by(|a, b| stake(b).total_cmp(&stake(a)));
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const SERVICES: usize = 500;
+
+    fn service(k: usize) -> ServiceName {
+        ServiceName::new(format!("s{k:03}"))
+    }
+
+    /// No two are alike, and names say nothing of it; of one it is not known.
+    fn stake(k: usize) -> Option<Rps> {
+        (k > 0).then(|| Rps((k * 37 % SERVICES) as f64))
+    }
+
+    fn instance(alloc: &str, site: &str, share: Share) -> Instance {
+        Instance {
+            alloc: alloc.into(),
+            address: "127.0.0.1".into(),
+            port: 80,
+            node: site.into(),
+            site: site.into(),
+            health: "/".into(),
+            share,
+        }
+    }
+
+    /// Each has all of its traffic at one site, and a standby at another; a third has nothing that could fail.
+    fn target(k: usize) -> Target {
+        let shares = [
+            ("old-0000".into(), Share::NONE),
+            ("new-0000".into(), Share::ALL),
+        ];
+        Target {
+            service: service(k),
+            plan: "p".into(),
+            parent: None,
+            epoch: Epoch(1),
+            owner: Owner::Front,
+            instances: vec![
+                instance("old-0000", "a", Share::ALL),
+                instance("new-0000", "b", Share::NONE),
+            ],
+            contingencies: vec![Contingency {
+                domain: Domain::Site("a".into()),
+                lost: vec!["old-0000".into()],
+                shares: BTreeMap::from(shares),
+                stake: stake(k),
+            }],
+            index: 1,
+        }
+    }
+
+    fn entry(k: usize) -> String {
+        entries::entry_id(&service(k), &"old-0000".into(), 80)
+    }
+
+    /// Services whose site has failed, with a budget of so many a second.
+    fn failed(per_second: u32) -> Force {
+        let mut force = Force::default();
+        force.targets = (0..SERVICES).map(|k| (service(k), target(k))).collect();
+        force.failing = (0..SERVICES).map(entry).collect();
+        force.writes = crate::guard::Writes::of(per_second);
+        force
+    }
+
+    #[test]
+    fn services_that_fail_together_are_all_switched_at_the_write_budget_where_most_is_at_stake_first()
+     {
+        let mut force = failed(100);
+        let (mut order, mut now) = (Vec::new(), Moment(0));
+        while order.len() < SERVICES {
+            let (due, over) = turn(&mut force, now);
+            assert!(over.is_empty());
+            for (service, prepared) in due {
+                order.push(prepared.stake);
+                force.contingency.insert(service, prepared.domain);
+            }
+            let most = 100.0 * (1.0 + now.since(Moment(0)).as_secs_f64());
+            assert!(order.len() as f64 <= most, "{} at {now:?}", order.len());
+            assert_eq!(force.writes.waiting, SERVICES - order.len());
+            now = now + Span::millis(250);
+        }
+        assert!(now <= Moment(4_250), "{now:?}");
+        let mut sorted: Vec<Option<Rps>> = (0..SERVICES).map(stake).collect();
+        sorted.sort_by(|a, b| b.map_or(-1.0, |s| s.0).total_cmp(&a.map_or(-1.0, |s| s.0)));
+        assert_eq!(order, sorted, "unknown ones last");
+        assert!(turn(&mut force, now).0.is_empty(), "each once");
+    }
+
+    #[test]
+    fn what_begins_to_fail_while_others_wait_goes_first_when_more_is_at_stake() {
+        let mut force = failed(10);
+        let last = (1..SERVICES).find(|k| k * 37 % SERVICES == SERVICES - 1);
+        let busiest = last.expect("somebody is busiest");
+        force.failing.remove(&entry(busiest));
+        assert_eq!(turn(&mut force, Moment(0)).0.len(), 10);
+        force.failing.insert(entry(busiest));
+        let (due, _) = turn(&mut force, Moment(100));
+        let named: Vec<&ServiceName> = due.iter().map(|(s, _)| s).collect();
+        assert_eq!(named, [&service(busiest)]);
+    }
+
+    #[test]
+    fn what_is_over_is_ended_by_the_same_budget_after_what_fails() {
+        let mut force = failed(4);
+        for k in 3..SERVICES {
+            force.failing.remove(&entry(k));
+        }
+        for k in 3..8 {
+            force
+                .contingency
+                .insert(service(k), Domain::Site("a".into()));
+        }
+        let began = turn(&mut force, Moment(0));
+        assert_eq!((began.0.len(), began.1.len()), (3, 0), "not yet calm");
+        let (due, over) = turn(&mut force, Moment(0) + entries::CALM);
+        assert_eq!((due.len(), over.len()), (3, 1));
+        assert_eq!(force.writes.waiting, 4);
+    }
 }

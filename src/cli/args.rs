@@ -48,6 +48,8 @@ pub enum Command {
     Switch(SwitchArgs),
     /// Drops all moves under way and forgets what was asked for by hand; weights stay as they are
     Abort(AttachArgs),
+    /// Has a running foreshadow read its policies again (as SIGHUP does); wrong ones change nothing, and its log says why
+    Reload(AttachArgs),
     /// Sets or clears foreshadow/hold, which stops every write of every foreshadow
     Hold(HoldArgs),
     /// Plays a load trace against a simulated estate in virtual time: what was lost, late and held

@@ -100,6 +100,10 @@ pub fn abort(args: AttachArgs) -> Result<ExitCode, Exit> {
     ask(&args, &Command::Abort)
 }
 
+pub fn reload(args: AttachArgs) -> Result<ExitCode, Exit> {
+    ask(&args, &Command::Reload)
+}
+
 pub fn shadow(args: ShadowArgs) -> Result<ExitCode, Exit> {
     match args.command {
         ShadowCommand::Start { portion, site, at } => {
@@ -174,11 +178,12 @@ fn counted_on(k: &Known) -> String {
         .age
         .map_or(String::new(), |a| format!(", {:.0} s old", a.as_secs_f64()));
     format!(
-        "{:<12} {:<12} {:<12} carries {:>9} (counted on {}, ±{:.0}%), {:.1} MHz·s a request, starts in {:.0} ms (at most {:.0}); {}{age}, half-life {:.0} s",
+        "{:<12} {:<12} {:<12} carries {:>9}{} (counted on {}, ±{:.0}%), {:.1} MHz·s a request, starts in {:.0} ms (at most {:.0}); {}{age}, half-life {:.0} s",
         k.key.portion,
         k.key.site,
         k.key.class.shown(),
         Rps(k.knee.middle),
+        if k.knee_open { " or more" } else { "" },
         Rps(k.knee.low),
         100.0 * k.knee.spread,
         k.cpu.middle,

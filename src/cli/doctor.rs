@@ -2,7 +2,7 @@
 
 use super::args::RunArgs;
 use super::loop_::{read, runtime};
-use super::{Exit, exit};
+use super::{Exit, exit, reload};
 use crate::act::owners::{self, Case, Desk};
 use crate::clients::consul::Consul;
 use crate::clients::gateway::Gateway;
@@ -10,10 +10,9 @@ use crate::clients::http::HttpError;
 use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::GatewaySetup;
-use crate::model::{PortionPolicy, Seen};
+use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen};
 use crate::observe::META_ALLOC;
 use crate::planner::owner;
-use crate::settings;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,6 +33,46 @@ fn features(agent: &Agent) -> String {
     }
 }
 
+/// A rule of an ACL policy, and the file of this repository that has it.
+struct Right {
+    rule: &'static str,
+    file: &'static str,
+}
+
+/// What looking needs …
+const AGENT: Right = Right {
+    rule: "agent { policy = \"read\" }",
+    file: "nomad-watch.hcl",
+};
+const NODES: Right = Right {
+    rule: "node { policy = \"read\" }",
+    file: "nomad-watch.hcl",
+};
+const JOBS: Right = Right {
+    rule: "namespace \"default\" { capabilities = [\"list-jobs\", \"read-job\"] }",
+    file: "nomad-watch.hcl",
+};
+const CONSUL_AGENT: Right = Right {
+    rule: "agent_prefix \"\" { policy = \"read\" }",
+    file: "consul-watch.hcl",
+};
+const KEYS: Right = Right {
+    rule: "key_prefix \"foreshadow/\" { policy = \"read\" }",
+    file: "consul-watch.hcl",
+};
+/// … and acting.
+const SUBMIT: Right = Right {
+    rule: "namespace \"default\" { capabilities = [\"submit-job\"] }",
+    file: "nomad-act.hcl",
+};
+const KEYS_WRITE: Right = Right {
+    rule: "key_prefix \"foreshadow/\" { policy = \"write\" }",
+    file: "consul-act.hcl",
+};
+
+/// A condition that no key meets: asked for, it writes nothing, and a denial shows all the same.
+const NEVER: u64 = u64::MAX;
+
 /// Tells what was found, and counts what is bad.
 #[derive(Default)]
 struct Findings {
@@ -53,20 +92,31 @@ impl Findings {
         }
     }
 
+    /// The same of what a token must be given; a denial names the rule.
+    fn tell_right(&mut self, what: &str, right: &Right, result: Result<String, HttpError>) {
+        match result {
+            Err(HttpError::Denied { system, .. }) => {
+                let Right { rule, file } = right;
+                self.bad(what, &format!("the token for {system} lacks the rule `{rule}` (policies/acl/{file} has it)"));
+            }
+            other => self.tell(what, other),
+        }
+    }
+
     async fn of_nomad(&mut self, nomad: &Nomad) {
         let agent = nomad.agent_self().await;
         let has = agent.as_ref().ok().map(features);
         let version = agent.map(|a| format!("version {}", a.version_text()));
-        self.tell("Nomad", version);
+        self.tell_right("Nomad", &AGENT, version);
         if let Some(has) = has {
             self.tell("Nomad features", Ok(has));
         }
         let nodes = nomad.nodes(None).await;
         let nodes = nodes.map(|n| format!("{} nodes", n.value.len()));
-        self.tell("Nomad nodes", nodes);
+        self.tell_right("Nomad nodes", &NODES, nodes);
         let allocs = nomad.allocations(None).await;
         let allocs = allocs.map(|a| format!("{} allocations", a.value.len()));
-        self.tell("Nomad allocations", allocs);
+        self.tell_right("Nomad allocations", &JOBS, allocs);
         let events = nomad.event_stream(&[Topic::Node, Topic::Allocation, Topic::Evaluation], 0);
         let events = match events.await {
             Ok(_) => Ok("followed".to_string()),
@@ -83,12 +133,50 @@ impl Findings {
             let (node, dc, version) = (a.node_name(), a.datacenter(), a.version_text());
             format!("{node} in {dc}, version {version}")
         });
-        self.tell(&format!("Consul agent of {}", gateway.id), version);
+        self.tell_right(
+            &format!("Consul agent of {}", gateway.id),
+            &CONSUL_AGENT,
+            version,
+        );
         let hold = consul
             .kv_get(crate::model::keys::HOLD, dc, true, None)
             .await;
         let hold = hold.map(|k| k.value.map_or("clear", |_| "set").to_string());
-        self.tell(&format!("foreshadow/hold through {}", gateway.id), hold);
+        self.tell_right(
+            &format!("foreshadow/hold through {}", gateway.id),
+            &KEYS,
+            hold,
+        );
+    }
+
+    /// The rights to act, asked for without an effect: a job planned as it is, a key written on a condition that cannot be met.
+    /// Those to sessions and services show at the first act alone.
+    async fn of_rights(
+        &mut self,
+        policies: &[Policy],
+        nomad: &Nomad,
+        consul: &Consul,
+        dc: Option<&str>,
+    ) {
+        let written = consul.kv_cas("foreshadow/doctor", b"", NEVER, dc).await;
+        let written = written.map(|_| "may be written".to_string());
+        self.tell_right("keys under foreshadow/", &KEYS_WRITE, written);
+        let jobs: BTreeSet<&JobId> = policies
+            .iter()
+            .flat_map(|p| &p.portions)
+            .map(|p| &p.job)
+            .collect();
+        for id in jobs {
+            let what = format!("job {id}");
+            match nomad.job(id.as_str(), None).await.map(|j| j.value) {
+                Ok(Some(job)) => {
+                    let planned = nomad.plan(&without_volumes(job.spec)).await;
+                    self.tell_right(&what, &SUBMIT, planned.map(|_| "may be submitted".into()));
+                }
+                Ok(None) => self.bad(&what, "Nomad has no such job; look at `job` in the policy"),
+                Err(e) => self.tell_right(&what, &JOBS, Err(e)),
+            }
+        }
     }
 
     /// Whether gateways see a death of its instances themselves, or go by Consul's checks; either will do.
@@ -148,15 +236,25 @@ impl Findings {
     }
 }
 
+/// Host volumes have rules of their own, which shadows never need.
+fn without_volumes(mut job: JobSpec) -> JobSpec {
+    let groups = job.0.get_mut("TaskGroups").and_then(|g| g.as_array_mut());
+    for group in groups.into_iter().flatten() {
+        group["Volumes"] = serde_json::Value::Null;
+        let tasks = group.get_mut("Tasks").and_then(|t| t.as_array_mut());
+        for task in tasks.into_iter().flatten() {
+            task["VolumeMounts"] = serde_json::Value::Null;
+        }
+    }
+    job
+}
+
 /// One line for each thing that must work, with the remedy where it does not.
 pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
         // Without the store, which a running foreshadow holds.
         let (config, access, gateways) = read(&args.config)?;
-        let policies = config.policies.iter().map(|p| settings::read_policy(p));
-        let policies = policies
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(Exit::usage)?;
+        let policies = reload::policies(&config.policies)?;
         let nomad = Arc::new(Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?);
         let mut findings = Findings::default();
         findings.of_nomad(&nomad).await;
@@ -166,6 +264,10 @@ pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
             let consul = Arc::new(Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?);
             findings.of_gateway(gateway, &consul, dc).await;
             desks.push(desk(gateway, consul, nomad.clone(), dc));
+        }
+        if let Some(desk) = desks.first().filter(|_| config.act) {
+            let consul = &desk.gateway.consul;
+            findings.of_rights(&policies, &nomad, consul, dc).await;
         }
         for portion in policies.iter().flat_map(|p| &p.portions) {
             findings.of_owners(portion, &nomad, &desks).await;

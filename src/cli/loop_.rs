@@ -1,14 +1,14 @@
 //! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
-use super::{Exit, by_hand, exit};
-use crate::act;
+use super::{Exit, by_hand, exit, reload, service};
+use crate::act::{self, Presence};
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::System;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
-use crate::engine::{Writes, clock};
+use crate::engine::{Rules, Writes, clock};
 use crate::headless::{self, Api};
 use crate::model::{Known, Span};
 use crate::settings::{self, Config};
@@ -16,6 +16,7 @@ use crate::store::Store;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// The configuration file, the environment's addresses, and the gateways that both make.
@@ -38,15 +39,15 @@ pub(super) fn read(path: &Path) -> Result<(Config, Access, Vec<GatewaySetup>), E
     Ok((config, access, gateways))
 }
 
+/// Where policies go that were read again, and who asks for that.
+type Read = (watch::Sender<Rules>, mpsc::Receiver<()>);
+
 /// Everything a house needs, from the configuration file and the environment.
-fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
+fn setup(path: &Path) -> Result<(Config, Setup, Read), Exit> {
     let (config, access, gateways) = read(path)?;
-    let policies = config
-        .policies
-        .iter()
-        .map(|p| settings::read_policy(p))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Exit::usage)?;
+    let rules = Rules::new(reload::policies(&config.policies)?);
+    let (rules_in, rules) = watch::channel(rules);
+    let (reload, asked) = mpsc::channel(1);
     let name = gateways
         .first()
         .map(|g| g.id.to_string())
@@ -56,7 +57,8 @@ fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
         nomad: access.nomad,
         gateways,
         kv_datacenter: config.kv_datacenter.clone(),
-        policies,
+        rules,
+        reload,
         store: Arc::new(Store::open(&config.store).map_err(|e| Exit::failed(&e))?),
         mode: if config.act { Mode::Act } else { Mode::Observe },
         forecasting: config.forecasting,
@@ -65,7 +67,7 @@ fn setup(path: &Path) -> Result<(Config, Setup), Exit> {
         seed: u64::from(std::process::id()),
         writes: config.writes.map_or_else(Writes::default, Writes::of),
     };
-    Ok((config, setup))
+    Ok((config, setup, (rules_in, asked)))
 }
 
 /// The gateway's own agent: the one of the environment, or another address with the same token and certificates.
@@ -91,8 +93,9 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (config, setup) = setup(&args.config)?;
+        let (config, setup, (rules, asked)) = setup(&args.config)?;
         let cancel = CancellationToken::new();
+        let presence = presence(&config, &setup)?;
         let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
         if let Some(at) = config.api {
             let listener = headless::bind(at).await.map_err(|e| Exit::failed(&e))?;
@@ -103,10 +106,18 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
             ));
         }
         let signals = tokio::spawn(super::sandbox::until_signal(cancel.clone()));
+        let systemd = tokio::spawn(service::tell_systemd(house.views.clone(), cancel.clone()));
+        let paths = config.policies.clone();
+        tokio::spawn(reload::keep(paths, rules, asked, cancel.clone()));
+        let present = presence.map(|p| tokio::spawn(p.keep(cancel.clone())));
         let told =
             headless::tell(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
+        for last in [Some(systemd), present].into_iter().flatten() {
+            // What it had to say is said, or cannot be.
+            let _ = last.await;
+        }
         signals.abort();
         told.map_err(|e| Exit::failed(&e))?;
         Ok(ExitCode::SUCCESS)
@@ -117,7 +128,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
 pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (_, mut setup) = setup(&args.config)?;
+        let (_, mut setup, _read) = setup(&args.config)?;
         setup.mode = Mode::Observe;
         let cancel = CancellationToken::new();
         let every = setup.every;
@@ -144,6 +155,19 @@ pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
     })
 }
 
+/// Its own entry at the first gateway's agent: of one that may write, and can be asked how it is.
+fn presence(config: &Config, setup: &Setup) -> Result<Option<Presence>, Exit> {
+    let (Some(api), Some(gateway)) = (config.api.filter(|_| config.act), setup.gateways.first())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Presence {
+        consul: Arc::new(Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?),
+        api,
+        site: gateway.site.to_string(),
+    }))
+}
+
 fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
     Ok(Api {
         views: house.views.clone(),
@@ -151,6 +175,7 @@ fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
         act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle,
         now: Arc::new(clock::now),
+        counted: Some(headless::Counted::begin().map_err(Exit::usage)?),
     })
 }
 

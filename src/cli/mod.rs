@@ -13,9 +13,11 @@ mod loop_;
 mod offline;
 mod place;
 mod plot;
+mod reload;
 mod sandbox;
 mod screenshot;
 mod series;
+mod service;
 mod simulate;
 mod tap;
 mod upstreams;
@@ -119,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Profiles(args) => by_hand::profiles(args),
         Command::Switch(args) => by_hand::switch(args),
         Command::Abort(args) => by_hand::abort(args),
+        Command::Reload(args) => by_hand::reload(args),
         Command::Hold(args) => loop_::hold(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Partition(args) => files::partition(args),

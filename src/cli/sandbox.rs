@@ -6,7 +6,7 @@ use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
-use crate::engine::{State, Writes, clock};
+use crate::engine::{Rules, State, Writes, clock};
 use crate::headless::{self, Api};
 use crate::load::players::Loss;
 use crate::load::shop::{self, ShopArgs};
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
@@ -124,6 +124,7 @@ fn api_of(house: &House) -> Result<Api, Exit> {
         act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
         cycle: CYCLE,
         now: Arc::new(clock::now),
+        counted: Some(headless::Counted::begin().map_err(Exit::usage)?),
     })
 }
 
@@ -237,7 +238,9 @@ fn setup(
         nomad: nomad(world)?,
         gateways,
         kv_datacenter: Some("edge".into()),
-        policies: vec![policy],
+        // The sandbox's policy is the one that it began with.
+        rules: watch::channel(Rules::new(vec![policy])).1,
+        reload: mpsc::channel(1).0,
         store,
         mode: Mode::Act,
         forecasting: !args.no_forecast,

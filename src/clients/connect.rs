@@ -234,7 +234,7 @@ fn nomad(get: &impl Fn(&str) -> Option<String>) -> Result<Peer, AccessError> {
         System::Nomad,
         Address::parse("NOMAD_ADDR", &text, false, 4646)?,
     );
-    peer.token = get("NOMAD_TOKEN").map_or(Token::None, |t| Token::Given(SecretString::from(t)));
+    peer.token = token(get, "NOMAD_TOKEN_FILE", "NOMAD_TOKEN");
     peer.tls = Tls {
         ca: get("NOMAD_CACERT").map(PathBuf::from),
         identity: identity(get, "NOMAD_CLIENT_CERT", "NOMAD_CLIENT_KEY")?,
@@ -264,12 +264,7 @@ fn consul(get: &impl Fn(&str) -> Option<String>) -> Result<Peer, AccessError> {
         System::Consul,
         Address::parse("CONSUL_HTTP_ADDR", &text, ssl, 8500)?,
     );
-    // As in Consul's own client: the file wins over the token.
-    peer.token = match (get("CONSUL_HTTP_TOKEN_FILE"), get("CONSUL_HTTP_TOKEN")) {
-        (Some(path), _) => Token::File(PathBuf::from(path)),
-        (None, Some(token)) => Token::Given(SecretString::from(token)),
-        (None, None) => Token::None,
-    };
+    peer.token = token(get, "CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_TOKEN");
     peer.tls = Tls {
         ca: get("CONSUL_CACERT").map(PathBuf::from),
         identity: identity(get, "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY")?,
@@ -277,6 +272,15 @@ fn consul(get: &impl Fn(&str) -> Option<String>) -> Result<Peer, AccessError> {
     };
     peer.namespace = get("CONSUL_NAMESPACE");
     Ok(peer)
+}
+
+/// As in Consul's own client: the file wins over the token. (Nomad's knows no file; ours does.)
+fn token(get: &impl Fn(&str) -> Option<String>, file: &str, given: &str) -> Token {
+    match (get(file), get(given)) {
+        (Some(path), _) => Token::File(PathBuf::from(path)),
+        (None, Some(token)) => Token::Given(SecretString::from(token)),
+        (None, None) => Token::None,
+    }
 }
 
 fn identity(

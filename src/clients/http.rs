@@ -5,6 +5,7 @@
 
 mod dial;
 mod error;
+mod meter;
 mod pace;
 mod streaming;
 mod token;
@@ -39,6 +40,7 @@ pub struct Ask {
     query: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     longest: Option<Duration>,
+    status_tells: bool,
 }
 
 impl Ask {
@@ -50,6 +52,7 @@ impl Ask {
             query: Vec::new(),
             body: None,
             longest: None,
+            status_tells: false,
         }
     }
     pub fn get(what: impl Into<String>, path: &[&str]) -> Self {
@@ -92,6 +95,11 @@ impl Ask {
     }
     pub fn bytes(mut self, body: Vec<u8>) -> Self {
         self.body = Some(body);
+        self
+    }
+    /// The status says what was found, not how the request went: none of them is a reason to send it again.
+    pub fn status_tells(mut self) -> Self {
+        self.status_tells = true;
         self
     }
     /// Turns it into a blocking query.
@@ -174,7 +182,7 @@ impl Transport {
         loop {
             let outcome = self.with_token(ask, &url).await;
             let repeat = match &outcome {
-                Ok(answer) if (200..300).contains(&answer.status) => false,
+                Ok(answer) if ask.status_tells || (200..300).contains(&answer.status) => false,
                 Ok(answer) => pace::may_repeat(ask, &self.refusal(ask, answer)),
                 Err(e) => pace::may_repeat(ask, e),
             };
@@ -371,11 +379,14 @@ impl Transport {
     ) -> Result<Answer, HttpError> {
         let longest = ask.longest.unwrap_or_default() + self.timeout;
         let _in_flight = self.pace.turn(ask.longest.is_some()).await;
-        match self.open(ask, url, token, Some(longest)).await {
+        let meter = meter::Meter::start(self.system, ask);
+        let outcome = match self.open(ask, url, token, Some(longest)).await {
             Ok(response) => self.collect(ask, response).await,
             Err(e) if e.is_timeout() && !e.is_connect() => Err(self.silent(ask, longest)),
             Err(e) => Err(self.sending(ask, e)),
-        }
+        };
+        meter.end(&outcome);
+        outcome
     }
 
     async fn open(

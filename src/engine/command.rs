@@ -46,6 +46,7 @@ pub fn ask(state: &mut State, command: Command, now: Moment) {
         Command::Approve { portion, site } => approve(state, &portion, &site, &who, now),
         // Looks alone: the shell answers it.
         Command::Preview { .. } | Command::By { .. } => return,
+        Command::Reload => "policies are to be read again".to_string(),
     };
     state.memos.push(Memo::Asked {
         at: now,

@@ -180,7 +180,7 @@ fn clear_all(
         .collect();
     let waited = state.writes.waiting;
     state.writes.fill(now);
-    writes::first_things_first(&mut drafted, world);
+    writes::first_things_first(&mut drafted, workloads, world);
     let mut passed = Vec::new();
     for (k, step) in drafted {
         let moving = moving(workloads, &step);
@@ -257,6 +257,9 @@ fn clear(
                 state.writes.take();
                 state.tally.writes += 1;
             }
+            let by_cause = state.tally.decisions.entry(step.action.verb().into());
+            let count = by_cause.or_default().entry(step.cause.word().into());
+            *count.or_default() += 1;
             let text = format!("{}: {}", step.action.verb(), step.why);
             let portion = step.portion.clone();
             state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
@@ -281,6 +284,8 @@ fn hold(state: &mut State, step: Step, held: guard::Held, now: Moment) {
         held.law.number(),
         held.why
     );
+    let by_law = state.tally.holds.entry(held.law.word().into());
+    *by_law.or_default() += 1;
     if held.law == guard::Law::WriteBudget {
         // One line for all of them.
         state.writes.waiting += 1;

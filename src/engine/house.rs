@@ -3,8 +3,7 @@
 use super::measure::LoadMeasurer;
 use super::state::{State, Workload};
 use super::view::{Command, Mode, View};
-use super::writes::Writes;
-use super::{Shell, clock, run};
+use super::{Rules, Shell, clock, run};
 use crate::act::owners::Desk;
 use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal};
 use crate::clients::connect::Peer;
@@ -13,10 +12,11 @@ use crate::clients::dns::{Dns, DnsError};
 use crate::clients::gateway::Gateway;
 use crate::clients::http::HttpError;
 use crate::clients::nomad::Nomad;
-use crate::guard::{Hands, Lease};
+use crate::guard::{Hands, Lease, Writes};
 use crate::model::*;
 use crate::observe::{self, Cluster, Sources};
 use crate::store::{self, Store};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,14 +55,17 @@ pub struct Setup {
     pub nomad: Peer,
     pub gateways: Vec<GatewaySetup>,
     pub kv_datacenter: Option<String>,
-    pub policies: Vec<Policy>,
+    /// The policies now, and as they are read again.
+    pub rules: watch::Receiver<Rules>,
+    /// Asks for them to be read again.
+    pub reload: mpsc::Sender<()>,
     pub store: Arc<Store>,
     pub mode: Mode,
     pub forecasting: bool,
     pub every: Span,
     pub source: Option<IpAddr>,
     pub seed: u64,
-    /// Targets a second, over all services.
+    /// Targets a second, over all services; and contingencies, at each gateway.
     pub writes: Writes,
 }
 
@@ -106,28 +109,41 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     if setup.mode == Mode::Act {
         helpers.push(lead(&setup, keeper.clone(), leads_in, cancel.clone()));
         for desk in desks.iter().filter(|d| d.gateway.local) {
-            let keeper = Keeper {
+            let (desk, wake, of) = (desk.clone(), wake_in.clone(), probing(&setup));
+            let writes = setup.writes.clone();
+            let keeper = move |services| Keeper {
                 desk: desk.clone(),
                 clock: clock::now,
-                wake: wake_in.clone(),
-                probing: probing(&setup),
+                wake: wake.clone(),
+                probing: Probing {
+                    services,
+                    ..of.clone()
+                },
+                writes: writes.clone(),
             };
-            helpers.push(tokio::spawn(keeper.keep(cancel.clone())));
+            let kept = keep(keeper, setup.rules.clone(), cancel.clone());
+            helpers.push(tokio::spawn(kept));
         }
     }
     let quick = brief(&setup.nomad, Some(GLANCE));
-    let eyes = Cluster::new(Sources {
+    let sources = Sources {
         nomad: Arc::new(Nomad::new(&quick)?),
         lists: nomad.clone(),
         wake: Some(wake_in.clone()),
         gateways: all(Some(GLANCE))?,
         keeper: keeper.clone(),
         kv_datacenter: setup.kv_datacenter.clone(),
-        policies: setup.policies.clone(),
+        policies: Vec::new(),
         source: setup.source,
         site: Some(first.site.clone()),
         clock: clock::now,
-    });
+    };
+    let open_eyes = move |rules: &Rules| -> Arc<dyn Eyes> {
+        Arc::new(Cluster::new(Sources {
+            policies: rules.policies.to_vec(),
+            ..sources.clone()
+        }))
+    };
     let journal = SharedJournal::new(keeper.clone(), setup.kv_datacenter.clone(), leads.clone());
     let journal = Arc::new(journal);
     let shared = (setup.mode == Mode::Act).then(|| journal.clone());
@@ -152,8 +168,12 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     let (commands, orders) = mpsc::channel(16);
     let (views_in, views) = watch::channel(Arc::new(View::default()));
     let dc = setup.kv_datacenter.clone();
+    let eyes = open_eyes(&setup.rules.borrow());
     let shell = Shell {
-        eyes: Arc::new(eyes),
+        eyes,
+        rules: setup.rules,
+        reload: setup.reload,
+        open_eyes: Box::new(open_eyes),
         hands,
         store: setup.store,
         shared,
@@ -189,15 +209,37 @@ fn desk(gateway: &Gateway, nomad: &Arc<Nomad>, setup: &Setup) -> Desk {
     }
 }
 
-/// Whom the process's gateways may probe; all of them look from the one place where it runs.
+/// A gateway's keeper, begun anew when other services are to be probed.
+async fn keep(
+    keeper: impl Fn(BTreeSet<ServiceName>) -> Keeper,
+    mut rules: watch::Receiver<Rules>,
+    cancel: CancellationToken,
+) {
+    while !cancel.is_cancelled() {
+        let services = probed(&rules.borrow_and_update());
+        let turn = cancel.child_token();
+        let keeping = keeper(services.clone()).keep(turn.clone());
+        tokio::pin!(keeping);
+        tokio::select! {
+            () = &mut keeping => return,
+            Ok(_) = rules.wait_for(|r| probed(r) != services) => {}
+        }
+        turn.cancel();
+        keeping.await;
+    }
+}
+
+fn probed(rules: &Rules) -> BTreeSet<ServiceName> {
+    let portions = rules.policies.iter().flat_map(|p| &p.portions);
+    let probed = portions.filter(|p| p.probe);
+    probed.filter_map(|p| p.front.clone()).collect()
+}
+
+/// From where the process's gateways probe; all of them look from the one place where it runs.
 fn probing(setup: &Setup) -> Probing {
-    let portions = setup.policies.iter().flat_map(|p| &p.portions);
     let own = setup.gateways.iter().find(|g| g.local);
     Probing {
-        services: portions
-            .filter(|p| p.probe)
-            .filter_map(|p| p.front.clone())
-            .collect(),
+        services: BTreeSet::new(),
         vantage: own.map_or_else(String::new, |g| g.id.to_string()),
         source: setup.source,
     }
@@ -232,27 +274,20 @@ fn gateway(
 /// What the store still knows from earlier runs.
 fn remembered(setup: &Setup) -> Result<State, Error> {
     let now = clock::now();
+    let policies = setup.rules.borrow().policies.clone();
     let mut state = State {
         mode: setup.mode,
         forecasting: setup.forecasting,
         writes: setup.writes.clone(),
         beliefs: setup.store.beliefs()?,
+        history: setup.store.histories(&policies, now)?,
         ..State::default()
     };
-    for policy in &setup.policies {
-        let since = now - policy.season.times(28);
-        let history = setup.store.history(policy.step, since)?;
-        state.history.demand.extend(history.demand);
-        state.history.availability = history.availability;
-        state.history.watched_since = history.watched_since;
-        state.workloads.push(Workload {
-            policy: policy.clone(),
-            ..Workload::default()
-        });
-    }
-    if state.history.watched_since == Moment::default() {
-        state.history.watched_since = now;
-    }
+    let workloads = policies.iter().map(|policy| Workload {
+        policy: policy.clone(),
+        ..Workload::default()
+    });
+    state.workloads = workloads.collect();
     state.tally.profiles = state.beliefs.profiles.len() as u64;
     Ok(state)
 }

@@ -119,6 +119,7 @@ fn reading(portion: &str, instance: Option<&str>, second: i64, ms: f64) -> Readi
         instance: instance.map(AllocId::from),
         from,
         at: from + Span::secs(1),
+        requests: 30,
         latencies: Latencies {
             buckets: vec![(Millis(5.0), 0), (Millis(10.0), 0), (Millis(ms), 30)]
                 .into_iter()

@@ -71,11 +71,58 @@ pub fn view(
             .collect(),
         hazards: hazards(state),
         outlook: state.workloads.iter().map(OutlookView::of).collect(),
+        readings: readings(world, now),
+        budgets: state.workloads.iter().map(budget).collect(),
         log: state.log.iter().rev().take(LINES).rev().cloned().collect(),
         tally: state.tally.clone(),
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
         reaction_ms: state.reactions.values().copied().collect(),
         ..View::default()
+    }
+}
+
+/// Of each kind the oldest reading; where one of them is not there, that one.
+fn readings(world: &World, now: Moment) -> Vec<ReadingView> {
+    type Ages<'a> = Vec<Option<Span>>;
+    let all: [(&str, Ages); 8] = [
+        ("nodes", vec![world.nodes.age(now)]),
+        ("allocations", vec![world.allocs.age(now)]),
+        ("jobs", vec![world.jobs.age(now)]),
+        ("hold", vec![world.hold.age(now)]),
+        ("leadership", vec![world.leadership.age(now)]),
+        ("links", vec![world.links.age(now)]),
+        (
+            "weights",
+            world
+                .fronts
+                .values()
+                .flat_map(|f| f.entries.values().map(|e| e.age(now)))
+                .collect(),
+        ),
+        (
+            "traffic",
+            world.traffic.values().map(|t| t.age(now)).collect(),
+        ),
+    ];
+    all.into_iter()
+        .filter(|(_, ages)| !ages.is_empty())
+        .map(|(what, ages)| ReadingView {
+            what: what.into(),
+            age: ages
+                .into_iter()
+                .collect::<Option<Vec<Span>>>()
+                .and_then(|all| all.into_iter().max()),
+        })
+        .collect()
+}
+
+fn budget(workload: &Workload) -> BudgetView {
+    let book = &workload.book;
+    BudgetView {
+        workload: workload.policy.workload.clone(),
+        shadows_left: book.purse.left,
+        shadows_spent: book.spent.shadow,
+        standbys_spent: book.spent.standby,
     }
 }
 

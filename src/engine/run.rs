@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::view::{Command, LogKind, View};
-use super::{Settling, absorb, ask, clock, cycle, preview};
+use super::{Rules, Settling, absorb, adopt, ask, clock, cycle, preview};
 use crate::act::SharedJournal;
 use crate::guard::{Hands, Lease};
 use crate::model::*;
@@ -22,9 +22,16 @@ const HURRY: Span = Span::millis(500);
 /// The store's history is rolled up so often.
 const TIDY_EVERY: Span = Span::secs(3_600);
 
+/// Makes the eyes for policies.
+pub type OpenEyes = Box<dyn Fn(&Rules) -> Arc<dyn Eyes> + Send + Sync>;
+
 /// What the engine is given to look and act with.
 pub struct Shell {
     pub eyes: Arc<dyn Eyes>,
+    /// Policies, as they are read again …
+    pub rules: watch::Receiver<Rules>,
+    /// … and the eyes for them.
+    pub open_eyes: OpenEyes,
     pub hands: Arc<dyn Hands>,
     pub store: Arc<Store>,
     /// Open steps of all gateways; nobody's without the right to act.
@@ -34,6 +41,8 @@ pub struct Shell {
     /// Something changed: look now rather than at the next tick.
     pub wake: mpsc::Receiver<()>,
     pub commands: mpsc::Receiver<Command>,
+    /// Asks whoever read the policies to read them again.
+    pub reload: mpsc::Sender<()>,
     /// Sets or clears `foreshadow/hold`.
     pub hold: Box<dyn Fn(bool) -> Later<'static, Result<(), String>> + Send + Sync>,
     pub every: Span,
@@ -70,6 +79,7 @@ pub async fn run(
                 let asked = (command, seen.as_ref());
                 command_in(&shell, &mut state, asked, &dice, &views).await;
             }
+            Ok(()) = shell.rules.changed() => read_again(&mut shell, &mut state).await,
             Some(()) = shell.wake.recv() => looked = true,
             _ = ticks.tick() => looked = true,
             _ = hurry.tick(), if state.writes.waiting > 0 => looked = true,
@@ -111,6 +121,31 @@ pub async fn run(
     state
 }
 
+/// Takes new policies over. Eyes that look for something else have no memory: rates are known again after two looks.
+async fn read_again(shell: &mut Shell, state: &mut State) {
+    let rules = shell.rules.borrow_and_update().clone();
+    let now = clock::now();
+    let changed = adopt(state, &rules, now);
+    if changed.looked_at {
+        shell.eyes = (shell.open_eyes)(&rules);
+    }
+    if changed.history {
+        let (store, policies) = (shell.store.clone(), rules.policies.clone());
+        let read = tokio::task::spawn_blocking(move || store.histories(&policies, now)).await;
+        match read {
+            Ok(Ok(history)) => state.history = history,
+            Ok(Err(e)) => state.say(now, LogKind::Notice, None, None, e.to_string()),
+            Err(e) => state.say(
+                now,
+                LogKind::Notice,
+                None,
+                None,
+                format!("the store's hand was lost: {e}"),
+            ),
+        }
+    }
+}
+
 fn leading(shell: &Shell, now: Moment) -> Option<Arc<Lease>> {
     let lease = shell.leases.borrow().clone();
     lease.filter(|l| l.left(now).is_some())
@@ -144,7 +179,12 @@ async fn command_in(
             format!("hold could not be written: {why}"),
         );
     }
+    let reads = *bare == Command::Reload;
     ask(state, command, now);
+    if reads && shell.reload.try_send(()).is_err() {
+        let text = "nobody reads policies again here: start foreshadow anew";
+        state.say(now, LogKind::Notice, None, None, text);
+    }
 }
 
 /// A store that cannot be written holds nothing up; it is said, and what was to be kept is tried again. The disk is waited

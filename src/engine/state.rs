@@ -3,8 +3,8 @@
 use super::pledges::Pledge;
 use super::recall::Recall;
 use super::view::{LogKind, LogLine, Mode, PastPoint, Preview, Tally};
-use super::writes::Writes;
 use crate::forecast::Fits;
+use crate::guard::Writes;
 use crate::learn;
 use crate::model::*;
 use crate::planner::{Book, Portion};

@@ -6,6 +6,7 @@ pub use recall::{MoveView, Page, PageRow, Preview, Stair};
 
 use crate::model::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -299,6 +300,27 @@ pub struct Tally {
     pub writes: u64,
     #[serde(default)]
     pub writes_waited: u64,
+    /// Steps that were cleared, by verb and cause, and those that were held, by the law that held them.
+    #[serde(default)]
+    pub decisions: BTreeMap<String, BTreeMap<String, u64>>,
+    #[serde(default)]
+    pub holds: BTreeMap<String, u64>,
+}
+
+/// How old a reading is; `None` when there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadingView {
+    pub what: String,
+    pub age: Option<Span>,
+}
+
+/// Core-hours of a workload: what is left for shadows, and what was spent since its season began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetView {
+    pub workload: String,
+    pub shadows_left: CoreHours,
+    pub shadows_spent: CoreHours,
+    pub standbys_spent: CoreHours,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -324,6 +346,11 @@ pub struct View {
     /// One for each workload.
     #[serde(default)]
     pub outlook: Vec<OutlookView>,
+    /// Of each kind of reading, the oldest.
+    #[serde(default)]
+    pub readings: Vec<ReadingView>,
+    #[serde(default)]
+    pub budgets: Vec<BudgetView>,
     pub log: Vec<LogLine>,
     pub tally: Tally,
     pub coverage_80: Option<f64>,
@@ -381,4 +408,6 @@ pub enum Command {
         who: String,
         asked: Box<Command>,
     },
+    /// Read the policies again.
+    Reload,
 }

@@ -77,6 +77,28 @@ impl Law {
     }
 }
 
+impl Law {
+    /// Its name in figures.
+    pub fn word(self) -> &'static str {
+        match self {
+            Law::CapacityBeforeWeight => "capacity_before_weight",
+            Law::OneEffectThenVerify => "one_effect_then_verify",
+            Law::NoDataNeverAdvances => "no_data_never_advances",
+            Law::RetreatIsAPlan => "retreat_is_a_plan",
+            Law::FailStatic => "fail_static",
+            Law::EvidencePerRelease => "evidence_per_release",
+            Law::JournalBeforeAct => "journal_before_act",
+            Law::EpochFences => "epoch_fences",
+            Law::BlastRadius => "blast_radius",
+            Law::HoldKey => "hold_key",
+            Law::ActingIsOptIn => "acting_is_opt_in",
+            Law::HealthNonEmpty => "health_non_empty",
+            Law::Policy => "policy",
+            Law::WriteBudget => "write_budget",
+        }
+    }
+}
+
 /// A step that must wait, the law that says so, and the sentence for the operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {

@@ -236,7 +236,7 @@ fn released(job: &JobId, facts: &Facts) -> Result<(), Held> {
 
 /// The last look at a shadow before it is registered.
 fn isolated(job: &JobSpec) -> Result<(), Held> {
-    let priority = job.0.get("Priority").and_then(|p| p.as_u64()).unwrap_or(50);
+    let priority = job.priority();
     if priority > 40 {
         return Err(Held::by(
             Law::Policy,

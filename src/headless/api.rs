@@ -1,5 +1,6 @@
 //! A small HTTP API on loopback: the view for readers, commands for those who hold the act token.
 
+use super::metrics::{self, Counted};
 use super::ndjson::rfc3339;
 use crate::engine::view::{Command, View};
 use crate::model::{Moment, Span};
@@ -22,7 +23,8 @@ const LARGEST: usize = 16 * 1024;
 /// A view older than so many cycles is not ready.
 const CYCLES: i64 = 3;
 
-const PATHS: &str = "GET /v1/view, GET /v1/stream, GET /v1/plan, GET /v1/portions/{id}, POST /v1/command, GET /live, GET /ready";
+const PATHS: &str = "GET /v1/view, GET /v1/stream, GET /v1/plan, GET /v1/portions/{id}, GET /v1/profiles, POST /v1/command, GET /live, GET /ready, \
+     GET /metrics";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -49,6 +51,8 @@ pub struct Api {
     pub cycle: Span,
     /// The engine's clock.
     pub now: Arc<dyn Fn() -> Moment + Send + Sync>,
+    /// What the process counts by itself, for `/metrics`; nothing unless it began to.
+    pub counted: Option<Counted>,
 }
 
 /// Takes the address, loopback only.
@@ -84,6 +88,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/stream", get(super::stream::stream_view))
         .route("/v1/plan", get(plan))
         .route("/v1/portions/{id}", get(portion))
+        .route("/v1/profiles", get(profiles))
+        .route("/metrics", get(exposed))
         .route("/v1/command", post(command))
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
@@ -194,6 +200,31 @@ async fn portion(State(api): State<Api>, Path(id): Path<String>) -> Response {
         StatusCode::NOT_FOUND,
         format!("no portion is called `{id}`; known are {known}"),
     )
+}
+
+async fn profiles(State(api): State<Api>) -> Response {
+    let view = api.latest();
+    let portions = view.portions.iter();
+    let all: Vec<_> = portions
+        .map(|p| {
+            json!({
+                "portion": p.id, "profiles": p.profiles, "known": p.known, "verdicts": p.verdicts,
+                "calibration": p.calibration,
+            })
+        })
+        .collect();
+    Json(json!({"at": rfc3339(view.at), "cycle": view.cycle, "portions": all})).into_response()
+}
+
+async fn exposed(State(api): State<Api>) -> Response {
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    match metrics::exposition(&api.latest(), (api.now)(), api.counted.as_ref()) {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+        Err(e) => told(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("no metrics: {e}"),
+        ),
+    }
 }
 
 async fn ready(State(api): State<Api>) -> Response {

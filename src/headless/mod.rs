@@ -3,11 +3,13 @@
 mod api;
 mod attach;
 pub mod delta;
+mod metrics;
 mod ndjson;
 pub mod stream;
 
 pub use api::{Api, ApiError, bind, router, serve};
 pub use attach::{Remote, RemoteError};
+pub use metrics::{Counted, exposition, names as metric_names};
 pub use ndjson::{Follower, rfc3339, stream as tell, write_event, write_summary};
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::view::{Command, LogKind, LogLine, View};
+use crate::engine::view::{Command, LogKind, LogLine, ReadingView, View};
 use crate::model::{Cause, Moment, Span, Waiting};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,6 +103,7 @@ async fn served(token: Option<&str>, now: i64) -> Served {
         act_token: token.map(|t| t.to_string().into()),
         cycle: Span::secs(1),
         now: Arc::new(move || Moment(now)),
+        counted: None,
     };
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -357,4 +358,44 @@ fn an_address_that_is_none_is_told_with_an_example() {
 async fn it_listens_on_loopback_alone() {
     let refused = bind("0.0.0.0:0".parse().unwrap()).await;
     assert!(matches!(refused, Err(ApiError::NotLoopback(_))));
+}
+
+#[tokio::test]
+async fn metrics_tell_the_view_as_it_is_now() {
+    let mut told = view(1..=2);
+    told.tally.holds.insert("hold_key".into(), 3);
+    told.readings = vec![
+        ReadingView {
+            what: "nodes".into(),
+            age: Some(Span::millis(1_500)),
+        },
+        ReadingView {
+            what: "traffic".into(),
+            age: None,
+        },
+    ];
+    let now = Moment(told.at.0 + 2_500);
+    let text = exposition(&told, now, None).unwrap();
+    for line in [
+        "foreshadow_view_age_seconds 2.5",
+        "foreshadow_cycles_total 7",
+        "foreshadow_holds_total{law=\"hold_key\"} 3",
+        "foreshadow_steps_waiting 1",
+        "foreshadow_reading_age_seconds{reading=\"nodes\"} 1.5",
+        "foreshadow_reading_known{reading=\"traffic\"} 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    let unseen = "foreshadow_reading_age_seconds{reading=\"traffic\"}";
+    assert!(!text.contains(unseen), "no age of what was never read");
+    told.readings.clear();
+    let text = exposition(&told, now, None).unwrap();
+    assert!(!text.contains("reading="), "what has gone is gone:\n{text}");
+    let served = served(None, 1_000_500).await;
+    let (status, body) = ask(&served, "GET", "/metrics", None, "").await;
+    assert_eq!(status, 200);
+    assert!(
+        body.contains("# TYPE foreshadow_cycles_total counter"),
+        "{body}"
+    );
 }

@@ -85,8 +85,36 @@ pub fn of(profile: &Profile) -> Evidence {
     Evidence {
         half_life: kept.half_life,
         knee: made(profile.knee.0, spread),
+        knee_open: false,
         startup: made(profile.startup.0 as f64, spread),
         cpu: made(profile.cpu_a_request, spread),
+    }
+}
+
+/// Whether a run says that the place has changed. "At least so much" is contradicted from one side alone.
+fn contradicts(was: Faded, open: bool, m: &Measurement) -> bool {
+    let off = m.knee.0.max(f64::MIN_POSITIVE).ln() - was.mean;
+    let possible = (open && off > 0.0) || (m.knee_open && off < 0.0);
+    !possible && surprises(was, m.knee.0)
+}
+
+/// Takes in a knee that contradicts nothing. A bound from below lifts what is believed and never lowers it; the first knee that
+/// is found takes the place of all bounds before it (runs that end without an event are censored: Kaplan & Meier, JASA 1958).
+fn knee(was: Faded, open: bool, m: &Measurement) -> (Faded, bool) {
+    let alone = add(Faded::default(), m.knee.0);
+    if was.runs <= 0.0 || alone.runs <= 0.0 {
+        return (add(was, m.knee.0), m.knee_open);
+    }
+    let higher = alone.mean > was.mean;
+    match (open, m.knee_open) {
+        (true, false) => (alone, false),
+        (true, true) => {
+            let runs = was.runs + 1.0;
+            let mean = was.mean.max(alone.mean);
+            (Faded { runs, mean, ..was }, true)
+        }
+        (false, true) if !higher => (was, false),
+        (false, _) => (add(was, m.knee.0), false),
     }
 }
 
@@ -95,7 +123,8 @@ pub fn take(before: Option<&Profile>, m: &Measurement, half_life: Span) -> (Evid
     let old = before.map(of).unwrap_or_default();
     let age = before.map_or(Span(0), |p| m.at.since(p.at));
     let by = left(age, half_life);
-    let changed = surprises(fade(old.knee, by), m.knee.0);
+    let was = fade(old.knee, by);
+    let changed = contradicts(was, old.knee_open, m);
     let next = |was: Faded, value: f64| {
         let was = fade(was, by);
         match (changed, surprises(was, value)) {
@@ -104,9 +133,14 @@ pub fn take(before: Option<&Profile>, m: &Measurement, half_life: Span) -> (Evid
             (false, _) => add(was, value),
         }
     };
+    let (knee, knee_open) = match changed {
+        true => (next(old.knee, m.knee.0), m.knee_open),
+        false => knee(was, old.knee_open, m),
+    };
     let evidence = Evidence {
         half_life,
-        knee: next(old.knee, m.knee.0),
+        knee,
+        knee_open,
         startup: next(old.startup, m.startup.0 as f64),
         cpu: next(old.cpu, m.cpu_a_request),
     };
@@ -161,6 +195,7 @@ mod tests {
             evidence: Evidence {
                 half_life: Span(0),
                 knee: runs(&[4.0, 4.2, 3.9]),
+                knee_open: false,
                 startup: runs(&[800.0; 3]),
                 cpu: runs(&[5.0; 3]),
             },

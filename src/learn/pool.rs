@@ -120,6 +120,7 @@ impl<'a> Group<'a> {
             one_run: self.knee.run,
             one_start: self.startup.run,
             knee: self.estimate(&knee, 0.0, wide),
+            knee_open: own.is_some_and(|p| p.evidence.knee_open),
             startup: self.estimate(&startup, c.startup.bias, c.startup.width),
             cpu: self.estimate(&self.cpu.at(key), 0.0, 1.0),
             age: own.map(|p| self.reading.now.since(p.at)),

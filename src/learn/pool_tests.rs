@@ -22,6 +22,7 @@ fn place(site: &str, class: &str, knees: &[f64]) -> Profile {
         evidence: Evidence {
             half_life: DAY,
             knee,
+            knee_open: false,
             startup,
             cpu: evidence::add(Faded::default(), 5.0),
         },

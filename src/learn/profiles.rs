@@ -144,6 +144,59 @@ mod tests {
         assert!((p.evidence.knee.runs - 1.5).abs() < 1e-12);
     }
 
+    /// The same, of a run that carried all that was tried.
+    fn open(at: i64, knee: f64) -> Measurement {
+        Measurement {
+            knee_open: true,
+            ..run(at, knee)
+        }
+    }
+
+    #[test]
+    fn a_knee_above_what_was_only_known_from_below_is_no_change_of_the_place() {
+        let long = Span::secs(100_000);
+        let bound = fold(None, &open(0, 24.0), long);
+        assert!(bound.evidence.knee_open);
+        let found = run(10_000, 90.0);
+        let now = fold(Some(&bound), &found, long);
+        let told = sentence(Some(&bound), &now, &found);
+        assert!(!told.contains("changed"), "{told}");
+        assert!((now.knee.0 - 90.0).abs() < 1e-9, "{}", now.knee);
+        assert_eq!((now.evidence.knee_open, now.runs), (false, 2));
+        assert!((now.evidence.startup.runs - 2.0).abs() < 0.01, "none faded");
+        let higher = open(10_000, 80.0);
+        let now = fold(Some(&bound), &higher, long);
+        assert!(!changed(Some(&bound), &higher, long));
+        assert!((now.knee.0 - 80.0).abs() < 1e-9, "{}", now.knee);
+        assert!(now.evidence.knee_open, "still from below alone");
+    }
+
+    #[test]
+    fn a_knee_below_what_was_proven_to_be_carried_is_a_change() {
+        let long = Span::secs(100_000);
+        let bound = fold(None, &open(0, 24.0), long);
+        let slower = run(10_000, 6.0);
+        assert!(changed(Some(&bound), &slower, long));
+        let now = fold(Some(&bound), &slower, long);
+        assert!(now.knee.0 < 8.0, "{}", now.knee);
+        assert!(!now.evidence.knee_open);
+    }
+
+    #[test]
+    fn a_run_that_was_not_asked_for_more_lowers_nothing() {
+        let long = Span::secs(100_000);
+        let known = after(&[90.0, 92.0, 88.0], long);
+        let asked_little = open(40_000, 10.0);
+        assert!(!changed(Some(&known), &asked_little, long));
+        let now = fold(Some(&known), &asked_little, long);
+        assert!((now.knee.0 - known.knee.0).abs() < 1e-9);
+        let bound = fold(None, &open(0, 24.0), long);
+        let now = fold(Some(&bound), &open(10_000, 10.0), long);
+        assert!((now.knee.0 - 24.0).abs() < 1e-9, "{}", now.knee);
+        let asked_more_than_known = open(40_000, 400.0);
+        assert!(changed(Some(&known), &asked_more_than_known, long));
+    }
+
     #[test]
     fn a_place_that_got_faster_is_believed_at_once_and_the_lesson_says_so() {
         let long = Span::secs(100_000);

@@ -22,6 +22,10 @@ impl JobSpec {
             .and_then(Value::as_u64)
             .unwrap_or(0)
     }
+    /// 1 to 100; Nomad's default is 50.
+    pub fn priority(&self) -> u64 {
+        self.0.get("Priority").and_then(Value::as_u64).unwrap_or(50)
+    }
     pub fn stopped(&self) -> bool {
         self.0.get("Stop").and_then(Value::as_bool).unwrap_or(false)
     }
@@ -79,6 +83,12 @@ impl JobSpec {
     pub fn written_volumes(&self, name: &Group) -> BTreeSet<String> {
         let written = |v: &&Value| v.get("ReadOnly").and_then(Value::as_bool) != Some(true);
         sources(self.volumes(name).filter(written))
+    }
+    /// What Nomad calls the type of the group's volume with this source: `host` or `csi`.
+    pub fn volume_type(&self, name: &Group, source: &str) -> &str {
+        let of = |v: &&Value| v.get("Source").and_then(Value::as_str) == Some(source);
+        let found = self.volumes(name).find(of).and_then(|v| v.get("Type"));
+        found.and_then(Value::as_str).unwrap_or("host")
     }
     fn volumes(&self, name: &Group) -> impl Iterator<Item = &Value> {
         let volumes = self.group(name).and_then(|g| g.get("Volumes")?.as_object());

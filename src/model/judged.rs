@@ -122,6 +122,9 @@ pub struct Reading {
     /// When it began, and when it ended.
     pub from: Moment,
     pub at: Moment,
+    /// As its counter of requests has it.
+    #[serde(default)]
+    pub requests: u64,
     pub latencies: Latencies,
 }
 

@@ -50,6 +50,9 @@ pub struct Known {
     pub key: ProfileKey,
     /// Requests a second within the SLO.
     pub knee: Estimate,
+    /// Its own runs carried all that was tried: the knee is a bound from below.
+    #[serde(default)]
+    pub knee_open: bool,
     /// Milliseconds from register to the first passing check.
     pub startup: Estimate,
     /// MHz·s of CPU a request.

@@ -17,6 +17,17 @@ pub enum Cause {
     Upkeep,
 }
 
+impl Cause {
+    pub fn word(self) -> &'static str {
+        match self {
+            Cause::Reactive => "reactive",
+            Cause::Predicted => "predicted",
+            Cause::Learning => "learning",
+            Cause::Upkeep => "upkeep",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Action {

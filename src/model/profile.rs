@@ -99,6 +99,9 @@ pub struct Evidence {
     pub half_life: Span,
     /// Of requests a second within the SLO.
     pub knee: Faded,
+    /// No run has found the knee yet: each carried all that was tried, and `knee` is the highest of it, a bound from below.
+    #[serde(default)]
+    pub knee_open: bool,
     /// Of milliseconds from register to the first passing check.
     pub startup: Faded,
     /// Of MHz·s of CPU a request.

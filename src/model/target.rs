@@ -58,6 +58,10 @@ pub struct Contingency {
     /// Instances that are lost with it.
     pub lost: Vec<AllocId>,
     pub shares: BTreeMap<AllocId, Share>,
+    /// Requests a second that go to those who are lost, each counted by its job's priority: what is switched first where not all can
+    /// be at once. `None` where demand was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stake: Option<Rps>,
 }
 
 /// `foreshadow/applied/<gateway>/<service>`: what a gateway did to its own agent.

@@ -255,6 +255,10 @@ impl World {
     pub fn job(&self, id: &JobId) -> Option<&JobSpec> {
         self.jobs.value()?.get(id)
     }
+    /// How much a request of the job counts beside one of another: its priority, by Nomad's default of 50; 1 where it is not known.
+    pub fn importance(&self, job: &JobId) -> f64 {
+        self.job(job).map_or(1.0, |j| j.priority() as f64 / 50.0)
+    }
     pub fn site_of(&self, node: &NodeId) -> Option<&Site> {
         self.node(node).map(|n| &n.site)
     }

@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, mpsc};
 const OURS: &str = "foreshadow-";
 
 /// What is looked at.
+#[derive(Clone)]
 pub struct Sources {
     /// Asked at each look: an answer that does not come soon is unknown.
     pub nomad: Arc<Nomad>,

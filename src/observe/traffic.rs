@@ -45,6 +45,7 @@ impl Endpoint {
             instance: wish.instance.clone(),
             from: before.at,
             at: last.at,
+            requests: window.requests.max(0.0).round() as u64,
             latencies: Latencies {
                 buckets: window.counts(),
                 failed: window.errors.max(0.0).round() as u64,

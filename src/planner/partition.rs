@@ -241,10 +241,13 @@ fn writable(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
 
 /// Why a shadow of it would touch what is production's.
 fn obstacle(job: &JobSpec, groups: &[Group], declared: Option<&PortionPolicy>) -> Option<String> {
-    if let Some(volume) = writable(job, groups).first() {
-        return Some(format!(
-            "it writes to the volume {volume}, which a shadow must not share"
-        ));
+    for group in groups {
+        if let Some(volume) = job.written_volumes(group).first() {
+            let kind = job.volume_type(group, volume);
+            return Some(format!(
+                "it writes to the {kind} volume {volume}, which a shadow must not share"
+            ));
+        }
     }
     for group in groups.iter().filter_map(|g| job.group(g)) {
         if group

@@ -21,6 +21,7 @@ pub struct GatewayConfig {
 pub struct Config {
     /// `mode = "act"`; without it nothing is ever written.
     pub act: bool,
+    /// Files, and folders of which all files ending in `.hcl` count.
     pub policies: Vec<PathBuf>,
     pub store: PathBuf,
     pub cycle: Span,

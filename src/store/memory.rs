@@ -50,6 +50,24 @@ impl Store {
         })
     }
 
+    /// Of each workload's portions the demand of its last four weeks of seasons at its step, and how nodes and sites fared.
+    pub fn histories(&self, policies: &[Policy], now: Moment) -> Result<History, Error> {
+        let mut all = History::default();
+        for policy in policies {
+            let since = now - policy.season.times(28);
+            let of = self.history(policy.step, since)?;
+            let mut demand = of.demand;
+            demand.retain(|id, _| policy.portion(id).is_some());
+            all.demand.extend(demand);
+            all.availability = of.availability;
+            all.watched_since = of.watched_since;
+        }
+        if all.watched_since == Moment::default() {
+            all.watched_since = now;
+        }
+        Ok(all)
+    }
+
     /// One portion's demand since a moment at the step given, as a plot needs it; `None` for a portion without any.
     pub fn demand(
         &self,

@@ -78,6 +78,10 @@ pub fn describe(command: &Command) -> (String, String) {
             format!("Approve {portion} at {site}?"),
             format!("The inconclusive verdict counts as a pass: placement no longer shuns {site} for {portion}."),
         ),
+        Command::Reload => (
+            "Read the policies again?".into(),
+            "Files that are wrong change nothing, and the log says why.".into(),
+        ),
         Command::Preview { of } | Command::By { asked: of, .. } => describe(of),
     }
 }

@@ -11,6 +11,7 @@ use foreshadow::clients::consul::{Consul, KvQuery};
 use foreshadow::clients::gateway::Gateway;
 use foreshadow::clients::http::{System, Wait};
 use foreshadow::clients::nomad::Nomad;
+use foreshadow::guard::Writes;
 use foreshadow::model::*;
 use foreshadow::sandbox::consul::{self, AgentConfig, ConsulEstate};
 use foreshadow::sandbox::nomad::{self, NodeConfig, NomadEstate};
@@ -87,6 +88,7 @@ impl Estate {
             clock: now,
             wake: mpsc::channel(1).0,
             probing: Probing::default(),
+            writes: Writes::default(),
         };
         tokio::spawn(keeper.keep(cancel.clone()));
         Estate {

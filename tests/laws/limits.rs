@@ -107,17 +107,7 @@ fn nothing_that_is_not_forced_begins_in_a_freeze_or_in_quiet_hours() {
 
 #[test]
 fn law_09_a_planned_step_moves_no_more_than_its_cap() {
-    let mut world = with_standby(world());
-    let front = world
-        .fronts
-        .get_mut(&ServiceName::from("shop-web"))
-        .expect("front");
-    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
-        t.instances[0].share = Share::ALL;
-        t.instances[1].share = Share::NONE;
-    }
-    let mut state = state();
-    state.beliefs.profiles = profiles(60.0);
+    let (mut state, world) = lopsided();
     state.workloads[0].policy.risk_tolerance = 0.0;
     state.workloads[0].policy.ramp.steps = vec![Share::ALL];
     let (_, steps, view) = turn(state, &world);
@@ -132,18 +122,7 @@ fn law_09_a_planned_step_moves_no_more_than_its_cap() {
 
 #[test]
 fn law_09_only_one_service_is_in_a_planned_move_at_once() {
-    // One primary has everything, so that sharing it out again is a move that nothing forces.
-    let mut world = with_standby(world());
-    let front = world
-        .fronts
-        .get_mut(&ServiceName::from("shop-web"))
-        .expect("front");
-    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.target {
-        t.instances[0].share = Share::ALL;
-        t.instances[1].share = Share::NONE;
-    }
-    let mut state = state();
-    state.beliefs.profiles = profiles(60.0);
+    let (state, world) = lopsided();
     let (mut state, steps, _) = turn(state, &world);
     assert_eq!(writes(&steps).len(), 1);
     let book = &mut state.workloads[0].book;

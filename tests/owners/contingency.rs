@@ -33,6 +33,7 @@ async fn a_contingency_that_nobody_corrects_ends_once_what_it_was_for_is_well_ag
         domain: Domain::Node("n".into()),
         lost: vec![alloc(1)],
         shares: BTreeMap::from(to_other),
+        stake: None,
     }];
     bench.apply(&first).await;
     let of = |e: &[ServiceEntry], n: u8| {

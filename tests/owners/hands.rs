@@ -95,6 +95,21 @@ fn step(target: Target) -> Step {
     }
 }
 
+/// Takes the lock, and keeps it until the token is cancelled.
+async fn leading(bench: &Bench) -> (Lead, watch::Receiver<Option<Lead>>, CancellationToken) {
+    let (leads_in, mut leads) = watch::channel(None);
+    let cancel = CancellationToken::new();
+    let leader = Leader {
+        consul: bench.consul.clone(),
+        datacenter: None,
+        name: "test".into(),
+        clock: now,
+    };
+    tokio::spawn(leader.keep(leads_in, cancel.clone()));
+    let lead = leads.wait_for(Option::is_some).await.unwrap().clone();
+    (lead.unwrap(), leads, cancel)
+}
+
 fn hands(
     bench: &Bench,
     leads: &watch::Receiver<Option<Lead>>,
@@ -124,17 +139,7 @@ async fn each_planned_step_is_verified_by_where_clients_of_a_real_consul_go() {
         return;
     };
     let bench = Bench::start(&agent, None);
-    let (leads_in, mut leads) = watch::channel(None);
-    let cancel = CancellationToken::new();
-    let leader = Leader {
-        consul: bench.consul.clone(),
-        datacenter: None,
-        name: "test".into(),
-        clock: now,
-    };
-    tokio::spawn(leader.keep(leads_in, cancel.clone()));
-    let lead = leads.wait_for(Option::is_some).await.unwrap().clone();
-    let lead = lead.unwrap();
+    let (lead, leads, cancel) = leading(&bench).await;
     let mut servers = Vec::new();
     for _ in 0..2 {
         let server = MockServer::start().await;
@@ -230,21 +235,7 @@ async fn a_cleared_step_of_the_mesh_is_fenced_applied_and_read_back() {
     let bench = Bench::start(&agent, None);
     let defaults = json!({"Kind": "service-defaults", "Name": SERVICE, "Protocol": "http"});
     assert!(bench.consul.config_cas(&defaults, 0).await.unwrap());
-    let (leads_in, mut leads) = watch::channel(None);
-    let cancel = CancellationToken::new();
-    let leader = Leader {
-        consul: bench.consul.clone(),
-        datacenter: None,
-        name: "test".into(),
-        clock: now,
-    };
-    tokio::spawn(leader.keep(leads_in, cancel.clone()));
-    let lead = leads
-        .wait_for(Option::is_some)
-        .await
-        .unwrap()
-        .clone()
-        .unwrap();
+    let (lead, leads, cancel) = leading(&bench).await;
     let journal = Arc::new(Kept::default());
     let hands = hands(&bench, &leads, &journal);
     let policy = settings::parse_policy("web.hcl", &policy("mesh")).unwrap();

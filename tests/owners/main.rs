@@ -23,6 +23,7 @@ use foreshadow::clients::consul::*;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::gateway::Gateway;
 use foreshadow::clients::nomad::Nomad;
+use foreshadow::guard::Writes;
 use foreshadow::model::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,7 @@ impl Bench {
             clock: now,
             wake: mpsc::channel(1).0,
             probing,
+            writes: Writes::default(),
         };
         tokio::spawn(keeper.keep(cancel.clone()));
         Bench {

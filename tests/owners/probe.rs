@@ -125,9 +125,20 @@ fn prepared(one: SocketAddr, two: SocketAddr) -> Target {
             domain: Domain::Node("n".into()),
             lost: vec![alloc(1)],
             shares: BTreeMap::from(shares),
+            stake: None,
         }],
         ..target(Owner::Agent, instances)
     }
+}
+
+/// A gateway with both instances registered and in the target.
+async fn one_gateway(agent: &Agent, ip: &str) -> (Bench, Server, Server) {
+    let bench = gateway("edge-a", agent, ip);
+    let (a, b) = (Server::start(ip), Server::start(ip));
+    register(&bench, &alloc(1), a.at).await;
+    register(&bench, &alloc(2), b.at).await;
+    bench.apply(&prepared(a.at, b.at)).await;
+    (bench, a, b)
 }
 
 /// The first instance is in maintenance, and whether Consul's own check of it still passes.
@@ -277,11 +288,7 @@ async fn one_gateway_alone_probes_nobody_and_takes_nobody_out_before_another_agr
     let Some(agent) = Agent::start("probe-alone", ip, "") else {
         return;
     };
-    let bench = gateway("edge-a", &agent, ip);
-    let (a, b) = (Server::start(ip), Server::start(ip));
-    register(&bench, &alloc(1), a.at).await;
-    register(&bench, &alloc(2), b.at).await;
-    bench.apply(&prepared(a.at, b.at)).await;
+    let (bench, a, _b) = one_gateway(&agent, ip).await;
     has_said(&bench, &[], 1).await;
     assert!(a.is_unknown(), "nobody could confirm what it sees");
 
@@ -307,11 +314,7 @@ async fn hold_keeps_a_suspect_serving_until_it_is_lifted() {
     let Some(agent) = Agent::start("probe-hold", ip, "") else {
         return;
     };
-    let bench = gateway("edge-a", &agent, ip);
-    let (a, b) = (Server::start(ip), Server::start(ip));
-    register(&bench, &alloc(1), a.at).await;
-    register(&bench, &alloc(2), b.at).await;
-    bench.apply(&prepared(a.at, b.at)).await;
+    let (bench, a, _b) = one_gateway(&agent, ip).await;
     says(&bench, &[]).await;
     a.knows(&[ip], KNOWN).await;
 

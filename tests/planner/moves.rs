@@ -188,6 +188,104 @@ fn a_retreat_that_was_held_up_is_asked_for_again_until_it_is_done() {
     assert!(again, "and once more");
 }
 
+/// What the two instances say that they have counted in the second before now.
+fn counted(world: &mut World, counts: [u64; 2]) {
+    let one = |(n, requests): (u8, u64)| Reading {
+        portion: "web".into(),
+        instance: Some(common::alloc_id(n)),
+        from: world.at - Span::secs(1),
+        at: world.at,
+        requests,
+        latencies: Latencies::default(),
+    };
+    world.readings = [(1, counts[0]), (2, counts[1])].map(one).into();
+}
+
+#[test]
+fn the_next_step_waits_until_instances_count_that_requests_went_where_the_last_one_sent_them() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    let step = step.expect("the first step");
+    let had = second_has(&step).fraction();
+    verified(&mut state, &mut world, step);
+    let later = world.at + Span::secs(3);
+    world = common::at(world, later);
+    let waits = |state: &State| {
+        let plan = state.workloads[0].plan.as_ref().expect("a plan");
+        let why = plan.waiting.iter().map(|w| w.why.clone());
+        why.collect::<Vec<_>>().join("; ")
+    };
+
+    counted(&mut world, [3, 1]);
+    let (next, step) = turn(state, &world);
+    state = next;
+    assert_eq!(step, None, "of four requests nobody can tell");
+    let why = waits(&state);
+    assert!(
+        why.contains("4 of 5 requests") && why.contains("not known yet"),
+        "{why}"
+    );
+
+    counted(&mut world, [1_000, 0]);
+    let (next, step) = turn(state, &world);
+    state = next;
+    assert_eq!(step, None, "clients stayed where they were");
+    let why = waits(&state);
+    assert!(
+        why.contains("clients do not go where the shares say"),
+        "{why}"
+    );
+
+    let second = (1_000.0 * had).round() as u64;
+    counted(&mut world, [1_000 - second, second]);
+    let (_, step) = turn(state, &world);
+    let step = step.expect("the second step");
+    assert!(
+        step.why.contains("1000 requests are split so"),
+        "{}",
+        step.why
+    );
+}
+
+#[test]
+fn a_step_that_clients_never_follow_is_taken_back_so_that_no_other_move_waits_for_it() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    verified(&mut state, &mut world, step.expect("the first step"));
+    let ramp = common::policy().ramp;
+    let in_time = world.at + Span(ramp.soak.0 + ramp.settle.0);
+    world = common::at(world, in_time - Span(1));
+    counted(&mut world, [1_000, 0]);
+    let (state, step) = turn(state, &world);
+    assert_eq!(step, None, "they are given the settling time");
+    world = common::at(world, in_time);
+    counted(&mut world, [1_000, 0]);
+    let (_, step) = turn(state, &world);
+    let step = step.expect("the retreat");
+    assert!(
+        step.why.contains("retreat: clients do not go"),
+        "{}",
+        step.why
+    );
+    assert_eq!(second_has(&step), Share::NONE);
+}
+
+#[test]
+fn requests_from_before_the_step_or_counted_by_one_alone_say_nothing_of_it() {
+    let (state, mut world) = lopsided();
+    let (mut state, step) = turn(state, &world);
+    counted(&mut world, [1_000, 0]);
+    verified(&mut state, &mut world, step.expect("the first step"));
+    let later = world.at + Span::secs(3);
+    world = common::at(world, later);
+    let (next, step) = turn(state, &world);
+    assert_eq!(step, None, "what was counted before is none of it");
+    world.readings.truncate(1);
+    let (_, step) = turn(next, &world);
+    let step = step.expect("the second step: resolvers were asked at the first");
+    assert!(!step.why.contains("requests are split"), "{}", step.why);
+}
+
 /// A standby that has this share while half of all requests fail, and nobody knows what an instance carries.
 fn suffering(share: u32) -> Vec<Step> {
     let mut world = common::with_standby(common::world());

@@ -133,11 +133,19 @@ fn a_coupling_of_the_policy_is_kept_and_says_so() {
 #[test]
 fn what_cannot_be_shadowed_says_why_not() {
     type Change = fn(&mut JobSpec, &mut Policy);
-    let cases: [(&str, Change, &str); 6] = [
+    let cases: [(&str, Change, &str); 7] = [
         (
             "a writable volume",
             |j, _| j.0["TaskGroups"][0]["Volumes"] = volume("data", false),
-            "volume data",
+            "host volume data",
+        ),
+        (
+            "a writable CSI volume",
+            |j, _| {
+                j.0["TaskGroups"][0]["Volumes"] = volume("data", false);
+                j.0["TaskGroups"][0]["Volumes"]["data"]["Type"] = json!("csi");
+            },
+            "csi volume data",
         ),
         (
             "a sticky disk",

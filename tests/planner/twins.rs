@@ -21,6 +21,7 @@ fn seen() -> World {
         instance: None,
         from: NOW - Span::secs(1),
         at: NOW,
+        requests: 42,
         latencies: Latencies {
             buckets: vec![(Millis(10.0), 40)],
             failed: 2,

@@ -172,6 +172,16 @@ impl Estate {
         )
     }
 
+    /// The shop's day on this Consul and a scheduler of it, with its configuration and the first gateway's agent.
+    pub async fn scheduled(consul: ConsulKind) -> (Estate, Program, PathBuf, Consul) {
+        let mut estate = Estate::of(JOB, consul, None).await;
+        estate.play();
+        let config = estate.configure(|policy| policy);
+        let (consul, _) = estate.gateway();
+        let first = estate.schedule(&config);
+        (estate, first, config, consul)
+    }
+
     /// Names of the nodes where the job's allocations run, as Nomad says it.
     pub async fn nodes_of(&self, job: &str) -> Vec<String> {
         let url = format!("http://{}/v1/job/{job}/allocations", self.world.nomad);

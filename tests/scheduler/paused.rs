@@ -1,6 +1,6 @@
 //! A leader that sleeps past its session's time to live, as a paused machine does, and wakes up beside its successor.
 
-use crate::estate::{Estate, JOB, a_real_consul};
+use crate::estate::{Estate, a_real_consul};
 use crate::program::{alone, comes_true, kind, text};
 use foreshadow::clients::consul::{Consul, KvQuery};
 use foreshadow::model::{Epoch, Target, keys};
@@ -41,11 +41,7 @@ async fn a_leader_that_slept_past_its_session_writes_nothing_when_it_wakes_on_a_
         return;
     };
     let _alone = alone();
-    let mut estate = Estate::of(JOB, consul, None).await;
-    estate.play();
-    let config = estate.configure(|policy| policy);
-    let (consul, _) = estate.gateway();
-    let mut first = estate.schedule(&config);
+    let (estate, mut first, config, consul) = Estate::scheduled(consul).await;
     first.until("verified shares of web", STEP, |line| {
         let shares = text(line).starts_with("set shares verified");
         kind(line) == "verification" && shares && line["portion"] == "web"

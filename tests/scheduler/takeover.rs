@@ -1,6 +1,6 @@
 //! A leader that is killed in the middle of a step, and another gateway's scheduler, with an empty store, that goes on from it.
 
-use crate::estate::{Estate, JOB, a_real_consul};
+use crate::estate::{Estate, a_real_consul};
 use crate::measuring;
 use crate::program::{alone, comes_true, kind, text};
 use foreshadow::clients::consul::{Consul, KvQuery};
@@ -46,11 +46,7 @@ async fn a_step_that_a_killed_leader_left_open_is_settled_by_another_with_an_emp
         return;
     };
     let _alone = alone();
-    let mut estate = Estate::of(JOB, consul, None).await;
-    estate.play();
-    let config = estate.configure(|policy| policy);
-    let (consul, _) = estate.gateway();
-    let mut first = estate.schedule(&config);
+    let (estate, mut first, config, consul) = Estate::scheduled(consul).await;
     // A measurement takes seconds: the kill surely comes in the middle of it.
     first.until("a measurement", STEP, |line| {
         kind(line) == "plan" && text(line).starts_with("measure shadow")

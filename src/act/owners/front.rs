@@ -55,23 +55,18 @@ impl Weigh for Front {
 }
 
 async fn present(gateway: &Gateway, service: &ServiceName) -> Result<Vec<Present>, HttpError> {
-    let (services, checks) = futures::join!(
-        gateway.consul.agent_entries(service.as_str()),
-        gateway.consul.agent_entry_checks(service.as_str())
-    );
-    let (services, checks) = (services?, checks?);
-    Ok(services
-        .into_values()
-        .filter(|s| s.id.starts_with(PREFIX))
-        .map(|s| Present {
-            maintenance: checks
-                .values()
-                .any(|c| c.is_maintenance() && c.service_id == s.id),
-            id: s.id,
-            service: s.service,
-            address: s.address,
-            port: s.port,
-            weight: u32::from(s.weights.passing),
+    let entries = gateway.consul.agent_entries(service.as_str()).await?;
+    let own = entries
+        .into_iter()
+        .filter(|e| e.service.id.starts_with(PREFIX));
+    Ok(own
+        .map(|e| Present {
+            maintenance: e.in_maintenance(),
+            id: e.service.id,
+            service: e.service.service,
+            address: e.service.address,
+            port: e.service.port,
+            weight: u32::from(e.service.weights.passing),
         })
         .collect())
 }

@@ -5,7 +5,7 @@ use super::{Desk, Shares};
 use crate::clients::consul::{AgentService, HealthQuery, ServiceEntry};
 use crate::clients::http::{HttpError, Wait};
 use crate::model::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One blocking query.
@@ -23,30 +23,16 @@ pub(super) struct Own {
 /// The agent's entries of the service that Nomad made; proxies have a name of their own.
 pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, HttpError> {
     let consul = &desk.gateway.consul;
-    let (services, checks) = futures::join!(
-        consul.agent_entries(service.as_str()),
-        consul.agent_entry_checks(service.as_str())
-    );
-    let (services, checks) = (services?, checks?);
-    let flagged: BTreeSet<&str> = checks
-        .values()
-        .filter(|c| c.is_maintenance())
-        .map(|c| c.service_id.as_str())
-        .collect();
-    Ok(services
-        .into_values()
-        .filter_map(|entry| {
-            Some(Own {
-                alloc: AllocId::new(alloc_of_entry(&entry.id)?),
-                maintenance: flagged.contains(entry.id.as_str()),
-                passing: checks
-                    .values()
-                    .filter(|c| c.service_id == entry.id && !c.is_maintenance())
-                    .all(|c| c.status == "passing"),
-                entry,
-            })
+    let entries = consul.agent_entries(service.as_str()).await?;
+    let own = entries.into_iter().filter_map(|e| {
+        Some(Own {
+            alloc: AllocId::new(alloc_of_entry(&e.service.id)?),
+            maintenance: e.in_maintenance(),
+            passing: e.passes(),
+            entry: e.service,
         })
-        .collect())
+    });
+    Ok(own.collect())
 }
 
 fn serves(own: &Own, shares: &Shares) -> bool {

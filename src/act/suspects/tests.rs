@@ -262,6 +262,7 @@ fn only_whoever_serves_or_would_serve_is_probed_and_only_where_all_its_services_
         domain: Domain::Node("n".into()),
         lost: vec!["0".into()],
         shares: BTreeMap::from([("1".into(), Share::ALL), ("3".into(), Share::NONE)]),
+        stake: None,
     }];
     let mut named = target("web", &[(4, 100)]);
     named.instances[0].address = "db.example".into();

@@ -143,7 +143,8 @@ fn panel(out: &mut String, (left, top): (f64, f64), p: &Profile, known: Option<&
     at.rule(out, &format!("M{left:.1} {limit:.1} H{end:.1}"), LIMIT);
     let (knee, bottom) = (at.x(p.knee.0), at.bottom());
     at.rule(out, &format!("M{knee:.1} {top:.1} V{bottom:.1}"), "#888888");
-    let label = format!("knee {}", short(p.knee.0));
+    let least = if p.evidence.knee_open { "≥ " } else { "" };
+    let label = format!("knee {least}{}", short(p.knee.0));
     words(out, (knee - 4.0, top + 10.0), "end", &label);
 }
 

@@ -2,7 +2,8 @@
 
 use super::Consul;
 use super::reply::{
-    Agent, AgentService, Check, DatacenterCoordinates, KvPair, Member, NodeCoordinate, ServiceEntry,
+    Agent, AgentEntry, AgentService, Check, DatacenterCoordinates, KvPair, Member, NodeCoordinate,
+    ServiceEntry,
 };
 use super::txn::{self, TxnOp, TxnOutcome};
 use crate::clients::http::{Ask, HttpError, Indexed, Wait};
@@ -67,29 +68,26 @@ impl Consul {
         self.http.read(&ask).await
     }
 
-    /// The same of one service: an agent with hundreds of entries would say much that nobody asked.
-    pub async fn agent_entries(
-        &self,
-        service: &str,
-    ) -> Result<BTreeMap<String, AgentService>, HttpError> {
-        let ask = Ask::get("list the agent's entries", &["v1", "agent", "services"])
-            .query("filter", format!("Service == {service:?}"));
-        self.http.read(&ask).await
+    /// This agent's entries of one service, each with its checks, maintenance among them. It costs the agent the same however many
+    /// entries of other services it has, which is not so of filtered lists. `GET /v1/agent/health/service/name/:name`
+    pub async fn agent_entries(&self, service: &str) -> Result<Vec<AgentEntry>, HttpError> {
+        let what = format!("list the agent's entries of {service:?}");
+        let path = ["v1", "agent", "health", "service", "name", service];
+        // The status is that of the worst check, and 404 where there is no entry.
+        let ask = Ask::get(what, &path).status_tells();
+        let answer = self.http.exchange(&ask).await?;
+        let entries = self.http.decode(&ask, &answer.body);
+        match answer.status {
+            200 => entries,
+            // An agent that is too busy, or a proxy before it, says so in words.
+            404 | 429 | 503 => entries.map_err(|_| self.http.refusal(&ask, &answer)),
+            _ => Err(self.http.refusal(&ask, &answer)),
+        }
     }
 
     /// This agent's checks by ID, maintenance among them. `GET /v1/agent/checks`
     pub async fn agent_checks(&self) -> Result<BTreeMap<String, Check>, HttpError> {
         let ask = Ask::get("list the agent's checks", &["v1", "agent", "checks"]);
-        self.http.read(&ask).await
-    }
-
-    /// The same of one service's entries.
-    pub async fn agent_entry_checks(
-        &self,
-        service: &str,
-    ) -> Result<BTreeMap<String, Check>, HttpError> {
-        let ask = Ask::get("list the entries' checks", &["v1", "agent", "checks"])
-            .query("filter", format!("ServiceName == {service:?}"));
         self.http.read(&ask).await
     }
 

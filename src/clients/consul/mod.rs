@@ -15,8 +15,8 @@ pub use beyond::{HealthQuery, KvQuery};
 pub use carried::SessionSpec;
 pub use config::{ConfigEntry, DiscoveryChain};
 pub use reply::{
-    Agent, AgentService, CatalogNode, Check, Coordinate, DatacenterCoordinates, KvPair, Member,
-    NodeCoordinate, Reachability, Service, ServiceEntry, Session, TaggedAddress, Weights,
+    Agent, AgentEntry, AgentService, CatalogNode, Check, Coordinate, DatacenterCoordinates, KvPair,
+    Member, NodeCoordinate, Reachability, Service, ServiceEntry, Session, TaggedAddress, Weights,
 };
 pub use service::{CheckDefinition, Probe, Registration, Status};
 pub use txn::{TxnOp, TxnOutcome, TxnRefusal};

@@ -143,6 +143,32 @@ impl Check {
     }
 }
 
+/// An entry of one agent, with its checks.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AgentEntry {
+    pub service: AgentService,
+    /// Its node's too.
+    #[serde(deserialize_with = "null_default")]
+    pub checks: Vec<Check>,
+}
+
+impl AgentEntry {
+    fn own_checks(&self) -> impl Iterator<Item = &Check> {
+        let all = self.checks.iter();
+        all.filter(|c| c.service_id == self.service.id)
+    }
+    /// Whether the entry itself is in maintenance, not its node.
+    pub fn in_maintenance(&self) -> bool {
+        self.own_checks().any(Check::is_maintenance)
+    }
+    /// Whether its own checks all pass, maintenance aside.
+    pub fn passes(&self) -> bool {
+        let mut checks = self.own_checks().filter(|c| !c.is_maintenance());
+        checks.all(|c| c.status == "passing")
+    }
+}
+
 /// A key and its value.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -25,6 +25,14 @@ impl std::fmt::Display for System {
 }
 
 impl System {
+    /// Its name in figures.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            System::Nomad => "nomad",
+            System::Consul => "consul",
+            System::Metrics => "metrics",
+        }
+    }
     pub(super) fn token_header(self) -> &'static str {
         match self {
             System::Nomad => "x-nomad-token",
@@ -47,7 +55,7 @@ impl System {
     }
     fn token_from(self) -> &'static str {
         match self {
-            System::Nomad => "NOMAD_TOKEN",
+            System::Nomad => "NOMAD_TOKEN or NOMAD_TOKEN_FILE",
             System::Consul => "CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE",
             System::Metrics => "the metrics endpoint's own settings",
         }

@@ -3,6 +3,7 @@
 mod drain;
 mod moves;
 mod surge;
+mod went;
 mod write;
 
 use super::apart;
@@ -20,6 +21,16 @@ use write::Pending;
 const ALIKE: Share = Share(200);
 
 type Shares = BTreeMap<AllocId, Share>;
+
+/// What a move stands on: whose shares they are, what they are, and where they should be when there is time for everything.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    scene: &'a Scene<'a>,
+    portion: &'a PortionPolicy,
+    copies: &'a Copies,
+    current: &'a Shares,
+    ideal: &'a Shares,
+}
 
 /// Shares that are to be written, and why.
 struct Next {
@@ -83,7 +94,14 @@ pub fn plan(
     }
     let before = target.as_ref();
     let prepared = before.map_or(&[][..], |b| &b.contingencies);
-    let next = emergency(scene, book, portion, copies, (&current, &ideal, prepared))
+    let ground = Ground {
+        scene,
+        portion,
+        copies,
+        current: &current,
+        ideal: &ideal,
+    };
+    let next = emergency(&ground, book, prepared)
         .map(|next| match owner {
             Owner::Nomad => Next {
                 shares: level(copies, next.shares),
@@ -91,7 +109,7 @@ pub fn plan(
             },
             _ => next,
         })
-        .or_else(|| choose(scene, book, portion, copies, &current, &ideal, out));
+        .or_else(|| choose(&ground, book, out));
     let target = Pending {
         owner,
         before,
@@ -136,16 +154,9 @@ fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -
 }
 
 /// The next shares, with cause, reason and whether it is a planned move; `None` when all is as it should be.
-fn choose(
-    scene: &Scene,
-    book: &mut Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    current: &Shares,
-    ideal: &Shares,
-    out: &mut Draft,
-) -> Option<Next> {
-    let service = portion.front.as_ref()?;
+fn choose(ground: &Ground, book: &mut Book, out: &mut Draft) -> Option<Next> {
+    let Ground { current, ideal, .. } = *ground;
+    let service = ground.portion.front.as_ref()?;
     let carried: u32 = current.values().map(|s| s.0).sum();
     if carried == 0 {
         let why = format!("first shares: {} ready", ideal.len());
@@ -155,18 +166,19 @@ fn choose(
         book.moves.remove(service);
         return None;
     }
-    moves::ramp(scene, book, portion, copies, current, ideal, out)
+    moves::ramp(ground, book, out)
 }
 
 /// Instances that carry traffic fell out: what was cleared for that beforehand is done, all at once, or else the ready ones
 /// take over. No ramp, no soak, and no other move in its way: the write budget alone binds it.
-fn emergency(
-    scene: &Scene,
-    book: &mut Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    (current, ideal, prepared): (&Shares, &Shares, &[Contingency]),
-) -> Option<Next> {
+fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Option<Next> {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
     let service = portion.front.as_ref()?;
     let carrying = current.iter().filter(|(_, share)| **share > Share::NONE);
     let fallen: Vec<(&AllocId, &Share)> = carrying.filter(|(id, _)| !up(copies, id)).collect();

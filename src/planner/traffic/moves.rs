@@ -1,7 +1,8 @@
 //! The steps of a move: what it is, when the next one is due, and when it turns back.
 
 use super::surge::settling;
-use super::{ALIKE, Next, Shares, drain, up};
+use super::went::{Went, went};
+use super::{ALIKE, Ground, Next, Shares, drain, up};
 use crate::model::*;
 use crate::planner::apart;
 use crate::planner::book::{Book, Move, MoveKind, patience};
@@ -10,15 +11,14 @@ use crate::planner::scene::{Draft, Scene};
 use crate::planner::shares::{between, distance, fine};
 
 /// The next step of a planned move, or why it waits.
-pub(super) fn ramp(
-    scene: &Scene,
-    book: &mut Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    current: &Shares,
-    ideal: &Shares,
-    out: &mut Draft,
-) -> Option<Next> {
+pub(super) fn ramp(ground: &Ground, book: &mut Book, out: &mut Draft) -> Option<Next> {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
     let service = portion.front.as_ref()?;
     let what = format!("move of {service}");
     let lost = |shares: &Shares| {
@@ -35,7 +35,7 @@ pub(super) fn ramp(
             || lost(&m.from)
     });
     if changed {
-        let begun = begin(scene, book, portion, copies, current, ideal);
+        let begun = begin(ground, book);
         book.moves.insert(service.clone(), begun);
     }
     let mv = book.moves.get(service)?;
@@ -45,18 +45,24 @@ pub(super) fn ramp(
         return None;
     }
     let judged = !urgent && mv.verified.is_some();
-    if let Some(breach) = scene.breach(portion).filter(|_| judged && mv.done > 0) {
-        let way = (current, ideal);
-        return Some(retreat(scene, book, service, way, copies, breach));
+    let last = mv.verified.filter(|_| judged && mv.done > 0);
+    let split = last.map_or(Went::Untold, |at| went(ground, at));
+    let breach = last.and_then(|at| scene.breach(portion).or_else(|| astray(scene, &split, at)));
+    if let Some(breach) = breach {
+        return Some(retreat(ground, book, service, breach));
     }
-    if let Some(why) = unproven(scene, portion, judged).filter(|_| !urgent) {
+    if let Some(why) = unproven(scene, portion, judged, &split).filter(|_| !urgent) {
         out.wait(what, why);
         return None;
     }
     let share = mv.steps.get(mv.done).copied().unwrap_or(Share::ALL);
     let next = between(&mv.from, &mv.to, share);
     let (step, steps) = (mv.done + 1, mv.steps.len());
-    let why = format!("{}: step {step} of {steps} ({share})", mv.why);
+    let told = match split {
+        Went::AsShared(told) => format!("; since the last step {told}"),
+        _ => String::new(),
+    };
+    let why = format!("{}: step {step} of {steps} ({share}){told}", mv.why);
     Some(Next {
         shares: next,
         cause: mv.cause,
@@ -80,7 +86,7 @@ fn blocked(scene: &Scene, book: &Book, service: &ServiceName, mv: &Move) -> Opti
 }
 
 /// Why a step that nothing forces is not taken yet: too little was seen of the last one, or it is no time for it.
-fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool) -> Option<String> {
+fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool, split: &Went) -> Option<String> {
     let seen = scene.traffic(&portion.id).map_or(0, |t| t.samples);
     let need = scene.policy.ramp.min_samples;
     if judged && seen < need {
@@ -88,7 +94,22 @@ fn unproven(scene: &Scene, portion: &PortionPolicy, judged: bool) -> Option<Stri
             "{seen} of {need} requests seen; no data never advances"
         ));
     }
-    scene.policy.rest(scene.now)
+    match split {
+        Went::NotYet(counted) => Some(format!(
+            "instances count {counted} of {need} requests since the last step: where they go is not known yet"
+        )),
+        Went::Otherwise(why) => Some(why.clone()),
+        Went::Untold | Went::AsShared(_) => scene.policy.rest(scene.now),
+    }
+}
+
+/// Requests that still go elsewhere after the soak and the settling time: a move that stands still would keep all others waiting.
+fn astray(scene: &Scene, split: &Went, verified: Moment) -> Option<String> {
+    let Went::Otherwise(why) = split else {
+        return None;
+    };
+    let ramp = &scene.policy.ramp;
+    (scene.now >= verified + ramp.soak + ramp.settle).then(|| why.clone())
 }
 
 /// A retreat that was begun and not verified yet is asked for until it is, whoever held it up, as far as it still leads
@@ -116,15 +137,15 @@ fn other_move(book: &Book, service: &ServiceName) -> Option<ServiceName> {
     book.moves.iter().find(begun).map(|(s, _)| s.clone())
 }
 
-fn begin(
-    scene: &Scene,
-    book: &Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    current: &Shares,
-    ideal: &Shares,
-) -> Move {
-    let (kind, cause, why) = reason(scene, book, portion, copies, (current, ideal));
+fn begin(ground: &Ground, book: &Book) -> Move {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
+    let (kind, cause, why) = reason(ground, book);
     // From what hurts there is no way back to be kept open: a retreat would end in it again.
     let concluded = kind != MoveKind::Asked && !settling(scene, book, portion);
     let hurts = scene.breach(portion).filter(|_| concluded);
@@ -158,13 +179,14 @@ fn begin(
 }
 
 /// What kind of move it is, and why.
-fn reason(
-    scene: &Scene,
-    book: &Book,
-    portion: &PortionPolicy,
-    copies: &Copies,
-    (current, ideal): (&Shares, &Shares),
-) -> (MoveKind, Cause, String) {
+fn reason(ground: &Ground, book: &Book) -> (MoveKind, Cause, String) {
+    let Ground {
+        scene,
+        portion,
+        copies,
+        current,
+        ideal,
+    } = *ground;
     let standby_share = |shares: &Shares| -> u32 {
         copies
             .of(Role::Standby)
@@ -205,14 +227,14 @@ fn only_kept(copies: &Copies, current: &Shares, ideal: &Shares) -> bool {
 }
 
 /// Retreat is a plan too: back to where the move began, as far as it is still ready.
-fn retreat(
-    scene: &Scene,
-    book: &mut Book,
-    service: &ServiceName,
-    (current, ideal): (&Shares, &Shares),
-    copies: &Copies,
-    breach: String,
-) -> Next {
+fn retreat(ground: &Ground, book: &mut Book, service: &ServiceName, breach: String) -> Next {
+    let Ground {
+        scene,
+        copies,
+        current,
+        ideal,
+        ..
+    } = *ground;
     let back = book
         .moves
         .remove(service)

@@ -3,7 +3,7 @@
 use super::{Next, Shares};
 use crate::model::*;
 use crate::planner::book::Book;
-use crate::planner::contingency::{contingencies, much_alike};
+use crate::planner::contingency::{Stakes, contingencies, much_alike};
 use crate::planner::instances::Copies;
 use crate::planner::scene::{Draft, Scene};
 
@@ -141,7 +141,10 @@ fn target(
         contingencies: Vec::new(),
         index: before.map_or(0, |b| b.index),
     };
-    let demand = scene.rate(&portion.id).unwrap_or_default();
-    target.contingencies = contingencies(copies, &target, demand);
+    let stakes = Stakes {
+        demand: scene.rate(&portion.id),
+        importance: scene.world.importance(&portion.job),
+    };
+    target.contingencies = contingencies(copies, &target, stakes);
     target
 }

@@ -47,7 +47,15 @@ pub fn draw(pen: &mut Pen, area: Rect, p: &PortionView) {
     let top = highest.clamp(p.slo.latency.0, p.slo.latency.0 * 3.0) * 1.15;
     let band = best.band(spread, Millis(top)).into_iter();
     let band = band.map(|(load, low, high)| (load.0, low.0.min(top), high.0.min(top)));
-    let knee = format!("knee {} ±{}", brief(best.knee.0), brief(best.knee_spread.0));
+    let least = match best.evidence.knee_open {
+        true => pen.look.pick("≥", ">="),
+        false => "",
+    };
+    let knee = format!(
+        "knee {least}{} ±{}",
+        brief(best.knee.0),
+        brief(best.knee_spread.0)
+    );
     let knee = if pen.look.ascii {
         knee.replace('±', "+-")
     } else {

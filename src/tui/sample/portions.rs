@@ -190,6 +190,7 @@ fn known(portion: &str) -> Vec<Known> {
         let own = f64::from(runs) * 0.8;
         Known {
             knee: estimate(knee, 0.05 + 0.3 * lent),
+            knee_open: false,
             startup: estimate(740.0, 0.2),
             cpu: estimate(5.2, 0.1),
             age: (runs > 0).then_some(Span::secs(52)),

@@ -1,21 +1,16 @@
-//! `foreshadow run` beside a real Nomad and a real Consul, where this machine has them: nothing depends on the sandbox.
-#![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which programs there are
+//! A real Nomad and a real Consul, one agent of each, and a job on them.
 
-#[path = "scheduler/program.rs"]
-mod program;
-
+use super::program::{Program, binary, comes_true, processes_of};
 use foreshadow::act::entries::PREFIX;
 use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::http::System;
-use foreshadow::clients::nomad::picture::{Follower, Proof};
-use foreshadow::clients::nomad::{Alloc, Nomad};
+use foreshadow::clients::nomad::Nomad;
 use foreshadow::sandbox::real_consul;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use program::{Program, binary, comes_true, kind, processes_of, text};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,113 +19,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The agents' own address, apart from every other test's.
-const IP: &str = "127.0.220.1";
-const STEP: Duration = Duration::from_secs(60);
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_portion_of_a_real_nomad_job_is_found_fronted_and_shadowed() {
-    let Some((nomad, consul)) = programs() else {
-        return;
-    };
-    let agents = Agents::start(&nomad, &consul).await;
-    let mut picture = Followed::start(&agents);
-    agents.run_the_job().await;
-    picture
-        .until("the picture has the job", |p| p.live("one") == 1)
-        .await;
-    let mut scheduler = agents.schedule();
-    agents.the_doctor_knows_this_nomad().await;
-
-    scheduler.until("the portion", STEP, |line| {
-        kind(line) == "portion" && line["portion"] == "web"
-    });
-    scheduler.until("verified shares", STEP, |line| {
-        kind(line) == "verification" && text(line).starts_with("set shares verified")
-    });
-    // Only a shadow that answered under load teaches something; without what stands in for its upstream it answers nothing.
-    scheduler.until("a lesson of the shadow", STEP, |line| {
-        kind(line) == "lesson" && text(line).starts_with("web at edge-a")
-    });
-    // The first run of a release only measures.
-    scheduler.until("what it found", STEP, |line| {
-        kind(line) == "verdict" && text(line).contains("carries")
-    });
-    scheduler.until("the shadow's end", STEP, |line| {
-        let end = text(line).starts_with("stop shadow");
-        end && (kind(line) == "verification" || text(line).contains("applied"))
-    });
-    agents.no_shadow_runs().await;
-    agents.clients_are_given_the_instance().await;
-    scheduler.signal(Signal::SIGTERM);
-    let status = scheduler.until_its_end(STEP);
-    assert!(status.success(), "it ended with {status}");
-    // Fail static: what clients are given stays when the scheduler goes.
-    agents.clients_are_given_the_instance().await;
-
-    assert!(!picture.follower.by_lists(), "the stream was followed");
-    agents.nomad.deregister("one", true).await.unwrap();
-    picture
-        .until("the job has stopped", |p| p.live("one") == 0)
-        .await;
-    // The garbage collection forgets allocations without an event.
-    agents.collect_garbage().await;
-    picture
-        .until("the picture is empty", |p| p.allocs.is_empty())
-        .await;
-}
-
-/// A picture of the cluster that is kept up as the scheduler keeps its own.
-struct Followed {
-    follower: Follower,
-    allocs: BTreeMap<String, Arc<Alloc>>,
-}
-
-impl Followed {
-    fn start(agents: &Agents) -> Followed {
-        Followed {
-            follower: Follower::start(agents.nomad.clone(), agents.nomad.clone(), Box::new(|_| ())),
-            allocs: BTreeMap::new(),
-        }
-    }
-
-    fn live(&self, job: &str) -> usize {
-        let live = self
-            .allocs
-            .values()
-            .filter(|a| a.client_status == "running");
-        live.filter(|a| a.job_id == job).count()
-    }
-
-    async fn until(&mut self, what: &str, holds: impl Fn(&Followed) -> bool) {
-        let until = Instant::now() + STEP;
-        loop {
-            let glance = self.follower.glance().await;
-            for (id, alloc) in glance.changes.allocs {
-                match alloc {
-                    Some(alloc) => self.allocs.insert(id, alloc),
-                    None => self.allocs.remove(&id),
-                };
-            }
-            if glance.allocs == Proof::Current && glance.nodes == Proof::Current && holds(self) {
-                return;
-            }
-            let held: Vec<_> = self
-                .allocs
-                .values()
-                .map(|a| (&a.job_id, &a.client_status))
-                .collect();
-            assert!(
-                Instant::now() < until,
-                "not within {STEP:?}: {what}: {held:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
+pub const STEP: Duration = Duration::from_secs(60);
 
 /// Nomad and Consul, or `None` with a word on stderr.
-fn programs() -> Option<(PathBuf, PathBuf)> {
+pub fn programs() -> Option<(PathBuf, PathBuf)> {
     let path = std::env::var("PATH").unwrap_or_default();
     let named = std::env::var_os("FORESHADOW_NOMAD_BIN").map(PathBuf::from);
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("nomad"));
@@ -154,14 +46,26 @@ fn path_with_ourselves() -> std::ffi::OsString {
 }
 
 /// Past the test harness, which keeps what is printed to itself while a test passes.
-fn aloud(text: &str) {
+pub fn aloud(text: &str) {
     // A closed stderr has nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// What runs the instances of the job.
+pub enum Runs {
+    Processes,
+    /// Containers of this image, on docker's bridge.
+    Containers {
+        image: String,
+    },
+}
+
 /// One real agent of each; ended, with all that they started, when dropped.
-struct Agents {
-    nomad: Arc<Nomad>,
+pub struct Agents {
+    /// The agents' own address, apart from every other test's.
+    ip: &'static str,
+    runs: Runs,
+    pub nomad: Arc<Nomad>,
     consul: Consul,
     dns: Dns,
     /// In the order of ending.
@@ -170,19 +74,21 @@ struct Agents {
 }
 
 impl Agents {
-    async fn start(nomad: &Path, consul: &Path) -> Agents {
+    pub async fn start(ip: &'static str, runs: Runs, nomad: &Path, consul: &Path) -> Agents {
         let folder = tempfile::tempdir().unwrap();
-        let at = |system, port| Peer::plain(system, &format!("http://{IP}:{port}")).unwrap();
+        let at = |system, port| Peer::plain(system, &format!("http://{ip}:{port}")).unwrap();
         let patience = Duration::from_secs(2);
-        let dns = Dns::new(format!("{IP}:8600").parse().unwrap(), patience, None);
+        let dns = Dns::new(format!("{ip}:8600").parse().unwrap(), patience, None);
         let mut agents = Agents {
+            ip,
+            runs,
             nomad: Arc::new(Nomad::new(&at(System::Nomad, 4646)).unwrap()),
             consul: Consul::new(&at(System::Consul, 8500)).unwrap(),
             dns: dns.unwrap(),
             processes: Vec::new(),
             folder,
         };
-        let (bind, client) = (format!("-bind={IP}"), format!("-client={IP}"));
+        let (bind, client) = (format!("-bind={ip}"), format!("-client={ip}"));
         let dev = ["agent", "-dev", "-node=real", &bind, &client];
         agents.begin(consul, "consul", &dev);
         // So that Nomad finds it when it first looks.
@@ -222,27 +128,33 @@ impl Agents {
     }
 
     fn nomad_config(&self) -> String {
+        let ip = self.ip;
+        // Containers reach the node at the bridge's address, not on the loopback device.
+        let (device, drivers) = match self.runs {
+            Runs::Processes => ("lo", "raw_exec"),
+            Runs::Containers { .. } => ("docker0", "raw_exec,docker"),
+        };
         format!(
             r#"
 datacenter = "edge-a"
 name       = "edge-a-1"
 data_dir   = "{}/nomad"
-bind_addr  = "{IP}"
+bind_addr  = "{ip}"
 disable_update_check        = true
 disable_anonymous_signature = true
-advertise {{ http = "{IP}" rpc = "{IP}" serf = "{IP}" }}
-consul    {{ address = "{IP}:8500" }}
+advertise {{ http = "{ip}" rpc = "{ip}" serf = "{ip}" }}
+consul    {{ address = "{ip}:8500" }}
 server {{
   enabled          = true
   bootstrap_expect = 1
 }}
 client {{
   enabled           = true
-  network_interface = "lo"
+  network_interface = "{device}"
   network_speed     = 1000
   cpu_total_compute = 4000
   options = {{
-    "driver.allowlist"     = "raw_exec"
+    "driver.allowlist"     = "{drivers}"
     "fingerprint.denylist" = "env_aws,env_gce,env_azure"
   }}
 }}
@@ -253,7 +165,23 @@ plugin "raw_exec" {{ config {{ enabled = true }} }}
     }
 
     /// Nomad's own parser reads it.
-    async fn run_the_job(&self) {
+    pub async fn run_the_job(&self) {
+        let program = binary().canonicalize().unwrap();
+        // In a container all addresses are its own, and the binary is the image's.
+        let (driver, options, env) = match &self.runs {
+            Runs::Processes => (
+                "raw_exec",
+                format!("command = \"{}\"", program.display()),
+                "",
+            ),
+            Runs::Containers { image } => (
+                "docker",
+                format!(
+                    "image = \"{image}\"\n        ports = [\"http\"]\n        command = \"/foreshadow\""
+                ),
+                "NOMAD_IP_http = \"0.0.0.0\"",
+            ),
+        };
         let text = format!(
             r#"
 job "one" {{
@@ -273,14 +201,15 @@ job "one" {{
       }}
     }}
     task "web" {{
-      driver = "raw_exec"
+      driver = "{driver}"
       config {{
-        command = "{}"
+        {options}
         args    = ["shop-service", "--name", "web", "--cpu-ms", "0.5", "--upstream", "one-db"]
       }}
       # The instance answers for it by itself; a shadow is told where to find what stands in for it.
       env {{
         UPSTREAM_ONE_DB = "stub"
+        {env}
       }}
       resources {{
         cpu    = 100
@@ -289,8 +218,7 @@ job "one" {{
     }}
   }}
 }}
-"#,
-            binary().canonicalize().unwrap().display()
+"#
         );
         let job = self.nomad.parse(&text).await;
         let job = job.unwrap_or_else(|e| panic!("{e}"));
@@ -300,7 +228,8 @@ job "one" {{
         self.comes_true("the job runs", runs).await;
     }
 
-    fn schedule(&self) -> Program {
+    pub fn schedule(&self) -> Program {
+        let ip = self.ip;
         self.write(
             "one.hcl",
             r#"
@@ -336,27 +265,28 @@ workload "one" {
         self.write("one-db.ndjson", answer);
         let config = format!(
             "mode = \"act\"\npolicies = [\"one.hcl\"]\ncycle = \"1s\"\n\
-             gateway \"edge-a\" {{\n  site = \"edge-a\"\n  dns = \"{IP}:8600\"\n}}\n"
+             gateway \"edge-a\" {{\n  site = \"edge-a\"\n  dns = \"{ip}:8600\"\n}}\n"
         );
         let config = self.write("foreshadow.hcl", &config);
         // The addresses as HashiCorp's own tools are told them.
         let env = [
-            ("NOMAD_ADDR", format!("http://{IP}:4646")),
-            ("CONSUL_HTTP_ADDR", format!("{IP}:8500")),
+            ("NOMAD_ADDR", format!("http://{ip}:4646")),
+            ("CONSUL_HTTP_ADDR", format!("{ip}:8500")),
         ];
         let args = ["run", "--config", &config, "--format", "json"];
         Program::start(self.folder.path(), &args, &env)
     }
 
-    async fn the_doctor_knows_this_nomad(&self) {
+    pub async fn the_doctor_knows_this_nomad(&self) {
+        let ip = self.ip;
         let config = self.folder.path().join("foreshadow.hcl");
         let mut doctor = Command::new(binary());
         doctor
             .args(["doctor", "--config"])
             .arg(config)
             .current_dir(self.folder.path())
-            .env("NOMAD_ADDR", format!("http://{IP}:4646"))
-            .env("CONSUL_HTTP_ADDR", format!("{IP}:8500"));
+            .env("NOMAD_ADDR", format!("http://{ip}:4646"))
+            .env("CONSUL_HTTP_ADDR", format!("{ip}:8500"));
         let told = tokio::task::spawn_blocking(move || doctor.output()).await;
         let told = told.unwrap().unwrap().stdout;
         let told = String::from_utf8_lossy(&told);
@@ -372,8 +302,8 @@ workload "one" {
         }
     }
 
-    async fn collect_garbage(&self) {
-        let at = format!("http://{IP}:4646/v1/system/gc");
+    pub async fn collect_garbage(&self) {
+        let at = format!("http://{}:4646/v1/system/gc", self.ip);
         let sent = reqwest::Client::new().put(at).send().await;
         sent.and_then(reqwest::Response::error_for_status)
             .unwrap_or_else(|e| panic!("{e}"));
@@ -391,7 +321,7 @@ workload "one" {
     }
 
     /// In SRV answers and as the one entry of ours in the agent.
-    async fn clients_are_given_the_instance(&self) {
+    pub async fn clients_are_given_the_instance(&self) {
         let wanted = self.running("one").await;
         assert_eq!(wanted.len(), 1, "{wanted:?}");
         let given = async || {
@@ -410,7 +340,7 @@ workload "one" {
         assert_eq!(ours, wanted, "our entries at the agent");
     }
 
-    async fn no_shadow_runs(&self) {
+    pub async fn no_shadow_runs(&self) {
         let none = async || self.running("foreshadow-shadow-").await.is_empty();
         self.comes_true("no shadow runs", none).await;
     }

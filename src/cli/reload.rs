@@ -1,0 +1,118 @@
+//! Policies that are read again: on SIGHUP, when a file of theirs changes, and when `foreshadow reload` asks.
+
+use super::Exit;
+use crate::engine::Rules;
+use crate::model::Policy;
+use crate::settings;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Editors write a file in several steps: it is read once none came for so long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Who asks for the files to be read again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asks {
+    /// A person, who is told even that nothing has changed.
+    Person,
+    File,
+}
+
+/// The policies of all files; of a folder, all that end in `.hcl`.
+///
+/// # Errors
+/// `Usage`, with the file's name, line and column.
+pub fn policies(paths: &[PathBuf]) -> Result<Vec<Policy>, Exit> {
+    let files = paths.iter().map(|path| files(path));
+    let files = files.collect::<Result<Vec<_>, _>>()?.concat();
+    let read = files.iter().map(|file| settings::read_policy(file));
+    let read: Vec<Policy> = read.collect::<Result<_, _>>().map_err(Exit::usage)?;
+    for (k, one) in read.iter().enumerate() {
+        if read[..k].iter().any(|other| other.workload == one.workload) {
+            let of = files[k].display();
+            return Err(Exit::usage(format!(
+                "{of}: workload {} has a policy in another file already",
+                one.workload
+            )));
+        }
+    }
+    Ok(read)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, Exit> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let unread = |e| Exit::usage(format!("cannot read the folder {}: {e}", path.display()));
+    let entries = std::fs::read_dir(path).map_err(unread)?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(unread)?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).collect();
+    files.retain(|f| f.is_file() && f.extension().is_some_and(|e| e == "hcl"));
+    files.sort();
+    Ok(files)
+}
+
+/// Reads again until cancelled. What is wrong is told to the engine, and the old policies stay.
+pub async fn keep(
+    paths: Vec<PathBuf>,
+    rules: watch::Sender<Rules>,
+    mut asked: mpsc::Receiver<()>,
+    cancel: CancellationToken,
+) {
+    let (changed_in, mut changed) = mpsc::channel(1);
+    let _watcher = watcher(&paths, changed_in);
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return tracing::warn!("no SIGHUP can be taken: policies are read once");
+    };
+    loop {
+        let asks = tokio::select! {
+            () = cancel.cancelled() => return,
+            Some(()) = hangup.recv() => Asks::Person,
+            Some(()) = asked.recv() => Asks::Person,
+            Some(()) = changed.recv() => Asks::File,
+        };
+        if asks == Asks::File {
+            while let Ok(Some(())) = tokio::time::timeout(QUIET, changed.recv()).await {}
+        }
+        let next = rules.borrow().next(policies(&paths).map_err(|e| e.message));
+        if let Some(why) = &next.wrong {
+            tracing::warn!("policies stay as they were: {why}");
+        }
+        rules.send_if_modified(|now| {
+            let same = now.policies == next.policies && now.wrong == next.wrong;
+            *now = next;
+            !same || asks == Asks::Person
+        });
+    }
+}
+
+/// Tells of changes in the folders of the policies. Without it (no inotify left) SIGHUP and `foreshadow reload` still work.
+fn watcher(paths: &[PathBuf], changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let told = move |event: notify::Result<notify::Event>| {
+        let writes = |e: &notify::Event| !matches!(e.kind, EventKind::Access(_));
+        if event.as_ref().is_ok_and(writes) {
+            // One that waits already stands for this one too.
+            let _ = changed.try_send(());
+        }
+    };
+    let mut watcher = notify::recommended_watcher(told)
+        .inspect_err(|e| tracing::warn!("changes of policies are not noticed: {e}"))
+        .ok()?;
+    for path in paths {
+        // A file that is replaced is another one: its folder is watched.
+        let folder = if path.is_dir() { path } else { path.parent()? };
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        if let Err(e) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+            tracing::warn!("changes in {} are not noticed: {e}", folder.display());
+        }
+    }
+    Some(watcher)
+}

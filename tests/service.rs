@@ -1,0 +1,190 @@
+//! Foreshadow as a service: what it links, what it tells systemd, its own entry in Consul, and how its unit is shut in.
+#![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which programs there are
+
+#[path = "scheduler/program.rs"]
+mod program;
+
+use nix::sys::signal::Signal;
+use program::{Program, binary, comes_true, kind};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Debian's libc6 brings all of them.
+const GLIBC: [&str; 5] = [
+    "linux-vdso.so",
+    "libc.so",
+    "libm.so",
+    "libgcc_s.so",
+    "ld-linux",
+];
+
+#[test]
+fn the_binary_links_nothing_beyond_glibc() {
+    let linked = Command::new("ldd").arg(binary()).output().unwrap();
+    let linked = String::from_utf8(linked.stdout).unwrap();
+    let libraries: Vec<&str> = linked
+        .lines()
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
+    assert!(libraries.len() >= 3, "{linked}");
+    for library in libraries {
+        assert!(
+            GLIBC.iter().any(|known| library.contains(known)),
+            "it links {library}"
+        );
+    }
+}
+
+/// Past the test harness, which keeps what is printed to itself while a test passes.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+#[test]
+fn systemd_finds_the_unit_sound_and_shut_in() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/systemd/foreshadow.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // Where the binary is on this machine; the manual page is nowhere yet.
+    let here = unit
+        .replace(
+            "/usr/local/bin/foreshadow",
+            &binary().canonicalize().unwrap().display().to_string(),
+        )
+        .replace("Documentation=man:foreshadow(1)\n", "");
+    let file = folder.path().join("foreshadow.service");
+    std::fs::write(&file, here).unwrap();
+    // Of 100; 20 is "OK" in systemd's words.
+    for args in [
+        &["verify"][..],
+        &["security", "--offline=true", "--threshold=20"],
+    ] {
+        let Ok(said) = Command::new("systemd-analyze")
+            .args(args)
+            .arg(&file)
+            .output()
+        else {
+            return skipped("no systemd-analyze on PATH");
+        };
+        assert!(said.status.success(), "systemd-analyze {args:?}: {said:?}");
+    }
+}
+
+/// A foreshadow that may act, with nothing to act on, beside the sandbox's Nomad and Consul.
+struct Service {
+    folder: tempfile::TempDir,
+    _sandbox: Program,
+    consul: String,
+    socket: UnixDatagram,
+    program: Program,
+}
+
+impl Service {
+    fn start() -> Service {
+        let folder = tempfile::tempdir().unwrap();
+        let args = ["sandbox", "--headless", "--format", "json", "--for", "120s"];
+        let mut sandbox = Program::start(folder.path(), &args, &[]);
+        sandbox.until("its addresses", PATIENCE, |line| kind(line) == "listening");
+        let listening = sandbox
+            .said
+            .iter()
+            .find(|l| kind(l) == "listening")
+            .unwrap();
+        let [nomad, consul] =
+            ["nomad", "consul"].map(|name| listening[name].as_str().unwrap().to_string());
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Nobody listens there when the listener has gone.
+        let api = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .unwrap();
+        let config = folder.path().join("foreshadow.hcl");
+        let text = format!(
+            "mode = \"act\"\npolicies = []\ncycle = \"500ms\"\nkv_datacenter = \"edge\"\napi = \"{api}\"\ngateway \"edge-a\" {{\n  site = \"edge-a\"\n}}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let config = config.display().to_string();
+        let env = [
+            ("NOMAD_ADDR", nomad),
+            ("CONSUL_HTTP_ADDR", consul.clone()),
+            ("NOTIFY_SOCKET", path.display().to_string()),
+        ];
+        let program = Program::start(
+            folder.path(),
+            &["run", "--config", &config, "--format", "json"],
+            &env,
+        );
+        Service {
+            folder,
+            _sandbox: sandbox,
+            consul,
+            socket,
+            program,
+        }
+    }
+
+    /// Waits until systemd is told this.
+    fn hears(&self, what: &str) -> String {
+        let mut said = [0; 4096];
+        loop {
+            let length = self
+                .socket
+                .recv(&mut said)
+                .unwrap_or_else(|e| panic!("{what} was never told: {e}"));
+            let text = String::from_utf8_lossy(&said[..length]).into_owned();
+            if text.contains(what) {
+                return text;
+            }
+        }
+    }
+
+    /// Statuses of the checks of its entries in Consul's catalog.
+    fn checks(&self) -> Vec<String> {
+        let at = self.consul.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(at).unwrap();
+        let ask = "GET /v1/health/service/foreshadow HTTP/1.0\r\n\r\n";
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let entries: Vec<Value> =
+            serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
+        let checks = entries
+            .iter()
+            .flat_map(|e| e["Checks"].as_array().unwrap().clone());
+        let own = checks.filter(|c| c["ServiceID"] == "foreshadow");
+        own.map(|c| c["Status"].as_str().unwrap().to_string())
+            .collect()
+    }
+}
+
+#[test]
+fn a_service_is_ready_with_its_first_cycle_is_found_in_consul_and_takes_its_leave() {
+    let mut service = Service::start();
+    service.hears("READY=1");
+    let status = service.hears("STATUS=");
+    assert!(
+        status.contains("WATCHDOG=1") && status.contains("0 portions, 0 in breach"),
+        "{status}"
+    );
+    let passes = comes_true(PATIENCE, || service.checks() == ["passing"]);
+    assert!(passes, "its entry in Consul: {:?}", service.checks());
+    service.program.signal(Signal::SIGTERM);
+    service.hears("STOPPING=1");
+    assert!(service.program.until_its_end(PATIENCE).success());
+    assert_eq!(
+        service.checks(),
+        Vec::<String>::new(),
+        "it has taken itself out"
+    );
+    let kept: PathBuf = service.folder.path().join("foreshadow.db");
+    assert!(kept.is_file(), "its store stays");
+}
