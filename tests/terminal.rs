@@ -45,6 +45,7 @@ fn served(view: View) -> Served {
         act_token: Some(ACT.to_string().into()),
         cycle: Span::secs(1),
         now: Arc::new(|| Moment(0)),
+        counted: None,
     };
     let at = runtime.block_on(async {
         let listener = headless::bind("127.0.0.1:0".parse().expect("an address")).await;

@@ -109,6 +109,20 @@ fn freeze(state: &mut State, minutes: u32, who: &str, now: Moment) -> String {
     }
 }
 
+/// The policy as it was read, with the freeze that a person asked for.
+pub(super) fn still_frozen(state: &State, policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    let was = state.workloads.iter().map(|w| &w.policy);
+    let was = was.filter(|p| p.workload == policy.workload);
+    let by_hand: Vec<Freeze> = was
+        .flat_map(|p| &p.freezes)
+        .filter(|f| f.name.starts_with(BY_HAND))
+        .cloned()
+        .collect();
+    policy.freezes.extend(by_hand);
+    policy
+}
+
 /// The freeze that holds now and was asked for by a person: who, and until when.
 pub(super) fn frozen(state: &State, now: Moment) -> Option<(String, Moment)> {
     let all = state.workloads.iter().flat_map(|w| &w.policy.freezes);

@@ -98,6 +98,13 @@ fn a_freeze_by_hand_holds_until_its_end_and_the_policys_own_stay() {
     let end = NOW + Span::secs(1_800);
     assert_eq!(frozen(&state, NOW), Some(("ann".into(), end)));
     assert_eq!(frozen(&state, end), None);
+    let mut read = state.workloads[0].policy.clone();
+    read.freezes = vec![own.clone()];
+    assert_eq!(
+        still_frozen(&state, &read).freezes.len(),
+        2,
+        "policies read again end no freeze"
+    );
     ask(&mut state, Command::Freeze { minutes: 0 }, NOW);
     assert_eq!(frozen(&state, NOW), None);
     assert_eq!(state.workloads[0].policy.freezes, [own]);

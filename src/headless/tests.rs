@@ -338,6 +338,7 @@ async fn a_face_connects_again_when_the_other_side_was_away() {
         act_token: None,
         cycle: Span::secs(1),
         now: Arc::new(|| Moment(0)),
+        counted: None,
     };
     let listener = bind(at).await.unwrap();
     tokio::spawn(serve(listener, api, CancellationToken::new()));
