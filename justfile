@@ -30,3 +30,11 @@ deny:
 # The pretend estate with its dashboard
 sandbox *ARGS:
     cargo run --locked --release -- sandbox {{ARGS}}
+
+# The pictures in assets/: screens of one run of the sandbox, and a recording of another as a cast and a GIF
+pictures:
+    cargo build --locked --release
+    target/release/foreshadow screenshot overview,portion,rollout,sites,nodes,shadows,plan,log,replay --sandbox --after 46s --output 'assets/{}.svg'
+    target/release/foreshadow screenshot overview,portion,rollout,sites --sandbox --after 46s --output 'assets/{}.png'
+    cargo run --locked --release --example cast -- record assets/sandbox.cast 110x34 84 '14:2 22:3 40:1 46:3 58:4 66:6 72:9 75:hhhh 79:1' -- target/release/foreshadow sandbox
+    cargo run --locked --release --example cast -- gif assets/sandbox.cast assets/sandbox.gif 4

@@ -1,5 +1,9 @@
 //! The command line, as data. Help texts teach.
 
+mod pictures;
+
+pub use pictures::{GlyphKind, LookArgs, Picture, ScreenshotArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +68,7 @@ pub enum Command {
     Load(super::load::LoadArgs),
     /// How good forecasts of given series would have been, by rolling origins
     Backtest(BacktestArgs),
-    /// Draws a screen of the dashboard from a short run of the sandbox
+    /// Draws screens of the dashboard as text, SVG or PNG, from a running foreshadow or a short run of the sandbox
     Screenshot(ScreenshotArgs),
     /// Prints a completion script
     Completions(CompletionsArgs),
@@ -148,9 +152,11 @@ pub struct SandboxArgs {
     /// Only the reactive loop: no forecasts
     #[arg(long)]
     pub no_forecast: bool,
-    /// The dashboard may hold, switch and start shadows
+    /// The dashboard may hold, switch, pin and start shadows
     #[arg(long)]
     pub allow_act: bool,
+    #[command(flatten)]
+    pub looks: LookArgs,
     /// Keep history, profiles and journal here [default: a temporary folder]
     #[arg(long, value_name = "FILE")]
     pub store: Option<PathBuf>,
@@ -223,9 +229,11 @@ pub struct AttachArgs {
 pub struct TuiArgs {
     #[command(flatten)]
     pub at: AttachArgs,
-    /// Keys that hold, switch and start shadows work
+    /// Keys that hold, switch, pin and start shadows work
     #[arg(long)]
     pub allow_act: bool,
+    #[command(flatten)]
+    pub looks: LookArgs,
 }
 
 #[derive(Args, Debug)]
@@ -482,30 +490,6 @@ pub struct CalibrateArgs {
     pub format: Format,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picture {
-    Txt,
-    Svg,
-    Png,
-}
-
-#[derive(Args, Debug)]
-pub struct ScreenshotArgs {
-    /// overview, portion, sites, nodes, shadows, plan, log or help
-    #[arg(default_value = "overview")]
-    pub screen: String,
-    #[arg(long, default_value = "120x40")]
-    pub size: String,
-    #[arg(long, value_enum, default_value = "txt")]
-    pub format: Picture,
-    /// How long the sandbox runs before the picture is taken
-    #[arg(long = "after", value_name = "TIME", value_parser = time, default_value = "30s")]
-    pub after: Duration,
-    /// Where to put it [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
@@ -537,6 +521,7 @@ impl Default for SandboxArgs {
             job: None,
             no_forecast: false,
             allow_act: false,
+            looks: LookArgs::default(),
             store: None,
         }
     }

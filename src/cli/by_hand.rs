@@ -30,11 +30,13 @@ fn wrong(e: &RemoteError) -> Exit {
     match e {
         RemoteError::Reach { .. } => Exit::unreachable(e),
         RemoteError::Address(_) => Exit::usage(e),
-        RemoteError::Garbled { .. } | RemoteError::Refused { .. } => Exit::failed(e),
+        RemoteError::Garbled { .. } | RemoteError::Broken { .. } | RemoteError::Refused { .. } => {
+            Exit::failed(e)
+        }
     }
 }
 
-fn look(to: &AttachArgs) -> Result<View, Exit> {
+pub(super) fn look(to: &AttachArgs) -> Result<View, Exit> {
     let remote = remote(to)?;
     runtime()?.block_on(remote.view()).map_err(|e| wrong(&e))
 }
@@ -258,11 +260,9 @@ pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
 pub fn dashboard(args: TuiArgs) -> Result<ExitCode, Exit> {
     let remote = remote(&args.at)?;
     let options = tui::Options {
-        look: tui::look::Look {
-            color: !settings::no_color(),
-            ascii: !settings::utf8(),
-        },
+        look: args.looks.look()?,
         allow_act: args.allow_act,
+        who: settings::who(),
     };
     runtime()?.block_on(async {
         let first = remote.view().await.map_err(|e| wrong(&e))?;

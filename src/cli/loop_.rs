@@ -111,7 +111,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
         tokio::spawn(reload::keep(paths, rules, asked, cancel.clone()));
         let present = presence.map(|p| tokio::spawn(p.keep(cancel.clone())));
         let told =
-            headless::stream(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
+            headless::tell(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
         for last in [Some(systemd), present].into_iter().flatten() {

@@ -8,12 +8,14 @@ mod files;
 mod forecast;
 mod judge;
 mod load;
+mod looks;
 mod loop_;
 mod offline;
 mod place;
 mod plot;
 mod reload;
 mod sandbox;
+mod screenshot;
 mod series;
 mod service;
 mod simulate;
@@ -132,7 +134,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Tap(args) => tap::tap(args),
         Command::Load(args) => load::load(args),
         Command::Backtest(args) => backtest::backtest(args),
-        Command::Screenshot(args) => sandbox::screenshot(args),
+        Command::Screenshot(args) => screenshot::screenshot(args),
         Command::Completions(args) => offline::completions(args),
         Command::Man => offline::man(),
         Command::ShopService(args) => sandbox::shop(args),

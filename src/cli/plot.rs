@@ -1,9 +1,11 @@
 //! Draws a forecast: its history, band and components, in the terminal and as SVG.
 
 mod curves;
+mod over_time;
 mod svg;
 
 pub use curves::curves;
+pub use over_time::{forecasts, weights};
 
 use crate::forecast::demand::Parts;
 use crate::forecast::{Forecast, Samples};

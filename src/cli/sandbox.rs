@@ -1,9 +1,7 @@
 //! The sandbox with the scheduler over it, with a dashboard or without; pictures of it; and what its tasks run.
 
 use super::Exit;
-use super::args::{
-    ConsulKind, Format, Picture, RuntimeKind, SandboxArgs, ScreenshotArgs, TaskExecArgs,
-};
+use super::args::{ConsulKind, Format, RuntimeKind, SandboxArgs, TaskExecArgs};
 use super::simulated;
 use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
@@ -305,11 +303,9 @@ pub fn sandbox(args: SandboxArgs) -> Result<ExitCode, Exit> {
 
 async fn dashboard(args: &SandboxArgs, session: Session) -> Result<ExitCode, Exit> {
     let options = tui::Options {
-        look: tui::look::Look {
-            color: !settings::no_color(),
-            ascii: !settings::utf8(),
-        },
+        look: args.looks.look()?,
         allow_act: args.allow_act,
+        who: settings::who(),
     };
     let (views, commands) = (session.house.views.clone(), session.house.commands.clone());
     if let Some(limit) = args.lasts {
@@ -483,43 +479,22 @@ pub(super) fn sentence(s: &serde_json::Value) -> String {
     )
 }
 
-/// Runs the sandbox for a while and draws what the dashboard would show.
-pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
-    let size = args
-        .size
-        .split_once('x')
-        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
-        .ok_or_else(|| {
-            Exit::usage(format!(
-                "--size {} is not WIDTHxHEIGHT, such as 120x40",
-                args.size
-            ))
-        })?;
-    let format = match args.format {
-        Picture::Txt => tui::Format::Txt,
-        Picture::Svg => tui::Format::Svg,
-        Picture::Png => tui::Format::Png,
-    };
-    // Wrong names are told before the sandbox has run.
-    tui::screenshot(&View::default(), &args.screen, size, format).map_err(Exit::usage)?;
+/// The picture of a sandbox that has run for a while.
+pub(super) fn view_after(seed: u64, after: Duration) -> Result<View, Exit> {
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Exit::failed(&e))?;
-    let view = runtime.block_on(async {
+    runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::spawn(until_signal(cancel.clone()));
-        let session = open(&SandboxArgs::default(), cancel.clone()).await?;
-        eprintln!("the sandbox runs for {:?} …", args.after);
-        let _ = tokio::time::timeout(args.after, cancel.cancelled()).await;
+        let args = SandboxArgs {
+            seed,
+            ..SandboxArgs::default()
+        };
+        let session = open(&args, cancel.clone()).await?;
+        eprintln!("the sandbox runs for {after:?} …");
+        let _ = tokio::time::timeout(after, cancel.cancelled()).await;
         cancel.cancel();
         let view = session.house.views.borrow().clone();
         close(session).await;
-        Ok::<_, Exit>(view)
-    })?;
-    let picture = tui::screenshot(&view, &args.screen, size, format).map_err(Exit::usage)?;
-    match &args.output {
-        Some(path) => std::fs::write(path, picture).map_err(|e| Exit::failed(&e))?,
-        None => std::io::stdout()
-            .write_all(&picture)
-            .map_err(|e| Exit::failed(&e))?,
-    }
-    Ok(ExitCode::SUCCESS)
+        Ok(View::clone(&view))
+    })
 }

@@ -177,11 +177,9 @@ async fn dashboard(args: &SandboxArgs, cancel: CancellationToken) -> Result<Exit
         }
     });
     let options = tui::Options {
-        look: tui::look::Look {
-            color: !settings::no_color(),
-            ascii: !settings::utf8(),
-        },
+        look: args.looks.look()?,
         allow_act: args.allow_act,
+        who: settings::who(),
     };
     let ran = tui::run(views, commands, options, cancel.clone()).await;
     cancel.cancel();

@@ -3,7 +3,7 @@
 use super::clock::Dice;
 use super::state::{State, Workload};
 use super::view::{LogKind, Mode, View};
-use super::{interference, notice, picture, pledges, writes};
+use super::{command, interference, notice, picture, pledges, recall, writes};
 use crate::forecast;
 use crate::guard::{self, Cleared, Facts};
 use crate::learn;
@@ -20,8 +20,9 @@ pub fn cycle(
     now: Moment,
     dice: &mut Dice,
 ) -> (State, Vec<Cleared<Step>>, View) {
-    let (state, cleared, copies) = turn(state, world, now, dice);
-    let view = picture::view(&state, world, &copies, now);
+    let (mut state, cleared, copies) = turn(state, world, now, dice);
+    let mut view = picture::view(&state, world, &copies, now);
+    recall::note(&mut state, world, &mut view, now);
     (state, cleared, view)
 }
 
@@ -259,6 +260,14 @@ fn clear(
     (world, capacity, moving): (&World, &BTreeMap<AllocId, Rps>, Option<&ServiceName>),
     now: Moment,
 ) -> Option<Cleared<Step>> {
+    if let Some(why) = command::pinned(state, &step) {
+        workload.book.forget(&step);
+        let portion = step.portion.as_ref();
+        let topic = format!("pinned {portion:?}");
+        state.say_once(&topic, now, LogKind::Held, portion, why.clone());
+        state.held.push((step, why));
+        return None;
+    }
     let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
     let facts = Facts {
         now,

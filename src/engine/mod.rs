@@ -13,6 +13,7 @@ mod measure;
 mod notice;
 mod picture;
 pub mod pledges;
+mod recall;
 mod recover;
 mod rules;
 pub mod run;
@@ -25,7 +26,7 @@ mod writes;
 
 pub use crate::guard::Writes;
 pub use absorb::absorb;
-pub use command::ask;
+pub use command::{ask, preview};
 pub use cycle::cycle;
 pub use recover::{inherited, recover};
 pub use rules::{Changed, Rules, adopt};

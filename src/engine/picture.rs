@@ -77,6 +77,7 @@ pub fn view(
         tally: state.tally.clone(),
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
         reaction_ms: state.reactions.values().copied().collect(),
+        ..View::default()
     }
 }
 
@@ -243,6 +244,9 @@ fn portion(
             .cloned()
             .collect(),
         calibration: skill.map(|s| s.calibration).unwrap_or_default(),
+        moving: None,
+        stairs: Vec::new(),
+        pinned: None,
     }
 }
 

@@ -58,6 +58,7 @@ pub fn adopt(state: &mut State, rules: &Rules, now: Moment) -> Changed {
     }
     let mut changed = Changed::default();
     for policy in rules.policies.iter() {
+        let policy = &super::command::still_frozen(state, policy);
         let known = state.workloads.iter_mut();
         match known
             .into_iter()

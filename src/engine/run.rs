@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::view::{Command, LogKind, View};
-use super::{Rules, Settling, absorb, adopt, ask, clock, cycle};
+use super::{Rules, Settling, absorb, adopt, ask, clock, cycle, preview};
 use crate::act::SharedJournal;
 use crate::guard::{Hands, Lease};
 use crate::model::*;
@@ -64,6 +64,8 @@ pub async fn run(
     let mut work: JoinSet<Outcome> = JoinSet::new();
     let mut settling = Settling::default();
     let mut tidied = Moment::default();
+    // What was seen last: previews are planned over it.
+    let mut seen: Option<World> = None;
     loop {
         let mut looked = false;
         tokio::select! {
@@ -73,7 +75,10 @@ pub async fn run(
                 Ok(outcome) => absorb(&mut state, outcome),
                 Err(e) => state.say(clock::now(), LogKind::Notice, None, None, format!("a step's hand was lost: {e}")),
             },
-            Some(command) = shell.commands.recv() => command_in(&shell, &mut state, command).await,
+            Some(command) = shell.commands.recv() => {
+                let asked = (command, seen.as_ref());
+                command_in(&shell, &mut state, asked, &dice, &views).await;
+            }
             Ok(()) = shell.rules.changed() => read_again(&mut shell, &mut state).await,
             Some(()) = shell.wake.recv() => looked = true,
             _ = ticks.tick() => looked = true,
@@ -104,6 +109,7 @@ pub async fn run(
                 work.spawn(async move { hands.apply(step, &lease).await });
             }
         }
+        seen = Some(world);
         keep(&shell.store, &mut state, now).await;
         if now.since(tidied) >= TIDY_EVERY {
             tidied = now;
@@ -145,9 +151,24 @@ fn leading(shell: &Shell, now: Moment) -> Option<Arc<Lease>> {
     lease.filter(|l| l.left(now).is_some())
 }
 
-async fn command_in(shell: &Shell, state: &mut State, command: Command) {
+async fn command_in(
+    shell: &Shell,
+    state: &mut State,
+    (command, seen): (Command, Option<&World>),
+    dice: &clock::Dice,
+    views: &watch::Sender<Arc<View>>,
+) {
     let now = clock::now();
-    if let Command::Hold { on } = command
+    let bare = match &command {
+        Command::By { asked, .. } => asked,
+        other => other,
+    };
+    if let (Command::Preview { of }, Some(world)) = (bare, seen) {
+        let shown = preview(state, (**of).clone(), world, now, &mut dice.clone());
+        state.preview = Some(shown.clone());
+        return views.send_modify(|view| Arc::make_mut(view).preview = Some(shown));
+    }
+    if let Command::Hold { on } = *bare
         && let Err(why) = (shell.hold)(on).await
     {
         return state.say(
@@ -158,7 +179,7 @@ async fn command_in(shell: &Shell, state: &mut State, command: Command) {
             format!("hold could not be written: {why}"),
         );
     }
-    let reads = command == Command::Reload;
+    let reads = *bare == Command::Reload;
     ask(state, command, now);
     if reads && shell.reload.try_send(()).is_err() {
         let text = "nobody reads policies again here: start foreshadow anew";

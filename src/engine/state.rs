@@ -1,7 +1,8 @@
 //! What the engine carries from cycle to cycle: data only.
 
 use super::pledges::Pledge;
-use super::view::{LogKind, LogLine, Mode, PastPoint, Tally};
+use super::recall::Recall;
+use super::view::{LogKind, LogLine, Mode, PastPoint, Preview, Tally};
 use crate::forecast::Fits;
 use crate::guard::Writes;
 use crate::learn;
@@ -75,6 +76,12 @@ pub struct State {
     pub before: BTreeMap<ShadowId, Vec<Reading>>,
     /// What the store should keep; the shell drains it.
     pub memos: Vec<Memo>,
+    /// Portions whose planned moves are held by hand, and who asked for it.
+    pub pins: BTreeMap<PortionId, String>,
+    /// What faces can look back at.
+    pub recall: Recall,
+    /// What was looked at before asking for it.
+    pub preview: Option<Preview>,
 }
 
 impl State {

@@ -1,8 +1,13 @@
 //! What faces may know: one serialisable picture of the whole loop, and the few things they may ask for.
 
+mod recall;
+
+pub use recall::{MoveView, Page, PageRow, Preview, Stair};
+
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -159,6 +164,15 @@ pub struct PortionView {
     /// How what its profiles said compares with what came.
     #[serde(default)]
     pub calibration: Calibration,
+    /// The move of its traffic that is under way, or the last one.
+    #[serde(default)]
+    pub moving: Option<MoveView>,
+    /// Its shares and latencies over time, oldest first.
+    #[serde(default)]
+    pub stairs: Vec<Stair>,
+    /// Who pinned it, if somebody did.
+    #[serde(default)]
+    pub pinned: Option<String>,
 }
 
 /// The futures that the plan was weighed over.
@@ -341,6 +355,15 @@ pub struct View {
     pub tally: Tally,
     pub coverage_80: Option<f64>,
     pub reaction_ms: Vec<f64>,
+    /// Cycles in which something changed, oldest first.
+    #[serde(default)]
+    pub pages: Vec<Arc<Page>>,
+    /// What the command that was looked at last would change.
+    #[serde(default)]
+    pub preview: Option<Preview>,
+    /// Nothing is begun that nothing forces: by whom, and until when.
+    #[serde(default)]
+    pub frozen: Option<(String, Moment)>,
 }
 
 /// What a person may ask of the engine; each goes through planner and guard.
@@ -361,6 +384,29 @@ pub enum Command {
     Switch {
         portion: PortionId,
         to: Site,
+    },
+    /// While it is pinned no planned move of the portion goes on; what fails is still answered.
+    Pin {
+        portion: PortionId,
+        on: bool,
+    },
+    /// Nothing is begun that nothing forces for so many minutes; 0 ends it.
+    Freeze {
+        minutes: u32,
+    },
+    /// Takes the inconclusive verdict of a place for a pass.
+    Approve {
+        portion: PortionId,
+        site: Site,
+    },
+    /// Only shows what the plan would be after it.
+    Preview {
+        of: Box<Command>,
+    },
+    /// The same, with who asks for it: that goes into the log and the store.
+    By {
+        who: String,
+        asked: Box<Command>,
     },
     /// Read the policies again.
     Reload,

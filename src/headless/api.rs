@@ -23,7 +23,7 @@ const LARGEST: usize = 16 * 1024;
 /// A view older than so many cycles is not ready.
 const CYCLES: i64 = 3;
 
-const PATHS: &str = "GET /v1/view, GET /v1/plan, GET /v1/portions/{id}, GET /v1/profiles, POST /v1/command, GET /live, GET /ready, \
+const PATHS: &str = "GET /v1/view, GET /v1/stream, GET /v1/plan, GET /v1/portions/{id}, GET /v1/profiles, POST /v1/command, GET /live, GET /ready, \
      GET /metrics";
 
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,7 @@ pub async fn serve(
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/view", get(view))
+        .route("/v1/stream", get(super::stream::stream_view))
         .route("/v1/plan", get(plan))
         .route("/v1/portions/{id}", get(portion))
         .route("/v1/profiles", get(profiles))

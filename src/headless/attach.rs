@@ -1,8 +1,11 @@
 //! The other end of the API: a face in another process reads the view and sends commands.
 
+use super::delta;
+use super::stream::{Decoder, Told, Unpacker};
 use crate::engine::view::{Command, View};
 use reqwest::{Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -10,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 /// A view that takes longer than this has not come.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks of a face that follows.
-const EVERY: Duration = Duration::from_millis(500);
+/// Between two tries to connect of a face that follows.
+const AGAIN: Duration = Duration::from_millis(500);
+/// A stream on which nothing comes for so long, not even a beat, is broken.
+const DEAF: Duration = Duration::from_secs(15);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
@@ -33,6 +38,8 @@ pub enum RemoteError {
         #[source]
         source: reqwest::Error,
     },
+    #[error("what the foreshadow at {url} streams cannot be followed: {why}")]
+    Broken { url: Url, why: String },
     #[error("the foreshadow at {url} refused ({status}): {said}")]
     Refused {
         url: Url,
@@ -47,6 +54,8 @@ pub struct Remote {
     url: Url,
     token: Option<SecretString>,
     http: reqwest::Client,
+    /// Without a limit on how long an answer goes on.
+    stream: reqwest::Client,
 }
 
 impl Remote {
@@ -70,10 +79,20 @@ impl Remote {
                 url: parsed.clone(),
                 source,
             })?;
+        let stream = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(PATIENCE)
+            .read_timeout(DEAF)
+            .build()
+            .map_err(|source| RemoteError::Reach {
+                url: parsed.clone(),
+                source,
+            })?;
         Ok(Remote {
             url: parsed,
             token,
             http,
+            stream,
         })
     }
 
@@ -120,7 +139,7 @@ impl Remote {
     }
 
     /// Follows the view until `cancel`, and passes on what is sent to the returned sender. While nothing can be read the last
-    /// view stays, and grows old.
+    /// view stays, and grows old; the other side is asked again until it answers.
     pub fn follow(
         self,
         first: View,
@@ -128,28 +147,78 @@ impl Remote {
     ) -> (watch::Receiver<Arc<View>>, mpsc::Sender<Command>) {
         let (tell, views) = watch::channel(Arc::new(first));
         let (ask, mut asked) = mpsc::channel::<Command>(16);
+        let (tell, here) = (Arc::new(tell), self.clone());
+        let (told, over) = (Arc::clone(&tell), cancel.clone());
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(EVERY);
+            loop {
+                tokio::select! {
+                    () = over.cancelled() => return,
+                    command = asked.recv() => {
+                        let Some(command) = command else { return };
+                        if let Err(e) = here.command(&command).await {
+                            complain(&told, &e);
+                        }
+                    }
+                }
+            }
+        });
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(AGAIN);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     () = cancel.cancelled() => return,
-                    Some(command) = asked.recv() => {
-                        if let Err(e) = self.command(&command).await {
-                            complain(&tell, &e);
-                        }
-                    }
-                    _ = ticks.tick() => match self.view().await {
-                        Ok(view) if view.cycle != tell.borrow().cycle => {
-                            tell.send_replace(Arc::new(view));
-                        }
-                        Ok(_) => {}
-                        Err(e) => tracing::debug!("{e}"),
-                    },
+                    _ = ticks.tick() => {}
+                }
+                let listened = tokio::select! {
+                    () = cancel.cancelled() => return,
+                    listened = self.listen(&tell) => listened,
+                };
+                if let Err(e) = listened {
+                    tracing::debug!("{e}");
                 }
             }
         });
         (views, ask)
+    }
+
+    /// Takes in the stream until it ends.
+    async fn listen(&self, tell: &watch::Sender<Arc<View>>) -> Result<(), RemoteError> {
+        let url = self.at("/v1/stream");
+        let reach = |source| RemoteError::Reach {
+            url: url.clone(),
+            source,
+        };
+        let ask = self.stream.get(url.clone());
+        let answer = ask.header("accept-encoding", "gzip").send().await;
+        let mut answer = good(answer.map_err(reach)?, &url).await?;
+        let packed = answer.headers().contains_key("content-encoding");
+        let (mut unpacker, mut decoder) = (Unpacker::new(packed), Decoder::default());
+        let mut document = serde_json::Value::Null;
+        let broken = |why: String| RemoteError::Broken {
+            url: url.clone(),
+            why,
+        };
+        while let Some(chunk) = answer.chunk().await.map_err(reach)? {
+            let bytes = unpacker.unpack(&chunk).map_err(|e| broken(e.to_string()))?;
+            let events = decoder.take(&bytes).map_err(|e| broken(e.to_string()))?;
+            let mut changed = false;
+            for told in events {
+                match told {
+                    Told::Snapshot(new) => document = new,
+                    Told::Delta(patch) => {
+                        delta::apply(&mut document, patch).map_err(|e| broken(e.to_string()))?;
+                    }
+                    Told::Beat => continue,
+                }
+                changed = true;
+            }
+            if changed {
+                let view = View::deserialize(&document).map_err(|e| broken(e.to_string()))?;
+                tell.send_replace(Arc::new(view));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,13 +2,15 @@
 
 mod api;
 mod attach;
+pub mod delta;
 mod metrics;
 mod ndjson;
+pub mod stream;
 
 pub use api::{Api, ApiError, bind, router, serve};
 pub use attach::{Remote, RemoteError};
 pub use metrics::{Counted, exposition, names as metric_names};
-pub use ndjson::{Follower, rfc3339, stream, write_event, write_summary};
+pub use ndjson::{Follower, rfc3339, stream as tell, write_event, write_summary};
 
 #[cfg(test)]
 mod tests;

@@ -76,7 +76,7 @@ async fn the_stream_ends_with_the_engine_and_the_summary_is_the_last_line() {
     let (send, receive) = watch::channel(Arc::new(view(1..=2)));
     drop(send);
     let mut out = Vec::new();
-    stream(receive, &mut out, CancellationToken::new())
+    tell(receive, &mut out, CancellationToken::new())
         .await
         .unwrap();
     write_summary(&mut out, serde_json::json!({"requests": 9})).unwrap();
@@ -89,8 +89,9 @@ async fn the_stream_ends_with_the_engine_and_the_summary_is_the_last_line() {
 struct Served {
     at: std::net::SocketAddr,
     asked: mpsc::Receiver<Command>,
-    _views: watch::Sender<Arc<View>>,
+    views: watch::Sender<Arc<View>>,
     cancel: tokio_util::sync::DropGuard,
+    serving: tokio::task::JoinHandle<Result<(), ApiError>>,
 }
 
 async fn served(token: Option<&str>, now: i64) -> Served {
@@ -107,11 +108,12 @@ async fn served(token: Option<&str>, now: i64) -> Served {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().unwrap();
     let cancel = CancellationToken::new();
-    tokio::spawn(serve(listener, api, cancel.clone()));
+    let serving = tokio::spawn(serve(listener, api, cancel.clone()));
     Served {
+        serving,
         at,
         asked,
-        _views: views,
+        views,
         cancel: cancel.drop_guard(),
     }
 }
@@ -258,6 +260,91 @@ async fn a_face_that_follows_gets_each_new_view_and_its_commands_go_out() {
     commands.send(Command::Hold { on: true }).await.unwrap();
     assert_eq!(served.asked.recv().await, Some(Command::Hold { on: true }));
     drop(guard);
+}
+
+/// Reads the stream until an event that `wanted` picks; the document as it is then, and the bytes that came.
+async fn read_stream(
+    served: &Served,
+    packed: bool,
+    wanted: impl Fn(&View) -> bool,
+) -> (View, usize) {
+    use crate::headless::delta::apply;
+    use crate::headless::stream::{Decoder, Told, Unpacker};
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut ask = client.get(format!("http://{}/v1/stream", served.at));
+    if packed {
+        ask = ask.header("accept-encoding", "gzip");
+    }
+    let mut answer = ask.send().await.unwrap();
+    assert_eq!(answer.headers().contains_key("content-encoding"), packed);
+    let (mut unpacker, mut decoder) = (Unpacker::new(packed), Decoder::default());
+    let (mut document, mut bytes) = (serde_json::Value::Null, 0);
+    loop {
+        let chunk = answer.chunk().await.unwrap().expect("the stream goes on");
+        bytes += chunk.len();
+        for told in decoder.take(&unpacker.unpack(&chunk).unwrap()).unwrap() {
+            match told {
+                Told::Snapshot(new) => document = new,
+                Told::Delta(patch) => apply(&mut document, patch).unwrap(),
+                Told::Beat => continue,
+            }
+            let view: View = serde_json::from_value(document.clone()).unwrap();
+            if wanted(&view) {
+                return (view, bytes);
+            }
+            let mut next = view.clone();
+            next.cycle += 1;
+            next.log.push(line(next.cycle + 100));
+            served.views.send_replace(Arc::new(next));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_stream_tells_a_snapshot_and_then_what_changed_packed_or_not() {
+    let served = served(None, 0).await;
+    for packed in [false, true] {
+        served.views.send_replace(Arc::new(view(1..=2)));
+        let (seen, bytes) = read_stream(&served, packed, |v| v.cycle == 9).await;
+        assert_eq!(seen, **served.views.borrow(), "packed: {packed}");
+        let whole = serde_json::to_vec(&seen).unwrap().len();
+        assert!(
+            bytes < 3 * whole,
+            "{bytes} bytes for three events of {whole}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_face_connects_again_when_the_other_side_was_away() {
+    let first = served(None, 0).await;
+    let at = first.at;
+    let remote = Remote::new(&format!("http://{at}"), None).unwrap();
+    let cancel = CancellationToken::new();
+    let guard = cancel.clone().drop_guard();
+    let (mut views, _commands) = remote.follow(View::default(), cancel);
+    views.wait_for(|v| v.cycle == 7).await.unwrap();
+    // Its engine is gone, so its streams end, and it lets go of its address.
+    drop((first.views, first.cancel));
+    first.serving.await.unwrap().unwrap();
+    let (send, receive) = watch::channel(Arc::new(View {
+        cycle: 8,
+        ..view(1..=3)
+    }));
+    let (commands, _asked) = mpsc::channel(1);
+    let api = Api {
+        views: receive,
+        commands,
+        act_token: None,
+        cycle: Span::secs(1),
+        now: Arc::new(|| Moment(0)),
+        counted: None,
+    };
+    let listener = bind(at).await.unwrap();
+    tokio::spawn(serve(listener, api, CancellationToken::new()));
+    let seen = views.wait_for(|v| v.cycle == 8).await.unwrap().clone();
+    assert_eq!(seen.log.len(), 3);
+    drop((guard, send));
 }
 
 #[test]

@@ -25,4 +25,10 @@ pub enum Memo {
         factor: f64,
     },
     Lesson(Lesson),
+    /// What a person asked for, and who.
+    Asked {
+        at: Moment,
+        who: String,
+        what: String,
+    },
 }

@@ -5,11 +5,13 @@ mod config;
 mod env;
 mod hcl;
 mod policy;
+mod theme;
 mod upstream;
 
 pub use config::{Config, GatewayConfig, parse_config, read_config};
 pub use env::{access, cache_folder, no_color, secret, utf8};
 pub use policy::{parse_policy, read_policy};
+pub use theme::{Glyphs, LookError, look, who};
 
 use std::path::PathBuf;
 

@@ -179,6 +179,10 @@ fn keep(transaction: &Transaction, memo: &Memo) -> rusqlite::Result<()> {
             "INSERT INTO lesson (at, portion, text) VALUES (?1, ?2, ?3)",
             params![l.at.0, l.portion.as_ref().map(PortionId::as_str), l.text],
         ),
+        Memo::Asked { at, who, what } => transaction.execute(
+            "INSERT INTO asked (at, who, what) VALUES (?1, ?2, ?3)",
+            params![at.0, who, what],
+        ),
     }
     .map(|_| ())
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Each entry brings the schema from its index to the next version.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE sample (portion TEXT NOT NULL, at INTEGER NOT NULL, rate REAL, PRIMARY KEY (portion, at)) WITHOUT ROWID;
     CREATE TABLE availability (at INTEGER NOT NULL, subject TEXT NOT NULL, site INTEGER NOT NULL, up INTEGER NOT NULL,
@@ -33,6 +33,10 @@ pub(super) const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE verdict (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE caution (portion TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+",
+    // What people asked for, and who.
+    "
+    CREATE TABLE asked (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL);
 ",
 ];
 

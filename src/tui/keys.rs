@@ -28,6 +28,11 @@ pub enum Act {
     Abort,
     Switch,
     Shadow,
+    Pin,
+    FreezeChanges,
+    Approve,
+    Export,
+    Suspend,
     Quit,
 }
 
@@ -89,14 +94,14 @@ pub const TABLE: &[Binding] = &[
         [key('h'), code(KeyCode::Left)],
         "h ←",
         "left",
-        "on a portion, the portion before; elsewhere the screen before"
+        "on a portion, the portion before; in the replay, a page back; elsewhere the screen before"
     ),
     bind!(
         Act::Right,
         [key('l'), code(KeyCode::Right)],
         "l →",
         "right",
-        "on a portion, the next portion; elsewhere the next screen"
+        "on a portion, the next portion; in the replay, a page on; elsewhere the next screen"
     ),
     bind!(
         Act::PageDown,
@@ -172,44 +177,58 @@ pub const TABLE: &[Binding] = &[
         "one portion: forecast, shares, shadows, profile"
     ),
     bind!(
-        Act::Go(Screen::Sites),
+        Act::Go(Screen::Rollout),
         [key('3')],
         "3",
+        "rollout",
+        "a move of traffic: steps, weights against latency, decisions"
+    ),
+    bind!(
+        Act::Go(Screen::Sites),
+        [key('4')],
+        "4",
         "sites",
-        "sites and links, and what lives where"
+        "a map of sites and links, and what lives where"
     ),
     bind!(
         Act::Go(Screen::Nodes),
-        [key('4')],
-        "4",
+        [key('5')],
+        "5",
         "nodes",
         "nodes, their room and their hazard"
     ),
     bind!(
         Act::Go(Screen::Shadows),
-        [key('5')],
-        "5",
+        [key('6')],
+        "6",
         "shadows",
         "shadows that run or ran, and what is worth one"
     ),
     bind!(
         Act::Go(Screen::Plan),
-        [key('6')],
-        "6",
+        [key('7')],
+        "7",
         "plan",
         "steps with cause and reason, and what waits"
     ),
     bind!(
         Act::Go(Screen::Log),
-        [key('7')],
-        "7",
+        [key('8')],
+        "8",
         "log",
         "decisions, one sentence each"
     ),
     bind!(
+        Act::Go(Screen::Replay),
+        [key('9')],
+        "9",
+        "replay",
+        "look back: what was known, what was decided"
+    ),
+    bind!(
         Act::Go(Screen::Help),
-        [key('8')],
-        "8",
+        [key('0')],
+        "0",
         "help",
         "keys and signs"
     ),
@@ -279,6 +298,44 @@ pub const TABLE: &[Binding] = &[
         "shadow",
         "stop the shadow under the cursor, or start one of the portion",
         acting
+    ),
+    bind!(
+        Act::Pin,
+        [key('p')],
+        "p",
+        "pin",
+        "keep the portion's shares as they are, or let go; failures are still answered",
+        acting
+    ),
+    bind!(
+        Act::FreezeChanges,
+        [key('F')],
+        "F",
+        "freeze-changes",
+        "begin nothing that nothing forces for 30 min, or end that",
+        acting
+    ),
+    bind!(
+        Act::Approve,
+        [key('A')],
+        "A",
+        "approve",
+        "take an inconclusive verdict on the portion for a pass",
+        acting
+    ),
+    bind!(
+        Act::Export,
+        [ctrl('s')],
+        "^s",
+        "export",
+        "save this screen as text, and the whole view as JSON, in the folder it was started in"
+    ),
+    bind!(
+        Act::Suspend,
+        [ctrl('z')],
+        "^z",
+        "suspend",
+        "back to the shell until `fg`; nothing stops meanwhile if it is attached"
     ),
     bind!(
         Act::Quit,

@@ -1,5 +1,6 @@
 //! How things look: every state is glyph + word + colour, so that none of the three is needed alone.
 
+use super::theme::Theme;
 use crate::engine::view::{Health, LogKind, ShadowView};
 use crate::model::{Cause, NodeStatus};
 use ratatui::style::{Color, Modifier, Style};
@@ -11,6 +12,9 @@ pub struct Look {
     pub color: bool,
     /// Only ASCII glyphs.
     pub ascii: bool,
+    /// Lines are drawn in half blocks, for terminals whose font has no braille.
+    pub blocks: bool,
+    pub theme: Theme,
 }
 
 impl Default for Look {
@@ -18,6 +22,8 @@ impl Default for Look {
         Look {
             color: true,
             ascii: false,
+            blocks: false,
+            theme: Theme::default(),
         }
     }
 }
@@ -48,16 +54,9 @@ impl Look {
         if !self.color {
             return style;
         }
-        match tone {
-            Tone::Plain | Tone::Strong => style,
-            Tone::Dim => style.fg(Color::DarkGray),
-            Tone::Accent => style.fg(Color::Cyan),
-            Tone::Good => style.fg(Color::Green),
-            Tone::Watch => style.fg(Color::LightBlue),
-            Tone::Moving => style.fg(Color::LightMagenta),
-            Tone::Warn => style.fg(Color::Yellow),
-            Tone::Bad => style.fg(Color::LightRed),
-            Tone::Foreseen => style.fg(Color::Blue),
+        match self.theme.tones[tone as usize] {
+            Color::Reset => style,
+            colour => style.fg(colour),
         }
     }
 
@@ -70,7 +69,7 @@ impl Look {
     /// The row under the cursor; without colour the `>` before it says so.
     pub fn cursor(self) -> Style {
         if self.color {
-            Style::new().bg(Color::Indexed(236))
+            Style::new().bg(self.theme.cursor)
         } else {
             Style::new().add_modifier(Modifier::BOLD)
         }
@@ -78,6 +77,15 @@ impl Look {
 
     /// `pretty`, or `plain` where only ASCII can be shown.
     pub fn pick(self, pretty: &'static str, plain: &'static str) -> &'static str {
+        if self.ascii { plain } else { pretty }
+    }
+
+    /// Two of them.
+    pub fn pick2(
+        self,
+        pretty: (&'static str, &'static str),
+        plain: (&'static str, &'static str),
+    ) -> (&'static str, &'static str) {
         if self.ascii { plain } else { pretty }
     }
 

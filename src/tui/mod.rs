@@ -3,16 +3,19 @@
 pub mod keys;
 pub mod look;
 pub mod overlay;
+mod paint;
+pub mod png;
 pub mod render;
 pub mod rows;
 mod run;
 mod screenshot;
 pub mod state;
-mod svg;
+pub mod svg;
+pub mod theme;
 pub mod update;
 
-#[cfg(test)]
-pub(crate) mod sample;
+#[doc(hidden)]
+pub mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -2,9 +2,9 @@
 
 use super::keys::{self, Binding};
 use super::state::{Overlay, State};
-use super::update::{Effect, act, open_portion};
+use super::update::{self, Effect, act, open_portion};
 use crate::engine::view::Command;
-use crate::model::PortionId;
+use crate::model::{Moment, PortionId};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The longest text that an input keeps.
@@ -58,17 +58,49 @@ pub fn describe(command: &Command) -> (String, String) {
             format!("Switch {portion} to {to}?"),
             format!("Traffic of {portion} moves to {to} by the steps of its policy, through planner and guard. `a` aborts."),
         ),
+        Command::Pin { portion, on: true } => (
+            format!("Pin {portion}?"),
+            "Its shares stay as they are: no planned move of it goes on until it is let go. What fails is still answered.".into(),
+        ),
+        Command::Pin { portion, on: false } => (
+            format!("Let go of {portion}?"),
+            "Planned moves of it go on, from the next cycle.".into(),
+        ),
+        Command::Freeze { minutes: 0 } => (
+            "End the freeze?".into(),
+            "What was put off is begun again, from the next cycle on.".into(),
+        ),
+        Command::Freeze { minutes } => (
+            format!("Freeze changes for {minutes} min?"),
+            "No shadow and no planned move is begun. What is wrong now is still answered.".into(),
+        ),
+        Command::Approve { portion, site } => (
+            format!("Approve {portion} at {site}?"),
+            format!("The inconclusive verdict counts as a pass: placement no longer shuns {site} for {portion}."),
+        ),
         Command::Reload => (
             "Read the policies again?".into(),
             "Files that are wrong change nothing, and the log says why.".into(),
         ),
+        Command::Preview { of } | Command::By { asked: of, .. } => describe(of),
+    }
+}
+
+/// What has to be typed before a large command is done: the name of what it touches.
+pub fn name_to_type(command: &Command) -> Option<&str> {
+    match command {
+        Command::Switch { portion, .. } => Some(portion.as_str()),
+        Command::Abort => Some("abort"),
+        _ => None,
     }
 }
 
 /// Text that was pasted goes into an open input; false if there is none.
 pub fn paste(state: &mut State, pasted: &str) -> bool {
     match &mut state.overlay {
-        Overlay::Filter { text } | Overlay::Palette { text, .. } => {
+        Overlay::Filter { text }
+        | Overlay::Palette { text, .. }
+        | Overlay::Confirm { typed: text, .. } => {
             let clean = pasted.chars().filter(|c| !c.is_control());
             text.extend(clean);
             *text = text.chars().take(LONGEST).collect();
@@ -86,8 +118,23 @@ pub fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         Overlay::Help { scroll } => help(key, scroll),
         Overlay::Filter { text } => filter(state, key, text),
         Overlay::Palette { text, at } => return palette(state, key, text, at, effects),
-        Overlay::Pick { title, options, at } => pick(key, title, options, at),
-        Overlay::Confirm { command, yes } => confirm(state, key, command, yes, effects),
+        Overlay::Pick { title, options, at } => {
+            return pick(state, key, (title, options, at), effects);
+        }
+        Overlay::Confirm {
+            command,
+            yes,
+            typed,
+            since,
+        } => {
+            let asked = Asked {
+                command,
+                yes,
+                typed,
+                since,
+            };
+            confirm(state, key, asked, effects)
+        }
     };
 }
 
@@ -167,50 +214,70 @@ fn palette(
     state.overlay = Overlay::Palette { text, at };
 }
 
-fn pick(key: KeyEvent, title: String, options: Vec<(String, Command)>, at: usize) -> Overlay {
+type Choice = (String, Vec<(String, Command)>, usize);
+
+fn pick(state: &mut State, key: KeyEvent, (title, options, at): Choice, effects: &mut Vec<Effect>) {
     let at = match key.code {
         KeyCode::Char('j') | KeyCode::Down | KeyCode::Tab => {
             (at + 1).min(options.len().saturating_sub(1))
         }
         KeyCode::Char('k') | KeyCode::Up | KeyCode::BackTab => at.saturating_sub(1),
-        KeyCode::Esc | KeyCode::Char('q') => return Overlay::None,
+        KeyCode::Esc | KeyCode::Char('q') => return,
         KeyCode::Enter => {
-            return options
-                .into_iter()
-                .nth(at)
-                .map_or(Overlay::None, |(_, command)| Overlay::Confirm {
-                    command,
-                    yes: false,
-                });
+            if let Some((_, command)) = options.into_iter().nth(at) {
+                update::confirm(state, command, effects);
+            }
+            return;
         }
         _ => at,
     };
-    Overlay::Pick { title, options, at }
+    state.overlay = Overlay::Pick { title, options, at };
+}
+
+/// An open confirmation.
+struct Asked {
+    command: Command,
+    yes: bool,
+    typed: String,
+    since: Moment,
 }
 
 fn confirm(
     state: &mut State,
     key: KeyEvent,
-    command: Command,
-    yes: bool,
+    mut asked: Asked,
     effects: &mut Vec<Effect>,
 ) -> Overlay {
-    match key.code {
-        KeyCode::Char('h') | KeyCode::Left => Overlay::Confirm {
-            command,
-            yes: false,
-        },
-        KeyCode::Char('l') | KeyCode::Right => Overlay::Confirm { command, yes: true },
-        KeyCode::Tab | KeyCode::BackTab => Overlay::Confirm { command, yes: !yes },
-        KeyCode::Esc | KeyCode::Char('n' | 'q') => Overlay::None,
-        KeyCode::Enter => {
-            if yes {
-                let (title, _) = describe(&command);
+    let name = name_to_type(&asked.command).map(str::to_string);
+    match (key.code, &name) {
+        (KeyCode::Esc, _) => return Overlay::None,
+        (KeyCode::Left, _) => asked.yes = false,
+        (KeyCode::Right, _) => asked.yes = true,
+        (KeyCode::Tab | KeyCode::BackTab, _) => asked.yes = !asked.yes,
+        (KeyCode::Enter, name) => {
+            let named = name.as_ref().is_none_or(|n| *n == asked.typed.trim());
+            if asked.yes && named {
+                let (title, _) = describe(&asked.command);
                 state.notice = Some(format!("asked: {}", title.trim_end_matches('?')));
-                effects.push(Effect::Send(command));
+                effects.push(Effect::Send(asked.command));
+                return Overlay::None;
             }
-            Overlay::None
+            if !asked.yes {
+                return Overlay::None;
+            }
         }
-        _ => Overlay::Confirm { command, yes },
+        (_, Some(_)) => {
+            edit(&mut asked.typed, key);
+        }
+        (KeyCode::Char('h'), None) => asked.yes = false,
+        (KeyCode::Char('l'), None) => asked.yes = true,
+        (KeyCode::Char('n' | 'q'), None) => return Overlay::None,
+        _ => {}
+    }
+    Overlay::Confirm {
+        command: asked.command,
+        yes: asked.yes,
+        typed: asked.typed,
+        since: asked.since,
     }
 }

@@ -1,6 +1,7 @@
 //! The loop around the pure update: terminal events and views in, frames and commands out.
 
 use super::render::render;
+use super::screenshot::text;
 use super::state::{Options, State};
 use super::update::{Effect, Event, update};
 use crate::engine::view::{Command, View};
@@ -9,9 +10,14 @@ use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, EventStream}
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, terminal};
 use futures::StreamExt;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::{DefaultTerminal, Terminal};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -78,16 +84,56 @@ async fn turn(
             return Ok(());
         }
         for effect in &effects {
-            if let Effect::Send(command) = effect
-                && commands.try_send(command.clone()).is_err()
-            {
-                state.notice = Some("not sent: the engine takes no command now; try again".into());
-            }
+            carry_out(effect, &mut state, commands);
+        }
+        if effects.contains(&Effect::Suspend) {
+            suspend(terminal)?;
         }
         if effects.contains(&Effect::Draw) {
             draw(terminal, &state)?;
         }
     }
+}
+
+/// Does what an effect asks for outside of the terminal.
+fn carry_out(effect: &Effect, state: &mut State, commands: &mpsc::Sender<Command>) {
+    match effect {
+        Effect::Send(command) => {
+            let asked = Command::By {
+                who: state.options.who.clone(),
+                asked: Box::new(command.clone()),
+            };
+            if commands.try_send(asked).is_err() {
+                state.notice = Some("not sent: the engine takes no command now; try again".into());
+            }
+        }
+        // Without a plan to look at, the dialog still says what the command means.
+        Effect::Look(command) => {
+            let of = Box::new(command.clone());
+            let _ = commands.try_send(Command::Preview { of });
+        }
+        Effect::Export => {
+            state.notice = Some(match export(state, Path::new(".")) {
+                Ok(name) => format!("saved {name}.txt and {name}.json"),
+                Err(e) => format!("not saved: {e}; is this folder writable?"),
+            });
+        }
+        Effect::Draw | Effect::Suspend | Effect::Quit => {}
+    }
+}
+
+/// Saves the screen as text and the view as JSON; gives their common name.
+pub(super) fn export(state: &State, folder: &Path) -> io::Result<String> {
+    let (width, height) = state.size;
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    render(state, area, &mut buffer);
+    let screen = state.screen().title().to_lowercase();
+    let name = format!("foreshadow-{screen}-{}", state.view.at.0 / 1000);
+    let json = serde_json::to_vec_pretty(&*state.view)?;
+    std::fs::write(folder.join(format!("{name}.txt")), text(&buffer))?;
+    std::fs::write(folder.join(format!("{name}.json")), json)?;
+    Ok(name)
 }
 
 /// What a tick brings: a new view, a second more of silence, or nothing.
@@ -139,18 +185,34 @@ impl Restore {
             put_back();
             before(panic);
         }));
-        terminal::enable_raw_mode().map_err(told("read keys one by one"))?;
         let guard = Restore;
-        execute!(
-            io::stdout(),
-            terminal::EnterAlternateScreen,
-            // ratatui's own clear asks the terminal where its cursor is, and not all answer.
-            terminal::Clear(terminal::ClearType::All),
-            EnableBracketedPaste,
-            crossterm::cursor::Hide
-        )?;
+        take()?;
         Ok(guard)
     }
+}
+
+/// Takes the terminal: keys one by one, and a screen of its own.
+fn take() -> io::Result<()> {
+    terminal::enable_raw_mode().map_err(told("read keys one by one"))?;
+    execute!(
+        io::stdout(),
+        terminal::EnterAlternateScreen,
+        // ratatui's own clear asks the terminal where its cursor is, and not all answer.
+        terminal::Clear(terminal::ClearType::All),
+        EnableBracketedPaste,
+        crossterm::cursor::Hide
+    )
+}
+
+/// Gives the terminal back and stops, with all of its process group, as a shell expects; when the shell brings it back,
+/// everything is drawn anew.
+fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    put_back();
+    kill(Pid::from_raw(0), Signal::SIGTSTP)?;
+    take()?;
+    // What was on the screen is forgotten.
+    terminal.swap_buffers();
+    Ok(())
 }
 
 impl Drop for Restore {

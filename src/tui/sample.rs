@@ -1,6 +1,7 @@
-//! A view for tests that looks like the shop estate mid-incident: a surge that was foreseen, and edge-b just cut off.
+//! A view for tests and benchmarks that looks like the shop estate mid-incident: a surge that was foreseen, and edge-b just cut off.
 
 mod estate;
+mod past;
 mod portions;
 
 use crate::engine::view::*;
@@ -13,12 +14,13 @@ pub const NOW: Moment = Moment(1_780_000_000_000 - 1_780_000_000_000 % 86_400_00
 
 /// The shop estate, 6 s after edge-b was cut off.
 pub fn shop() -> View {
-    let portions = portions();
+    let mut portions = portions();
+    past::moved(&mut portions);
     let waiting = |what: &str, why: &str| Waiting {
         what: what.into(),
         why: why.into(),
     };
-    View {
+    let view = View {
         at: NOW,
         cycle: 812,
         mode: Mode::Act,
@@ -71,6 +73,10 @@ pub fn shop() -> View {
         reaction_ms: vec![212.0, 240.0],
         portions,
         ..View::default()
+    };
+    View {
+        pages: past::pages(&view),
+        ..view
     }
 }
 
@@ -128,5 +134,8 @@ pub fn crowd(rows: usize) -> View {
     view.waiting = many(&view.waiting, rows, |_, _| {});
     view.blind = vec!["traffic: not read".into(); rows];
     view.log = many(&view.log, rows, |l, k| l.seq = k as u64 + 1);
+    view.pages = many(&view.pages, rows, |p, k| {
+        std::sync::Arc::make_mut(p).cycle = k as u64;
+    });
     view
 }

@@ -1,8 +1,9 @@
-//! Any screen as text or SVG, drawn from the same buffer that a terminal gets.
+//! Any screen as text, SVG or PNG, drawn from the same buffer that a terminal gets.
 
+use super::look::Look;
 use super::render::render;
 use super::state::{Options, Place, Screen, State};
-use super::svg;
+use super::{png, svg};
 use crate::engine::view::View;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -30,41 +31,43 @@ impl std::str::FromStr for Format {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ScreenshotError {
     #[error(
-        "there is no screen `{0}`; it is one of overview, portion, sites, nodes, shadows, plan, log, help"
+        "there is no screen `{0}`; it is one of overview, portion, rollout, sites, nodes, shadows, plan, log, replay, help"
     )]
     Screen(String),
-    #[error("there is no picture format `{0}`; it is one of txt, svg")]
+    #[error("there is no picture format `{0}`; it is one of txt, svg, png")]
     Format(String),
     #[error("a picture of {0}x{1} cannot be drawn; from 40x10 to 400x200 can")]
     Size(u16, u16),
-    #[error(
-        "png is not drawn here; take --format svg and convert it, e.g. `resvg picture.svg picture.png`"
-    )]
-    Png,
+    #[error(transparent)]
+    Png(#[from] png::PngError),
 }
 
-/// The screen of that name, of the worst portion where it shows one.
+/// The screen of that name, of the worst portion where it shows one, in the look given.
 ///
 /// # Errors
-/// An unknown screen, a size out of bounds, or `Format::Png`, each with what can be asked for.
+/// An unknown screen or a size out of bounds, with what can be asked for.
 pub fn screenshot(
     view: &View,
     screen: &str,
     size: (u16, u16),
     format: Format,
+    mut look: Look,
 ) -> Result<Vec<u8>, ScreenshotError> {
-    let mut options = Options::default();
     // Text has no background to show a band by; without colour it is drawn in glyphs.
-    options.look.color = format != Format::Txt;
+    look.color &= format != Format::Txt;
+    let options = Options {
+        look,
+        ..Options::default()
+    };
     let buffer = draw(view, screen, size, options)?;
-    match format {
-        Format::Txt => Ok(text(&buffer).into_bytes()),
-        Format::Svg => Ok(svg::render(&buffer).into_bytes()),
-        Format::Png => Err(ScreenshotError::Png),
-    }
+    Ok(match format {
+        Format::Txt => text(&buffer).into_bytes(),
+        Format::Svg => svg::render(&buffer).into_bytes(),
+        Format::Png => png::render(&buffer)?,
+    })
 }
 
 /// The same as cells, with the look of `options`.

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use crate::engine::view::{Command, LogLine, PortionView, View};
-use crate::model::{PortionId, ShadowId, Site, Span};
+use crate::model::{Moment, PortionId, ShadowId, Site, Span};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -15,34 +15,40 @@ pub const DEEPEST: usize = 4;
 pub enum Screen {
     Overview,
     Portion,
+    Rollout,
     Sites,
     Nodes,
     Shadows,
     Plan,
     Log,
+    Replay,
     Help,
 }
 
 impl Screen {
-    pub const ALL: [Screen; 8] = [
+    pub const ALL: [Screen; 10] = [
         Screen::Overview,
         Screen::Portion,
+        Screen::Rollout,
         Screen::Sites,
         Screen::Nodes,
         Screen::Shadows,
         Screen::Plan,
         Screen::Log,
+        Screen::Replay,
         Screen::Help,
     ];
     pub fn title(self) -> &'static str {
         match self {
             Screen::Overview => "Overview",
             Screen::Portion => "Portion",
+            Screen::Rollout => "Rollout",
             Screen::Sites => "Sites",
             Screen::Nodes => "Nodes",
             Screen::Shadows => "Shadows",
             Screen::Plan => "Plan",
             Screen::Log => "Log",
+            Screen::Replay => "Replay",
             Screen::Help => "Help",
         }
     }
@@ -117,18 +123,23 @@ pub enum Overlay {
         options: Vec<(String, Command)>,
         at: usize,
     },
-    /// Cancel has the focus until the operator moves it.
+    /// Cancel has the focus until the operator moves it; what is large wants its name typed first.
     Confirm {
         command: Command,
         yes: bool,
+        typed: String,
+        /// When it was opened: a plan looked at before that is not its plan.
+        since: Moment,
     },
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub look: Look,
     /// Whether keys may send commands at all.
     pub allow_act: bool,
+    /// Who sits here: goes along with each command.
+    pub who: String,
 }
 
 #[derive(Clone, Debug)]
@@ -148,8 +159,9 @@ pub struct State {
     pub log: VecDeque<LogLine>,
     /// One sentence in the footer until the next key.
     pub notice: Option<String>,
-    /// How long no new view has come.
+    /// How long no new view has come, and how far apart the last two were.
     pub silence: Span,
+    pub pace: Span,
     pub size: (u16, u16),
 }
 
@@ -169,6 +181,7 @@ impl State {
             log,
             notice: None,
             silence: Span(0),
+            pace: Span(0),
             size,
         }
     }
@@ -199,12 +212,24 @@ impl State {
         all
     }
 
-    /// The portion that the portion screen shows: the one asked for, or the worst.
+    /// The portion that the portion screen shows: the one asked for, or the worst. The rollout screen shows one that moves, or
+    /// that moved last, where none was asked for.
     pub fn shown_portion(&self) -> Option<&PortionView> {
-        match &self.place().portion {
-            Some(id) => self.view.portions.iter().find(|p| &p.id == id),
-            None => self.portions().into_iter().next(),
+        if let Some(id) = &self.place().portion {
+            return self.view.portions.iter().find(|p| &p.id == id);
         }
+        let mut all = self.portions().into_iter();
+        if self.screen() == Screen::Rollout {
+            let moved = |p: &&PortionView| p.moving.as_ref().map(|m| (m.ended.is_none(), m.since));
+            // Of those that moved at the same time, the worst.
+            return all.rev().max_by_key(moved);
+        }
+        all.next()
+    }
+
+    /// Whether no filter is set or being typed.
+    pub fn unfiltered(&self) -> bool {
+        self.filter.is_empty() && !matches!(self.overlay, Overlay::Filter { .. })
     }
 
     /// Whether a row with this text passes the filter (`!text` inverts; case is not looked at).
@@ -228,7 +253,7 @@ impl State {
             return last;
         }
         let Some(cursor) = self.cursors.get(&screen) else {
-            return 0;
+            return if screen == Screen::Replay { last } else { 0 };
         };
         rows.iter()
             .position(|r| *r == cursor.row)

@@ -5,7 +5,7 @@ use super::overlay;
 use super::rows;
 use super::state::{Cursor, DEEPEST, KEPT_LINES, Overlay, Place, Screen, State};
 use crate::engine::view::{Command, View};
-use crate::model::{PortionId, Span};
+use crate::model::{PortionId, Ruling, Span};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::sync::Arc;
 
@@ -26,6 +26,12 @@ pub enum Effect {
     /// Something that is shown has changed.
     Draw,
     Send(Command),
+    /// What would the plan be after it? Nothing is changed by asking.
+    Look(Command),
+    /// The screen as text and the view as JSON are to be saved.
+    Export,
+    /// Back to the shell until it brings the terminal back.
+    Suspend,
     Quit,
 }
 
@@ -60,6 +66,9 @@ pub fn update(mut state: State, event: Event) -> (State, Vec<Effect>) {
     (state, effects)
 }
 
+/// The first view may be as old as the epoch: that says nothing of how often views come.
+const LONGEST_PACE: Span = Span::secs(60);
+
 /// Takes in what came; false when nothing shown has changed.
 fn take_view(state: &mut State, view: Arc<View>) -> bool {
     let newest = view.log.last().map(|l| l.seq);
@@ -73,6 +82,9 @@ fn take_view(state: &mut State, view: Arc<View>) -> bool {
     let over = state.log.len().saturating_sub(KEPT_LINES);
     state.log.drain(..over);
     let silent = std::mem::take(&mut state.silence) != Span(0);
+    if view.cycle != state.newest.cycle {
+        state.pace = Span(view.at.since(state.newest.at).0.clamp(0, LONGEST_PACE.0));
+    }
     state.newest = Arc::clone(&view);
     if state.frozen {
         return silent;
@@ -139,7 +151,15 @@ pub fn act(state: &mut State, act: Act, effects: &mut Vec<Effect>) {
             state.follow = !state.follow;
         }
         Act::Freeze => freeze(state),
-        Act::Hold | Act::Abort | Act::Switch | Act::Shadow => ask(state, act),
+        Act::Export => effects.push(Effect::Export),
+        Act::Suspend => effects.push(Effect::Suspend),
+        Act::Hold
+        | Act::Abort
+        | Act::Switch
+        | Act::Shadow
+        | Act::Pin
+        | Act::FreezeChanges
+        | Act::Approve => ask(state, act, effects),
         Act::Quit => effects.push(Effect::Quit),
     }
 }
@@ -174,8 +194,10 @@ fn step(state: &mut State, by: isize) {
 }
 
 fn sideways(state: &mut State, by: isize) {
-    if state.screen() != Screen::Portion {
-        return go(state, state.screen().beside(by));
+    match state.screen() {
+        Screen::Portion | Screen::Rollout => {}
+        Screen::Replay => return step(state, by),
+        other => return go(state, other.beside(by)),
     }
     let ids: Vec<PortionId> = state.portions().into_iter().map(|p| p.id.clone()).collect();
     let Some(now) = state.shown_portion().map(|p| p.id.clone()) else {
@@ -188,7 +210,8 @@ fn sideways(state: &mut State, by: isize) {
 
 /// Puts another portion into the portion screen that is shown.
 fn show_portion(state: &mut State, id: PortionId) {
-    state.cursors.remove(&Screen::Portion);
+    let screen = state.screen();
+    state.cursors.remove(&screen);
     if let Some(place) = state.trail.last_mut() {
         place.portion = Some(id);
     }
@@ -196,7 +219,8 @@ fn show_portion(state: &mut State, id: PortionId) {
 
 /// Goes to a screen as a tab: the breadcrumbs begin anew.
 fn go(state: &mut State, screen: Screen) {
-    let portion = rows::portion_here(state).filter(|_| screen == Screen::Portion);
+    let portion =
+        rows::portion_here(state).filter(|_| matches!(screen, Screen::Portion | Screen::Rollout));
     state.filter.clear();
     let place = Place {
         portion,
@@ -278,20 +302,36 @@ fn freeze(state: &mut State) {
     }
 }
 
-/// Opens the dialog of an acting key; nothing is sent from here.
-fn ask(state: &mut State, act: Act) {
-    let confirm = |command| Overlay::Confirm {
-        command,
-        yes: false,
-    };
+/// How long changes are frozen by one key, in minutes.
+const FREEZE: u32 = 30;
+
+/// Opens the dialog of an acting key; nothing is done from here.
+fn ask(state: &mut State, act: Act, effects: &mut Vec<Effect>) {
     match act {
         Act::Hold => {
             let on = state.view.hold.is_none();
-            state.overlay = confirm(Command::Hold { on });
+            confirm(state, Command::Hold { on }, effects);
         }
-        Act::Abort => state.overlay = confirm(Command::Abort),
+        Act::Abort => confirm(state, Command::Abort, effects),
+        Act::FreezeChanges => {
+            let minutes = if state.view.frozen.is_some() {
+                0
+            } else {
+                FREEZE
+            };
+            confirm(state, Command::Freeze { minutes }, effects);
+        }
+        Act::Pin => {
+            let Some(portion) = portion_or_say(state) else {
+                return;
+            };
+            let known = state.view.portions.iter().find(|p| p.id == portion);
+            let on = known.is_none_or(|p| p.pinned.is_none());
+            confirm(state, Command::Pin { portion, on }, effects);
+        }
+        Act::Approve => approve(state),
         Act::Shadow => match state.shadow_here() {
-            Some(shadow) => state.overlay = confirm(Command::StopShadow { shadow }),
+            Some(shadow) => confirm(state, Command::StopShadow { shadow }, effects),
             None => pick_site(state, "Shadow", |portion, site| Command::StartShadow {
                 portion,
                 site,
@@ -304,13 +344,57 @@ fn ask(state: &mut State, act: Act) {
     }
 }
 
+/// Asks whether it is meant, and looks up what the plan would be.
+pub fn confirm(state: &mut State, command: Command, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Look(command.clone()));
+    state.overlay = Overlay::Confirm {
+        command,
+        yes: false,
+        typed: String::new(),
+        since: state.newest.at,
+    };
+}
+
+fn portion_or_say(state: &mut State) -> Option<PortionId> {
+    let found = rows::portion_here(state);
+    if found.is_none() {
+        state.notice = Some("put the cursor on a row of a portion first".into());
+    }
+    found
+}
+
+fn approve(state: &mut State) {
+    let Some(portion) = portion_or_say(state) else {
+        return;
+    };
+    let known = state.view.portions.iter().find(|p| p.id == portion);
+    let open = known.into_iter().flat_map(|p| &p.verdicts);
+    let mut options: Vec<(String, Command)> = open
+        .filter(|v| v.ruling == Ruling::Inconclusive)
+        .map(|v| {
+            let (portion, site) = (portion.clone(), v.key.site.clone());
+            let text = format!("{site}  {}", v.because);
+            (text, Command::Approve { portion, site })
+        })
+        .collect();
+    options.dedup_by(|a, b| a.1 == b.1);
+    if options.is_empty() {
+        state.notice = Some(format!("no verdict on {portion} is inconclusive"));
+        return;
+    }
+    state.overlay = Overlay::Pick {
+        title: format!("Approve {portion}: which verdict?"),
+        options,
+        at: 0,
+    };
+}
+
 fn pick_site(
     state: &mut State,
     verb: &str,
     command: impl Fn(PortionId, crate::model::Site) -> Command,
 ) {
-    let Some(portion) = rows::portion_here(state) else {
-        state.notice = Some("put the cursor on a row of a portion first".into());
+    let Some(portion) = portion_or_say(state) else {
         return;
     };
     if state.view.sites.is_empty() {

@@ -2,8 +2,8 @@
 
 use super::frame::ascii_keys;
 use super::help;
-use super::pen::{Pen, piece, width, window, wrap};
-use crate::engine::view::Command;
+use super::pen::{Pen, Piece, piece, width, window, wrap};
+use crate::engine::view::{Command, Preview, StepView};
 use crate::tui::look::Tone;
 use crate::tui::overlay::{self, Found};
 use crate::tui::state::{Overlay, State};
@@ -19,7 +19,16 @@ pub fn draw(state: &State, pen: &mut Pen, body: Rect) {
         }
         Overlay::Palette { text, at } => palette(state, pen, body, text, *at),
         Overlay::Pick { title, options, at } => pick(pen, body, title, options, *at),
-        Overlay::Confirm { command, yes } => confirm(pen, body, command, *yes),
+        Overlay::Confirm {
+            command,
+            yes,
+            typed,
+            since,
+        } => {
+            let newest = state.newest.preview.as_ref();
+            let plan = newest.filter(|p| &p.command == command && p.at >= *since);
+            confirm(pen, body, (command, plan), (*yes, typed));
+        }
     }
 }
 
@@ -29,6 +38,9 @@ fn wipe(pen: &mut Pen, area: Rect) {
         for x in area.left()..area.right() {
             pen.buf[(x, y)].reset();
         }
+    }
+    if let (Some((ground, text)), true) = (pen.look.theme.ground, pen.look.color) {
+        pen.paint(area, Style::new().bg(ground).fg(text));
     }
 }
 
@@ -158,27 +170,97 @@ fn pick(pen: &mut Pen, body: Rect, title: &str, options: &[(String, Command)], a
     }
 }
 
-fn confirm(pen: &mut Pen, body: Rect, command: &Command, yes: bool) {
+/// Lines of the plan's difference that are shown.
+const CHANGES: usize = 6;
+
+fn confirm(
+    pen: &mut Pen,
+    body: Rect,
+    (command, plan): (&Command, Option<&Preview>),
+    (yes, typed): (bool, &str),
+) {
     let (title, text) = overlay::describe(command);
-    let wide = 58.min(body.width);
+    let name = overlay::name_to_type(command);
+    let wide = if body.width >= 100 {
+        84
+    } else {
+        58.min(body.width)
+    };
     let lines = wrap(&text, wide.saturating_sub(4));
-    let inner = window_in(pen, body, wide, lines.len() as u16 + 5, &title);
-    for (k, line) in lines.iter().enumerate() {
-        pen.tone(
-            inner.x,
-            inner.y + 1 + k as u16,
-            inner.width,
-            line,
-            Tone::Plain,
-        );
+    let changes = changes(pen, plan);
+    let rows = lines.len() + changes.len() + 6 + usize::from(name.is_some()) * 2;
+    let inner = window_in(pen, body, wide, rows as u16, &title);
+    let mut y = inner.y + 1;
+    for line in &lines {
+        pen.tone(inner.x, y, inner.width, line, Tone::Plain);
+        y += 1;
     }
-    let y = inner.bottom().saturating_sub(1);
-    let x = button(pen, inner.x, y, "cancel", !yes);
-    button(pen, x + 3, y, "do it", yes);
+    y += 1;
+    let last = inner
+        .bottom()
+        .saturating_sub(2 + u16::from(name.is_some()) * 2);
+    for pieces in changes.iter().take(usize::from(last.saturating_sub(y))) {
+        pen.line(inner.x, y, inner.width, pieces);
+        y += 1;
+    }
+    let foot = inner.bottom().saturating_sub(1);
+    if let Some(name) = name {
+        let caret = pen.look.pick("▏", "|");
+        let ask = [
+            piece(format!("type {name} to go on: "), Tone::Dim),
+            piece(typed, Tone::Strong),
+            piece(caret, Tone::Accent),
+        ];
+        pen.line(inner.x, foot.saturating_sub(2), inner.width, &ask);
+    }
+    let x = button(pen, inner.x, foot, "cancel", !yes);
+    button(pen, x + 3, foot, "do it", yes);
     let hint = "Tab moves, Enter chooses";
     if inner.width > width(hint) + 26 {
-        pen.right(inner.right(), y, &[piece(hint, Tone::Dim)]);
+        pen.right(inner.right(), foot, &[piece(hint, Tone::Dim)]);
     }
+}
+
+/// What the plan would gain (+), lose (-) and put off, against the plan as it is.
+fn changes<'a>(pen: &Pen, plan: Option<&'a Preview>) -> Vec<Vec<Piece<'a>>> {
+    let Some(plan) = plan else {
+        return vec![vec![piece(
+            "the plan after it is being worked out",
+            Tone::Dim,
+        )]];
+    };
+    let step = |sign: &'static str, tone, s: &'a StepView| {
+        let portion = s.portion.as_ref().map_or("", |p| p.as_str());
+        vec![
+            piece(sign, tone),
+            piece(format!("{} {portion}  ", s.verb), Tone::Strong),
+            piece(s.why.as_str(), Tone::Plain),
+            piece(format!(" ({})", s.state), Tone::Dim),
+        ]
+    };
+    let mut out: Vec<Vec<Piece>> = Vec::new();
+    out.extend(plan.comes.iter().map(|s| step("+ ", Tone::Good, s)));
+    out.extend(plan.goes.iter().map(|s| step("- ", Tone::Bad, s)));
+    let pause = pen.look.pick("‖ ", "| ");
+    out.extend(plan.waits.iter().map(|w| {
+        vec![
+            piece(pause, Tone::Warn),
+            piece(w.what.as_str(), Tone::Strong),
+            piece(format!("  {}", w.why), Tone::Plain),
+        ]
+    }));
+    if out.is_empty() {
+        return vec![vec![piece(
+            "the next plan is the same with it as without",
+            Tone::Dim,
+        )]];
+    }
+    let over = out.len().saturating_sub(CHANGES);
+    out.truncate(CHANGES);
+    if over > 0 {
+        out.push(vec![piece(format!("and {over} more changes"), Tone::Dim)]);
+    }
+    out
 }
 
 fn button(pen: &mut Pen, x: u16, y: u16, word: &str, focused: bool) -> u16 {

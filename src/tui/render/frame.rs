@@ -55,7 +55,8 @@ fn banner(state: &State, pen: &mut Pen, area: Rect) {
     if state.frozen {
         right.push(piece("frozen ", Tone::Warn));
     }
-    if state.silence >= STALE {
+    // Views that come every ten seconds are not stale after three.
+    if state.silence >= STALE.max(state.pace.times(3)) {
         right.push(piece(format!("stale {} ", short(state.silence)), Tone::Bad));
     }
     right.push(piece(format!("{}Z ", clock(view.at)), Tone::Plain));
@@ -93,18 +94,15 @@ fn banner(state: &State, pen: &mut Pen, area: Rect) {
 
 fn tabs(state: &State, pen: &mut Pen, area: Rect) {
     let y = area.y + 1;
-    let tight = area.width < 90;
     let mut x = area.x;
     for screen in Screen::ALL {
-        let title = if tight && area.width < 76 {
-            &screen.title()[..screen.title().len().min(4)]
-        } else {
-            screen.title()
-        };
-        let text = if tight && area.width < 76 {
-            format!(" {} {title}", screen.number())
-        } else {
-            format!(" {} {title} ", screen.number())
+        let key = keys::of(Act::Go(screen)).shown;
+        let title = screen.title();
+        let brief = &title[..title.len().min(4)];
+        let text = match area.width {
+            0..=69 => format!("{key} {}", &brief[..brief.len().min(3)]),
+            70..=97 => format!(" {key} {brief}"),
+            _ => format!(" {key} {title} "),
         };
         let room = area.right().saturating_sub(x);
         if screen == state.screen() {
@@ -115,10 +113,9 @@ fn tabs(state: &State, pen: &mut Pen, area: Rect) {
             x = pen.text(mark, y, 1, pen.look.pick("◂", "<"), style);
         } else {
             x = pen.tone(x, y, room, &text, Tone::Dim);
+            x += u16::from(area.width < 70);
         }
-        if !tight {
-            x += 1;
-        }
+        x += u16::from(area.width >= 112);
     }
 }
 
@@ -130,11 +127,13 @@ fn warning(state: &State) -> Option<String> {
         1 => Some(format!("blind to {}", view.blind[0])),
         n => Some(format!("blind to {n} things; first {}", view.blind[0])),
     };
-    match (&view.hold, blind) {
-        (Some(hold), Some(blind)) => Some(format!("held: {hold}; {blind}")),
-        (Some(hold), None) => Some(format!("held: {hold}")),
-        (None, blind) => blind,
-    }
+    let hold = view.hold.as_ref().map(|hold| format!("held: {hold}"));
+    let frozen = view.frozen.as_ref().map(|(who, until)| {
+        let left = short(until.since(view.at));
+        format!("changes are frozen by {who} for {left}")
+    });
+    let all: Vec<String> = [hold, frozen, blind].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn crumbs(state: &State, pen: &mut Pen, area: Rect) {
@@ -171,13 +170,14 @@ fn footer(state: &State, pen: &mut Pen, area: Rect) {
     }
     let mut acts = match state.screen() {
         Screen::Overview | Screen::Plan => vec![Act::Enter, Act::Filter],
-        Screen::Portion => vec![Act::Right, Act::Enter, Act::Back],
+        Screen::Portion | Screen::Rollout => vec![Act::Right, Act::Enter, Act::Back],
+        Screen::Replay => vec![Act::Right, Act::Filter, Act::Enter, Act::Back],
         Screen::Sites | Screen::Nodes | Screen::Shadows => vec![Act::Enter, Act::Filter, Act::Back],
         Screen::Log => vec![Act::Filter, Act::Follow, Act::Enter, Act::Back],
         Screen::Help => vec![Act::Down, Act::Back],
     };
     if state.options.allow_act {
-        acts.extend([Act::Hold, Act::Abort, Act::Switch, Act::Shadow]);
+        acts.extend([Act::Hold, Act::Abort, Act::Switch, Act::Shadow, Act::Pin]);
     }
     acts.extend([Act::NextScreen, Act::Palette, Act::Help, Act::Quit]);
     let mut x = area.x + 1;

@@ -4,6 +4,7 @@ mod dialog;
 mod frame;
 mod help;
 mod log;
+mod map;
 mod measured;
 mod nodes;
 mod overview;
@@ -13,14 +14,18 @@ mod plot;
 mod portion;
 mod profile;
 mod pulse;
+mod replay;
+mod rollout;
 mod shadows;
 mod sites;
 mod strip;
+mod weights;
 
 use super::state::{Screen, State};
 use pen::Pen;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 /// Smaller than this, there is only a sentence that says so.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -31,6 +36,9 @@ pub fn render(state: &State, area: Rect, buf: &mut Buffer) {
         buf,
         look: state.look(),
     };
+    if let (Some((ground, text)), true) = (pen.look.theme.ground, pen.look.color) {
+        pen.paint(area, Style::new().bg(ground).fg(text));
+    }
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (w, h) = SMALLEST;
         let text = format!("foreshadow needs {w}x{h} or more");
@@ -41,11 +49,13 @@ pub fn render(state: &State, area: Rect, buf: &mut Buffer) {
     match state.screen() {
         Screen::Overview => overview::draw(state, &mut pen, body),
         Screen::Portion => portion::draw(state, &mut pen, body),
+        Screen::Rollout => rollout::draw(state, &mut pen, body),
         Screen::Sites => sites::draw(state, &mut pen, body),
         Screen::Nodes => nodes::draw(state, &mut pen, body),
         Screen::Shadows => shadows::draw(state, &mut pen, body),
         Screen::Plan => plan::draw(state, &mut pen, body),
         Screen::Log => log::draw(state, &mut pen, body),
+        Screen::Replay => replay::draw(state, &mut pen, body),
         Screen::Help => help::draw(state, &mut pen, body, help::scroll(state)),
     }
     dialog::draw(state, &mut pen, body);

@@ -3,16 +3,25 @@
 use super::pen::{Pen, Piece, brief, over, percent, piece, short, width, window};
 use super::strip;
 use crate::engine::view::{Health, PortionView, StepView};
+use crate::model::PortionId;
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
 use ratatui::layout::Rect;
+use std::collections::BTreeMap;
+
+/// The first step that was given up of each portion that has one.
+fn stuck(state: &State) -> BTreeMap<&PortionId, &StepView> {
+    let given_up = state.view.steps.iter().rev();
+    given_up
+        .filter(|s| s.state.starts_with("stuck"))
+        .filter_map(|s| Some((s.portion.as_ref()?, s)))
+        .collect()
+}
 
 /// Whether a person should look at it: it breaks its SLO, or a step of it was given up.
-fn needs_you(state: &State, portion: &PortionView) -> bool {
-    let stuck =
-        |s: &StepView| s.portion.as_ref() == Some(&portion.id) && s.state.starts_with("stuck");
-    portion.health == Health::Breach || state.view.steps.iter().any(stuck)
+fn needs_you(stuck: &BTreeMap<&PortionId, &StepView>, portion: &PortionView) -> bool {
+    portion.health == Health::Breach || stuck.contains_key(&portion.id)
 }
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
@@ -53,10 +62,11 @@ fn headline(state: &State, pen: &mut Pen, area: Rect) {
     }
     let start = pen.right(area.right(), area.y, &counts);
     let room = start.saturating_sub(area.x + 1);
-    let all_portions = state.portions();
-    let mut needs = all_portions.iter().filter(|p| needs_you(state, p));
-    if let Some(worst) = needs.next() {
-        let n = 1 + needs.count();
+    let stuck = stuck(state);
+    let needs = || all.iter().filter(|p| needs_you(&stuck, p));
+    let worst = needs().max_by(|a, b| a.health.cmp(&b.health).then_with(|| b.id.cmp(&a.id)));
+    if let Some(worst) = worst {
+        let n = needs().count();
         let verb = if n == 1 { "NEEDS" } else { "NEED" };
         let badge = format!(" {n} {verb} YOU ");
         let x = pen.text(area.x, area.y, room, &badge, look.badge(Tone::Bad));
@@ -276,7 +286,8 @@ fn sentence(
     p: &PortionView,
     tone: Tone,
 ) {
-    if needs_you(state, p) {
+    let stuck = stuck(state);
+    if needs_you(&stuck, p) {
         let style = pen.look.badge(Tone::Bad);
         x = pen.text(x, y, right.saturating_sub(x), " needs you ", style) + 1;
     }
@@ -285,12 +296,9 @@ fn sentence(
     } else {
         Tone::Plain
     };
-    let stuck = state
-        .view
-        .steps
-        .iter()
-        .find(|s| s.portion.as_ref() == Some(&p.id) && s.state.starts_with("stuck"));
-    let stuck = stuck.map_or(String::new(), |s| format!("; {} is {}", s.verb, s.state));
+    let stuck = stuck
+        .get(&p.id)
+        .map_or(String::new(), |s| format!("; {} is {}", s.verb, s.state));
     pen.line(
         x,
         y,

@@ -3,7 +3,7 @@
 use super::pen::{Pen, brief, fit, width};
 use crate::tui::look::{Look, Tone};
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Style};
+use ratatui::style::Style;
 
 /// Columns kept free on the left for the numbers.
 const GUTTER: u16 = 6;
@@ -207,7 +207,7 @@ enum Fill {
 
 fn band_style(look: Look) -> Fill {
     if look.color {
-        Fill::Ground(Style::new().bg(Color::Indexed(24)))
+        Fill::Ground(Style::new().bg(look.theme.band))
     } else {
         Fill::Glyph(look.pick("░", ":"), look.style(Tone::Dim))
     }
@@ -219,9 +219,17 @@ fn dot(x: usize, y: usize) -> u8 {
 }
 
 fn glyph(look: Look, bits: u8, dotted: bool) -> char {
+    // Dots of the upper half of the cell, and of the lower.
+    let (upper, lower) = (bits & 0x1b != 0, bits & 0xe4 != 0);
     match (look.ascii, dotted) {
         (true, true) => '.',
         (true, false) => '*',
+        (false, _) if look.blocks => match (upper, lower, dotted) {
+            (_, _, true) => '·',
+            (true, true, _) => '█',
+            (true, false, _) => '▀',
+            (false, _, _) => '▄',
+        },
         (false, _) => char::from_u32(0x2800 + u32::from(bits)).unwrap_or('*'),
     }
 }

@@ -199,7 +199,7 @@ fn ago(seconds: f64) -> String {
     )
 }
 
-fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
+pub(super) fn rate(pen: &mut Pen, area: Rect, p: &PortionView) {
     let covered = p.coverage_80.map_or(String::new(), |c| {
         format!("{} within the band, ", percent(c))
     });
@@ -419,7 +419,7 @@ fn share_bar(pen: &mut Pen, x: u16, y: u16, cells: u16, i: &InstanceView) {
 }
 
 fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
-    let inner = pen.section(area, "Shadows", "5 shows all, with what is worth one");
+    let inner = pen.section(area, "Shadows", "6 shows all, with what is worth one");
     let mut own: Vec<_> = state
         .view
         .shadows

@@ -30,7 +30,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         width: area.width - half - 1,
         ..area
     };
-    let inner = pen.section(left, "Doing", "6 shows the whole plan");
+    let inner = pen.section(left, "Doing", "7 shows the whole plan");
     for (k, s) in state
         .view
         .steps
@@ -57,7 +57,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             Tone::Dim,
         );
     }
-    let inner = pen.section(right, "Lately", "7 shows every decision");
+    let inner = pen.section(right, "Lately", "8 shows every decision");
     lines(pen, inner, &lately);
 }
 

@@ -1,6 +1,7 @@
 //! A map of sites: room used, reserved and free, links, hazards, and what lives where.
 
-use super::pen::{Pen, brief, fit, over, percent, piece, row, width, window};
+use super::map;
+use super::pen::{Pen, beside, brief, fit, over, percent, piece, row, width, window};
 use crate::engine::view::{ShadowView, SiteView, View};
 use crate::model::Site;
 use crate::tui::look::Tone;
@@ -28,10 +29,16 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     if area.width < 76 || area.height < 14 {
         return list(state, pen, area, &sites, at);
     }
+    let columns = columns(&sites);
+    let below = CARD.min(area.height / 2).max(7);
+    let room = area.height.saturating_sub(below + 1);
+    if map::rows(columns.0.len().max(columns.1.len())) <= room {
+        return with_map(state, pen, over(area, room), (&sites, at), &columns);
+    }
     let gutter = if area.width >= 110 { 18 } else { 2 };
     let wide = (area.width - gutter) / 2;
     let high = card_height(area.height, sites.len());
-    let (left, right) = columns(&sites);
+    let (left, right) = columns;
     let rows_all = left.len().max(right.len());
     let fits = (usize::from(area.height) + 1) / usize::from(high + 1);
     let row_at = left
@@ -71,6 +78,31 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             },
         );
     }
+}
+
+/// The map, and below it the site under the cursor and what is likely to fail.
+fn with_map(
+    state: &State,
+    pen: &mut Pen,
+    (upper, lower): (Rect, Rect),
+    (sites, at): (&[&SiteView], usize),
+    columns: &(Vec<usize>, Vec<usize>),
+) {
+    map::draw(&state.view, pen, upper, (sites, at), columns);
+    let lower = Rect {
+        y: lower.y + 1,
+        height: lower.height - 1,
+        ..lower
+    };
+    let (left, right) = beside(lower, lower.width * 11 / 20);
+    let left = Rect {
+        height: left.height.min(CARD),
+        ..left
+    };
+    if let Some(site) = sites.get(at) {
+        card(state, pen, left, site, true);
+    }
+    hazards(state, pen, right);
 }
 
 /// What is most likely to fail within the horizon, and why that is thought.
@@ -116,6 +148,10 @@ fn hazards(state: &State, pen: &mut Pen, area: Rect) {
 
 fn legend(pen: &mut Pen, area: Rect) -> Rect {
     let (used, idle, free) = pen.look.bar();
+    let [serves, stands, runs] = match pen.look.ascii {
+        true => ["o", "*", "%"],
+        false => ["●", "◆", "◐"],
+    };
     pen.line(
         area.x,
         area.y,
@@ -124,6 +160,9 @@ fn legend(pen: &mut Pen, area: Rect) -> Rect {
             piece(format!("{used} used  "), Tone::Good),
             piece(format!("{idle} reserved, idle  "), Tone::Foreseen),
             piece(format!("{free} free"), Tone::Dim),
+            piece(format!("   {serves} serves  "), Tone::Plain),
+            piece(format!("{stands} standby  "), Tone::Watch),
+            piece(format!("{runs} shadow"), Tone::Accent),
         ],
     );
     let gap = if area.height >= 20 { 2 } else { 1 };
@@ -150,7 +189,7 @@ fn columns(sites: &[&SiteView]) -> (Vec<usize>, Vec<usize>) {
     (edge, rest)
 }
 
-fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
+pub(super) fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
     let nodes = format!("{}/{} nodes up", s.nodes_up, s.nodes);
     if !s.reachable {
         (
@@ -164,14 +203,14 @@ fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
     }
 }
 
-fn rtt(view: &View, a: &Site, b: &Site) -> Option<f64> {
+pub(super) fn rtt(view: &View, a: &Site, b: &Site) -> Option<f64> {
     let fits =
         |l: &&crate::model::Link| (&l.from == a && &l.to == b) || (&l.from == b && &l.to == a);
     view.links.iter().find(fits).map(|l| l.rtt.0)
 }
 
 /// Portions at a site in that role, each once.
-fn lives(view: &View, site: &Site, role: &str) -> String {
+pub(super) fn lives(view: &View, site: &Site, role: &str) -> String {
     let here = |p: &&crate::engine::view::PortionView| {
         p.instances
             .iter()

@@ -315,6 +315,9 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
             ]
         },
         verdicts: Vec::new(),
+        moving: None,
+        stairs: Vec::new(),
+        pinned: None,
     }
 }
 

@@ -32,13 +32,27 @@ fn kept_its_word(act: Act, before: &State, after: &State, effects: &[Effect]) ->
         Act::Switch | Act::Shadow => {
             matches!(&after.overlay, Overlay::Pick { options, .. } if options.len() == 4)
         }
+        Act::Pin => asks(
+            after,
+            &Command::Pin {
+                portion: "cart".into(),
+                on: true,
+            },
+        ),
+        Act::FreezeChanges => asks(after, &Command::Freeze { minutes: 30 }),
+        Act::Approve => after
+            .notice
+            .as_ref()
+            .is_some_and(|n| n.contains("no verdict on cart")),
+        Act::Export => effects.contains(&Effect::Export),
+        Act::Suspend => effects.contains(&Effect::Suspend),
         Act::Quit => effects.contains(&Effect::Quit),
     }
 }
 
 /// A confirmation of that command is open, and cancel has the focus.
 fn asks(state: &State, wanted: &Command) -> bool {
-    matches!(&state.overlay, Overlay::Confirm { command, yes: false } if command == wanted)
+    matches!(&state.overlay, Overlay::Confirm { command, yes: false, .. } if command == wanted)
 }
 
 #[test]
@@ -47,7 +61,7 @@ fn every_key_of_the_table_does_what_its_help_says() {
         for (code, modifiers) in binding.keys {
             let (mut before, _) = typed(at(sample::shop(), acting()), "j");
             if binding.act == Act::Back {
-                (before, _) = typed(before, "4");
+                (before, _) = typed(before, "5");
             }
             let (after, effects) = press(before.clone(), *code, *modifiers);
             let kept = kept_its_word(binding.act, &before, &after, &effects);
@@ -112,19 +126,149 @@ fn a_command_is_sent_only_after_moving_off_cancel() {
         })
     };
     assert_eq!(sent("H⇥⏎"), Some(Command::Hold { on: true }));
-    assert_eq!(sent("al⏎"), Some(Command::Abort));
-    assert_eq!(sent("alh⏎"), None);
-    assert_eq!(sent("al⎋"), None);
-    let (portion, to) = ("web".into(), "provider-a".into());
-    assert_eq!(sent("sjj⏎l⏎"), Some(Command::Switch { portion, to }));
+    assert_eq!(sent("Hlh⏎"), None);
+    assert_eq!(sent("Hl⎋"), None);
+    let portion = "web".into();
+    assert_eq!(sent("pl⏎"), Some(Command::Pin { portion, on: true }));
+    assert_eq!(sent("Fl⏎"), Some(Command::Freeze { minutes: 30 }));
+    let (portion, site) = ("search".into(), "provider-b".into());
+    assert_eq!(sent("GA⏎l⏎"), Some(Command::Approve { portion, site }));
     let (portion, site) = ("cart".into(), "edge-b".into());
     assert_eq!(sent("jxj⏎l⏎"), Some(Command::StartShadow { portion, site }));
     assert_eq!(
-        sent("5xl⏎"),
+        sent("6xl⏎"),
         Some(Command::StopShadow {
             shadow: "sh-0010".into()
         })
     );
+}
+
+#[test]
+fn what_is_large_is_done_only_once_its_name_was_typed() {
+    let sent = |keys: &str| {
+        let (state, effects) = typed(at(sample::shop(), acting()), keys);
+        let sent = effects.into_iter().find_map(|e| match e {
+            Effect::Send(command) => Some(command),
+            _ => None,
+        });
+        (sent, state.overlay == Overlay::None)
+    };
+    let (portion, to) = ("web".into(), "provider-a".into());
+    let switch = Command::Switch { portion, to };
+    assert_eq!(sent("sjj⏎web⇥⏎"), (Some(switch), true));
+    assert_eq!(sent("sjj⏎⇥⏎"), (None, false));
+    assert_eq!(sent("sjj⏎wbe⇥⏎"), (None, false));
+    assert_eq!(sent("sjj⏎web⏎"), (None, true), "cancel has the focus");
+    assert_eq!(sent("aabort⇥⏎"), (Some(Command::Abort), true));
+    assert_eq!(sent("a⇥⏎"), (None, false));
+}
+
+#[test]
+fn a_dialog_asks_what_the_plan_would_be_and_shows_the_answer_alone() {
+    let (state, effects) = typed(at(sample::shop(), acting()), "H");
+    assert!(effects.contains(&Effect::Look(Command::Hold { on: true })));
+    assert!(picture(&state, (120, 40)).contains("is being worked out"));
+    let step = sample::shop().steps[0].clone();
+    let answer = |ago: i64, on: bool| {
+        let mut view = sample::shop();
+        view.preview = Some(crate::engine::view::Preview {
+            command: Command::Hold { on },
+            at: view.at - Span::secs(ago),
+            comes: vec![],
+            goes: vec![step.clone()],
+            waits: vec![],
+        });
+        let (state, _) = update(state.clone(), Event::View(Arc::new(view)));
+        picture(&state, (120, 40))
+    };
+    let shown = answer(0, true);
+    assert!(shown.contains(&format!("- {} web", step.verb)), "{shown}");
+    assert!(
+        answer(0, false).contains("is being worked out"),
+        "another command's plan"
+    );
+    assert!(
+        answer(1, true).contains("is being worked out"),
+        "a plan of before"
+    );
+}
+
+#[test]
+fn a_pinned_portion_and_a_freeze_are_let_go_by_the_same_keys() {
+    let mut view = sample::shop();
+    view.portions[0].pinned = Some("ann".into());
+    view.frozen = Some(("ann".into(), view.at + Span::secs(90)));
+    let (state, _) = typed(at(view, acting()), "p");
+    let portion = "web".into();
+    assert!(asks(&state, &Command::Pin { portion, on: false }));
+    let (state, _) = typed(state, "⎋F");
+    assert!(asks(&state, &Command::Freeze { minutes: 0 }));
+    assert!(picture(&state, (120, 40)).contains("changes are frozen by ann for 90 s"));
+}
+
+#[test]
+fn the_replay_goes_back_page_by_page_and_keeps_its_page_while_new_ones_come() {
+    let (state, _) = typed(at(sample::shop(), Options::default()), "9");
+    let page = |state: &State| {
+        let pages = crate::tui::rows::pages(state);
+        crate::tui::rows::page_at(state, &pages).map(|k| pages[k].cycle)
+    };
+    assert_eq!(page(&state), Some(706), "it begins with the newest");
+    let (state, _) = typed(state, "hk");
+    assert_eq!(page(&state), Some(704));
+    let mut view = sample::shop();
+    let mut newer = crate::engine::view::Page::clone(&view.pages[6]);
+    newer.cycle = 812;
+    view.pages.push(Arc::new(newer));
+    view.pages.remove(0);
+    let (state, _) = update(state, Event::View(Arc::new(view)));
+    assert_eq!(page(&state), Some(704));
+    let (state, _) = typed(state, "lG");
+    assert_eq!(page(&state), Some(812));
+    let (state, _) = typed(state, "g");
+    assert_eq!(page(&state), Some(701));
+}
+
+#[test]
+fn the_replay_shows_what_was_known_then_and_not_what_came_later() {
+    let (state, _) = typed(at(sample::shop(), Options::default()), "9");
+    let now = crate::tui::rows::known_at(&state, 706);
+    let then = crate::tui::rows::known_at(&state, 700);
+    let web = |rows: &[&crate::engine::view::PageRow]| {
+        rows.iter()
+            .find(|r| r.id.as_str() == "web")
+            .map(|r| r.health)
+    };
+    use crate::engine::view::Health;
+    assert_eq!(
+        (web(&then), web(&now)),
+        (Some(Health::Good), Some(Health::Breach))
+    );
+}
+
+#[test]
+fn the_rollout_screen_shows_what_moves_and_else_what_moved_last() {
+    let shown = |keys: &str| {
+        let (state, _) = typed(at(sample::shop(), Options::default()), keys);
+        state.shown_portion().map(|p| p.id.0.clone())
+    };
+    assert_eq!(
+        shown("j3").as_deref(),
+        Some("cart"),
+        "the row that was left"
+    );
+    assert_eq!(shown(":rollout⏎").as_deref(), Some("web"));
+    let mut view = sample::shop();
+    view.portions.iter_mut().for_each(|p| {
+        if p.id.as_str() == "web" {
+            p.moving = None;
+        }
+    });
+    let mut state = at(view, Options::default());
+    state
+        .trail
+        .push(crate::tui::state::Place::of(Screen::Rollout));
+    assert_eq!(state.shown_portion().map(|p| p.id.as_str()), Some("cart"));
 }
 
 #[test]
@@ -169,7 +313,7 @@ fn the_filter_keeps_and_inverts() {
 
 #[test]
 fn the_log_follows_until_one_scrolls_up() {
-    let (state, _) = typed(at(sample::shop(), Options::default()), "7");
+    let (state, _) = typed(at(sample::shop(), Options::default()), "8");
     assert!(state.follow);
     let (state, _) = typed(state, "k");
     assert!(!state.follow);

@@ -1,5 +1,6 @@
 //! What an operator sees, and what the keys do.
 
+mod bytes;
 mod keys;
 mod screens;
 mod terminal;

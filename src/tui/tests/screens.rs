@@ -1,5 +1,5 @@
 use super::*;
-use crate::tui::look::Look;
+use crate::tui::look::{Look, Tone};
 use crate::tui::state::{Place, Screen};
 use crate::tui::{Format, ScreenshotError, sample, screenshot};
 use ratatui::style::{Color, Modifier};
@@ -14,15 +14,22 @@ fn on(view: View, screen: Screen, options: Options) -> State {
 
 fn look(color: bool, ascii: bool) -> Options {
     Options {
-        look: Look { color, ascii },
-        allow_act: false,
+        look: Look {
+            color,
+            ascii,
+            ..Look::default()
+        },
+        ..Options::default()
     }
 }
 
+/// Terminals that every screen must read well on.
+const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
+
 #[test]
-fn overview_and_portion_read_well_at_four_sizes() {
-    for size in [(60, 15), (80, 24), (120, 40), (200, 60)] {
-        for screen in [Screen::Overview, Screen::Portion] {
+fn every_screen_reads_well_at_four_sizes() {
+    for size in SIZES {
+        for screen in Screen::ALL {
             let state = on(sample::shop(), screen, Options::default());
             let name = format!("{}_{}x{}", screen.title(), size.0, size.1);
             insta::assert_snapshot!(name, picture(&state, size));
@@ -30,11 +37,77 @@ fn overview_and_portion_read_well_at_four_sizes() {
     }
 }
 
+/// What no look may change: which words are shown where. Glyphs are told apart by their meaning elsewhere.
+fn words(picture: &str) -> Vec<String> {
+    let word = |c: char| c.is_ascii_alphanumeric();
+    let all = picture.split(|c| !word(c)).filter(|w| w.len() > 3);
+    all.map(str::to_string).collect()
+}
+
 #[test]
-fn every_other_screen_reads_well() {
-    for screen in &Screen::ALL[2..] {
-        let state = on(sample::shop(), *screen, Options::default());
-        insta::assert_snapshot!(screen.title(), picture(&state, (120, 40)));
+fn every_screen_says_the_same_at_every_size_in_colour_without_and_in_ascii() {
+    for size in SIZES {
+        for screen in Screen::ALL {
+            let shown = |options| picture(&on(sample::shop(), screen, options), size);
+            let (full, plain) = (shown(look(true, false)), shown(look(false, false)));
+            assert_eq!(words(&full), words(&plain), "{} {size:?}", screen.title());
+            let ascii = shown(look(false, true));
+            assert!(
+                ascii.chars().all(|c| c.is_ascii() || "≤≥×".contains(c)),
+                "{ascii}"
+            );
+            // Arrows are words there, and what is cut is cut elsewhere: most of it is the same all the same.
+            let (a, b) = (words(&plain), words(&ascii));
+            let kept = a.iter().filter(|w| b.contains(w)).count();
+            assert!(
+                kept * 100 >= a.len() * 85,
+                "{} {size:?}: {kept} of {}",
+                screen.title(),
+                a.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn an_empty_a_blind_and_a_crowded_estate_are_told_on_every_screen_at_every_size() {
+    let crowd = sample::crowd(5_000);
+    for (name, view) in [
+        ("empty", View::default()),
+        ("blind", sample::blind()),
+        ("crowd", crowd),
+    ] {
+        for screen in Screen::ALL {
+            for size in SIZES {
+                let state = on(view.clone(), screen, Options::default());
+                let picture = picture(&state, size);
+                let said = words(&picture).len();
+                assert!(said >= 6, "{name} {} {size:?}: {picture}", screen.title());
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_to_show_yet_is_told_in_a_sentence_on_every_screen() {
+    let told = |screen: Screen| match screen {
+        Screen::Overview | Screen::Portion | Screen::Rollout => "no portion is known yet",
+        Screen::Sites => "no site is seen",
+        Screen::Nodes => "no node is seen",
+        Screen::Shadows => "none runs or ran",
+        Screen::Plan => "no step is planned",
+        Screen::Log => "nothing has been decided yet",
+        Screen::Replay => "nothing to look back at yet",
+        Screen::Help => "move down one row",
+    };
+    for screen in Screen::ALL {
+        let empty = picture(&on(View::default(), screen, Options::default()), (80, 24));
+        assert!(empty.contains(told(screen)), "{}: {empty}", screen.title());
+        let blind = picture(&on(sample::blind(), screen, Options::default()), (80, 24));
+        assert!(
+            blind.contains("held: foreshadow/hold cannot be read"),
+            "{blind}"
+        );
     }
 }
 
@@ -91,7 +164,7 @@ fn without_colour_no_cell_has_one_and_the_cursor_row_is_marked() {
         let marked = (0..40).any(|y| {
             buffer[(1, y)].symbol() == ">" && buffer[(1, y)].modifier.contains(Modifier::BOLD)
         });
-        let has_rows = !matches!(screen, Screen::Help | Screen::Sites);
+        let has_rows = !matches!(screen, Screen::Help | Screen::Rollout | Screen::Replay);
         assert!(marked || !has_rows, "{}", screen.title());
     }
     let state = on(sample::shop(), Screen::Portion, look(false, false));
@@ -157,7 +230,7 @@ fn the_forecast_band_is_behind_the_actual_line() {
 }
 
 #[test]
-fn five_thousand_rows_of_everything_fit_every_screen() {
+fn five_thousand_rows_of_everything_are_walked_through_on_every_screen() {
     let view = sample::crowd(5_000);
     for screen in Screen::ALL {
         for size in [(60, 15), (200, 60)] {
@@ -202,9 +275,17 @@ fn the_palette_is_drawn_from_the_key_table() {
 fn pictures_come_as_text_and_svg() {
     let view = sample::shop();
     for screen in Screen::ALL {
-        let svg =
-            String::from_utf8(screenshot(&view, screen.title(), (120, 40), Format::Svg).unwrap())
-                .unwrap();
+        let svg = String::from_utf8(
+            screenshot(
+                &view,
+                screen.title(),
+                (120, 40),
+                Format::Svg,
+                Look::default(),
+            )
+            .unwrap(),
+        )
+        .unwrap();
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         assert_eq!(
             svg.matches("<text ").count(),
@@ -217,8 +298,10 @@ fn pictures_come_as_text_and_svg() {
             svg.len()
         );
     }
-    let text =
-        String::from_utf8(screenshot(&view, "portion", (80, 24), Format::Txt).unwrap()).unwrap();
+    let text = String::from_utf8(
+        screenshot(&view, "portion", (80, 24), Format::Txt, Look::default()).unwrap(),
+    )
+    .unwrap();
     assert_eq!(text.lines().count(), 24);
     assert!(text.contains('░'), "the band shows in text too");
 }
@@ -226,19 +309,168 @@ fn pictures_come_as_text_and_svg() {
 #[test]
 fn what_cannot_be_pictured_is_refused_with_what_can() {
     let view = View::default();
-    let refused = |screen, size, format| screenshot(&view, screen, size, format).unwrap_err();
+    let refused = |screen, size, format| {
+        screenshot(&view, screen, size, format, Look::default()).unwrap_err()
+    };
     let unknown = refused("overvew", (80, 24), Format::Txt);
     assert!(unknown.to_string().contains("overview, portion"));
-    assert_eq!(
-        refused("log", (10, 10), Format::Txt),
-        ScreenshotError::Size(10, 10)
-    );
-    assert_eq!(refused("log", (80, 24), Format::Png), ScreenshotError::Png);
+    let small = refused("log", (10, 10), Format::Txt);
+    assert!(matches!(small, ScreenshotError::Size(10, 10)));
     assert!(
         "gif"
             .parse::<Format>()
             .unwrap_err()
             .to_string()
-            .contains("txt, svg")
+            .contains("txt, svg, png")
     );
+}
+
+#[test]
+fn a_png_is_drawn_with_a_font_of_its_own_and_every_glyph_of_every_screen_is_in_it() {
+    let view = sample::shop();
+    for screen in Screen::ALL {
+        let file = screenshot(
+            &view,
+            screen.title(),
+            (120, 40),
+            Format::Png,
+            Look::default(),
+        )
+        .unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&file))
+            .read_info()
+            .unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let frame = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((frame.width, frame.height), (120 * 10 + 28, 40 * 20 + 28));
+        let ink = pixels
+            .chunks(3)
+            .filter(|p| *p != [0x11, 0x15, 0x1c])
+            .count();
+        assert!(ink > 10_000, "{}: {ink} pixels", screen.title());
+        let buffer =
+            crate::tui::draw(&view, screen.title(), (120, 40), Options::default()).unwrap();
+        let lacks: Vec<&str> = buffer
+            .content
+            .iter()
+            .map(ratatui::buffer::Cell::symbol)
+            .filter(|s| !crate::tui::png::can_draw(s))
+            .collect();
+        assert!(lacks.is_empty(), "{}: {lacks:?}", screen.title());
+    }
+}
+
+/// Every tone, so that a theme's test misses none.
+const TONES: [Tone; 10] = [
+    Tone::Plain,
+    Tone::Strong,
+    Tone::Dim,
+    Tone::Accent,
+    Tone::Good,
+    Tone::Watch,
+    Tone::Moving,
+    Tone::Warn,
+    Tone::Bad,
+    Tone::Foreseen,
+];
+
+#[test]
+fn every_theme_can_be_read_on_its_ground_and_under_the_cursor() {
+    use crate::tui::theme::{NAMES, Theme};
+    for name in NAMES {
+        let theme = Theme::named(name).unwrap();
+        assert_eq!(theme.faint(), None, "{name}");
+        assert_eq!(theme.ground.is_none(), name == "default");
+    }
+}
+
+/// A colour as eyes without one kind of cone see it (Machado, Oliveira, Fernandes: A physiologically-based model, 2009).
+fn without_cone(colour: Color, kind: [[f64; 3]; 3]) -> [f64; 3] {
+    let Color::Rgb(r, g, b) = colour else {
+        panic!("a theme's colours are its own");
+    };
+    let light = [r, g, b].map(crate::tui::theme::linear);
+    kind.map(|row| row.iter().zip(light).map(|(k, c)| k * c).sum())
+}
+
+#[test]
+fn good_watch_moving_and_bad_differ_to_those_a_theme_is_made_for() {
+    use crate::tui::theme::Theme;
+    let deuteranopia = [
+        [0.367_322, 0.860_646, -0.227_968],
+        [0.280_085, 0.672_501, 0.047_413],
+        [-0.011_820, 0.042_940, 0.968_881],
+    ];
+    let tritanopia = [
+        [1.255_528, -0.076_749, -0.178_779],
+        [-0.078_411, 0.930_809, 0.147_602],
+        [0.004_733, 0.691_367, 0.303_900],
+    ];
+    let least = |name: &str, kind| {
+        let theme = Theme::named(name).unwrap();
+        let of = |tone: Tone| without_cone(theme.tones[tone as usize], kind);
+        let states = [Tone::Good, Tone::Moving, Tone::Bad];
+        let mut least = f64::INFINITY;
+        for (k, a) in states.iter().enumerate() {
+            for b in &states[k + 1..] {
+                let off: f64 = of(*a)
+                    .iter()
+                    .zip(of(*b))
+                    .map(|(x, y)| (x - y).powi(2))
+                    .sum();
+                least = least.min(off.sqrt());
+            }
+        }
+        least
+    };
+    // Green and red of the dark theme are what such eyes mix up; it is the measure of what is too near.
+    for (name, kind) in [("deuteranopia", deuteranopia), ("tritanopia", tritanopia)] {
+        assert!(least(name, kind) > 0.3, "{name}: {}", least(name, kind));
+    }
+    assert!(least("deuteranopia", deuteranopia) > 1.3 * least("dark", deuteranopia));
+}
+
+#[test]
+fn a_theme_colours_every_cell_and_every_tone() {
+    use crate::tui::theme::Theme;
+    let mut options = Options::default();
+    options.look.theme = Theme::named("light").unwrap();
+    let ground = options.look.theme.ground.map(|g| g.0);
+    for tone in TONES {
+        assert!(options.look.style(tone).fg.is_some());
+    }
+    for screen in Screen::ALL {
+        let (state, _) = typed(on(sample::shop(), screen, options.clone()), ":s");
+        let terminal = shown(&state, (120, 40));
+        let bare = |c: &&ratatui::buffer::Cell| c.bg == Color::Reset;
+        assert_eq!(terminal.backend().buffer().content.iter().find(bare), None);
+        let most = terminal.backend().buffer().content.iter();
+        assert!(most.filter(|c| Some(c.bg) == ground).count() > 2_400);
+    }
+}
+
+#[test]
+fn lines_are_drawn_in_half_blocks_where_there_is_no_braille() {
+    let mut options = Options::default();
+    options.look.blocks = true;
+    let picture = picture(&on(sample::shop(), Screen::Portion, options), (120, 40));
+    assert!(
+        !picture
+            .chars()
+            .any(|c| ('\u{2800}'..='\u{28ff}').contains(&c))
+    );
+    assert!(picture.contains('▀') && picture.contains('▄'));
+}
+
+#[test]
+fn a_saved_screen_is_what_was_shown_and_its_json_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = on(sample::shop(), Screen::Rollout, Options::default());
+    let name = crate::tui::run::export(&state, folder.path()).unwrap();
+    let read =
+        |end: &str| std::fs::read_to_string(folder.path().join(format!("{name}.{end}"))).unwrap();
+    assert!(name.starts_with("foreshadow-rollout-"));
+    assert!(read("txt").contains("step 2"));
+    let again: View = serde_json::from_str(&read("json")).unwrap();
+    assert_eq!(again.portions.len(), state.view.portions.len());
 }

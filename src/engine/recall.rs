@@ -1,0 +1,284 @@
+//! What faces can look back at: shares of each side over time, the last move of each portion, and a page for each cycle
+//! that changed something.
+
+use super::state::State;
+use super::view::{MoveView, Page, PageRow, PortionView, Stair, StepView, View};
+use crate::model::*;
+use crate::planner::book::{Move, MoveKind};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Points of shares kept of each portion.
+const STAIRS: usize = 240;
+/// Pages kept, and rows on all of them.
+const PAGES: usize = 400;
+const ROWS: usize = 4_000;
+/// Readings older than this tell nothing of now.
+const RECENT: Span = Span::secs(5);
+
+/// What is kept for looking back. It is for faces alone: nothing is decided by it.
+#[derive(Clone, Debug, Default)]
+pub struct Recall {
+    stairs: BTreeMap<PortionId, VecDeque<Stair>>,
+    moves: BTreeMap<PortionId, MoveView>,
+    pages: VecDeque<Arc<Page>>,
+    rows: usize,
+    /// The newest row of each portion.
+    known: BTreeMap<PortionId, PageRow>,
+    /// The last line that stands on a page.
+    seq: u64,
+}
+
+/// Notes this cycle and puts what is kept into its view.
+pub fn note(state: &mut State, world: &World, view: &mut View, now: Moment) {
+    let mut recall = std::mem::take(&mut state.recall);
+    for portion in &mut view.portions {
+        recall.moving(state, portion, now);
+        recall.stair(world, portion, now);
+        portion.pinned = state.pins.get(&portion.id).cloned();
+    }
+    recall.turn(state, view);
+    view.pages = recall.pages.iter().cloned().collect();
+    view.preview.clone_from(&state.preview);
+    view.frozen = super::command::frozen(state, now);
+    state.recall = recall;
+}
+
+impl Recall {
+    /// The move under way, or the last one with its end.
+    fn moving(&mut self, state: &State, portion: &mut PortionView, now: Moment) {
+        let found = state.workloads.iter().find_map(|w| {
+            let mv = w.book.moves.get(portion.front.as_ref()?)?;
+            w.policy.portion(&portion.id)?;
+            Some((w, mv))
+        });
+        match found {
+            Some((w, mv)) => {
+                let what = format!(
+                    "move of {}",
+                    portion
+                        .front
+                        .as_ref()
+                        .map_or("", |f: &ServiceName| f.as_str())
+                );
+                let waiting = w.plan.iter().flat_map(|p| &p.waiting);
+                let mut waits = waiting.filter(|x| x.what == what).map(|x| x.why.clone());
+                let shown = shown(mv, &w.policy.ramp, portion, waits.next());
+                self.moves.insert(portion.id.clone(), shown);
+            }
+            None => {
+                if let Some(last) = self.moves.get_mut(&portion.id) {
+                    last.ended.get_or_insert(now);
+                    last.waits = None;
+                }
+            }
+        }
+        portion.moving = self.moves.get(&portion.id).cloned();
+    }
+
+    fn stair(&mut self, world: &World, portion: &mut PortionView, now: Moment) {
+        let all = self.stairs.entry(portion.id.clone()).or_default();
+        if portion.front.is_some() {
+            let stair = stair(world, portion, now);
+            // What lies between two alike points says nothing.
+            let alike = |a: &Stair, b: &Stair| Stair { at: a.at, ..*b } == *a;
+            let n = all.len();
+            if n >= 2 && alike(&all[n - 1], &stair) && alike(&all[n - 2], &stair) {
+                all[n - 1].at = now;
+            } else {
+                all.push_back(stair);
+            }
+            if all.len() > STAIRS {
+                all.pop_front();
+            }
+        }
+        portion.stairs = all.iter().copied().collect();
+    }
+
+    /// Adds a page when something was said or some portion stands otherwise than before.
+    fn turn(&mut self, state: &State, view: &View) {
+        let fresh = state.log.iter().rev().take_while(|l| l.seq > self.seq);
+        let mut lines: Vec<_> = fresh.cloned().collect();
+        lines.reverse();
+        self.seq = state.seq;
+        let rows: Vec<PageRow> = view
+            .portions
+            .iter()
+            .map(row)
+            .filter(|r| {
+                let told = lines.iter().any(|l| l.portion.as_ref() == Some(&r.id));
+                told || self.known.get(&r.id).is_none_or(|k| otherwise(k, r))
+            })
+            .collect();
+        if rows.is_empty() && lines.is_empty() {
+            return;
+        }
+        for r in &rows {
+            self.known.insert(r.id.clone(), r.clone());
+        }
+        self.rows += rows.len();
+        self.pages.push_back(Arc::new(Page {
+            at: view.at,
+            cycle: view.cycle,
+            hold: view.hold.is_some(),
+            blind: view.blind.len(),
+            first_blind: view.blind.first().cloned(),
+            rows,
+            lines,
+        }));
+        while self.pages.len() > PAGES || (self.rows > ROWS && self.pages.len() > 2) {
+            self.drop_oldest();
+        }
+    }
+
+    /// What only the oldest page knew is carried over to the next.
+    fn drop_oldest(&mut self) {
+        let (Some(old), Some(next)) = (self.pages.pop_front(), self.pages.front_mut()) else {
+            return;
+        };
+        let next = Arc::make_mut(next);
+        let before = old.rows.len() + next.rows.len();
+        let lost = old.rows.iter();
+        let lost: Vec<PageRow> = lost
+            .filter(|o| next.rows.iter().all(|r| r.id != o.id))
+            .cloned()
+            .collect();
+        next.rows.extend(lost);
+        self.rows = self.rows + next.rows.len() - before;
+    }
+}
+
+fn shown(mv: &Move, ramp: &Ramp, portion: &PortionView, waits: Option<String>) -> MoveView {
+    let standbys = |shares: &BTreeMap<AllocId, Share>| {
+        let own = portion.instances.iter().filter(|i| i.role == "standby");
+        Share(own.filter_map(|i| shares.get(&i.alloc)).map(|s| s.0).sum())
+    };
+    MoveView {
+        kind: match mv.kind {
+            MoveKind::Surge => "surge",
+            MoveKind::Drain => "drain",
+            MoveKind::Emergency => "emergency",
+            MoveKind::Failback => "failback",
+            MoveKind::Retreat => "retreat",
+            MoveKind::Asked => "asked for",
+            MoveKind::Kept => "kept",
+        }
+        .into(),
+        cause: mv.cause,
+        why: mv.why.clone(),
+        from: standbys(&mv.from),
+        to: standbys(&mv.to),
+        steps: mv.steps.clone(),
+        done: mv.done,
+        since: mv.since,
+        verified: mv.verified,
+        soak: ramp.soak,
+        min_samples: ramp.min_samples,
+        waits,
+        ended: None,
+    }
+}
+
+fn stair(world: &World, portion: &PortionView, now: Moment) -> Stair {
+    let standby = |i: &&super::view::InstanceView| i.role == "standby";
+    let standbys = || portion.instances.iter().filter(standby);
+    let seen = portion.instances.iter().any(|i| i.observed.is_some());
+    let sum = || standbys().filter_map(|i| i.observed).map(|s| s.0).sum();
+    let side = |standby: bool| {
+        let mut all = Latencies::default();
+        for reading in &world.readings {
+            let own = portion.instances.iter().find(|i| {
+                reading.instance.as_ref() == Some(&i.alloc) && (i.role == "standby") == standby
+            });
+            if own.is_some() && now.since(reading.at) <= RECENT {
+                all.add(&reading.latencies);
+            }
+        }
+        let n = all.requests();
+        (
+            quantile(&all, 0.99),
+            (n > 0).then(|| 1.0 - all.failed as f64 / n as f64),
+        )
+    };
+    let (old, new) = (side(false), side(true));
+    Stair {
+        at: now,
+        desired: Share(standbys().map(|i| i.desired.0).sum()),
+        observed: seen.then(|| Share(sum())),
+        step: portion
+            .moving
+            .as_ref()
+            .filter(|m| m.ended.is_none())
+            .map(|m| m.done),
+        p99: (old.0, new.0),
+        success: (old.1, new.1),
+    }
+}
+
+/// The upper bound of the bucket in which the quantile lies, in ms.
+fn quantile(of: &Latencies, q: f64) -> Option<f64> {
+    let all: u64 = of.buckets.iter().map(|b| b.1).sum();
+    let wanted = (all as f64 * q).ceil().max(1.0) as u64;
+    let mut seen = 0;
+    let mut reached = of.buckets.iter().filter(|b| {
+        seen += b.1;
+        seen >= wanted
+    });
+    reached.next().map(|b| b.0.0)
+}
+
+fn row(p: &PortionView) -> PageRow {
+    let traffic = p.traffic.as_ref();
+    let carries = |i: &&super::view::InstanceView| {
+        i.desired > Share::NONE || i.observed.is_some_and(|o| o > Share::NONE)
+    };
+    PageRow {
+        id: p.id.clone(),
+        health: p.health,
+        sentence: p.sentence.clone(),
+        rate: traffic.map(|t| t.rate.0),
+        p99: traffic.map(|t| t.p99.0),
+        success: traffic.map(|t| t.success),
+        foreseen: p.band.iter().map(|b| b.high).reduce(f64::max),
+        capacity: p.capacity.map(|c| c.0),
+        shares: p
+            .instances
+            .iter()
+            .filter(carries)
+            .map(|i| (i.node.clone(), i.role.clone(), i.desired, i.observed))
+            .collect(),
+    }
+}
+
+/// Whether a portion stands otherwise than was known: its numbers alone may change at any time.
+fn otherwise(known: &PageRow, now: &PageRow) -> bool {
+    let desired = |r: &PageRow| -> Vec<(String, Share)> {
+        let shares = r.shares.iter();
+        shares.map(|(node, _, d, _)| (node.clone(), *d)).collect()
+    };
+    known.health != now.health || desired(known) != desired(now)
+}
+
+/// A plan's steps as faces see them, with what the guard says of those that it holds.
+pub(super) fn drafted(state: &State) -> Vec<StepView> {
+    let plans = state.workloads.iter().filter_map(|w| w.plan.as_ref());
+    plans
+        .flat_map(|p| &p.steps)
+        .map(|s| StepView {
+            id: s.id.clone(),
+            verb: s.action.verb().to_string(),
+            portion: s.portion.clone(),
+            cause: s.cause,
+            why: s.why.clone(),
+            state: state
+                .held
+                .iter()
+                .find(|(h, _)| h.id == s.id)
+                .map_or_else(|| "would be done".into(), |(_, why)| format!("held: {why}")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "recall_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+use super::*;
+use crate::engine::view::{Health, LogKind};
+
+fn portion(id: &str, health: Health) -> PortionView {
+    let slo = serde_json::json!({"quantile": 0.95, "latency": 400.0, "success": 0.99});
+    let bare = serde_json::json!({
+        "id": id, "workload": "shop", "groups": [], "depends_on": [], "front": null, "health": health, "sentence": "",
+        "not_shadowable": null, "slo": slo, "traffic": null, "instances": [], "capacity": null, "past": [], "band": [],
+        "model": "", "because": "", "coverage_80": null, "profiles": [],
+    });
+    serde_json::from_value(bare).expect("a bare portion is one")
+}
+
+/// A view of that cycle, and the state behind it with so many lines said by now.
+fn seen(cycle: u64, lines: u64, portions: Vec<PortionView>) -> (State, View) {
+    let mut state = State::default();
+    for k in 0..lines {
+        state.say(
+            Moment(k as i64),
+            LogKind::Notice,
+            None,
+            None,
+            format!("line {k}"),
+        );
+    }
+    let view = View {
+        at: Moment(cycle as i64 * 1_000),
+        cycle,
+        portions,
+        ..View::default()
+    };
+    (state, view)
+}
+
+#[test]
+fn a_page_is_added_when_something_was_said_or_stands_otherwise_and_else_none() {
+    let mut recall = Recall::default();
+    let mut turn = |cycle, lines, health| {
+        let (state, view) = seen(cycle, lines, vec![portion("web", health)]);
+        recall.turn(&state, &view);
+        let pages = recall.pages.iter();
+        let shape = pages.map(|p| (p.cycle, p.rows.len(), p.lines.len()));
+        shape.collect::<Vec<_>>()
+    };
+    assert_eq!(turn(1, 0, Health::Good), [(1, 1, 0)]);
+    assert_eq!(turn(2, 0, Health::Good), [(1, 1, 0)], "nothing changed");
+    assert_eq!(turn(3, 2, Health::Good), [(1, 1, 0), (3, 0, 2)]);
+    assert_eq!(turn(4, 2, Health::Breach).last(), Some(&(4, 1, 0)));
+}
+
+#[test]
+fn pages_are_bounded_and_what_only_dropped_ones_knew_is_carried_over() {
+    let mut recall = Recall::default();
+    for cycle in 1..=PAGES as u64 + 50 {
+        let busy = if cycle % 2 == 0 {
+            Health::Good
+        } else {
+            Health::Moving
+        };
+        let all = vec![portion("web", busy), portion("quiet", Health::Good)];
+        let (state, view) = seen(cycle, 0, all);
+        recall.turn(&state, &view);
+    }
+    assert_eq!(recall.pages.len(), PAGES);
+    let first = &recall.pages[0];
+    let known: Vec<&str> = first.rows.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(known, ["web", "quiet"]);
+    let rows: usize = recall.pages.iter().map(|p| p.rows.len()).sum();
+    assert_eq!(recall.rows, rows, "the count is kept");
+}
+
+#[test]
+fn a_crowd_of_portions_keeps_no_more_rows_than_are_allowed() {
+    let mut recall = Recall::default();
+    for cycle in 1..40 {
+        let busy = if cycle % 2 == 0 {
+            Health::Good
+        } else {
+            Health::Moving
+        };
+        let all = (0..500).map(|k| portion(&format!("p-{k}"), busy)).collect();
+        let (state, view) = seen(cycle, 0, all);
+        recall.turn(&state, &view);
+    }
+    assert!(recall.rows <= ROWS, "{} rows", recall.rows);
+    assert!(recall.pages.len() > 2);
+}
+
+#[test]
+fn the_share_after_each_step_leads_from_begin_to_end_and_the_next_look_counts_down() {
+    let mv = MoveView {
+        kind: "surge".into(),
+        cause: Cause::Predicted,
+        why: String::new(),
+        from: Share(1_000),
+        to: Share(5_000),
+        steps: vec![Share(2_500), Share(6_000), Share(10_000)],
+        done: 1,
+        since: Moment(0),
+        verified: Some(Moment(10_000)),
+        soak: Span::secs(4),
+        min_samples: 5,
+        waits: None,
+        ended: None,
+    };
+    let shares: Vec<u32> = (0..=3).map(|k| mv.share_after(k).0).collect();
+    assert_eq!(shares, [1_000, 2_000, 3_400, 5_000]);
+    assert_eq!(mv.next_look(Moment(11_000)), Some(Span::secs(3)));
+    assert_eq!(mv.next_look(Moment(99_000)), Some(Span(0)));
+    let over = MoveView {
+        ended: Some(Moment(12_000)),
+        ..mv
+    };
+    assert_eq!(over.next_look(Moment(11_000)), None);
+}
+
+#[test]
+fn a_quantile_is_the_bound_of_its_bucket_and_none_of_nothing() {
+    let of = |buckets: &[(f64, u64)]| Latencies {
+        buckets: buckets.iter().map(|(b, n)| (Millis(*b), *n)).collect(),
+        failed: 0,
+    };
+    assert_eq!(
+        quantile(&of(&[(10.0, 98), (50.0, 1), (90.0, 1)]), 0.99),
+        Some(50.0)
+    );
+    assert_eq!(quantile(&of(&[(10.0, 1)]), 0.99), Some(10.0));
+    assert_eq!(quantile(&of(&[]), 0.99), None);
+}
