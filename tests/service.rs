@@ -146,17 +146,32 @@ impl Service {
         }
     }
 
-    /// Statuses of the checks of its entries in Consul's catalog.
-    fn checks(&self) -> Vec<String> {
+    /// What Consul answers to this.
+    fn get(&self, path: &str) -> String {
         let at = self.consul.trim_start_matches("http://");
         let mut stream = TcpStream::connect(at).unwrap();
-        let ask = "GET /v1/health/service/foreshadow HTTP/1.0\r\n\r\n";
+        let ask = format!("GET {path} HTTP/1.0\r\n\r\n");
         stream.write_all(ask.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        body.to_string()
+    }
+
+    /// The operator's stop, as the configuration says where it is.
+    fn hold(&self, switch: &str) {
+        let config = self.folder.path().join("foreshadow.hcl");
+        let mut hold = Command::new(binary());
+        hold.args(["hold", switch, "--config"]).arg(config);
+        let said = hold.env("CONSUL_HTTP_ADDR", &self.consul).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+    }
+
+    /// Statuses of the checks of its entries in Consul's catalog.
+    fn checks(&self) -> Vec<String> {
+        let answer = self.get("/v1/health/service/foreshadow");
         let entries: Vec<Value> =
-            serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
+            serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer}"));
         let checks = entries
             .iter()
             .flat_map(|e| e["Checks"].as_array().unwrap().clone());
@@ -177,6 +192,11 @@ fn a_service_is_ready_with_its_first_cycle_is_found_in_consul_and_takes_its_leav
     );
     let passes = comes_true(PATIENCE, || service.checks() == ["passing"]);
     assert!(passes, "its entry in Consul: {:?}", service.checks());
+    service.hold("on");
+    let kept = service.get("/v1/kv/foreshadow/hold?raw&dc=edge");
+    assert!(!kept.is_empty() && kept != "off", "{kept}");
+    service.hears("foreshadow/hold is set");
+    service.hold("off");
     service.program.signal(Signal::SIGTERM);
     service.hears("STOPPING=1");
     assert!(service.program.until_its_end(PATIENCE).success());

@@ -367,6 +367,10 @@ pub enum Switch {
 #[derive(Args, Debug)]
 pub struct HoldArgs {
     pub switch: Switch,
+    /// The configuration of the foreshadows that are to hold: it says which Consul and datacenter have their keys [default: those
+    /// of CONSUL_HTTP_ADDR]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

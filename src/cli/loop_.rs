@@ -283,11 +283,21 @@ async fn seen_twice(house: &House, every: crate::model::Span) -> Option<Arc<View
 }
 
 pub fn hold(args: HoldArgs) -> Result<ExitCode, Exit> {
-    let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
+    let (peer, dc) = match &args.config {
+        Some(path) => {
+            let (config, access, gateways) = read(path)?;
+            let first = gateways.into_iter().next().map(|g| g.consul);
+            (first.unwrap_or(access.consul), config.kv_datacenter)
+        }
+        None => {
+            let access = Access::from_pairs(settings::access).map_err(Exit::usage)?;
+            (access.consul, access.dc)
+        }
+    };
     runtime()?.block_on(async {
-        let consul = Consul::new(&access.consul).map_err(|e| Exit::failed(&e))?;
+        let consul = Consul::new(&peer).map_err(|e| Exit::failed(&e))?;
         let on = args.switch == Switch::On;
-        act::hold(&consul, access.dc.as_deref(), on)
+        act::hold(&consul, dc.as_deref(), on)
             .await
             .map_err(|e| Exit::unreachable(&e))?;
         println!(
