@@ -436,17 +436,18 @@ impl World {
             }
         };
         let took = unit.answered_at.map_or(0, |at| at.since(unit.created).0);
+        let points = [0.3, 0.6, 0.9, 1.0, 1.1].map(point).to_vec();
         let measured = Measurement {
             key: key.clone(),
             at: self.now,
-            points: [0.3, 0.6, 0.9, 1.0, 1.1].map(point).to_vec(),
+            details: details(&points),
+            points,
             knee: Rps(knee),
             knee_open: false,
             cpu_a_request: cost,
             bytes_a_request: 900.0,
             memory: MiB(unit.needs.memory.0 * 0.8),
             startup: Span(took + 700),
-            details: Details::default(),
             cut_short: None,
             judged: None,
         };
@@ -454,6 +455,29 @@ impl World {
             open.measured = Some(measured);
         }
         Verdict::Verified
+    }
+}
+
+/// What the loads show beside the curve: the knee lies between the highest that held the SLO and the lowest that did not.
+fn details(points: &[LoadPoint]) -> Details {
+    let held = points.iter().filter(|p| p.good).map(|p| p.rate);
+    let broke = points.iter().filter(|p| !p.good).map(|p| p.rate);
+    let load = |p: &LoadPoint| LoadDetail {
+        rate: p.rate,
+        proven: true,
+        throughput: p.rate,
+        histogram: vec![
+            (p.p50, p.requests / 2),
+            (p.p99, p.requests - p.requests / 2),
+        ],
+        ..LoadDetail::default()
+    };
+    Details {
+        proven: (held.reduce(Rps::max), broke.reduce(Rps::min)),
+        // Its queue is computed, not sampled.
+        confidence: 1.0,
+        loads: points.iter().map(load).collect(),
+        ..Details::default()
     }
 }
 
