@@ -9,7 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod estate;
-#[allow(dead_code)] // the tests of the sandbox's Nomad use more of it
+#[expect(dead_code, reason = "the tests of the sandbox's Nomad use more of it")]
 #[path = "../nomad/fake.rs"]
 mod fake;
 mod process;

@@ -2,11 +2,11 @@
 //! what Consul then says is looked at. With `nomad` and `agent` beside the sandbox's Nomad and a real one.
 #![allow(clippy::disallowed_methods)] // tests own their clock and environment
 
-#[allow(dead_code)] // the tests of the client use more of it
+#[expect(dead_code, reason = "the tests of the client use more of it")]
 #[path = "../real_consul/agent.rs"]
 mod agent;
 mod contingency;
-#[allow(dead_code)] // the tests of the sandbox's Nomad use more of it
+#[expect(dead_code, reason = "the tests of the sandbox's Nomad use more of it")]
 #[path = "../nomad/fake.rs"]
 mod fake;
 mod hands;
