@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a search may take before it says how it gets on, and how often it then does.
 const QUIET: Duration = Duration::from_secs(2);
+/// The part of the time again that the linear bound may take; the rest sharpens it.
+const PROOF_PART: f64 = 0.6;
 
 pub fn place(args: PlaceArgs) -> Result<ExitCode, Exit> {
     let problem = Problem::from_json(&read(&args.input)?)
@@ -90,7 +92,19 @@ fn solve(
     } else {
         placement::BOUND_ROUNDS
     };
-    placement::prove(problem, &mut answer, rounds, &|| out_of_time(limit * 2));
+    let proven = limit + limit.mul_f64(PROOF_PART);
+    placement::prove(problem, &mut answer, rounds, &|| out_of_time(proven));
+    if timed {
+        let (began, until) = (watch.elapsed(), limit * 2);
+        let spent = || {
+            if out_of_time(until) {
+                return 1.0;
+            }
+            let rest = until.saturating_sub(began).as_secs_f64();
+            watch.elapsed().saturating_sub(began).as_secs_f64() / rest
+        };
+        placement::sharpen(problem, &mut answer, &spent);
+    }
     (answer, search)
 }
 

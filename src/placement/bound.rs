@@ -42,7 +42,7 @@ pub(super) type Ascending = IterState<Vec<f64>, (), (), (), (), f64>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Prices {
     pub(crate) bound: i64,
-    at: Vec<f64>,
+    pub(super) at: Vec<f64>,
     /// How much of a standby the relaxed problem puts on each candidate, about: the primal side of the ascent.
     pub(crate) shares: Vec<f32>,
 }

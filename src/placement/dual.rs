@@ -9,6 +9,7 @@
 
 use rayon::prelude::*;
 
+use super::cheapest::{Host, Visitor};
 use super::instance::MAX_RESOURCES;
 use super::problem::{Amounts, Problem};
 
@@ -236,6 +237,49 @@ impl<'p> Dual<'p> {
         rents
     }
 
+    /// The prices of a node's capacities among the multipliers.
+    pub(super) fn room_prices<'a>(&self, node: usize, at: &'a [f64]) -> &'a [f64] {
+        let row = |row: u32| self.capacity_at + row as usize * MAX_RESOURCES;
+        &at[row(self.row_start[node])..row(self.row_start[node + 1])]
+    }
+
+    /// A node with those visitors that bring more than they cost, before they pay for room.
+    pub(super) fn host(&self, node: usize, at: &[f64]) -> Host {
+        let first = self.row_start[node];
+        let visitor = |visit: usize| {
+            let portion = self.portion[visit] as usize;
+            Visitor {
+                visit: visit as u32,
+                cost: self.plain_cost(visit, at),
+                row: self.row[visit] - first,
+                reserve: self.problem.reserve[portion],
+                surge: self.problem.surge[portion],
+            }
+        };
+        let visitors = self.visits(node).map(visitor);
+        Host {
+            visitors: visitors.filter(|visitor| visitor.cost < 0.0).collect(),
+            free: self.problem.free[node],
+            open_cost: self.problem.open_cost[node] as f64,
+            rows: (self.row_start[node + 1] - first) as usize,
+        }
+    }
+
+    /// Value and slope if nodes kept their capacities: of each node what it comes to, and the visits of its pack.
+    pub(super) fn with_packs(&self, at: &[f64], packs: &[(f64, Vec<u32>)]) -> (f64, Vec<f64>) {
+        let Slope {
+            mut value,
+            mut slope,
+            ..
+        } = self.add_up(at, Vec::new());
+        for (worth, pack) in packs {
+            value += worth;
+            pack.iter()
+                .for_each(|&visit| self.count(visit as usize, &mut slope));
+        }
+        (value, slope)
+    }
+
     /// The nodes worth using at these multipliers, always in the same order.
     fn used_nodes(&self, at: &[f64]) -> Vec<Used> {
         (0..self.problem.nodes())
@@ -313,16 +357,31 @@ impl<'p> Dual<'p> {
     #[inline]
     fn reduced_cost(&self, visit: usize, at: &[f64], prices: &Prices) -> f64 {
         let portion = self.portion[visit] as usize;
-        let mut cost = self.cost[visit] - at[portion];
+        let mut cost = self.plain_cost(visit, at);
         let row = &at[self.capacity_at + self.row[visit] as usize * MAX_RESOURCES..];
         let (reserve, surge) = (&self.reserve[portion], &self.surge[portion]);
         for r in 0..MAX_RESOURCES {
             cost += reserve[r] * prices.held[r] + surge[r] * row[r] * prices.scale[r];
         }
-        if self.spread[visit] != NO_ROW {
-            cost += at[self.spread_at + self.spread[visit] as usize];
-        }
         cost
+    }
+
+    /// What a visitor costs less what its portion brings, before it pays for room.
+    #[inline]
+    fn plain_cost(&self, visit: usize, at: &[f64]) -> f64 {
+        let cost = self.cost[visit] - at[self.portion[visit] as usize];
+        match self.spread[visit] {
+            NO_ROW => cost,
+            row => cost + at[self.spread_at + row as usize],
+        }
+    }
+
+    /// Counts a standby into the slope of those wanted, and of those in its domain.
+    fn count(&self, visit: usize, slope: &mut [f64]) {
+        slope[self.portion[visit] as usize] -= 1.0;
+        if self.spread[visit] != NO_ROW {
+            slope[self.spread_at + self.spread[visit] as usize] += 1.0;
+        }
     }
 
     /// Adds to the slope what a used node does to the relaxed rows.
@@ -332,10 +391,7 @@ impl<'p> Dual<'p> {
         for &visit in &used.taken {
             let visit = visit as usize;
             let portion = self.portion[visit] as usize;
-            slope[portion] -= 1.0;
-            if self.spread[visit] != NO_ROW {
-                slope[self.spread_at + self.spread[visit] as usize] += 1.0;
-            }
+            self.count(visit, slope);
             let row = self.capacity_at + self.row[visit] as usize * MAX_RESOURCES;
             for r in 0..MAX_RESOURCES {
                 all[r] += scale[r] * self.reserve[portion][r];

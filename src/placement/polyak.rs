@@ -42,12 +42,17 @@ pub(super) struct Polyak {
 
 impl Polyak {
     pub(super) fn new(at: &[f64], manner: Manner) -> Self {
+        Self::with_stride(at, manner, 1.0)
+    }
+
+    /// The same with a first step of this part of Polyak's.
+    pub(super) fn with_stride(at: &[f64], manner: Manner, stride: f64) -> Self {
         Self {
             best: f64::NEG_INFINITY,
             best_at: at.to_vec(),
             manner,
             direction: vec![0.0; at.len()],
-            stride: 1.0,
+            stride,
             idle: 0,
         }
     }

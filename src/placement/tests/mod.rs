@@ -4,6 +4,7 @@ mod books;
 mod conditions;
 mod exact;
 mod promises;
+mod sharp;
 mod words;
 
 use proptest::prelude::*;
