@@ -56,8 +56,9 @@ impl FromRef<Shared> for Api {
     }
 }
 
-/// Everything behind one door.
-pub(super) fn router(api: Api, gate: Gate, over: CancellationToken) -> Router {
+/// Everything behind one door, which asks for the read token if there is one; streams end with `over`.
+pub fn router(api: Api, read_token: Option<SecretString>, over: CancellationToken) -> Router {
+    let gate = Gate::new(read_token);
     let shared = Shared { api, gate, over };
     let mut router = Router::new();
     let mut paths = Vec::new();

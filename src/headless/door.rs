@@ -1,7 +1,7 @@
 //! A door of the API: its place and listener, what those who come in must show, and how many may be inside.
 
 use super::api::{Api, router};
-use super::gate::{CONNECTIONS, Gate};
+use super::gate::CONNECTIONS;
 use super::patience::Patient;
 use super::place::Place;
 use super::socket::{self, SocketError, Taken};
@@ -152,7 +152,7 @@ impl Listener {
 /// Answers until `cancel`; requests under way are finished, streams end.
 pub async fn serve(door: Door, api: Api, cancel: CancellationToken) {
     let token = door.keys.as_ref().and_then(|k| k.read_token.clone());
-    let router = router(api, Gate::new(token), cancel.clone());
+    let router = router(api, token, cancel.clone());
     let (inside, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         // Who finds no seat waits outside; nobody sits for long without asking or reading.

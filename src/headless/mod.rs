@@ -17,7 +17,7 @@ mod socket;
 pub mod stream;
 mod tls;
 
-pub use api::{Api, Journal};
+pub use api::{Api, Journal, router};
 pub use attach::{Remote, RemoteError, Trust};
 pub use door::{ApiError, Door, Keys, serve};
 pub use metrics::{Counted, exposition, names as metric_names};

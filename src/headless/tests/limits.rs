@@ -3,7 +3,7 @@
 use super::*;
 use crate::headless::api::{LARGEST, router};
 use crate::headless::door::{HEAD, connection};
-use crate::headless::gate::{AT_ONCE, Gate, REQUEST, Rate, STREAMS};
+use crate::headless::gate::{AT_ONCE, REQUEST, Rate, STREAMS};
 use crate::headless::patience::{ANSWER, EVENT};
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -24,7 +24,7 @@ struct Client {
 fn client(on_the_way: usize) -> Client {
     let (views, receive) = watch::channel(Arc::new(view(1..=50)));
     let (api, _) = api(receive, Some("sesame"), 0);
-    let router = router(api, Gate::new(None), CancellationToken::new());
+    let router = router(api, None, CancellationToken::new());
     let (wire, other) = tokio::io::duplex(on_the_way);
     let serving = tokio::spawn(connection(other, router, CancellationToken::new()));
     Client {
@@ -192,15 +192,15 @@ fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-fn behind(gate: Gate) -> (axum::Router, watch::Sender<Arc<View>>) {
+fn behind(token: Option<secrecy::SecretString>) -> (axum::Router, watch::Sender<Arc<View>>) {
     let (views, receive) = watch::channel(Arc::new(view(1..=2)));
     let (api, _) = api(receive, Some("sesame"), 0);
-    (router(api, gate, CancellationToken::new()), views)
+    (router(api, token, CancellationToken::new()), views)
 }
 
 #[tokio::test]
 async fn a_body_of_more_than_a_command_is_refused() {
-    let (router, _views) = behind(Gate::new(None));
+    let (router, _views) = behind(None);
     for (bytes, status) in [(LARGEST, 400), (LARGEST + 1, 413)] {
         let request = Request::post("/v1/command").header("authorization", "Bearer sesame");
         let request = request.body(Body::from(vec![b' '; bytes])).unwrap();
@@ -223,7 +223,7 @@ fn so_many_at_once_and_then_so_many_a_second() {
 
 #[tokio::test]
 async fn who_asks_too_often_is_told_when_to_ask_again_and_watchers_still_get_their_answer() {
-    let (router, _views) = behind(Gate::new(None));
+    let (router, _views) = behind(None);
     let mut last = asked(&router, get("/v1/plan")).await;
     // Some more may pass while time goes on, yet not without end.
     for _ in 0..100 * AT_ONCE.get() {
@@ -239,7 +239,7 @@ async fn who_asks_too_often_is_told_when_to_ask_again_and_watchers_still_get_the
 
 #[tokio::test]
 async fn streams_leave_room_for_others_and_one_that_ends_makes_room() {
-    let (router, _views) = behind(Gate::new(None));
+    let (router, _views) = behind(None);
     let mut held = Vec::new();
     for n in 0..STREAMS {
         let path = if n % 2 == 0 {
@@ -266,7 +266,7 @@ async fn streams_leave_room_for_others_and_one_that_ends_makes_room() {
 
 #[tokio::test]
 async fn through_a_door_with_a_token_only_watchers_come_without() {
-    let (router, _views) = behind(Gate::new(Some("look".to_string().into())));
+    let (router, _views) = behind(Some("look".to_string().into()));
     for path in [
         "/v1/view",
         "/v1/openapi.json",
