@@ -1,7 +1,7 @@
 //! What each path answers.
 
 use super::api::{Api, same, told};
-use super::gate::bearer;
+use super::gate::{bearer, unknown};
 use super::metrics;
 use super::ndjson::rfc3339;
 use crate::engine::view::{Command, Health, Mode, PortionView, StepView};
@@ -236,23 +236,27 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
     }
 }
 
-/// Why this request may not command, if so.
-fn refusal(api: &Api, headers: &HeaderMap) -> Option<&'static str> {
+/// What this request is told if it may not command.
+fn refusal(api: &Api, headers: &HeaderMap) -> Option<Response> {
+    let no = |why| Some(told(StatusCode::FORBIDDEN, why));
     let Some(token) = &api.act_token else {
-        return Some("commands are refused: this foreshadow was started without an act token");
+        return no("commands are refused: this foreshadow was started without an act token");
     };
     match bearer(headers) {
-        None => Some("commands need the act token, as `Authorization: Bearer TOKEN`"),
+        None => {
+            let why = "commands need the act token, as `Authorization: Bearer TOKEN`";
+            Some(unknown(why))
+        }
         Some(given) if !same(given, token.expose_secret().as_bytes()) => {
-            Some("this is not the act token of this foreshadow")
+            no("this is not the act token of this foreshadow")
         }
         Some(_) => None,
     }
 }
 
 pub(super) async fn command(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Some(why) = refusal(&api, &headers) {
-        return told(StatusCode::FORBIDDEN, why);
+    if let Some(refusal) = refusal(&api, &headers) {
+        return refusal;
     }
     let command: Command = match serde_json::from_slice(&body) {
         Ok(command) => command,

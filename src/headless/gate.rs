@@ -108,6 +108,14 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     shown.as_bytes().strip_prefix(b"Bearer ")
 }
 
+/// To somebody whose token is missing, or none that is known.
+pub(super) fn unknown(why: &str) -> Response {
+    let mut answer = told(StatusCode::UNAUTHORIZED, why);
+    let fields = answer.headers_mut();
+    fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    answer
+}
+
 fn later(status: StatusCode, seconds: u64, text: String) -> Response {
     let mut answer = told(status, text);
     let fields = answer.headers_mut();
@@ -123,10 +131,7 @@ pub(super) async fn pass(State(shared): State<Shared>, request: Request, next: N
             return later(StatusCode::TOO_MANY_REQUESTS, seconds, text);
         }
         if let Some(why) = gate.refusal(request.headers(), &shared.api) {
-            let mut answer = told(StatusCode::UNAUTHORIZED, why);
-            let fields = answer.headers_mut();
-            fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return answer;
+            return unknown(why);
         }
     }
     let carried = request.extensions().get::<Streams>().cloned();

@@ -31,7 +31,7 @@ pub fn document() -> Value {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[verb] = operation;
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "foreshadow",
@@ -46,7 +46,29 @@ pub fn document() -> Value {
                 "act": {"type": "http", "scheme": "bearer", "description": "the act token"},
             },
         },
-    })
+    });
+    bound(&mut document);
+    document
+}
+
+/// Formats bind nobody: the largest number that a type holds is said as a bound, too.
+fn bound(value: &mut Value) {
+    let most = match value["format"].as_str() {
+        Some("uint32") => Some(u64::from(u32::MAX)),
+        Some("int64") => Some(i64::MAX.unsigned_abs()),
+        Some("uint" | "uint64") => Some(u64::MAX),
+        _ => None,
+    };
+    match value {
+        Value::Object(all) => {
+            if let Some(most) = most {
+                all.entry("maximum").or_insert(json!(most));
+            }
+            all.values_mut().for_each(bound);
+        }
+        Value::Array(all) => all.iter_mut().for_each(bound),
+        _ => {}
+    }
 }
 
 fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {

@@ -59,12 +59,7 @@ pub fn of(document: &Value, schema: &Value, depth: usize) -> BoxedStrategy<Value
         }
         Some("integer") => {
             let least = schema["minimum"].as_i64().unwrap_or(i64::MIN);
-            let most = schema["maximum"].as_i64();
-            let most = most.unwrap_or(if schema["format"] == "uint32" {
-                u32::MAX.into()
-            } else {
-                i64::MAX
-            });
+            let most = schema["maximum"].as_i64().unwrap_or(i64::MAX);
             (least..=most).prop_map(Value::from).boxed()
         }
         Some("number") => prop::num::f64::NORMAL.prop_map(Value::from).boxed(),

@@ -100,10 +100,15 @@ fn differs(
     (status, kind, body): (u16, &str, &[u8]),
 ) -> Option<String> {
     let Some(answer) = operation["responses"].get(status.to_string()) else {
-        return Some(format!("{status} is not described: {}", String::from_utf8_lossy(body)));
+        return Some(format!(
+            "{status} is not described: {}",
+            String::from_utf8_lossy(body)
+        ));
     };
     let Some(content) = answer["content"].get(kind) else {
-        return Some(format!("{status} comes as {kind:?}, and is described as {answer}"));
+        return Some(format!(
+            "{status} comes as {kind:?}, and is described as {answer}"
+        ));
     };
     if kind != "application/json" {
         return None;
