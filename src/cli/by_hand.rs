@@ -276,10 +276,10 @@ pub fn dashboard(args: TuiArgs) -> Result<ExitCode, Exit> {
         who: settings::who(),
     };
     runtime()?.block_on(async {
-        let first = remote.view().await.map_err(|e| wrong(&e))?;
+        let (first, begun) = remote.begin().await.map_err(|e| wrong(&e))?;
         let cancel = CancellationToken::new();
         tokio::spawn(super::sandbox::until_signal(cancel.clone()));
-        let (views, commands) = remote.follow(first, cancel.clone());
+        let (views, commands) = remote.follow(first, Some(begun), cancel.clone());
         let ran = tui::run(views, commands, options, cancel.clone()).await;
         cancel.cancel();
         ran.map_err(|e| Exit {

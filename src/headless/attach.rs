@@ -204,11 +204,12 @@ impl Remote {
         Ok(answer.text().await.unwrap_or_default().trim().to_string())
     }
 
-    /// Follows the view until `cancel`, and passes on what is sent to the returned sender. While nothing can be read the last
+    /// Follows the view until `cancel`, by what `begin` gave if it did, and passes on what is sent to the returned sender. While nothing can be read the last
     /// view stays, and grows old; the other side is asked again until it answers.
     pub fn follow(
         self,
         first: View,
+        mut begun: Option<Following>,
         cancel: CancellationToken,
     ) -> (watch::Receiver<Arc<View>>, mpsc::Sender<Command>) {
         let (tell, views) = watch::channel(Arc::new(first));
@@ -238,7 +239,7 @@ impl Remote {
                 }
                 let listened = tokio::select! {
                     () = cancel.cancelled() => return,
-                    listened = self.listen(&tell) => listened,
+                    listened = self.listen(begun.take(), &tell) => listened,
                 };
                 if let Err(e) = listened {
                     tracing::debug!("{e}");
@@ -248,40 +249,94 @@ impl Remote {
         (views, ask)
     }
 
-    /// Takes in the stream until it ends.
-    async fn listen(&self, tell: &watch::Sender<Arc<View>>) -> Result<(), RemoteError> {
+    /// Begins to follow: the first picture, as it comes over a slow link too, and what brings the next ones.
+    ///
+    /// # Errors
+    /// `Reach`, `Refused` or `Broken`.
+    pub async fn begin(&self) -> Result<(View, Following), RemoteError> {
         let url = self.at("/v1/stream");
-        let reach = |source| self.reach(source);
         let ask = self.get(&self.stream, &url);
         let answer = ask.header("accept-encoding", "gzip").send().await;
-        let mut answer = good(answer.map_err(reach)?, &self.given).await?;
+        let answer = answer.map_err(|e| self.reach(e))?;
+        let answer = good(answer, &self.given).await?;
         let packed = answer.headers().contains_key("content-encoding");
-        let (mut unpacker, mut decoder) = (Unpacker::new(packed), Decoder::default());
-        let mut document = serde_json::Value::Null;
-        let broken = |why: String| RemoteError::Broken {
-            url: self.given.clone(),
-            why,
+        let mut following = Following {
+            remote: self.clone(),
+            answer,
+            unpacker: Unpacker::new(packed),
+            decoder: Decoder::default(),
+            document: serde_json::Value::Null,
         };
-        while let Some(chunk) = answer.chunk().await.map_err(reach)? {
-            let bytes = unpacker.unpack(&chunk).map_err(|e| broken(e.to_string()))?;
-            let events = decoder.take(&bytes).map_err(|e| broken(e.to_string()))?;
+        let first = following.next().await?;
+        let none = || following.broken("it ended before the first picture");
+        let first = first.ok_or_else(none)?;
+        Ok((first, following))
+    }
+
+    /// Takes in the stream until it ends.
+    async fn listen(
+        &self,
+        begun: Option<Following>,
+        tell: &watch::Sender<Arc<View>>,
+    ) -> Result<(), RemoteError> {
+        let mut following = match begun {
+            Some(following) => following,
+            None => {
+                let (first, following) = self.begin().await?;
+                tell.send_replace(Arc::new(first));
+                following
+            }
+        };
+        while let Some(view) = following.next().await? {
+            tell.send_replace(Arc::new(view));
+        }
+        Ok(())
+    }
+}
+
+/// A stream that is being read.
+pub struct Following {
+    remote: Remote,
+    answer: Response,
+    unpacker: Unpacker,
+    decoder: Decoder,
+    document: serde_json::Value,
+}
+
+impl Following {
+    fn broken(&self, why: impl std::fmt::Display) -> RemoteError {
+        RemoteError::Broken {
+            url: self.remote.given.clone(),
+            why: why.to_string(),
+        }
+    }
+
+    /// The next picture; `None` when the other side has ended the stream.
+    async fn next(&mut self) -> Result<Option<View>, RemoteError> {
+        loop {
+            let chunk = self.answer.chunk().await;
+            let Some(chunk) = chunk.map_err(|e| self.remote.reach(e))? else {
+                return Ok(None);
+            };
+            let bytes = self.unpacker.unpack(&chunk).map_err(|e| self.broken(e))?;
+            let events = self.decoder.take(&bytes).map_err(|e| self.broken(e))?;
             let mut changed = false;
             for told in events {
                 match told {
-                    Told::Snapshot(new) => document = new,
+                    Told::Snapshot(new) => self.document = new,
                     Told::Delta(patch) => {
-                        delta::apply(&mut document, patch).map_err(|e| broken(e.to_string()))?;
+                        let applied = delta::apply(&mut self.document, patch);
+                        applied.map_err(|e| self.broken(e))?;
                     }
                     Told::Beat => continue,
                 }
                 changed = true;
             }
             if changed {
-                let view = View::deserialize(&document).map_err(|e| broken(e.to_string()))?;
-                tell.send_replace(Arc::new(view));
+                let view = View::deserialize(&self.document);
+                return view.map(Some).map_err(|e| self.broken(e));
             }
         }
-        Ok(())
     }
 }
 

@@ -151,9 +151,14 @@ impl Listener {
 
 /// Answers until `cancel`; requests under way are finished, streams end.
 pub async fn serve(door: Door, api: Api, cancel: CancellationToken) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    seated(door, api, seats, cancel).await;
+}
+
+pub(super) async fn seated(door: Door, api: Api, seats: Arc<Semaphore>, cancel: CancellationToken) {
     let token = door.keys.as_ref().and_then(|k| k.read_token.clone());
     let router = router(api, token, cancel.clone());
-    let (inside, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+    let inside = TaskTracker::new();
     loop {
         // Who finds no seat waits outside; nobody sits for long without asking or reading.
         let came = async {

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const CONNECTIONS: usize = 128;
 /// Streams among them: others always find a seat.
 pub(super) const STREAMS: usize = 16;
+const _: () = assert!(STREAMS < CONNECTIONS);
 /// Requests a second through one door, and at once.
 const A_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 pub(super) const AT_ONCE: NonZeroU32 = NonZeroU32::new(100).unwrap();

@@ -18,7 +18,7 @@ pub mod stream;
 mod tls;
 
 pub use api::{Api, Journal, router};
-pub use attach::{Remote, RemoteError, Trust};
+pub use attach::{Following, Remote, RemoteError, Trust};
 pub use door::{ApiError, Door, Keys, serve};
 pub use metrics::{Counted, exposition, names as metric_names};
 pub use ndjson::{Follower, rfc3339, stream as tell, write_event, write_summary};

@@ -1,8 +1,11 @@
 //! Who comes in: by the socket its owner, over HTTPS those with a token, and no one over anything else.
 
 use super::*;
+use crate::headless::door::seated;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
 
 /// A CA, and where a certificate of it and its key are.
 struct Authority {
@@ -103,12 +106,50 @@ async fn a_face_follows_over_the_socket_until_the_api_ends() {
     let served = open(&Place::Unix(folder.path().join("a")), &Keys::default()).await;
     let cancel = CancellationToken::new();
     let remote = Remote::new(&served.at, Trust::default()).unwrap();
-    let (mut views, _commands) = remote.follow(View::default(), cancel.clone());
+    let (mut views, _commands) = remote.follow(View::default(), None, cancel.clone());
     views.wait_for(|v| v.cycle == 7).await.unwrap();
     served.cancel.cancel();
     // Its stream does not hold it up.
     served.serving.await.unwrap();
     cancel.cancel();
+}
+
+/// Asks over a connection that is kept, and takes the answer.
+async fn alive(client: &mut UnixStream) {
+    let ask = b"GET /live HTTP/1.1\r\nHost: here\r\n\r\n";
+    client.write_all(ask).await.unwrap();
+    let (mut answer, mut some) = (Vec::new(), [0; 512]);
+    while !answer.ends_with(b"live\n") {
+        let n = client.read(&mut some).await.unwrap();
+        assert!(n > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend(&some[..n]);
+    }
+}
+
+#[tokio::test]
+async fn who_finds_no_seat_waits_until_another_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let (_views, receive) = watch::channel(Arc::new(view(1..=2)));
+    let (api, _asked) = api(receive, None, 0);
+    let place = Place::Unix(path.clone());
+    let door = Door::open(&place, &Keys::default()).await.unwrap();
+    let cancel = CancellationToken::new();
+    tokio::spawn(seated(door, api, Arc::new(Semaphore::new(1)), cancel));
+    let mut first = UnixStream::connect(&path).await.unwrap();
+    alive(&mut first).await;
+    let mut second = UnixStream::connect(&path).await.unwrap();
+    second
+        .write_all(b"GET /live HTTP/1.1\r\nHost: here\r\n\r\n")
+        .await
+        .unwrap();
+    // The other one is answered all the while.
+    alive(&mut first).await;
+    alive(&mut first).await;
+    let nothing = second.try_read(&mut [0; 64]).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    assert!(second.read(&mut [0; 64]).await.unwrap() > 0);
 }
 
 #[tokio::test]
