@@ -80,10 +80,6 @@ impl Gate {
     ///
     /// # Errors
     /// The answer when none is free.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the answer is what the caller gives"
-    )]
     pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit, Response> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             let text = format!("all {STREAMS} streams are taken; close one, or try again");

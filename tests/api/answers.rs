@@ -52,7 +52,8 @@ async fn the_document_is_what_is_served_and_names_every_path_that_others_are_tol
         .iter()
         .map(|(path, verb, _)| format!("{} {path}", verb.to_uppercase()))
         .collect();
-    (told.sort(), described.sort());
+    told.sort();
+    described.sort();
     assert_eq!((status, told), (404, described));
     for asked in [
         "/v1/view",

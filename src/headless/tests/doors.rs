@@ -77,7 +77,7 @@ fn https() -> Place {
 
 /// The end of an error's chain of causes, and all before it.
 fn chain(e: &dyn std::error::Error) -> String {
-    let cause = e.source().map(|s| chain(s));
+    let cause = e.source().map(chain);
     format!("{e}: {}", cause.unwrap_or_default())
 }
 
