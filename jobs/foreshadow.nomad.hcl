@@ -61,6 +61,7 @@ job "foreshadow" {
 mode     = "observe"
 policies = ["/etc/foreshadow/policies"]
 store    = "{{ env "NOMAD_ALLOC_DIR" }}/data/foreshadow.db"
+# Where the agent beside it asks for /ready; without this line, a socket of its own.
 api      = "127.0.0.1:4680"
 gateway "{{ env "node.unique.name" }}" {
   site = "{{ env "node.datacenter" }}"

@@ -9,6 +9,7 @@ use program::{Program, binary, comes_true, kind};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -207,4 +208,55 @@ fn a_service_is_ready_with_its_first_cycle_is_found_in_consul_and_takes_its_leav
     );
     let kept: PathBuf = service.folder.path().join("foreshadow.db");
     assert!(kept.is_file(), "its store stays");
+}
+
+/// A foreshadow that observes, started as systemd would, with nothing to be reached and no word on where its API is.
+#[test]
+fn without_a_word_on_it_the_api_is_served_on_a_socket_of_its_owner_where_commands_find_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("foreshadow.hcl");
+    let text = "policies = []\ncycle = \"500ms\"\ngateway \"edge-a\" {\n  site = \"edge-a\"\n}\n";
+    std::fs::write(&config, text).unwrap();
+    let nobody = "127.0.0.1:9".to_string();
+    let runtime = folder.path().join("foreshadow");
+    let env = [
+        ("NOMAD_ADDR", format!("http://{nobody}")),
+        ("CONSUL_HTTP_ADDR", nobody),
+        ("RUNTIME_DIRECTORY", runtime.display().to_string()),
+        ("FORESHADOW_ACT_TOKEN", "sesame".to_string()),
+    ];
+    let config = config.display().to_string();
+    let args = ["run", "--config", &config, "--format", "json"];
+    let mut program = Program::start(folder.path(), &args, &env);
+    let socket = runtime.join("api.sock");
+    assert!(comes_true(PATIENCE, || socket.exists()));
+    assert_eq!(std::fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
+    let list = |attach: &[&str]| {
+        let mut list = Command::new(binary());
+        list.args(["shadow", "list"]).args(attach);
+        list.env_remove("FORESHADOW_API")
+            .env("XDG_RUNTIME_DIR", folder.path());
+        list.output().unwrap()
+    };
+    let found = list(&[]);
+    assert!(found.status.success(), "{found:?}");
+    let named = format!("unix://{}", socket.display());
+    assert!(list(&["--attach", &named]).status.success());
+    // A second one does not take the first one's place.
+    let second = Command::new(binary())
+        .args(args)
+        .envs(env)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        !second.status.success() && said.contains("another process listens on it"),
+        "{said}"
+    );
+    assert!(list(&[]).status.success());
+    program.signal(Signal::SIGTERM);
+    assert!(program.until_its_end(PATIENCE).success());
+    assert!(!socket.exists(), "it takes its socket along");
+    let gone = list(&["--attach", &named]);
+    assert_eq!(gone.status.code(), Some(69), "{gone:?}");
 }

@@ -3,7 +3,7 @@
 
 use crossterm::event::{KeyCode, KeyModifiers};
 use foreshadow::engine::view::{Command, View};
-use foreshadow::headless::{self, Api};
+use foreshadow::headless::{self, Api, Door, Keys, Place};
 use foreshadow::model::{Moment, Span};
 use foreshadow::tui::keys::{Act, TABLE};
 use foreshadow::tui::sample;
@@ -46,12 +46,16 @@ fn served(view: View) -> Served {
         cycle: Span::secs(1),
         now: Arc::new(|| Moment(0)),
         counted: None,
+        journal: None,
     };
     let at = runtime.block_on(async {
-        let listener = headless::bind("127.0.0.1:0".parse().expect("an address")).await;
-        let listener = listener.expect("it listens");
-        let at = listener.local_addr().expect("it has an address");
-        tokio::spawn(headless::serve(listener, api, CancellationToken::new()));
+        let place = Place::Http("127.0.0.1:0".parse().expect("an address"));
+        let door = Door::open(&place, &Keys::default()).await;
+        let door = door.expect("it listens");
+        let Place::Http(at) = door.place() else {
+            panic!("{} is another place", door.place())
+        };
+        tokio::spawn(headless::serve(door, api, CancellationToken::new()));
         at
     });
     Served {

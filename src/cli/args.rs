@@ -215,14 +215,11 @@ pub struct SimulateArgs {
 
 #[derive(Args, Debug)]
 pub struct AttachArgs {
-    /// HTTP API of the running foreshadow; commands need its act token in FORESHADOW_ACT_TOKEN, or FORESHADOW_ACT_TOKEN_FILE
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "FORESHADOW_API",
-        default_value = "http://127.0.0.1:4680"
-    )]
-    pub attach: String,
+    /// API of the running foreshadow: unix:///PATH, http://ADDR, or https://NAME:PORT (with its CA in FORESHADOW_CACERT and its
+    /// read token in FORESHADOW_READ_TOKEN_FILE); commands need its act token in FORESHADOW_ACT_TOKEN_FILE, or
+    /// FORESHADOW_ACT_TOKEN [default: its socket in XDG_RUNTIME_DIR or /run/foreshadow, else http://127.0.0.1:4680]
+    #[arg(long, value_name = "URL", env = "FORESHADOW_API")]
+    pub attach: Option<String>,
 }
 
 #[derive(Args, Debug)]

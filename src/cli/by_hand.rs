@@ -7,7 +7,7 @@ use super::args::{
 use super::exit;
 use super::plot;
 use crate::engine::view::{CandidateView, Command, PortionView, View};
-use crate::headless::{Remote, RemoteError};
+use crate::headless::{Remote, RemoteError, Trust};
 use crate::model::{Calibration, Judged, Known, PortionId, Profile, Rps, ShadowId, Site, Track};
 use crate::{settings, tui};
 use std::collections::BTreeMap;
@@ -18,18 +18,29 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Runtime::new().map_err(|e| Exit::failed(&e))
 }
 
+/// Where the API is looked for when no socket is there.
+const LOCAL: &str = "http://127.0.0.1:4680";
+
 fn remote(to: &AttachArgs) -> Result<Remote, Exit> {
-    Remote::new(
-        &to.attach,
-        settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
-    )
-    .map_err(Exit::usage)
+    let secret = |name| settings::secret(name).map_err(Exit::usage);
+    let trust = Trust {
+        act_token: secret("FORESHADOW_ACT_TOKEN")?,
+        read_token: secret("FORESHADOW_READ_TOKEN")?,
+        ca: settings::access("FORESHADOW_CACERT").map(Into::into),
+    };
+    let own = || match settings::found_socket() {
+        Some(socket) => format!("unix://{}", socket.display()),
+        None => LOCAL.into(),
+    };
+    Remote::new(&to.attach.clone().unwrap_or_else(own), trust).map_err(Exit::usage)
 }
 
 fn wrong(e: &RemoteError) -> Exit {
     match e {
         RemoteError::Reach { .. } => Exit::unreachable(e),
-        RemoteError::Address(_) => Exit::usage(e),
+        RemoteError::Address(_) | RemoteError::Authority { .. } | RemoteError::Client { .. } => {
+            Exit::usage(e)
+        }
         RemoteError::Garbled { .. } | RemoteError::Broken { .. } | RemoteError::Refused { .. } => {
             Exit::failed(e)
         }
@@ -265,10 +276,10 @@ pub fn dashboard(args: TuiArgs) -> Result<ExitCode, Exit> {
         who: settings::who(),
     };
     runtime()?.block_on(async {
-        let first = remote.view().await.map_err(|e| wrong(&e))?;
+        let (first, begun) = remote.begin().await.map_err(|e| wrong(&e))?;
         let cancel = CancellationToken::new();
         tokio::spawn(super::sandbox::until_signal(cancel.clone()));
-        let (views, commands) = remote.follow(first, cancel.clone());
+        let (views, commands) = remote.follow(first, Some(begun), cancel.clone());
         let ran = tui::run(views, commands, options, cancel.clone()).await;
         cancel.cancel();
         ran.map_err(|e| Exit {

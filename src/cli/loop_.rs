@@ -1,16 +1,16 @@
 //! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
-use super::{Exit, by_hand, exit, reload, service};
+use super::{Exit, by_hand, doors, exit, reload, service};
 use crate::act::{self, Presence};
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::System;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
-use crate::engine::{Rules, Writes, clock};
-use crate::headless::{self, Api};
-use crate::model::{Known, Span};
+use crate::engine::{Rules, Writes};
+use crate::headless;
+use crate::model::Known;
 use crate::settings::{self, Config};
 use crate::store::Store;
 use std::path::Path;
@@ -96,25 +96,23 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
         let (config, setup, (rules, asked)) = setup(&args.config)?;
         let cancel = CancellationToken::new();
         let presence = presence(&config, &setup)?;
+        let journal = doors::journal(&setup.store);
         let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
-        if let Some(at) = config.api {
-            let listener = headless::bind(at).await.map_err(|e| Exit::failed(&e))?;
-            tokio::spawn(headless::serve(
-                listener,
-                api(&house, config.cycle)?,
-                cancel.clone(),
-            ));
-        }
+        let keys = doors::keys(&config)?;
+        let api = doors::api(&house, config.cycle, journal)?;
+        let doors = doors::open(&config, &keys, &api, &cancel).await?;
         let signals = tokio::spawn(super::sandbox::until_signal(cancel.clone()));
         let systemd = tokio::spawn(service::tell_systemd(house.views.clone(), cancel.clone()));
         let paths = config.policies.clone();
-        tokio::spawn(reload::keep(paths, rules, asked, cancel.clone()));
+        let shown = keys.certificates.clone();
+        tokio::spawn(reload::keep(paths, rules, asked, shown, cancel.clone()));
         let present = presence.map(|p| tokio::spawn(p.keep(cancel.clone())));
         let told =
             headless::tell(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
-        for last in [Some(systemd), present].into_iter().flatten() {
+        let lasts = [Some(systemd), present].into_iter().flatten();
+        for last in lasts.chain(doors) {
             // What it had to say is said, or cannot be.
             let _ = last.await;
         }
@@ -155,10 +153,10 @@ pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
     })
 }
 
-/// Its own entry at the first gateway's agent: of one that may write, and can be asked how it is.
+/// Its own entry at the first gateway's agent: of one that may write, and that the agent can ask how it is.
 fn presence(config: &Config, setup: &Setup) -> Result<Option<Presence>, Exit> {
-    let (Some(api), Some(gateway)) = (config.api.filter(|_| config.act), setup.gateways.first())
-    else {
+    let api = doors::asked_by_agents(config).filter(|_| config.act);
+    let (Some(api), Some(gateway)) = (api, setup.gateways.first()) else {
         return Ok(None);
     };
     Ok(Some(Presence {
@@ -166,17 +164,6 @@ fn presence(config: &Config, setup: &Setup) -> Result<Option<Presence>, Exit> {
         api,
         site: gateway.site.to_string(),
     }))
-}
-
-fn api(house: &House, cycle: Span) -> Result<Api, Exit> {
-    Ok(Api {
-        views: house.views.clone(),
-        commands: house.commands.clone(),
-        act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
-        cycle,
-        now: Arc::new(clock::now),
-        counted: Some(headless::Counted::begin().map_err(Exit::usage)?),
-    })
 }
 
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {

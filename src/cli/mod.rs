@@ -4,6 +4,7 @@ mod args;
 mod backtest;
 mod by_hand;
 mod doctor;
+mod doors;
 mod files;
 mod forecast;
 mod judge;
@@ -66,7 +67,7 @@ impl Exit {
     }
 }
 
-fn chain(e: &dyn std::error::Error) -> String {
+pub(super) fn chain(e: &dyn std::error::Error) -> String {
     let mut text = e.to_string();
     let mut source = e.source();
     while let Some(cause) = source {

@@ -2,10 +2,12 @@
 
 use super::Exit;
 use crate::engine::Rules;
+use crate::headless::Certificates;
 use crate::model::Policy;
 use crate::settings;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -56,11 +58,13 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Exit> {
     Ok(files)
 }
 
-/// Reads again until cancelled. What is wrong is told to the engine, and the old policies stay.
+/// Reads again until cancelled. What is wrong is told to the engine, and the old policies stay. When a person asks, the API's
+/// certificate is read again, too.
 pub async fn keep(
     paths: Vec<PathBuf>,
     rules: watch::Sender<Rules>,
     mut asked: mpsc::Receiver<()>,
+    certificates: Option<Arc<Certificates>>,
     cancel: CancellationToken,
 ) {
     let (changed_in, mut changed) = mpsc::channel(1);
@@ -77,6 +81,8 @@ pub async fn keep(
         };
         if asks == Asks::File {
             while let Ok(Some(())) = tokio::time::timeout(QUIET, changed.recv()).await {}
+        } else if let Some(Err(e)) = certificates.as_ref().map(|c| c.again()) {
+            tracing::warn!("the API shows the certificate that it had: {e}");
         }
         let next = rules.borrow().next(policies(&paths).map_err(|e| e.message));
         if let Some(why) = &next.wrong {

@@ -1,14 +1,13 @@
 //! The sandbox with the scheduler over it, with a dashboard or without; pictures of it; and what its tasks run.
 
-use super::Exit;
 use super::args::{ConsulKind, Format, RuntimeKind, SandboxArgs, TaskExecArgs};
-use super::simulated;
+use super::{Exit, doors, simulated};
 use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, View};
 use crate::engine::{Rules, State, Writes, clock};
-use crate::headless::{self, Api};
+use crate::headless::{self, Door, Keys, Place};
 use crate::load::players::Loss;
 use crate::load::shop::{self, ShopArgs};
 use crate::model::*;
@@ -94,12 +93,14 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
         .unwrap_or_else(|| folder.join("foreshadow.db"));
     let store = Arc::new(Store::open(&store).map_err(|e| Exit::failed(&e))?);
     remember(&store, &world, &policy).map_err(|e| Exit::failed(&e))?;
+    let journal = doors::journal(&store);
     let setup = setup(args, &world, policy, store)?;
     let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
-    let api = headless::bind(world.api)
-        .await
-        .map_err(|e| Exit::failed(&e))?;
-    tokio::spawn(headless::serve(api, api_of(&house)?, cancel.clone()));
+    let place = Place::Http(world.api);
+    let door = Door::open(&place, &Keys::default()).await;
+    let door = door.map_err(|e| Exit::failed(&e))?;
+    let api = doors::api(&house, CYCLE, journal)?;
+    tokio::spawn(headless::serve(door, api, cancel.clone()));
     let (tell, faults) = mpsc::unbounded_channel();
     let played = world.clone();
     let playing = tokio::spawn(async move {
@@ -115,17 +116,6 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
         playing,
         played: false,
         faults,
-    })
-}
-
-fn api_of(house: &House) -> Result<Api, Exit> {
-    Ok(Api {
-        views: house.views.clone(),
-        commands: house.commands.clone(),
-        act_token: settings::secret("FORESHADOW_ACT_TOKEN").map_err(Exit::usage)?,
-        cycle: CYCLE,
-        now: Arc::new(clock::now),
-        counted: Some(headless::Counted::begin().map_err(Exit::usage)?),
     })
 }
 

@@ -30,7 +30,7 @@ pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
     }
     let view = match &args.attach {
         Some(attach) => by_hand::look(&AttachArgs {
-            attach: attach.clone(),
+            attach: Some(attach.clone()),
         })?,
         None if args.sandbox => sandbox::view_after(args.seed, args.after)?,
         None => simulated::short_run(args.seed, Span(args.after.as_millis() as i64))?,

@@ -5,11 +5,12 @@ mod recall;
 pub use recall::{MoveView, Page, PageRow, Preview, Stair};
 
 use crate::model::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     #[default]
@@ -19,7 +20,18 @@ pub enum Mode {
 
 /// How a portion is; worst first when sorted in reverse.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
@@ -33,7 +45,7 @@ pub enum Health {
 }
 
 /// One point of a chart's past: when, what was, and what had been forecast for it (10 %, 50 %, 90 %).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PastPoint {
     pub at: Moment,
     pub rate: f64,
@@ -42,7 +54,7 @@ pub struct PastPoint {
     pub forecast: Option<(f64, f64, f64)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BandPoint {
     pub at: Moment,
     pub low: f64,
@@ -51,7 +63,7 @@ pub struct BandPoint {
 }
 
 /// One instance behind a portion's front.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceView {
     pub alloc: AllocId,
     pub job: JobId,
@@ -67,7 +79,7 @@ pub struct InstanceView {
     pub memory: Option<MiB>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShadowView {
     pub id: ShadowId,
     pub portion: PortionId,
@@ -89,7 +101,7 @@ pub struct ShadowView {
 }
 
 /// Why a shadow would be worth running, as the chooser weighed it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateView {
     pub portion: PortionId,
     pub site: Site,
@@ -120,7 +132,7 @@ pub struct CandidateView {
     pub after: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PortionView {
     pub id: PortionId,
     pub workload: String,
@@ -176,7 +188,7 @@ pub struct PortionView {
 }
 
 /// The futures that the plan was weighed over.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OutlookView {
     pub workload: String,
     pub horizon: Span,
@@ -214,7 +226,7 @@ impl OutlookView {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SiteView {
     pub site: Site,
     /// `edge` or `provider`, from the node's meta `kind`, if given.
@@ -229,7 +241,7 @@ pub struct SiteView {
     pub reachable: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     pub id: NodeId,
     pub name: String,
@@ -244,7 +256,7 @@ pub struct NodeView {
     pub portions: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepView {
     pub id: StepId,
     pub verb: String,
@@ -255,7 +267,9 @@ pub struct StepView {
     pub state: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum LogKind {
     Portion,
@@ -271,7 +285,7 @@ pub enum LogKind {
     Notice,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     pub at: Moment,
     /// Grows by one a line; a face follows the log by it.
@@ -283,7 +297,7 @@ pub struct LogLine {
 }
 
 /// The eight steps of the loop and how often each has really happened.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     pub portions: u64,
     pub shadows: u64,
@@ -308,14 +322,14 @@ pub struct Tally {
 }
 
 /// How old a reading is; `None` when there is none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadingView {
     pub what: String,
     pub age: Option<Span>,
 }
 
 /// Core-hours of a workload: what is left for shadows, and what was spent since its season began.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetView {
     pub workload: String,
     pub shadows_left: CoreHours,
@@ -323,7 +337,7 @@ pub struct BudgetView {
     pub standbys_spent: CoreHours,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct View {
     pub at: Moment,
     pub cycle: u64,
@@ -367,7 +381,7 @@ pub struct View {
 }
 
 /// What a person may ask of the engine; each goes through planner and guard.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     Hold {

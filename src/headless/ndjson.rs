@@ -1,7 +1,9 @@
 //! The log as NDJSON: one object a line, each line once, in order.
 
-use crate::engine::view::{LogLine, View};
-use crate::model::Moment;
+use crate::engine::view::{LogKind, LogLine, View};
+use crate::model::{Cause, Moment, PortionId};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -21,7 +23,52 @@ pub struct Follower {
     last: Option<u64>,
 }
 
+/// A decision, or something that was found, as it is told.
+#[derive(Serialize, JsonSchema)]
+pub struct Event {
+    /// RFC 3339, UTC.
+    at: String,
+    kind: LogKind,
+    text: String,
+    /// Grows by one an event; a notice of missed ones has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    portion: Option<PortionId>,
+}
+
+impl Event {
+    fn of(line: &LogLine) -> Event {
+        Event {
+            at: rfc3339(line.at),
+            kind: line.kind,
+            text: line.text.clone(),
+            seq: Some(line.seq),
+            cause: line.cause,
+            portion: line.portion.clone(),
+        }
+    }
+
+    fn missed(lines: u64, at: Moment) -> Event {
+        Event {
+            at: rfc3339(at),
+            kind: LogKind::Notice,
+            text: format!("{lines} lines were missed: they came faster than they were read"),
+            seq: None,
+            cause: None,
+            portion: None,
+        }
+    }
+}
+
 impl Follower {
+    /// One that was told all up to this line already.
+    pub(super) fn after(last: Option<u64>) -> Follower {
+        Follower { last }
+    }
+
     /// What this view's log has that was not told yet. Lines that fell out of the view unseen are
     /// admitted by a notice; a log that begins anew is told from its beginning.
     pub fn fresh(&mut self, view: &View) -> Vec<Value> {
@@ -35,32 +82,14 @@ impl Follower {
         if let (Some(last), Some(first)) = (self.last, view.log.first())
             && first.seq > last + 1
         {
-            let missed = first.seq - last - 1;
-            let text = format!("{missed} lines were missed: they came faster than they were read");
-            out.push(json!({"at": rfc3339(first.at), "kind": "notice", "text": text}));
+            out.push(json!(Event::missed(first.seq - last - 1, first.at)));
         }
         let lines = view.log.iter();
         let untold = lines.filter(|l| self.last.is_none_or(|last| l.seq > last));
-        out.extend(untold.map(object));
+        out.extend(untold.map(|l| json!(Event::of(l))));
         self.last = Some(newest);
         out
     }
-}
-
-fn object(line: &LogLine) -> Value {
-    let mut one = json!({
-        "at": rfc3339(line.at),
-        "kind": line.kind,
-        "text": line.text,
-        "seq": line.seq,
-    });
-    if let Some(cause) = line.cause {
-        one["cause"] = json!(cause);
-    }
-    if let Some(portion) = &line.portion {
-        one["portion"] = json!(portion);
-    }
-    one
 }
 
 /// One object as one line, told at once.

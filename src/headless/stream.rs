@@ -1,6 +1,6 @@
 //! The view as server-sent events: a snapshot, then what changed since the last one that was sent.
 
-use super::api::Api;
+use super::api::Shared;
 use super::delta::{self, Patch};
 use crate::engine::view::View;
 use axum::body::Body;
@@ -10,18 +10,19 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
-use futures::stream;
+use futures::stream::{self, Stream};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Events come no faster than this, whatever the engine does.
 const LEAST: Duration = Duration::from_millis(250);
 /// Without an event for so long a comment is sent, so that both ends know that the other is there.
-const BEAT: Duration = Duration::from_secs(5);
+pub(super) const BEAT: Duration = Duration::from_secs(5);
 
 /// One event of the stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,13 +118,19 @@ struct Reader {
     /// Portions that go out with all there is.
     whole: usize,
     packer: Packer,
+    over: CancellationToken,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Reader {
-    /// The next event, whenever there is one; `None` when the engine has gone.
+    /// The next event, whenever there is one; `None` when the engine has gone, or the API ends.
     async fn next(&mut self) -> Option<Told> {
         loop {
-            match tokio::time::timeout(BEAT, self.views.changed()).await {
+            let changed = tokio::select! {
+                () = self.over.cancelled() => return None,
+                changed = tokio::time::timeout(BEAT, self.views.changed()) => changed,
+            };
+            match changed {
                 Err(_) => return Some(Told::Beat),
                 Ok(Err(_)) => return None,
                 Ok(Ok(())) => {}
@@ -152,22 +159,36 @@ impl Reader {
 }
 
 /// `GET /v1/stream`; with `Accept-Encoding: gzip` it comes packed.
-pub async fn stream_view(State(api): State<Api>, headers: HeaderMap) -> Response {
+pub(super) async fn stream_view(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let place = match shared.gate.stream() {
+        Ok(place) => place,
+        Err(answer) => return answer,
+    };
     let takes = headers.get(header::ACCEPT_ENCODING);
     let packed = takes.is_some_and(|v| v.as_bytes().windows(4).any(|w| w == b"gzip"));
-    let mut views = api.views.clone();
+    let mut views = shared.api.views.clone();
     views.mark_changed();
     let reader = Reader {
         views,
         sent: None,
         whole: delta::MORE,
         packer: Packer::new(packed),
+        over: shared.over,
+        _place: place,
     };
     let events = stream::unfold(reader, |mut reader| async move {
         let told = reader.next().await?;
         let bytes = reader.packer.pack(encode(&told).ok()?).ok()?;
         Some((Ok::<_, Infallible>(bytes), reader))
     });
+    sent(events, packed)
+}
+
+/// The answer that these events are.
+pub(super) fn sent(
+    events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+    packed: bool,
+) -> Response {
     let mut answer = Body::from_stream(events).into_response();
     let fields = answer.headers_mut();
     fields.insert(

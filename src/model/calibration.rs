@@ -1,9 +1,10 @@
 //! How what profiles said compares with what came of switchovers and placements.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One predicted quantity: how often it lay within its 80 % band, and how far off it was.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Track {
     pub scored: u64,
     pub covered: u64,
@@ -32,7 +33,7 @@ impl Track {
 }
 
 /// Predictions of one portion's profiles against what happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// Milliseconds at the SLO's quantile under the load that came.
     pub latency: Track,

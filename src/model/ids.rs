@@ -1,6 +1,7 @@
 //! One newtype for each kind of name, so that a node can never be passed where a site is meant. Names are copied all the time, so
 //! copies share their text.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 macro_rules! name {
     ($(#[$doc:meta])* $id:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $id(pub Arc<str>);
 
@@ -67,7 +68,18 @@ name!(/// A gateway: where a foreshadow runs beside a Consul agent of its own.
 
 /// The fencing epoch: the Consul `LockIndex` under which the leader holds its lock.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct Epoch(pub u64);

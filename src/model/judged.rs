@@ -1,10 +1,11 @@
 //! What a judge said of a shadow, and what it was compared with.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether a place is as good for a portion as where production runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
     Pass,
@@ -23,7 +24,7 @@ impl Ruling {
 }
 
 /// What a shadow is compared with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Against {
     /// Its baseline twin: same release, same load, same time, at the production site.
@@ -45,7 +46,7 @@ impl std::fmt::Display for Against {
 }
 
 /// The verdict in force for a portion's release at a site on a class of nodes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {
     pub key: ProfileKey,
     pub at: Moment,

@@ -1,13 +1,14 @@
 //! What is believed of a place now: its own runs, aged, and what alike places lend it.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Standard deviation of the logarithm of what nothing at all is known of: a factor of two either way.
 pub const UNKNOWN: f64 = 0.7;
 
 /// A positive quantity that is not known for sure, taken as log-normal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// Median.
     pub middle: f64,
@@ -34,7 +35,7 @@ impl Estimate {
 }
 
 /// A place whose runs speak for another one too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lender {
     pub site: Site,
     pub class: NodeClass,
@@ -45,7 +46,7 @@ pub struct Lender {
 }
 
 /// Everything believed of one instance of a portion's release at a place, at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Known {
     pub key: ProfileKey,
     /// Requests a second within the SLO.

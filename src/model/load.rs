@@ -1,6 +1,7 @@
 //! What a shadow's load is made of, and what its measurement showed beyond the points of a curve.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How requests are spread in time.
@@ -63,7 +64,7 @@ impl Default for LoadPolicy {
 }
 
 /// A portion that the measured one calls, and how far it is from where the shadow ran.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Upstream {
     pub portion: PortionId,
     pub site: Site,
@@ -72,7 +73,7 @@ pub struct Upstream {
 }
 
 /// From the registration to the first passing check, in parts; each is taken on one machine's clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StartUp {
     /// From the registration until Nomad had chosen a node (the server's clock).
     pub placed: Option<Span>,
@@ -87,7 +88,7 @@ pub struct StartUp {
 }
 
 /// What came of one load, besides its point on the curve.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadDetail {
     pub rate: Rps,
     /// Decided with the confidence that was asked for.
@@ -108,7 +109,7 @@ pub struct LoadDetail {
 }
 
 /// What a run showed beyond what profiles are folded from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Details {
     /// The knee is no lower than the first and lies below the second, with this confidence.
     pub proven: (Option<Rps>, Option<Rps>),

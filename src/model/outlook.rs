@@ -1,6 +1,7 @@
 //! What will be: demand as quantile paths, disruption as probabilities within the horizon.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ impl DemandPoint {
 }
 
 /// What a path's first point is made of, in requests a second: they add up to what the smoothing foretells, times the event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Components {
     pub level: f64,
     pub trend: f64,
@@ -72,7 +73,7 @@ impl DemandPath {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hazard {
     pub domain: Domain,
     pub name: String,
@@ -85,7 +86,7 @@ pub struct Hazard {
 }
 
 /// One joint future: how high demand goes, and what fails meanwhile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scenario {
     /// Probability; those of a set sum to one.
     pub weight: f64,
@@ -96,7 +97,7 @@ pub struct Scenario {
 }
 
 /// A small weighted set of joint futures that stands for all of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scenarios {
     /// The likeliest first.
     pub list: Vec<Scenario>,

@@ -1,10 +1,13 @@
 //! An immutable list of steps with reasons, and why the others must wait.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a step is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Something is wrong now.
@@ -143,7 +146,7 @@ pub struct Step {
 }
 
 /// Something that is not done, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     pub what: String,
     pub why: String,
@@ -160,7 +163,7 @@ pub struct Plan {
 }
 
 /// Where a step stands in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JournalState {
     Intended,

@@ -1,11 +1,12 @@
 //! What people want: one `Policy` a workload, as read from `policies/*.hcl`.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What clients may expect: `quantile` of latency within `latency`, `success` of requests answered.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slo {
     pub quantile: f64,
     pub latency: Millis,

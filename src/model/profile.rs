@@ -1,9 +1,12 @@
 //! What a portion does on a kind of resource, as shadows measured it.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ProfileKey {
     pub portion: PortionId,
     pub release: Release,
@@ -30,7 +33,7 @@ pub struct Answer {
 }
 
 /// One load and what came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadPoint {
     pub rate: Rps,
     pub requests: u64,
@@ -71,7 +74,7 @@ pub struct Measurement {
 }
 
 /// What a portion needs to serve a demand: requests × what shadows measured of one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceNeed {
     pub demand: Rps,
     pub needs: Resources,
@@ -82,7 +85,7 @@ pub struct ResourceNeed {
 }
 
 /// What runs showed of a positive quantity, in sums over its logarithm that fade with age.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Faded {
     /// Runs that still count: each by what is left of it.
     pub runs: f64,
@@ -93,7 +96,7 @@ pub struct Faded {
 }
 
 /// The evidence of one place, as it stood at the profile's time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// A run counts for half after so long.
     pub half_life: Span,
@@ -109,7 +112,7 @@ pub struct Evidence {
 }
 
 /// What is believed of one instance of a portion there, from all measurements.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     pub key: ProfileKey,
     /// What the numbers below are taken from; a profile of before evidence was kept has none.

@@ -1,11 +1,14 @@
 //! What was seen, at one moment: every part with its age, unknowns as unknowns.
 
 use super::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What fails together: a node, a whole site, or the way between two sites.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Domain {
     Node(NodeId),
@@ -40,7 +43,7 @@ impl std::fmt::Display for Domain {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeStatus {
     Ready,
@@ -122,7 +125,7 @@ pub struct Usage {
 }
 
 /// What clients see of a portion over the last few seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     pub rate: Rps,
     pub success: f64,
@@ -135,7 +138,7 @@ pub struct Traffic {
 }
 
 /// Round-trip time between two sites.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     pub from: Site,
     pub to: Site,

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::hcl::{Document, Section};
+use crate::headless::Place;
 use crate::model::{GatewayId, Site, Span};
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,10 @@ pub struct Config {
     pub source: Option<std::net::IpAddr>,
     /// Consul datacenter that holds targets and the lock.
     pub kv_datacenter: Option<String>,
-    /// Loopback address of the HTTP API; none unless asked.
-    pub api: Option<std::net::SocketAddr>,
+    /// Where the HTTP API is served; `None` is the socket of `settings::own_socket`, an empty list nowhere.
+    pub api: Option<Vec<Place>>,
+    /// PEM files of its certificate and key, for HTTPS.
+    pub api_tls: Option<(PathBuf, PathBuf)>,
 }
 
 pub fn read_config(path: &Path) -> Result<Config, Error> {
@@ -47,6 +50,9 @@ pub fn read_config(path: &Path) -> Result<Config, Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     config.policies = config.policies.iter().map(|p| folder.join(p)).collect();
     config.store = folder.join(&config.store);
+    if let Some((cert, key)) = &mut config.api_tls {
+        (*cert, *key) = (folder.join(&cert), folder.join(&key));
+    }
     Ok(config)
 }
 
@@ -94,7 +100,8 @@ pub fn parse_config(file: &str, text: &str) -> Result<Config, Error> {
         gateways,
         source: parsed(&root, "source", "an IP address")?,
         kv_datacenter: root.string("kv_datacenter")?,
-        api: parsed(&root, "api", "an address such as \"127.0.0.1:4680\"")?,
+        api: places(&root)?,
+        api_tls: api_tls(&root)?,
     };
     if config.cycle < Span::millis(200) {
         return Err(root.bad("cycle", "cycle must be at least \"200ms\"".into()));
@@ -115,6 +122,30 @@ fn parsed<T: std::str::FromStr>(
                 .map_err(|_| section.bad(key, format!("{key} must be {what}, not \"{text}\"")))
         })
         .transpose()
+}
+
+/// `"off"`, a place or several.
+fn places(root: &Section) -> Result<Option<Vec<Place>>, Error> {
+    let Some(given) = root.one_or_more("api")? else {
+        return Ok(None);
+    };
+    let places = given.iter().filter(|p| *p != "off").map(|p| p.parse());
+    let places = places.collect::<Result<Vec<Place>, _>>();
+    let places = places.map_err(|e| root.bad("api", format!("api: {e}; or \"off\"")))?;
+    if places.len() < given.len() && given.len() > 1 {
+        let why = "api is \"off\", or says where it is served, not both".into();
+        return Err(root.bad("api", why));
+    }
+    Ok(Some(places))
+}
+
+fn api_tls(root: &Section) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    match (root.string("api_cert")?, root.string("api_key")?) {
+        (Some(cert), Some(key)) => Ok(Some((cert.into(), key.into()))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(root.missing("api_key", "the key of api_cert, in PEM")),
+        (None, Some(_)) => Err(root.missing("api_cert", "the certificate of api_key, in PEM")),
+    }
 }
 
 fn gateway(g: &Section) -> Result<GatewayConfig, Error> {
@@ -144,6 +175,33 @@ mod tests {
             error,
             "c.hcl:2:1: the file has no policys; did you mean policies?"
         );
+    }
+
+    fn api(lines: &str) -> Result<Config, Error> {
+        let text = format!("policies = []\n{lines}\ngateway \"g\" {{\n  site = \"s\"\n}}\n");
+        parse_config("c.hcl", &text)
+    }
+
+    #[test]
+    fn the_api_is_served_at_one_place_or_several_or_nowhere() {
+        let places = |lines: &str| api(lines).unwrap().api;
+        assert_eq!(places(""), None);
+        assert_eq!(places("api = \"off\""), Some(vec![]));
+        let one = Place::Http("127.0.0.1:4680".parse().unwrap());
+        assert_eq!(places("api = \"127.0.0.1:4680\""), Some(vec![one.clone()]));
+        let both = "api = [\"127.0.0.1:4680\", \"unix:///run/a.sock\"]";
+        let socket = Place::Unix("/run/a.sock".into());
+        assert_eq!(places(both), Some(vec![one, socket]));
+    }
+
+    #[test]
+    fn a_place_that_strangers_could_reach_is_refused_where_it_stands() {
+        let error = api("api = \"0.0.0.0:4680\"").unwrap_err().to_string();
+        assert!(error.starts_with("c.hcl:2:7: api: plain HTTP"), "{error}");
+        let error = api("api_cert = \"a.pem\"").unwrap_err().to_string();
+        assert!(error.contains("lacks api_key"), "{error}");
+        let error = api("api = [\"off\", \"127.0.0.1:1\"]").unwrap_err();
+        assert!(error.to_string().contains("not both"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,32 @@ pub fn secret(name: &str) -> Result<Option<SecretString>, Error> {
     }
 }
 
+/// The name of the API's socket in its folder, and that folder where the system's own services have theirs.
+const SOCKET: &str = "api.sock";
+const SYSTEM: &str = "/run/foreshadow";
+
+fn of_user() -> Option<PathBuf> {
+    Some(PathBuf::from(access("XDG_RUNTIME_DIR")?).join("foreshadow"))
+}
+
+/// Where the API is served unless the configuration says otherwise: in the folder that systemd gives a service
+/// (`RUNTIME_DIRECTORY`), else the user's (`XDG_RUNTIME_DIR`), else, for root, the system's. `None` when there is none.
+pub fn own_socket() -> Option<PathBuf> {
+    let given = access("RUNTIME_DIRECTORY");
+    let given = given.and_then(|all| all.split(':').next().map(PathBuf::from));
+    let root = nix::unistd::geteuid().is_root();
+    let system = || root.then(|| PathBuf::from(SYSTEM));
+    let folder = given.or_else(of_user).or_else(system)?;
+    Some(folder.join(SOCKET))
+}
+
+/// Where a foreshadow of this user or of the system serves its API, if one does.
+pub fn found_socket() -> Option<PathBuf> {
+    let folders = [of_user(), Some(PathBuf::from(SYSTEM))];
+    let sockets = folders.into_iter().flatten().map(|f| f.join(SOCKET));
+    sockets.into_iter().find(|s| s.exists())
+}
+
 pub fn no_color() -> bool {
     access("NO_COLOR").is_some()
 }

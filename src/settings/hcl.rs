@@ -154,6 +154,13 @@ impl<'a> Section<'a> {
             )
         })
     }
+    /// One string, or a list of them.
+    pub fn one_or_more(&self, key: &'static str) -> Result<Option<Vec<String>>, Error> {
+        match self.expression(key) {
+            Some(e) if e.is_array() => self.strings(key),
+            _ => Ok(self.string(key)?.map(|one| vec![one])),
+        }
+    }
     pub fn strings(&self, key: &'static str) -> Result<Option<Vec<String>>, Error> {
         let what = "a list of strings";
         let Some(e) = self.expression(key) else {

@@ -43,6 +43,32 @@ impl Store {
         Ok(entries)
     }
 
+    /// The newest `n` entries with a number below `before`, newest first, each with its number.
+    pub fn page(&self, before: Option<i64>, n: usize) -> Result<Vec<(i64, JournalEntry)>, Error> {
+        let what = "the journal";
+        let read = |source| Error::Read { what, source };
+        let sql = "SELECT id, json FROM journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+        let bounds = params![
+            before.unwrap_or(i64::MAX),
+            i64::try_from(n).unwrap_or(i64::MAX)
+        ];
+        self.with(|connection| {
+            let rows: Vec<(i64, String)> = connection
+                .prepare(sql)
+                .and_then(|mut s| {
+                    s.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)))?
+                        .collect()
+                })
+                .map_err(read)?;
+            let entry = |(id, text): (i64, String)| {
+                let entry = serde_json::from_str(&text);
+                let entry = entry.map_err(|source| Error::Damaged { what, source })?;
+                Ok((id, entry))
+            };
+            rows.into_iter().map(entry).collect()
+        })
+    }
+
     fn entries(&self, sql: &str, limit: usize) -> Result<Vec<JournalEntry>, Error> {
         let what = "the journal";
         let read = |source| Error::Read { what, source };
@@ -109,6 +135,25 @@ mod tests {
         assert_eq!(open.len(), 1);
         assert_eq!(open[0].step.id, StepId::new("half"));
         assert_eq!(open[0].state, JournalState::Applied);
+    }
+
+    #[test]
+    fn pages_of_the_journal_follow_each_other_without_gap_or_overlap() {
+        let store = Store::in_memory().unwrap();
+        for k in 0..7 {
+            let step = format!("s{k}");
+            store
+                .journal(&entry(&step, JournalState::Intended, k))
+                .unwrap();
+        }
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = store.page(before, 3).unwrap();
+            let Some((last, _)) = page.last() else { break };
+            before = Some(*last);
+            seen.extend(page.iter().map(|(_, e)| e.at.0));
+        }
+        assert_eq!(seen, [6, 5, 4, 3, 2, 1, 0]);
     }
 
     #[test]

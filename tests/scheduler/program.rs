@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,9 +59,14 @@ impl Program {
     pub fn start(folder: &Path, args: &[&str], env: &[(&str, String)]) -> Program {
         let errors = folder.join("stderr.log");
         let log = File::options().create(true).append(true).open(&errors);
+        // Each has its socket in a folder of its own, as if each had its own user.
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let user = folder.join(format!("run-{}", STARTED.fetch_add(1, Ordering::Relaxed)));
         let mut child = Command::new(binary())
             .args(args)
             .env("TMPDIR", folder)
+            .env("XDG_RUNTIME_DIR", user)
+            .env_remove("RUNTIME_DIRECTORY")
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

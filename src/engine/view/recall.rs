@@ -2,10 +2,11 @@
 
 use super::{Command, Health, LogLine, StepView};
 use crate::model::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Shares and latencies of a portion's primaries (first) and standbys (second) at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stair {
     pub at: Moment,
     /// What standbys should have, and have in the SRV answers of the gateways where those could be read.
@@ -20,7 +21,7 @@ pub struct Stair {
 }
 
 /// The move under way, or the last one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MoveView {
     pub kind: String,
     pub cause: Cause,
@@ -64,7 +65,7 @@ impl MoveView {
 }
 
 /// What was known of a portion at a page.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PageRow {
     pub id: PortionId,
     pub health: Health,
@@ -80,7 +81,7 @@ pub struct PageRow {
 }
 
 /// A cycle in which something changed: what was decided, and of which portions something else was known than before.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     pub at: Moment,
     pub cycle: u64,
@@ -93,7 +94,7 @@ pub struct Page {
 }
 
 /// What the plan would be after a command, against what it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Preview {
     pub command: Command,
     pub at: Moment,
