@@ -4,7 +4,6 @@
 use super::instances::{Copies, Copy, Role};
 use super::scene::Scene;
 use super::shares::exact;
-use super::standbys::MOST;
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +71,7 @@ pub fn lacking(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> Vec<S
     let lacks = |site: &Site| {
         let there = copies.all.iter().filter(|c| c.alive && &c.site == site);
         let there: Vec<&Copy> = there.collect();
-        there.len() < MOST && !enough(scene, portion, &there)
+        !enough(scene, portion, &there)
     };
     sites(scene)
         .into_iter()

@@ -4,7 +4,6 @@ use super::book::Book;
 use super::instances::{Copies, Role};
 use super::places;
 use super::scene::{Draft, Scene};
-use super::standbys::MOST;
 use crate::model::*;
 
 /// Copies that a standby's job has or has been asked for, by its first group.
@@ -44,7 +43,7 @@ pub fn grow(
         };
         let needs = places::of_job(job, &portion.groups);
         let room = places::room(node, &places::free(scene, &[node])[0], &needs);
-        let more = (missing - grown).min(room).min(MOST.saturating_sub(now));
+        let more = (missing - grown).min(room);
         if more > 0 {
             grown += more;
             let why = format!("{why}; {} has room for {room} more", node.name);

@@ -148,10 +148,8 @@ fn choices(
 ) -> Vec<Vec<f64>> {
     let need = Need {
         count: 1,
-        urgent: 0,
         cause: Cause::Learning,
-        why: String::new(),
-        avoid: None,
+        ..Need::none()
     };
     let mut out: Vec<Vec<f64>> = portions.iter().map(|_| vec![LEAST; nodes.len()]).collect();
     // What has no standbys is never placed elsewhere.

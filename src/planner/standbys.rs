@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 /// A standby that was not needed for so many settling times is released.
 const KEEP: i64 = 2;
-/// No portion gets more standbys than this, whatever the forecast says.
-pub(super) const MOST: usize = 3;
 
 /// What a portion needs, and why.
 pub struct Need {
     pub count: usize,
+    /// What the budget allows all portions together: no portion asks for more.
+    pub most: usize,
     /// How many of them what is wrong *now* asks for: the budget does not bind those.
     pub urgent: usize,
     pub cause: Cause,
@@ -29,8 +29,13 @@ pub struct Need {
 
 impl Need {
     pub fn none() -> Need {
+        Need::within(0)
+    }
+
+    fn within(most: usize) -> Need {
         Need {
             count: 0,
+            most,
             urgent: 0,
             cause: Cause::Upkeep,
             why: String::new(),
@@ -232,7 +237,7 @@ fn stands(scene: &Scene, job: &JobId) -> bool {
 
 /// The most that any one reason asks for: demand, a probable failure, or what is missing now.
 fn need(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies, have: usize) -> Need {
-    let mut need = Need::none();
+    let mut need = Need::within(scene.policy.budget.max_standbys);
     let load = Load::of(scene, portion, copies);
     need.raise(load.missing, load.cause, load.why(scene), None);
     let wanted = scene
@@ -262,13 +267,14 @@ fn need(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies, ha
 impl Need {
     /// Takes a reason that asks for more than the others.
     fn raise(&mut self, count: usize, cause: Cause, why: String, avoid: Option<Site>) {
-        let count = count.min(MOST);
+        let count = count.min(self.most);
         if cause == Cause::Reactive {
             self.urgent = self.urgent.max(count);
         }
         if count > self.count {
             *self = Need {
                 count,
+                most: self.most,
                 urgent: self.urgent,
                 cause,
                 why,
