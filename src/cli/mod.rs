@@ -16,7 +16,7 @@ mod plot;
 mod reload;
 mod sandbox;
 mod screenshot;
-mod series;
+pub mod series;
 mod service;
 mod simulate;
 pub mod simulated;
