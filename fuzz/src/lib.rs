@@ -324,9 +324,14 @@ pub fn store(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder for the file");
     let path = folder.path().join("a.db");
     std::fs::write(&path, bytes).expect("the file can be written");
-    if let Ok(store) = Store::open(&path) {
-        all_of(&store);
-    }
+    let now = Moment(1_772_625_600_000);
+    let Ok(store) = Store::open_or_mend(&path, now) else {
+        return;
+    };
+    all_of(&store);
+    drop(store);
+    let again = Store::open_or_mend(&path, now).expect("what was opened can be opened again");
+    assert_eq!(again.mended(), None, "mending left damage");
 }
 
 /// Reads all that is read, and goes on writing; an error is an answer.
