@@ -9,6 +9,8 @@ mod schema;
 mod tests;
 #[cfg(test)]
 mod mend_tests;
+#[cfg(test)]
+mod upgrade_tests;
 
 pub use mend::Mended;
 pub use rollup::Compacted;
