@@ -126,7 +126,7 @@ fn panel(out: &mut String, curve: &Curve, x: f64, y: f64) {
             "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"4\" fill=\"#0969da\"/>"
         ));
         line(format_args!(
-            "<text x=\"{px:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+            "<text x=\"{px:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" stroke=\"#f6f8fa\" stroke-width=\"4\" paint-order=\"stroke\">{}</text>",
             py - 8.0,
             (curve.say)(value(t))
         ));

@@ -345,6 +345,7 @@ fn all_of(store: &Store) {
     );
     let _ = store.history(Span::secs(60), Moment(0));
     let _ = store.demand(&PortionId::new("web"), Span::secs(1), Moment(i64::MIN));
+    let _ = store.demand(&PortionId::new("web"), Span::secs(1), Moment(0));
     let sample = Memo::Sample {
         portion: PortionId::new("web"),
         at: Moment(60_000),

@@ -45,13 +45,16 @@ impl fmt::Display for Mended {
     }
 }
 
+/// Whether a document is one that this version understands.
+type Good = fn(&str) -> bool;
+
 /// A table as the newest schema has it: its columns, and the order in which rows lie in the file.
 struct Kept {
     name: &'static str,
     columns: &'static str,
     key: &'static [&'static str],
     /// The column that holds a document, and whether it is one of this version.
-    document: Option<(usize, fn(&str) -> bool)>,
+    document: Option<(usize, Good)>,
 }
 
 fn is<T: serde::de::DeserializeOwned>(text: &str) -> bool {
@@ -97,7 +100,7 @@ const fn document(
     columns: &'static str,
     key: &'static [&'static str],
     at: usize,
-    good: fn(&str) -> bool,
+    good: Good,
 ) -> Kept {
     Kept {
         name,
@@ -122,7 +125,8 @@ impl Store {
         let mut store = Store::open(path)?;
         let mut mended = Mended {
             path: path.to_path_buf(),
-            why,
+            // SQLite's own report has line breaks.
+            why: why.split_whitespace().collect::<Vec<_>>().join(" "),
             aside,
             saved: 0,
             lossy: Vec::new(),
