@@ -25,8 +25,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Reads bytes.
+pub type Reader = fn(&[u8]);
+
 /// The name of each target, and what it does with bytes.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Reader); 9] = [
     ("policy", policy),
     ("job", job),
     ("csv", csv),
@@ -240,7 +243,9 @@ pub fn consul(bytes: &[u8]) {
             .flatten()
             .for_each(|(_, t)| weigh(&t));
     }
-    read(bytes).map(|target: Target| weigh(&target));
+    if let Some(target) = read(bytes) {
+        weigh(&target);
+    }
     let _ = (read::<Applied>(bytes), read::<act::Said>(bytes));
     for entry in read::<Vec<AgentEntry>>(bytes).unwrap_or_default() {
         let _ = (
@@ -356,7 +361,7 @@ fn all_of(store: &Store) {
 }
 
 /// Replays every file of a folder; how many there were. A panic is preceded by the file's name.
-pub fn replay(target: fn(&[u8]), folder: &Path) -> usize {
+pub fn replay(target: Reader, folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };
