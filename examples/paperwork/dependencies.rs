@@ -1,5 +1,7 @@
 //! What is built into the binary on Linux: whose it is, under which licence, and as a bill of materials. From `cargo metadata` and `Cargo.lock`.
 
+#![allow(clippy::disallowed_methods)] // cargo says in the environment where it is
+
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
