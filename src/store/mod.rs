@@ -3,12 +3,12 @@
 mod journal;
 mod memory;
 mod mend;
+#[cfg(test)]
+mod mend_tests;
 mod rollup;
 mod schema;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod mend_tests;
 #[cfg(test)]
 mod upgrade_tests;
 
@@ -40,7 +40,9 @@ pub enum Error {
         "the store {path} is damaged: {why}; move it away, or let `foreshadow run` set it aside and take over what can be read"
     )]
     Broken { path: PathBuf, why: String },
-    #[error("cannot set the damaged store {path} aside: {source}; is its folder writable? Nothing of it was changed")]
+    #[error(
+        "cannot set the damaged store {path} aside: {source}; is its folder writable? Nothing of it was changed"
+    )]
     Aside {
         path: PathBuf,
         source: std::io::Error,
