@@ -38,3 +38,35 @@ pictures:
     target/release/foreshadow screenshot overview,portion,rollout,sites --sandbox --after 46s --output 'assets/{}.png'
     cargo run --locked --release --example cast -- record assets/sandbox.cast 110x34 84 '14:2 22:3 40:1 46:3 58:4 66:6 72:9 75:hhhh 79:1' -- target/release/foreshadow sandbox
     cargo run --locked --release --example cast -- gif assets/sandbox.cast assets/sandbox.gif 4
+
+# What reads the bytes of strangers, fuzzed for so many seconds each (needs cargo-fuzz; stable Rust will do)
+fuzz SECONDS='600':
+    for t in policy job csv access_log nomad consul dns journal store; do cargo fuzz run -s none $t -- -max_total_time={{SECONDS}}; done
+
+# Whose code is linked in, and under which terms
+third-party:
+    cargo run --locked --example paperwork -- third-party > target/THIRD-PARTY.md && mv target/THIRD-PARTY.md THIRD-PARTY.md
+
+# A bill of materials (CycloneDX), at target/paperwork
+sbom:
+    mkdir -p target/paperwork
+    cargo run --locked --example paperwork -- sbom > target/paperwork/foreshadow.cdx.json
+
+# The picture of what risk tolerance means
+risk:
+    cargo run --locked --example paperwork -- risk > target/risk.svg && mv target/risk.svg assets/risk.svg
+
+# The table of all keys in docs/policy.md
+keys:
+    cargo run --locked --example paperwork -- keys docs/policy.md
+
+# A Debian package with unit, manual page and completions (needs cargo-deb)
+deb: sbom
+    cargo build --locked --release
+    mkdir -p target/paperwork/completions
+    target/release/foreshadow man > target/paperwork/foreshadow.1
+    target/release/foreshadow completions bash > target/paperwork/completions/foreshadow.bash
+    target/release/foreshadow completions zsh > target/paperwork/completions/_foreshadow
+    target/release/foreshadow completions fish > target/paperwork/completions/foreshadow.fish
+    sed 's|/usr/local/bin/foreshadow|/usr/bin/foreshadow|' assets/systemd/foreshadow.service > target/paperwork/foreshadow.service
+    cargo deb --no-build

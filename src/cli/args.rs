@@ -353,6 +353,16 @@ pub struct ValidateArgs {
     /// Policies, configuration files (with gateway blocks) and jobs (*.nomad.hcl)
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// `github`: workflow commands, so that a pull request shows the message beside the line
+    #[arg(long, value_enum, default_value_t = ValidateFormat::Text)]
+    pub format: ValidateFormat,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValidateFormat {
+    Text,
+    Json,
+    Github,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,68 +1,15 @@
-//! Files and what they mean: `validate`, `partition`.
+//! What a job is made of: `partition`.
 
-use super::args::{Format, PartitionArgs, ValidateArgs};
-use super::{Exit, exit};
+use super::Exit;
+use super::args::{Format, PartitionArgs};
+use super::validate::job_from;
 use crate::clients::connect::Access;
 use crate::clients::nomad::Nomad;
 use crate::model::{JobId, JobSpec};
 use crate::planner::{self, Portion};
-use crate::sandbox;
 use crate::settings;
 use std::path::Path;
 use std::process::ExitCode;
-
-/// Every file is read as what it is; the first wrong place of each is told.
-pub fn validate(args: ValidateArgs) -> Result<ExitCode, Exit> {
-    let mut bad = 0;
-    for path in &args.files {
-        match kind(path) {
-            Ok(what) => println!("{}: {what}", path.display()),
-            Err(message) => {
-                bad += 1;
-                eprintln!("{message}");
-            }
-        }
-    }
-    Ok(if bad == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(exit::USAGE)
-    })
-}
-
-fn kind(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let name = path.display().to_string();
-    if name.ends_with(".nomad.hcl") || name.ends_with(".nomad") {
-        let job = job_from(&name, &text)?;
-        return Ok(format!(
-            "job {} with {} groups",
-            job.id(),
-            job.groups().count()
-        ));
-    }
-    let mut lines = text.lines().map(str::trim_start);
-    if lines.any(|l| l.starts_with("gateway ") || l.starts_with("policies ")) {
-        let config = settings::parse_config(&name, &text).map_err(|e| e.to_string())?;
-        return Ok(format!(
-            "configuration of {} gateways, mode {}",
-            config.gateways.len(),
-            if config.act { "act" } else { "observe" }
-        ));
-    }
-    let policy = settings::parse_policy(&name, &text).map_err(|e| e.to_string())?;
-    Ok(format!(
-        "policy of {} with {} portions",
-        policy.workload,
-        policy.portions.len()
-    ))
-}
-
-fn job_from(name: &str, text: &str) -> Result<JobSpec, String> {
-    sandbox::nomad::parse_job(text)
-        .map(JobSpec::new)
-        .map_err(|e| format!("{name}:{e}"))
-}
 
 pub fn partition(args: PartitionArgs) -> Result<ExitCode, Exit> {
     let policy = args

@@ -12,7 +12,7 @@ use crate::engine::{Rules, Writes};
 use crate::headless;
 use crate::model::Known;
 use crate::settings::{self, Config};
-use crate::store::Store;
+use crate::store::{self, Store};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,8 +42,12 @@ pub(super) fn read(path: &Path) -> Result<(Config, Access, Vec<GatewaySetup>), E
 /// Where policies go that were read again, and who asks for that.
 type Read = (watch::Sender<Rules>, mpsc::Receiver<()>);
 
+type OpenStore = fn(&Path) -> Result<Store, store::Error>;
+
 /// Everything a house needs, from the configuration file and the environment.
-fn setup(path: &Path) -> Result<(Config, Setup, Read), Exit> {
+///
+/// `open` opens the store: only who runs may set a damaged one aside.
+fn setup(path: &Path, open: OpenStore) -> Result<(Config, Setup, Read), Exit> {
     let (config, access, gateways) = read(path)?;
     let rules = Rules::new(reload::policies(&config.policies)?);
     let (rules_in, rules) = watch::channel(rules);
@@ -59,7 +63,7 @@ fn setup(path: &Path) -> Result<(Config, Setup, Read), Exit> {
         kv_datacenter: config.kv_datacenter.clone(),
         rules,
         reload,
-        store: Arc::new(Store::open(&config.store).map_err(|e| Exit::failed(&e))?),
+        store: Arc::new(open(&config.store).map_err(|e| Exit::failed(&e))?),
         mode: if config.act { Mode::Act } else { Mode::Observe },
         forecasting: config.forecasting,
         every: config.cycle,
@@ -93,7 +97,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (config, setup, (rules, asked)) = setup(&args.config)?;
+        let (config, setup, (rules, asked)) = setup(&args.config, store_of_a_run)?;
         let cancel = CancellationToken::new();
         let presence = presence(&config, &setup)?;
         let journal = doors::journal(&setup.store);
@@ -122,11 +126,20 @@ pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
     })
 }
 
+/// A damaged store holds no scheduler up: it is set aside, and told.
+pub(super) fn store_of_a_run(path: &Path) -> Result<Store, store::Error> {
+    let store = Store::open_or_mend(path, clock::now())?;
+    if let Some(mended) = store.mended() {
+        tracing::warn!("{mended}");
+    }
+    Ok(store)
+}
+
 /// One cycle, nothing written: what would be done.
 pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (_, mut setup, _read) = setup(&args.config)?;
+        let (_, mut setup, _read) = setup(&args.config, Store::open)?;
         setup.mode = Mode::Observe;
         let cancel = CancellationToken::new();
         let every = setup.every;

@@ -17,12 +17,13 @@ mod plot;
 mod reload;
 mod sandbox;
 mod screenshot;
-mod series;
+pub mod series;
 mod service;
 mod simulate;
 pub mod simulated;
 mod tap;
 mod upstreams;
+mod validate;
 
 pub use args::Cli;
 
@@ -127,7 +128,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Hold(args) => loop_::hold(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Partition(args) => files::partition(args),
-        Command::Validate(args) => files::validate(args),
+        Command::Validate(args) => validate::validate(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Place(args) => place::place(args),
         Command::Judge(args) => judge::judge(args),

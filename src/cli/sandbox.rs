@@ -91,7 +91,7 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
         .store
         .clone()
         .unwrap_or_else(|| folder.join("foreshadow.db"));
-    let store = Arc::new(Store::open(&store).map_err(|e| Exit::failed(&e))?);
+    let store = Arc::new(super::loop_::store_of_a_run(&store).map_err(|e| Exit::failed(&e))?);
     remember(&store, &world, &policy).map_err(|e| Exit::failed(&e))?;
     let journal = doors::journal(&store);
     let setup = setup(args, &world, policy, store)?;

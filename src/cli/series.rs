@@ -55,7 +55,7 @@ pub fn built_in(text: &str, name: &str) -> Result<Samples, Exit> {
 }
 
 /// Readings in the order of the file; a missing value is NaN. The header may be missing.
-fn parse(text: &str, file: &str) -> Result<Vec<(Moment, f64)>, Exit> {
+pub fn parse(text: &str, file: &str) -> Result<Vec<(Moment, f64)>, Exit> {
     let mut out = Vec::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim().trim_start_matches('\u{feff}');

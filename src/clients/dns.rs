@@ -117,20 +117,23 @@ impl Dns {
             Err(e) if e.is_nx_domain() || e.is_no_records_found() => return Ok(Vec::new()),
             Err(e) => return Err(e),
         };
-        let records = found.answers().iter();
-        Ok(records
-            .filter_map(|record| match &record.data {
-                RData::SRV(srv) => Some(SrvRecord {
-                    target: srv.target.to_utf8(),
-                    ip: address_of(&srv.target, found.additionals()),
-                    port: srv.port,
-                    weight: srv.weight,
-                    priority: srv.priority,
-                }),
-                _ => None,
-            })
-            .collect())
+        Ok(records(found.answers(), found.additionals()))
     }
+}
+
+/// The instances of an answer, each with the address that came along or stands in its name. Pure.
+pub fn records(answers: &[Record], additionals: &[Record]) -> Vec<SrvRecord> {
+    let of = |record: &Record| match &record.data {
+        RData::SRV(srv) => Some(SrvRecord {
+            target: srv.target.to_utf8(),
+            ip: address_of(&srv.target, additionals),
+            port: srv.port,
+            weight: srv.weight,
+            priority: srv.priority,
+        }),
+        _ => None,
+    };
+    answers.iter().filter_map(of).collect()
 }
 
 fn resolver(

@@ -2,7 +2,7 @@
 
 use super::measure::LoadMeasurer;
 use super::state::{State, Workload};
-use super::view::{Command, Mode, View};
+use super::view::{Command, LogKind, Mode, View};
 use super::{Rules, Shell, clock, run};
 use crate::act::owners::Desk;
 use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal};
@@ -289,6 +289,9 @@ fn remembered(setup: &Setup) -> Result<State, Error> {
     });
     state.workloads = workloads.collect();
     state.tally.profiles = state.beliefs.profiles.len() as u64;
+    if let Some(mended) = setup.store.mended() {
+        state.say(now, LogKind::Notice, None, None, mended.to_string());
+    }
     Ok(state)
 }
 

@@ -19,7 +19,7 @@ mod rules;
 pub mod run;
 mod settling;
 pub mod simulate;
-mod startup;
+pub mod startup;
 pub mod state;
 pub mod view;
 mod writes;

@@ -197,9 +197,7 @@ async fn keep(store: &Arc<Store>, state: &mut State, now: Moment) {
         Ok((Ok(()), _)) => {}
         Ok((Err(e), memos)) => {
             state.say_once("store", now, LogKind::Notice, None, e.to_string());
-            state.memos = memos;
-            let excess = state.memos.len().saturating_sub(10_000);
-            state.memos.drain(..excess);
+            state.memos = waiting(memos);
         }
         Err(e) => state.say(
             now,
@@ -209,6 +207,19 @@ async fn keep(store: &Arc<Store>, state: &mut State, now: Moment) {
             format!("the store's hand was lost: {e}"),
         ),
     }
+}
+
+/// Readings that wait for a disk at most: some hours of a gateway's. What was learned and asked for waits however long it takes.
+const WAITING: usize = 50_000;
+
+fn waiting(mut memos: Vec<Memo>) -> Vec<Memo> {
+    let mut excess = memos.len().saturating_sub(WAITING);
+    memos.retain(|memo| {
+        let gone = excess > 0 && matches!(memo, Memo::Sample { .. });
+        excess -= usize::from(gone);
+        !gone
+    });
+    memos
 }
 
 /// Rolls history up beside the wheel; what fails is tried again at the next time.

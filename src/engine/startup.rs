@@ -41,7 +41,7 @@ fn settled(passed: Passed, parts: StartUp) -> (Span, StartUp) {
 
 /// No two clocks are compared: placing is told by the server, what the tasks did by the node, and the rest of `whole`, on ours,
 /// went to the check (and to the word from server to node).
-fn split(alloc: &Alloc, whole: Span) -> StartUp {
+pub fn split(alloc: &Alloc, whole: Span) -> StartUp {
     let submitted = alloc.job.as_ref().map_or(0, |j| j.submit_time);
     let placed = (submitted > 0 && alloc.create_time >= submitted)
         .then(|| between(submitted, alloc.create_time));
@@ -73,7 +73,10 @@ fn split(alloc: &Alloc, whole: Span) -> StartUp {
             (between(received, setup), Span(0), between(setup, started))
         }
     };
-    let rest = whole.0 - placed.unwrap_or_default().0 - between(received, started).0;
+    let rest = whole
+        .0
+        .saturating_sub(placed.unwrap_or_default().0)
+        .saturating_sub(between(received, started).0);
     StartUp {
         placed,
         prepared: Some(prepared),
@@ -85,7 +88,7 @@ fn split(alloc: &Alloc, whole: Span) -> StartUp {
 
 /// Nanoseconds to a span of milliseconds.
 fn between(from: i64, to: i64) -> Span {
-    Span(((to - from).max(0) + 500_000) / 1_000_000)
+    Span(to.saturating_sub(from).max(0).saturating_add(500_000) / 1_000_000)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::ops::{Add, Sub};
 #[serde(transparent)]
 pub struct Moment(pub i64);
 
-/// A length of time in milliseconds.
+/// A length of time in milliseconds. Sums and differences stop at the ends of what can be told: a moment may come from a file.
 #[derive(
     Clone,
     Copy,
@@ -52,27 +52,27 @@ impl Span {
         self.0 as f64 / 1000.0
     }
     pub fn times(self, n: i64) -> Self {
-        Self(self.0 * n)
+        Self(self.0.saturating_mul(n))
     }
 }
 
 impl Moment {
     /// How long before `self` the `earlier` moment lies (negative when it lies after).
     pub fn since(self, earlier: Moment) -> Span {
-        Span(self.0 - earlier.0)
+        Span(self.0.saturating_sub(earlier.0))
     }
 }
 
 impl Add<Span> for Moment {
     type Output = Moment;
     fn add(self, span: Span) -> Moment {
-        Moment(self.0 + span.0)
+        Moment(self.0.saturating_add(span.0))
     }
 }
 impl Sub<Span> for Moment {
     type Output = Moment;
     fn sub(self, span: Span) -> Moment {
-        Moment(self.0 - span.0)
+        Moment(self.0.saturating_sub(span.0))
     }
 }
 

@@ -147,7 +147,7 @@ fn entries(
 }
 
 /// An entry of ours; others behind the same name are none of our business.
-fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
+pub fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
     let instance = AllocId::new(e.service.meta.get(META_ALLOC)?.as_str());
     Some(FrontEntry {
         agent_alive: e.agent_alive().unwrap_or(false),
@@ -156,7 +156,7 @@ fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
 }
 
 /// An entry that Nomad made at any agent, or an external one of ours, which no agent stands for.
-fn of_others(e: &ServiceEntry) -> Option<FrontEntry> {
+pub fn of_others(e: &ServiceEntry) -> Option<FrontEntry> {
     if let Some(alloc) = alloc_of_entry(&e.service.id) {
         let alive = e.agent_alive().unwrap_or(false);
         return Some(FrontEntry {
@@ -196,14 +196,14 @@ pub async fn hold(sources: &Sources, now: Moment) -> Seen<bool> {
 }
 
 /// What else stands under `foreshadow/`.
-struct Keys {
-    leadership: Leadership,
-    targets: Result<BTreeMap<ServiceName, Target>, String>,
-    applied: BTreeMap<(GatewayId, ServiceName), Applied>,
+pub struct Keys {
+    pub leadership: Leadership,
+    pub targets: Result<BTreeMap<ServiceName, Target>, String>,
+    pub applied: BTreeMap<(GatewayId, ServiceName), Applied>,
 }
 
 impl Keys {
-    fn of(pairs: &[KvPair]) -> Keys {
+    pub fn of(pairs: &[KvPair]) -> Keys {
         Keys {
             leadership: leadership(pairs),
             targets: targets(pairs),

@@ -1,7 +1,7 @@
 //! Turns replies into a `World` in which every value has its age and unknowns stay unknown; it may not guess.
 
-mod consul;
-mod nomad;
+pub mod consul;
+pub mod nomad;
 mod picture;
 mod srv;
 mod traffic;

@@ -24,9 +24,9 @@ pub fn node(n: &seen::Node) -> Node {
         eligible: n.scheduling_eligibility == "eligible",
         draining: n.drain,
         capacity: Resources {
-            cpu: Mhz((total.cpu_mhz() - held.cpu_mhz()) as f64),
-            memory: MiB((total.memory_mb() - held.memory_mb()) as f64),
-            disk: MiB((total.disk_mb() - held.disk_mb()) as f64),
+            cpu: Mhz(total.cpu_mhz().saturating_sub(held.cpu_mhz()) as f64),
+            memory: MiB(total.memory_mb().saturating_sub(held.memory_mb()) as f64),
+            disk: MiB(total.disk_mb().saturating_sub(held.disk_mb()) as f64),
             network: Mbps(total.network_mbits().unwrap_or(0) as f64),
         },
         clock: Mhz(number(n.attributes.get("cpu.frequency"))),

@@ -26,12 +26,21 @@ impl Store {
 
     /// Demand at the step given (several samples in one step are averaged, a step without any is a gap), and failures.
     pub fn history(&self, step: Span, since: Moment) -> Result<History, Error> {
+        self.history_between(step, since, Moment(i64::MAX))
+    }
+
+    pub(super) fn history_between(
+        &self,
+        step: Span,
+        since: Moment,
+        until: Moment,
+    ) -> Result<History, Error> {
         let read = |source| Error::Read {
             what: "history",
             source,
         };
         self.with(|connection| {
-            let samples = samples(connection, since, None).map_err(read)?;
+            let samples = samples(connection, (since, until), None).map_err(read)?;
             let availability = availability(connection).map_err(read)?;
             let watched_since = samples
                 .values()
@@ -55,7 +64,8 @@ impl Store {
         let mut all = History::default();
         for policy in policies {
             let since = now - policy.season.times(28);
-            let of = self.history(policy.step, since)?;
+            // What a clock that ran ahead has written is left until its time has come.
+            let of = self.history_between(policy.step, since, now + AHEAD)?;
             let mut demand = of.demand;
             demand.retain(|id, _| policy.portion(id).is_some());
             all.demand.extend(demand);
@@ -80,7 +90,8 @@ impl Store {
             source,
         };
         self.with(|connection| {
-            let found = samples(connection, since, Some(portion)).map_err(read)?;
+            let found =
+                samples(connection, (since, Moment(i64::MAX)), Some(portion)).map_err(read)?;
             Ok(found.get(portion).map(|points| regular(points, step)))
         })
     }
@@ -218,6 +229,11 @@ fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<(String, Str
         .collect()
 }
 
+/// Clocks may differ by so much.
+const AHEAD: Span = Span::secs(86_400);
+/// The longest series that is made: two months of seconds.
+const LONGEST: usize = 5_000_000;
+
 /// A reading: when, over how long (0 for a moment), and the rate; NaN for one that could not be had.
 #[derive(Clone, Copy)]
 struct Point {
@@ -228,10 +244,10 @@ struct Point {
 
 type Points = BTreeMap<PortionId, Vec<Point>>;
 
-/// Readings since a moment by portion, in no order; of all portions, or of one. Each table is read along its own key.
+/// Readings between two moments by portion, in no order; of all portions, or of one. Each table is read along its own key.
 fn samples(
     connection: &Connection,
-    since: Moment,
+    (since, until): (Moment, Moment),
     only: Option<&PortionId>,
 ) -> rusqlite::Result<Points> {
     let mut numbers = connection
@@ -245,12 +261,12 @@ fn samples(
     for (series, portion) in named {
         let mut points = Vec::new();
         for sql in [
-            "SELECT at, width, rate FROM rolled WHERE width = 3600000 AND series = ?1 AND at >= ?2",
-            "SELECT at, width, rate FROM rolled WHERE width = 300000 AND series = ?1 AND at >= ?2",
-            "SELECT at, 0, rate FROM reading WHERE series = ?1 AND at >= ?2",
+            "SELECT at, width, rate FROM rolled WHERE width = 3600000 AND series = ?1 AND at BETWEEN ?2 AND ?3",
+            "SELECT at, width, rate FROM rolled WHERE width = 300000 AND series = ?1 AND at BETWEEN ?2 AND ?3",
+            "SELECT at, 0, rate FROM reading WHERE series = ?1 AND at BETWEEN ?2 AND ?3",
         ] {
             let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![series, since.0])?;
+            let mut rows = statement.query(params![series, since.0, until.0])?;
             while let Some(row) = rows.next()? {
                 let rate: Option<f64> = row.get(2)?;
                 points.push(Point {
@@ -291,12 +307,16 @@ fn kind(column: u8) -> SubjectKind {
 }
 
 /// Points at a regular step: several in one step are averaged, one that is an average over more than a step counts for each
-/// step it covers, and a step without any is a gap.
+/// step it covers, and a step without any is a gap. What lies further than `LONGEST` steps from the first one is left out: one
+/// stray moment must not ask for all memory.
 fn regular(points: &[Point], step: Span) -> Series {
     let step = Span(step.0.max(1));
     let start = points.iter().map(|p| p.at).min().unwrap_or_default();
     let slot = |at: Moment| (at.since(start).0 / step.0) as usize;
-    let slots = |p: &Point| slot(p.at)..slot(p.at + Span((p.width.0 - 1).max(0))) + 1;
+    let slots = |p: &Point| {
+        slot(p.at)..(slot(p.at + Span(p.width.0.saturating_sub(1).max(0))) + 1).min(LONGEST)
+    };
+    let points: Vec<&Point> = points.iter().filter(|p| slot(p.at) < LONGEST).collect();
     let len = points.iter().map(|p| slots(p).end).max().unwrap_or(0);
     let mut sums = vec![(0.0, 0u32); len];
     for point in points.iter().filter(|p| p.rate.is_finite()) {

@@ -2,11 +2,17 @@
 
 mod journal;
 mod memory;
+mod mend;
+#[cfg(test)]
+mod mend_tests;
 mod rollup;
 mod schema;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrade_tests;
 
+pub use mend::Mended;
 pub use rollup::Compacted;
 
 use rusqlite::Connection;
@@ -30,6 +36,17 @@ pub enum Error {
         found: i64,
         known: i64,
     },
+    #[error(
+        "the store {path} is damaged: {why}; move it away, or let `foreshadow run` set it aside and take over what can be read"
+    )]
+    Broken { path: PathBuf, why: String },
+    #[error(
+        "cannot set the damaged store {path} aside: {source}; is its folder writable? Nothing of it was changed"
+    )]
+    Aside {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("cannot write {what} to the store: {source}")]
     Write {
         what: &'static str,
@@ -50,20 +67,23 @@ pub enum Error {
 /// The store. One connection: SQLite in WAL mode, every call one transaction.
 pub struct Store {
     connection: Mutex<Connection>,
+    mended: Option<Mended>,
 }
 
 impl Store {
     /// Opens or creates the file and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Store, Error> {
-        let open = |source| Error::Open {
-            path: path.to_path_buf(),
-            source,
-        };
-        let connection = Connection::open(path).map_err(open)?;
+        let connection = Connection::open(path).map_err(|e| schema::opening(path, e))?;
         schema::prepare(&connection, path)?;
         Ok(Store {
             connection: Mutex::new(connection),
+            mended: None,
         })
+    }
+
+    /// What was done about a damaged file when this store was opened.
+    pub fn mended(&self) -> Option<&Mended> {
+        self.mended.as_ref()
     }
 
     /// A store that is gone with the process.
@@ -76,6 +96,7 @@ impl Store {
         schema::prepare(&connection, path)?;
         Ok(Store {
             connection: Mutex::new(connection),
+            mended: None,
         })
     }
 

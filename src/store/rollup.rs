@@ -82,7 +82,7 @@ impl Store {
 /// The end of the piece to roll up next: `AT_ONCE` from the oldest row, at most what is past its time; whole averages only.
 fn until(oldest: Option<i64>, now: Moment, keep: Span, width: i64) -> Option<i64> {
     let due = (now.0 - keep.0).div_euclid(width) * width;
-    let oldest = oldest?.div_euclid(width) * width;
+    let oldest = oldest?.div_euclid(width).saturating_mul(width);
     (oldest < due).then(|| due.min(oldest + AT_ONCE))
 }
 

@@ -1,7 +1,7 @@
 //! The tables, version by version.
 
 use super::Error;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 
 /// Each entry brings the schema from its index to the next version.
@@ -41,17 +41,13 @@ pub(super) const MIGRATIONS: [&str; 4] = [
 ];
 
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let open = |source| Error::Open {
-        path: path.to_path_buf(),
-        source,
-    };
+    let open = |source| opening(path, source);
     // NORMAL in WAL: a killed process loses nothing that was committed; after a power cut the journal is settled by looking anew.
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;",
         )
         .map_err(open)?;
-    reclaiming(connection).map_err(open)?;
     let found: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(open)?;
@@ -63,6 +59,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
             known,
         });
     }
+    reclaiming(connection).map_err(open)?;
     for (version, sql) in MIGRATIONS.iter().enumerate().skip(found.max(0) as usize) {
         let next = version + 1;
         connection
@@ -72,6 +69,21 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
             .map_err(open)?;
     }
     Ok(())
+}
+
+/// What kept the file from being opened: damage, or something that may pass.
+pub(super) fn opening(path: &Path, source: rusqlite::Error) -> Error {
+    let path = path.to_path_buf();
+    match source.sqlite_error_code() {
+        // An unknown code is SQL that does not fit the tables: they are not those of the version that the file names.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
+            Error::Broken {
+                path,
+                why: source.to_string(),
+            }
+        }
+        _ => Error::Open { path, source },
+    }
 }
 
 /// Pages that retention frees go back to the disk bit by bit; a store from before that is rebuilt once.

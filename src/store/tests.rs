@@ -182,3 +182,17 @@ proptest! {
         prop_assert!((sum - real.iter().sum::<f64>()).abs() < 1e-6);
     }
 }
+
+#[test]
+fn a_clock_that_ran_ahead_for_a_moment_costs_neither_memory_nor_history() {
+    let store = Store::in_memory().unwrap();
+    days(&store, 0..1);
+    let far = DAY + 20 * 365 * DAY;
+    store.remember(&[sample(far, 7.0)]).unwrap();
+    let series = values(&store, 1000, 0);
+    assert!(series.len() <= 86_400, "{} points", series.len());
+    let until = Moment(2 * DAY);
+    let history = store.history_between(Span(MINUTE), Moment(0), until);
+    let seen = history.unwrap().demand[&web()].values.len();
+    assert_eq!(seen, 1440);
+}

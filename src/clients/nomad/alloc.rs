@@ -164,10 +164,10 @@ pub struct AllocatedResources {
 impl AllocatedResources {
     /// MHz over all tasks, as Nomad books it.
     pub fn cpu_mhz(&self) -> i64 {
-        self.tasks.values().map(TaskResources::cpu_mhz).sum()
+        total(self.tasks.values().map(TaskResources::cpu_mhz))
     }
     pub fn memory_mb(&self) -> i64 {
-        self.tasks.values().map(TaskResources::memory_mb).sum()
+        total(self.tasks.values().map(TaskResources::memory_mb))
     }
     pub fn disk_mb(&self) -> i64 {
         self.shared.disk_mb
@@ -175,13 +175,13 @@ impl AllocatedResources {
     /// Mbit/s asked for, where Nomad keeps a book of it.
     pub fn network_mbits(&self) -> i64 {
         let tasks = self.tasks.values().flat_map(|t| &t.networks);
-        self.shared
-            .networks
-            .iter()
-            .chain(tasks)
-            .map(|n| n.mbits)
-            .sum()
+        total(self.shared.networks.iter().chain(tasks).map(|n| n.mbits))
     }
+}
+
+/// The sum, or the most that can be told: an answer may say anything.
+fn total(of: impl Iterator<Item = i64>) -> i64 {
+    of.fold(0, i64::saturating_add)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
