@@ -2,11 +2,13 @@
 
 mod journal;
 mod memory;
+mod pages;
 mod rollup;
 mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use pages::StoredPage;
 pub use rollup::Compacted;
 
 use rusqlite::Connection;
