@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)] // time is what it measures
 
 #[path = "../tests/common/served.rs"]
+#[expect(dead_code, reason = "no command is asked here")]
 mod served;
 
 use foreshadow::engine::View;

@@ -64,12 +64,12 @@ fn lost(state: &State) -> Option<String> {
             (true, 0) if s.nodes > 0 => "down",
             _ => return None,
         };
-        Some(format!("{} is {what}", s.site))
+        Some(format!("{} {what}", s.site))
     });
     let first = lost.next()?;
     Some(match lost.count() {
         0 => first,
-        n => format!("{first}, {n} more sites are lost"),
+        n => format!("{first}, {n} more sites lost"),
     })
 }
 

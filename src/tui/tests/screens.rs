@@ -6,10 +6,14 @@ use ratatui::style::{Color, Modifier};
 
 fn on(view: View, screen: Screen, options: Options) -> State {
     let mut state = at(view, options);
+    go_to(&mut state, screen);
+    state
+}
+
+fn go_to(state: &mut State, screen: Screen) {
     if screen != Screen::Overview {
         state.trail.push(Place::of(screen));
     }
-    state
 }
 
 fn look(color: bool, ascii: bool) -> Options {
@@ -85,7 +89,7 @@ fn an_empty_a_blind_and_a_crowded_estate_are_told_on_every_screen_size_and_look(
         for screen in Screen::ALL {
             for (size, options) in SIZES.iter().flat_map(|s| looks.iter().map(move |l| (s, l))) {
                 let mut state = State::new(options.clone(), Arc::clone(&view), *size);
-                state.trail.push(Place::of(screen));
+                go_to(&mut state, screen);
                 let terminal = shown(&state, *size);
                 let picture = terminal.backend().to_string();
                 let said = words(&picture).len();
@@ -108,7 +112,7 @@ fn what_is_empty_wrong_or_too_much_reads_well() {
     for (name, view) in odd() {
         let pictures = Screen::ALL.map(|screen| {
             let mut state = State::new(Options::default(), Arc::clone(&view), (80, 24));
-            state.trail.push(Place::of(screen));
+            go_to(&mut state, screen);
             format!("{}\n{}", screen.title(), picture(&state, (80, 24)))
         });
         insta::assert_snapshot!(format!("every_{name}_80x24"), pictures.join("\n"));
