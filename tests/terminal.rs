@@ -80,7 +80,7 @@ impl Terminal {
         command.args(more);
         let mut terminal = Terminal::of(command, size);
         terminal.until("the overview", |s| {
-            s.contains("Overview") && s.contains("web")
+            s.contains(" Over") && s.contains("> ✗ web")
         });
         terminal
     }
