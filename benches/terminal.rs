@@ -64,6 +64,15 @@ impl Terminal {
         }
     }
 
+    /// Takes what comes for so long, so that all of a large estate has come; the bytes.
+    fn settle(&self, time: Duration) -> usize {
+        let (end, mut bytes) = (Instant::now() + time, 0);
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            bytes += self.output.recv_timeout(left).map_or(0, |b| b.len());
+        }
+        bytes
+    }
+
     /// Takes what comes until nothing has come for so long; the bytes.
     fn drain(&self, quiet: Duration) -> usize {
         let mut bytes = 0;
@@ -166,7 +175,7 @@ fn main() {
     let attach = format!("http://{}", served.at);
     let args = ["tui", "--attach", &attach];
     let mut terminal = Terminal::of(env!("CARGO_BIN_EXE_foreshadow"), &args);
-    let first = terminal.drain(Duration::from_secs(if measured { 5 } else { 2 }));
+    let first = terminal.settle(Duration::from_secs(if measured { 20 } else { 3 }));
     assert!(
         first > 1_000,
         "only {first} bytes came: is that a dashboard?"
