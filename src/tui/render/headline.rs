@@ -2,7 +2,7 @@
 
 use super::pen::{Piece, piece};
 use crate::engine::view::{Health, Mode, MoveView, PortionView, StepView};
-use crate::model::PortionId;
+use crate::model::{Cause, PortionId};
 use crate::tui::look::Tone;
 use crate::tui::state::State;
 use std::collections::BTreeMap;
@@ -133,7 +133,10 @@ pub fn doing(state: &State) -> Vec<Piece<'_>> {
             out.push(piece(look.pick(" · ", " | "), Tone::Dim));
         }
         let (glyph, _, tone) = look.cause(cause);
-        out.push(piece(format!("{glyph} "), tone));
+        // Upkeep's sign is the dot that stands between things here.
+        if cause != Cause::Upkeep {
+            out.push(piece(format!("{glyph} "), tone));
+        }
         out.push(piece(text, Tone::Strong));
     }
     if out.is_empty() {
