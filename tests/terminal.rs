@@ -1,69 +1,28 @@
 //! The real binary in a real pseudo-terminal, attached to a foreshadow of this test: keys, size, paste, job control.
 #![allow(clippy::disallowed_methods)] // a terminal is waited for, with an end to the wait
 
+#[path = "common/served.rs"]
+mod served;
+
 use crossterm::event::{KeyCode, KeyModifiers};
-use foreshadow::engine::view::{Command, View};
-use foreshadow::headless::{self, Api, Door, Keys, Place};
-use foreshadow::model::{Moment, Span};
+use foreshadow::engine::view::Command;
 use foreshadow::tui::keys::{Act, TABLE};
 use foreshadow::tui::sample;
 use foreshadow::tui::state::Screen;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use served::{ACT, Served, served};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 /// A screen that has not come by then will not.
 const PATIENCE: Duration = Duration::from_secs(20);
-const ACT: &str = "sesame";
 
 fn binary() -> PathBuf {
     let built = std::env::var_os("FORESHADOW_BIN").map(PathBuf::from);
     built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_foreshadow")))
-}
-
-/// A foreshadow's API with a view of ours behind it.
-struct Served {
-    at: SocketAddr,
-    asked: mpsc::Receiver<Command>,
-    views: watch::Sender<Arc<View>>,
-    _runtime: tokio::runtime::Runtime,
-}
-
-fn served(view: View) -> Served {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (views, receive) = watch::channel(Arc::new(view));
-    let (commands, asked) = mpsc::channel(64);
-    let api = Api {
-        views: receive,
-        commands,
-        act_token: Some(ACT.to_string().into()),
-        cycle: Span::secs(1),
-        now: Arc::new(|| Moment(0)),
-        counted: None,
-        journal: None,
-    };
-    let at = runtime.block_on(async {
-        let place = Place::Http("127.0.0.1:0".parse().expect("an address"));
-        let door = Door::open(&place, &Keys::default()).await;
-        let door = door.expect("it listens");
-        let Place::Http(at) = door.place() else {
-            panic!("{} is another place", door.place())
-        };
-        tokio::spawn(headless::serve(door, api, CancellationToken::new()));
-        at
-    });
-    Served {
-        at,
-        asked,
-        views,
-        _runtime: runtime,
-    }
 }
 
 /// A terminal with a program in it.
@@ -121,7 +80,7 @@ impl Terminal {
         command.args(more);
         let mut terminal = Terminal::of(command, size);
         terminal.until("the overview", |s| {
-            s.contains("Overview") && s.contains("web")
+            s.contains(" Over") && s.contains("> ✗ web")
         });
         terminal
     }
@@ -227,6 +186,11 @@ fn shows(act: Act) -> (&'static [u8], &'static str) {
         Act::Help => (b"", "move down one row"),
         Act::Follow => (b"8", "paused: f follows"),
         Act::Freeze => (b"", "frozen 07:42"),
+        Act::Next | Act::Previous => (b"", "nothing to look for: / and a text first"),
+        Act::Tree => (b"", "portion web"),
+        Act::Compact => (b"", " why"),
+        Act::Copy => (b"", "copied web, if this terminal lets programs copy"),
+        Act::Mouse => (b"", "a click selects, one more opens"),
         Act::Hold => (b"", "Hold every write?"),
         Act::Abort => (b"", "Abort every move?"),
         Act::Switch => (b"", "Switch web: where?"),
@@ -266,7 +230,15 @@ fn every_key_of_the_help_does_what_it_says_in_a_terminal() {
                 s.contains(after)
             });
             // These stay until the same key is pressed again.
-            if matches!(binding.act, Act::Freeze | Act::Follow | Act::Help) {
+            let stays = [
+                Act::Freeze,
+                Act::Follow,
+                Act::Help,
+                Act::Compact,
+                Act::Mouse,
+                Act::Tree,
+            ];
+            if stays.contains(&binding.act) {
                 terminal.types(&bytes(*code, *mods));
             }
             terminal.home();
@@ -278,6 +250,61 @@ fn every_key_of_the_help_does_what_it_says_in_a_terminal() {
         .expect("the folder")
         .count();
     assert_eq!(saved, 2, "a text and a JSON");
+}
+
+#[test]
+fn a_click_selects_a_second_one_opens_and_what_is_copied_goes_to_the_terminal() {
+    let served = served(sample::shop());
+    let mut terminal = Terminal::tui(&served, &["--mouse"], (120, 40));
+    let row = |text: &str| text.lines().position(|l| l.contains("● search"));
+    let y = row(&terminal.text()).expect("search is shown") + 1;
+    let click = format!("\x1b[<0;20;{y}M\x1b[<0;20;{y}m");
+    terminal.types(click.as_bytes());
+    terminal.until("the row is selected", |s| s.contains("> ● search"));
+    terminal.types(b"y");
+    terminal.until("it is copied", |s| s.contains("copied search"));
+    let raw = String::from_utf8_lossy(&terminal.raw);
+    assert!(raw.contains("\x1b]52;c;c2VhcmNo"), "base64 of its name");
+    terminal.types(click.as_bytes());
+    terminal.until("it is open", |s| s.contains("Overview › search"));
+    terminal.types(b"1\x1b[<64;20;12M");
+    terminal.until("the wheel scrolls up", |s| s.contains("> ▸ cart"));
+    terminal.types(b"m");
+    terminal.until("the mouse is let go", |s| {
+        s.contains("the terminal's again")
+    });
+    let raw = String::from_utf8_lossy(&terminal.raw);
+    let (on, off) = (raw.find("\x1b[?1000h"), raw.find("\x1b[?1000l"));
+    assert!(on.is_some() && on < off, "taken, then given back");
+}
+
+#[test]
+fn keys_of_ones_own_work_are_shown_in_the_help_and_clashes_are_refused() {
+    let served = served(sample::shop());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.hcl");
+    let name = file.to_str().expect("a name");
+    std::fs::write(&file, "nodes = \"ctrl-o f9\"\n").expect("it is written");
+    let mut terminal = Terminal::tui(&served, &["--keys", name], (120, 40));
+    terminal.types(b"\x0f");
+    terminal.until("the nodes", |s| s.contains("provider-a-1"));
+    terminal.types(b"?");
+    terminal.until("the help", |s| s.contains("^o F9    nodes"));
+    std::fs::write(&file, "hold = \"x\"\n").expect("it is written");
+    let refused = std::process::Command::new(binary())
+        .args([
+            "tui",
+            "--keys",
+            name,
+            "--attach",
+            &format!("http://{}", served.at),
+        ])
+        .output()
+        .expect("it runs");
+    assert_eq!(refused.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    let told = "`x` is asked for by `hold` and by `shadow`; give one of them another key";
+    assert!(said.contains(told), "{said}");
 }
 
 #[test]

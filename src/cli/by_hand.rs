@@ -270,11 +270,7 @@ pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
 /// The dashboard over a foreshadow in another process.
 pub fn dashboard(args: TuiArgs) -> Result<ExitCode, Exit> {
     let remote = remote(&args.at)?;
-    let options = tui::Options {
-        look: args.looks.look()?,
-        allow_act: args.allow_act,
-        who: settings::who(),
-    };
+    let options = args.looks.options(args.allow_act)?;
     runtime()?.block_on(async {
         let (first, begun) = remote.begin().await.map_err(|e| wrong(&e))?;
         let cancel = CancellationToken::new();

@@ -3,6 +3,7 @@
 use super::Exit;
 use super::args::{GlyphKind, LookArgs};
 use crate::settings::{self, Glyphs};
+use crate::tui;
 use crate::tui::look::Look;
 
 impl LookArgs {
@@ -15,5 +16,17 @@ impl LookArgs {
             GlyphKind::Ascii => Glyphs::Ascii,
         };
         settings::look(self.theme.as_deref(), glyphs).map_err(Exit::usage)
+    }
+
+    /// The same with keys and who sits there, for a dashboard.
+    pub fn options(&self, allow_act: bool) -> Result<tui::Options, Exit> {
+        let keys = self.keys.as_deref().map(settings::keys).transpose();
+        Ok(tui::Options {
+            look: self.look()?,
+            allow_act,
+            who: settings::who(),
+            keys: keys.map_err(Exit::usage)?.unwrap_or_default(),
+            mouse: self.mouse,
+        })
     }
 }

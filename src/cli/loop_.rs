@@ -8,7 +8,7 @@ use crate::clients::consul::Consul;
 use crate::clients::http::System;
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
-use crate::engine::{Rules, Writes};
+use crate::engine::{Rules, Writes, clock};
 use crate::headless;
 use crate::model::Known;
 use crate::settings::{self, Config};

@@ -292,11 +292,7 @@ pub fn sandbox(args: SandboxArgs) -> Result<ExitCode, Exit> {
 }
 
 async fn dashboard(args: &SandboxArgs, session: Session) -> Result<ExitCode, Exit> {
-    let options = tui::Options {
-        look: args.looks.look()?,
-        allow_act: args.allow_act,
-        who: settings::who(),
-    };
+    let options = args.looks.options(args.allow_act)?;
     let (views, commands) = (session.house.views.clone(), session.house.commands.clone());
     if let Some(limit) = args.lasts {
         let cancel = session.cancel.clone();

@@ -176,11 +176,7 @@ async fn dashboard(args: &SandboxArgs, cancel: CancellationToken) -> Result<Exit
             }
         }
     });
-    let options = tui::Options {
-        look: args.looks.look()?,
-        allow_act: args.allow_act,
-        who: settings::who(),
-    };
+    let options = args.looks.options(args.allow_act)?;
     let ran = tui::run(views, commands, options, cancel.clone()).await;
     cancel.cancel();
     let live = playing.await.map_err(|e| Exit::failed(&e))?;

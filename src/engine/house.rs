@@ -1,6 +1,7 @@
 //! Puts the rooms together: clients, eyes, hands, leader, gateways and the wheel, as a configuration says.
 
 use super::measure::LoadMeasurer;
+use super::recall::Recall;
 use super::state::{State, Workload};
 use super::view::{Command, LogKind, Mode, View};
 use super::{Rules, Shell, clock, run};
@@ -281,6 +282,7 @@ fn remembered(setup: &Setup) -> Result<State, Error> {
         writes: setup.writes.clone(),
         beliefs: setup.store.beliefs()?,
         history: setup.store.histories(&policies, now)?,
+        recall: Recall::of(&setup.store.pages()?),
         ..State::default()
     };
     let workloads = policies.iter().map(|policy| Workload {

@@ -5,6 +5,7 @@ use super::state::State;
 use super::view::{MoveView, Page, PageRow, PortionView, Stair, StepView, View};
 use crate::model::*;
 use crate::planner::book::{Move, MoveKind};
+use crate::store::StoredPage;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -44,7 +45,45 @@ pub fn note(state: &mut State, world: &World, view: &mut View, now: Moment) {
     state.recall = recall;
 }
 
+/// A page as the store keeps it.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(super) fn stored(page: &Page) -> serde_json::Result<StoredPage> {
+    let row = |r: &PageRow| Ok((r.id.clone(), serde_json::to_string(r)?));
+    let bare = Page {
+        rows: Vec::new(),
+        ..page.clone()
+    };
+    Ok(StoredPage {
+        at: page.at,
+        json: serde_json::to_string(&bare)?,
+        rows: page
+            .rows
+            .iter()
+            .map(row)
+            .collect::<serde_json::Result<_>>()?,
+    })
+}
+
 impl Recall {
+    /// What an earlier process left to look back at. Pages of a version that cannot be read are left out.
+    pub(super) fn of(pages: &[StoredPage]) -> Recall {
+        let read = |stored: &StoredPage| {
+            let page: Page = serde_json::from_str(&stored.json).ok()?;
+            let rows = stored.rows.iter();
+            let rows = rows.filter_map(|(_, json)| serde_json::from_str(json).ok());
+            let rows = rows.collect();
+            Some(Arc::new(Page { rows, ..page }))
+        };
+        let pages: VecDeque<Arc<Page>> = pages.iter().filter_map(read).collect();
+        Recall {
+            rows: pages.iter().map(|p| p.rows.len()).sum(),
+            pages,
+            ..Recall::default()
+        }
+    }
+
     /// The move under way, or the last one with its end.
     fn moving(&mut self, state: &State, portion: &mut PortionView, now: Moment) {
         let found = state.workloads.iter().find_map(|w| {
@@ -112,6 +151,11 @@ impl Recall {
             .collect();
         if rows.is_empty() && lines.is_empty() {
             return;
+        }
+        // A clock that was set back does not leave two pasts.
+        while self.pages.back().is_some_and(|p| p.at >= view.at) {
+            let gone = self.pages.pop_back();
+            self.rows -= gone.map_or(0, |p| p.rows.len());
         }
         for r in &rows {
             self.known.insert(r.id.clone(), r.clone());

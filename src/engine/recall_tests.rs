@@ -127,3 +127,40 @@ fn a_quantile_is_the_bound_of_its_bucket_and_none_of_nothing() {
     assert_eq!(quantile(&of(&[(10.0, 1)]), 0.99), Some(10.0));
     assert_eq!(quantile(&of(&[]), 0.99), None);
 }
+
+#[test]
+fn what_an_earlier_process_saw_can_be_looked_back_at_and_all_is_told_anew_after_it() {
+    let store = crate::store::Store::in_memory().unwrap();
+    let mut recall = Recall::default();
+    for cycle in 1..=PAGES as u64 + 20 {
+        let busy = if cycle % 2 == 0 {
+            Health::Good
+        } else {
+            Health::Moving
+        };
+        let all = vec![portion("web", busy), portion("quiet", Health::Good)];
+        let (state, view) = seen(cycle, cycle, all);
+        recall.turn(&state, &view);
+        let (page, first) = (recall.pages.back().unwrap(), &recall.pages[0]);
+        store.turn_page(&stored(page).unwrap(), first.at).unwrap();
+    }
+    let mut again = Recall::of(&store.pages().unwrap());
+    assert_eq!(again.pages.len(), PAGES);
+    let rows = |page: &Page| -> std::collections::BTreeMap<PortionId, Health> {
+        page.rows.iter().map(|r| (r.id.clone(), r.health)).collect()
+    };
+    for (a, b) in again.pages.iter().zip(&recall.pages) {
+        assert_eq!(
+            (rows(a), &a.lines),
+            (rows(b), &b.lines),
+            "cycle {}",
+            b.cycle
+        );
+    }
+    let (state, mut view) = seen(1, 1, vec![portion("web", Health::Good)]);
+    view.at = recall.pages.back().unwrap().at + Span::secs(60);
+    again.turn(&state, &view);
+    let last = again.pages.back().unwrap();
+    assert_eq!((last.cycle, last.rows.len(), last.lines.len()), (1, 1, 1));
+    assert_eq!(again.pages.len(), PAGES);
+}

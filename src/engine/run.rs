@@ -1,12 +1,13 @@
 //! The async shell around the pure cycle: it looks, turns, hands on, and keeps what must be kept.
 
+use super::recall::stored;
 use super::state::State;
-use super::view::{Command, LogKind, View};
+use super::view::{Command, LogKind, Page, View};
 use super::{Rules, Settling, absorb, adopt, ask, clock, cycle, preview};
 use crate::act::SharedJournal;
 use crate::guard::{Hands, Lease};
 use crate::model::*;
-use crate::store::Store;
+use crate::store::{self, Store};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -110,7 +111,8 @@ pub async fn run(
             }
         }
         seen = Some(world);
-        keep(&shell.store, &mut state, now).await;
+        let page = turned(&view);
+        keep(&shell.store, &mut state, page, now).await;
         if now.since(tidied) >= TIDY_EVERY {
             tidied = now;
             tidy(shell.store.clone(), now);
@@ -187,12 +189,31 @@ async fn command_in(
     }
 }
 
+/// A page that was added, and when the oldest one that is kept was.
+type Turned = (Arc<Page>, Moment);
+
+/// The page that this cycle added to its view, if it did.
+fn turned(view: &View) -> Option<Turned> {
+    let last = view.pages.last().filter(|p| p.at == view.at)?;
+    Some((last.clone(), view.pages.first()?.at))
+}
+
 /// A store that cannot be written holds nothing up; it is said, and what was to be kept is tried again. The disk is waited
 /// for beside the wheel's threads.
-async fn keep(store: &Arc<Store>, state: &mut State, now: Moment) {
+async fn keep(store: &Arc<Store>, state: &mut State, page: Option<Turned>, now: Moment) {
     let memos = std::mem::take(&mut state.memos);
     let store = store.clone();
-    let kept = tokio::task::spawn_blocking(move || (store.remember(&memos), memos)).await;
+    let write = move || {
+        let turned = page.map_or(Ok(()), |(page, oldest)| {
+            let damaged = |source| store::Error::Damaged {
+                what: "a page of the past",
+                source,
+            };
+            store.turn_page(&stored(&page).map_err(damaged)?, oldest)
+        });
+        (turned.and_then(|()| store.remember(&memos)), memos)
+    };
+    let kept = tokio::task::spawn_blocking(write).await;
     match kept {
         Ok((Ok(()), _)) => {}
         Ok((Err(e), memos)) => {
@@ -244,5 +265,5 @@ async fn drain(shell: &Shell, state: &mut State, mut work: JoinSet<Outcome>) {
     };
     // What does not end in time stays open in the journal and is settled at the next start.
     let _ = tokio::time::timeout(DRAIN, all).await;
-    keep(&shell.store, state, clock::now()).await;
+    keep(&shell.store, state, None, clock::now()).await;
 }

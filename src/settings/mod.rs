@@ -11,7 +11,7 @@ mod upstream;
 pub use config::{Config, GatewayConfig, parse_config, read_config};
 pub use env::{access, cache_folder, found_socket, no_color, own_socket, secret, utf8};
 pub use policy::{parse_policy, read_policy};
-pub use theme::{Glyphs, LookError, look, who};
+pub use theme::{Glyphs, LookError, keys, look, who};
 
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
-//! How the terminal looks: a theme by name or file, and the glyphs that it can show.
+//! How the terminal looks and which keys it takes: a theme by name or file, the glyphs that it can show, a file of keys.
 
 use super::env::{access, no_color, utf8};
+use crate::tui::keys::{KeyError, Keys};
 use crate::tui::look::Look;
 use crate::tui::theme::{NAMES, Theme, ThemeError};
 use std::collections::BTreeMap;
@@ -14,6 +15,16 @@ pub enum LookError {
     File { file: String, why: String },
     #[error("{file}: {source}")]
     Colours { file: String, source: ThemeError },
+    #[error("{file}: it has lines such as `hold = \"ctrl-o f9\"` and nothing else: {why}")]
+    KeyFile { file: String, why: String },
+    #[error("{file}: {source}")]
+    Keys { file: String, source: KeyError },
+    #[error("cannot read the keys {file}; is it there, and may you read it?")]
+    ReadKeys {
+        file: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot read the theme {file}; may you read it?")]
     Read {
         file: String,
@@ -69,6 +80,26 @@ fn find(name: &str) -> Result<Theme, LookError> {
     parse(name, &text)
 }
 
+/// The key table with the keys that a file gives: `word = "keys"` a line.
+///
+/// # Errors
+/// A file that cannot be read or is none, or keys that cannot be bound; the text says which and what could be.
+pub fn keys(file: &str) -> Result<Keys, LookError> {
+    let text = std::fs::read_to_string(file).map_err(|source| LookError::ReadKeys {
+        file: file.into(),
+        source,
+    })?;
+    let pairs: BTreeMap<String, String> = hcl::from_str(&text).map_err(|e| LookError::KeyFile {
+        file: file.into(),
+        why: e.to_string(),
+    })?;
+    let pairs = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    Keys::with(pairs).map_err(|source| LookError::Keys {
+        file: file.into(),
+        source,
+    })
+}
+
 /// Who sits at this terminal.
 pub fn who() -> String {
     let known = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok()?;
@@ -103,6 +134,24 @@ mod tests {
         std::fs::write(&file, "# mine\nbad = \"#ff88aa\"\nground = \"#000000\"\n").unwrap();
         let mine = find(file.to_str().unwrap()).unwrap();
         assert_eq!(mine.tones[8], ratatui::style::Color::Rgb(255, 136, 170));
+    }
+
+    #[test]
+    fn keys_come_from_a_file_and_what_is_wrong_with_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.hcl");
+        let told = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            keys(file.to_str().unwrap()).map_err(|e| e.to_string())
+        };
+        let mine = told("# mine\nhold = \"ctrl-o\"\nnext-match = \"f3\"\n").unwrap();
+        assert_eq!(mine.first(crate::tui::keys::Act::Next), "F3");
+        let broken = told("hold = ").unwrap_err();
+        assert!(broken.contains("it has lines such as"), "{broken}");
+        let clash = told("hold = \"x\"").unwrap_err();
+        assert!(clash.contains("keys.hcl: `x` is asked for by `hold` and by `shadow`"));
+        let none = keys("nowhere.hcl").unwrap_err().to_string();
+        assert!(none.contains("nowhere.hcl; is it there"), "{none}");
     }
 
     #[test]

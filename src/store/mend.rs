@@ -61,7 +61,7 @@ fn is<T: serde::de::DeserializeOwned>(text: &str) -> bool {
     serde_json::from_str::<T>(text).is_ok()
 }
 
-const TABLES: [Kept; 12] = [
+const TABLES: [Kept; 14] = [
     plain("series", "id, portion", &["id"]),
     plain("reading", "series, at, rate", &["series", "at"]),
     plain(
@@ -72,6 +72,8 @@ const TABLES: [Kept; 12] = [
     plain("availability", "at, subject, site, up", &["at", "subject"]),
     plain("lesson", "id, at, portion, text", &["id"]),
     plain("asked", "id, at, who, what", &["id"]),
+    plain("page", "at, json", &["at"]),
+    plain("page_row", "portion, at, json", &["portion", "at"]),
     document("measurement", "id, at, json", &["id"], 2, is::<Measurement>),
     document("profile", "key, json", &["key"], 1, is::<Profile>),
     document("verdict", "key, json", &["key"], 1, is::<Judged>),

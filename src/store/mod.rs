@@ -5,6 +5,7 @@ mod memory;
 mod mend;
 #[cfg(test)]
 mod mend_tests;
+mod pages;
 mod rollup;
 mod schema;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 mod upgrade_tests;
 
 pub use mend::Mended;
+pub use pages::StoredPage;
 pub use rollup::Compacted;
 
 use rusqlite::Connection;

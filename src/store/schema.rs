@@ -5,7 +5,7 @@ use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 
 /// Each entry brings the schema from its index to the next version.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE sample (portion TEXT NOT NULL, at INTEGER NOT NULL, rate REAL, PRIMARY KEY (portion, at)) WITHOUT ROWID;
     CREATE TABLE availability (at INTEGER NOT NULL, subject TEXT NOT NULL, site INTEGER NOT NULL, up INTEGER NOT NULL,
@@ -37,6 +37,12 @@ pub(super) const MIGRATIONS: [&str; 4] = [
     // What people asked for, and who.
     "
     CREATE TABLE asked (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL);
+",
+    // What faces look back at: a page for each cycle in which something changed, and what was then known of portions.
+    "
+    CREATE TABLE page (at INTEGER PRIMARY KEY, json TEXT NOT NULL);
+    CREATE TABLE page_row (portion TEXT NOT NULL, at INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (portion, at)) WITHOUT ROWID;
+    CREATE INDEX page_row_at ON page_row (at);
 ",
 ];
 

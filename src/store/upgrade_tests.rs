@@ -31,6 +31,10 @@ fn contents(connection: &Connection, version: usize) -> Vec<(&'static str, i64, 
     if version >= 4 {
         all.push(("asked", "asked", "at"));
     }
+    if version >= 5 {
+        all.push(("page", "page", "at + length(json)"));
+        all.push(("page_row", "page_row", "at + length(json)"));
+    }
     let of = |(name, table, sum): (&'static str, &str, &str)| {
         let sql = format!("SELECT count(*), total({sum}) FROM {table}");
         let (rows, sum) = connection

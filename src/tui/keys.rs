@@ -1,7 +1,11 @@
 //! The one key table: dispatch, the footer, `?` help and the `:` palette are all read from it.
 
+mod own;
+
+pub use own::{KeyError, Keys, of};
+
 use super::state::Screen;
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyModifiers};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,12 @@ pub enum Act {
     Help,
     Follow,
     Freeze,
+    Next,
+    Previous,
+    Tree,
+    Compact,
+    Copy,
+    Mouse,
     Hold,
     Abort,
     Switch,
@@ -36,10 +46,13 @@ pub enum Act {
     Quit,
 }
 
+pub type Key = (KeyCode, KeyModifiers);
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    pub keys: &'static [(KeyCode, KeyModifiers)],
+    /// Its keys, unless the operator's own file gives it others.
+    pub keys: &'static [Key],
     /// The keys as people read them.
     pub shown: &'static str,
     /// The word of the palette and of the footer.
@@ -54,13 +67,13 @@ pub struct Binding {
 const NONE: KeyModifiers = KeyModifiers::NONE;
 const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 
-const fn key(c: char) -> (KeyCode, KeyModifiers) {
+const fn key(c: char) -> Key {
     (KeyCode::Char(c), NONE)
 }
-const fn ctrl(c: char) -> (KeyCode, KeyModifiers) {
+const fn ctrl(c: char) -> Key {
     (KeyCode::Char(c), CTRL)
 }
-const fn code(code: KeyCode) -> (KeyCode, KeyModifiers) {
+const fn code(code: KeyCode) -> Key {
     (code, NONE)
 }
 
@@ -247,6 +260,20 @@ pub const TABLE: &[Binding] = &[
         "keep rows that contain a text; ! before it inverts"
     ),
     bind!(
+        Act::Next,
+        [key('n')],
+        "n",
+        "next-match",
+        "go to the next row that has what was last filtered for, round and round"
+    ),
+    bind!(
+        Act::Previous,
+        [key('N')],
+        "N",
+        "prev-match",
+        "go to the one before"
+    ),
+    bind!(
         Act::Palette,
         [key(':')],
         ":",
@@ -266,6 +293,34 @@ pub const TABLE: &[Binding] = &[
         "^f",
         "freeze",
         "freeze the picture, or let it run"
+    ),
+    bind!(
+        Act::Tree,
+        [key('t')],
+        "t",
+        "tree",
+        "the portion as a tree: job, allocations, nodes, shadows; or its plots again"
+    ),
+    bind!(
+        Act::Compact,
+        [ctrl('h')],
+        "^h",
+        "compact",
+        "more rows: no tabs, no loop, one line a row; or all again"
+    ),
+    bind!(
+        Act::Copy,
+        [key('y')],
+        "y",
+        "copy",
+        "copy the name or id under the cursor into this terminal's clipboard (OSC 52)"
+    ),
+    bind!(
+        Act::Mouse,
+        [key('m')],
+        "m",
+        "mouse",
+        "clicks select and open, the wheel scrolls; or leave the mouse to the terminal"
     ),
     bind!(
         Act::Hold,
@@ -345,23 +400,6 @@ pub const TABLE: &[Binding] = &[
         "leave; foreshadow goes on without the screen if it is attached"
     ),
 ];
-
-/// What a key asks for, if anything. Shift is part of the character, so it is not looked at there.
-pub fn lookup(event: &KeyEvent) -> Option<&'static Binding> {
-    let mut mods = event.modifiers;
-    if matches!(event.code, KeyCode::Char(_)) {
-        mods.remove(KeyModifiers::SHIFT);
-    }
-    TABLE.iter().find(|b| b.keys.contains(&(event.code, mods)))
-}
-
-/// The binding that does `act`.
-pub fn of(act: Act) -> &'static Binding {
-    TABLE
-        .iter()
-        .find(|b| b.act == act)
-        .unwrap_or(&TABLE[TABLE.len() - 1])
-}
 
 /// Palette words that fit what was typed: those that begin with it first, then those that contain it.
 pub fn matching(typed: &str) -> Vec<&'static Binding> {

@@ -2,6 +2,7 @@
 
 pub mod keys;
 pub mod look;
+mod mouse;
 pub mod overlay;
 mod paint;
 pub mod png;

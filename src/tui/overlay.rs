@@ -1,6 +1,6 @@
 //! Keys while something lies over the screen: help, filter, palette, choice, confirmation.
 
-use super::keys::{self, Binding};
+use super::keys::{self, Act, Binding};
 use super::state::{Overlay, State};
 use super::update::{self, Effect, act, open_portion};
 use crate::engine::view::Command;
@@ -56,7 +56,7 @@ pub fn describe(command: &Command) -> (String, String) {
         ),
         Command::Switch { portion, to } => (
             format!("Switch {portion} to {to}?"),
-            format!("Traffic of {portion} moves to {to} by the steps of its policy, through planner and guard. `a` aborts."),
+            format!("Traffic of {portion} moves to {to} by the steps of its policy, through planner and guard; aborting stops it."),
         ),
         Command::Pin { portion, on: true } => (
             format!("Pin {portion}?"),
@@ -172,6 +172,9 @@ fn filter(state: &mut State, key: KeyEvent, mut text: String) -> Overlay {
             return Overlay::None;
         }
         KeyCode::Enter => {
+            if !text.is_empty() {
+                state.search.clone_from(&text);
+            }
             state.filter = text;
             return Overlay::None;
         }
@@ -198,7 +201,9 @@ fn palette(
                 Some(Found::Key(b)) => act(state, b.act, effects),
                 Some(Found::Portion(id)) => open_portion(state, id.clone()),
                 None => {
-                    state.notice = Some(format!("nothing is called `{text}`; ? lists the words"))
+                    let help = state.key(Act::Help);
+                    let told = format!("nothing is called `{text}`; {help} lists the words");
+                    state.notice = Some(told);
                 }
             }
             return;

@@ -2,10 +2,11 @@
 
 use super::state::{Screen, State};
 use crate::engine::view::{
-    CandidateView, LogLine, NodeView, Page, PageRow, ShadowView, SiteView, StepView,
+    CandidateView, InstanceView, LogLine, NodeView, Page, PageRow, PortionView, ShadowView,
+    SiteView, StepView,
 };
-use crate::model::{PortionId, Site};
-use std::collections::BTreeMap;
+use crate::model::{Moment, PortionId, Site};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Keeps what passes the filter; without one no text is made of anything.
@@ -15,41 +16,149 @@ fn keep<T>(state: &State, all: &mut Vec<&T>, text: impl Fn(&T) -> String) {
     }
 }
 
-/// Identities of the rows of the screen that is shown, filtered, in order.
-pub fn rows(state: &State) -> Vec<String> {
-    match state.screen() {
-        Screen::Overview => portions(state)
-            .into_iter()
-            .map(|p| p.id.to_string())
-            .collect(),
-        Screen::Portion => state.shown_portion().map_or_else(Vec::new, |p| {
-            p.instances.iter().map(|i| i.alloc.to_string()).collect()
-        }),
-        Screen::Sites => sites(state)
-            .into_iter()
-            .map(|s| s.site.to_string())
-            .collect(),
-        Screen::Nodes => nodes(state).into_iter().map(|n| n.id.to_string()).collect(),
-        Screen::Shadows => shadows(state)
-            .into_iter()
-            .map(|s| format!("s:{}", s.id))
-            .chain(candidates(state).into_iter().map(candidate_row))
-            .collect(),
-        Screen::Plan => steps(state).into_iter().map(|s| s.id.to_string()).collect(),
-        Screen::Log => log(state).into_iter().map(|l| l.seq.to_string()).collect(),
-        Screen::Replay => pages(state)
-            .into_iter()
-            .map(|p| p.cycle.to_string())
-            .collect(),
-        Screen::Rollout | Screen::Help => Vec::new(),
+/// The rows of the screen that is shown, filtered, in order, before any text is made of them.
+pub enum Listed<'a> {
+    None,
+    Portions(Vec<&'a PortionView>),
+    Instances(&'a [InstanceView]),
+    Sites(Vec<&'a SiteView>),
+    Nodes(Vec<&'a NodeView>),
+    Shadows(Vec<&'a ShadowView>, Vec<&'a CandidateView>),
+    Steps(Vec<&'a StepView>),
+    Lines(Vec<&'a LogLine>),
+    Pages(Vec<&'a Arc<Page>>),
+}
+
+impl Listed<'_> {
+    pub fn len(&self) -> usize {
+        match self {
+            Listed::None => 0,
+            Listed::Portions(all) => all.len(),
+            Listed::Instances(all) => all.len(),
+            Listed::Sites(all) => all.len(),
+            Listed::Nodes(all) => all.len(),
+            Listed::Shadows(all, more) => all.len() + more.len(),
+            Listed::Steps(all) => all.len(),
+            Listed::Lines(all) => all.len(),
+            Listed::Pages(all) => all.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The identity of row `k`.
+    pub fn id(&self, k: usize) -> Option<String> {
+        Some(match self {
+            Listed::None => return None,
+            Listed::Portions(all) => all.get(k)?.id.to_string(),
+            Listed::Instances(all) => all.get(k)?.alloc.to_string(),
+            Listed::Sites(all) => all.get(k)?.site.to_string(),
+            Listed::Nodes(all) => all.get(k)?.id.to_string(),
+            Listed::Shadows(all, more) => match all.get(k) {
+                Some(s) => format!("s:{}", s.id),
+                None => candidate_row(more.get(k - all.len())?),
+            },
+            Listed::Steps(all) => all.get(k)?.id.to_string(),
+            Listed::Lines(all) => all.get(k)?.seq.to_string(),
+            Listed::Pages(all) => all.get(k)?.at.0.to_string(),
+        })
+    }
+
+    /// Where the row of that identity stands.
+    pub fn find(&self, row: &str) -> Option<usize> {
+        match self {
+            Listed::None => None,
+            Listed::Portions(all) => all.iter().position(|p| p.id.as_str() == row),
+            Listed::Instances(all) => all.iter().position(|i| i.alloc.as_str() == row),
+            Listed::Sites(all) => all.iter().position(|s| s.site.as_str() == row),
+            Listed::Nodes(all) => all.iter().position(|n| n.id.as_str() == row),
+            Listed::Shadows(all, more) => match row.strip_prefix("s:") {
+                Some(id) => all.iter().position(|s| s.id.as_str() == id),
+                None => {
+                    let k = more.iter().position(|c| is_candidate(row, c));
+                    k.map(|k| k + all.len())
+                }
+            },
+            Listed::Steps(all) => all.iter().position(|s| s.id.as_str() == row),
+            Listed::Lines(all) => {
+                let seq: u64 = row.parse().ok()?;
+                all.iter().position(|l| l.seq == seq)
+            }
+            Listed::Pages(all) => {
+                let at: i64 = row.parse().ok()?;
+                all.iter().position(|p| p.at.0 == at)
+            }
+        }
     }
 }
 
-pub fn candidate_row(c: &CandidateView) -> String {
+/// The rows of the screen that is shown.
+pub fn listed(state: &State) -> Listed<'_> {
+    match state.screen() {
+        Screen::Overview => Listed::Portions(portions(state)),
+        Screen::Portion => {
+            let shown = state.shown_portion();
+            Listed::Instances(shown.map_or(&[], |p| &p.instances))
+        }
+        Screen::Sites => Listed::Sites(sites(state)),
+        Screen::Nodes => Listed::Nodes(nodes(state)),
+        Screen::Shadows => Listed::Shadows(shadows(state), candidates(state)),
+        Screen::Plan => Listed::Steps(steps(state)),
+        Screen::Log => Listed::Lines(log(state)),
+        Screen::Replay => Listed::Pages(pages(state)),
+        Screen::Rollout | Screen::Help => Listed::None,
+    }
+}
+
+/// Identities of the rows of the screen that is shown.
+pub fn rows(state: &State) -> Vec<String> {
+    let listed = listed(state);
+    (0..listed.len()).filter_map(|k| listed.id(k)).collect()
+}
+
+/// Which of the rows have what was filtered for last.
+pub fn having(state: &State) -> Vec<usize> {
+    let mut only = state.clone();
+    only.filter.clone_from(&state.search);
+    let kept: BTreeSet<String> = rows(&only).into_iter().collect();
+    let all = rows(state).into_iter().enumerate();
+    let has = all.filter_map(|(k, row)| kept.contains(&row).then_some(k));
+    has.collect()
+}
+
+/// What the row under the cursor is called elsewhere: a portion's, a site's or a shadow's name, a node's or an allocation's ID.
+pub fn name_here(state: &State) -> Option<String> {
+    let listed = listed(state);
+    if let Listed::None = listed {
+        return state.shown_portion().map(|p| p.id.to_string());
+    }
+    let at = state.cursor_on(&listed);
+    match &listed {
+        Listed::Lines(all) => Some(all.get(at)?.text.clone()),
+        Listed::Pages(all) => {
+            let lines: Vec<&str> = all.get(at)?.lines.iter().map(|l| l.text.as_str()).collect();
+            Some(lines.join("\n"))
+        }
+        Listed::Shadows(..) => Some(listed.id(at)?.split_off(2)),
+        _ => listed.id(at),
+    }
+}
+
+fn candidate_row(c: &CandidateView) -> String {
     format!("c:{}/{}/{}", c.portion, c.site, c.class)
 }
 
-pub fn portions(state: &State) -> Vec<&crate::engine::view::PortionView> {
+/// Whether that is the row of this candidate, without making a text of it.
+fn is_candidate(row: &str, c: &CandidateView) -> bool {
+    let rest = row.strip_prefix("c:");
+    let rest = rest.and_then(|r| r.strip_prefix(c.portion.as_str())?.strip_prefix('/'));
+    let rest = rest.and_then(|r| r.strip_prefix(c.site.as_str())?.strip_prefix('/'));
+    rest == Some(c.class.as_str())
+}
+
+pub fn portions(state: &State) -> Vec<&PortionView> {
     let mut all = state.portions();
     keep(state, &mut all, |p| {
         format!("{} {} {:?}", p.id, p.sentence, p.health)
@@ -153,14 +262,14 @@ pub fn page_at(state: &State, pages: &[&Arc<Page>]) -> Option<usize> {
         return Some(last);
     };
     // A page that has gone leaves the one after it.
-    let cycle: u64 = cursor.row.parse().unwrap_or(u64::MAX);
-    Some(pages.partition_point(|p| p.cycle < cycle).min(last))
+    let at: i64 = cursor.row.parse().unwrap_or(i64::MAX);
+    Some(pages.partition_point(|p| p.at.0 < at).min(last))
 }
 
-/// What was known of each portion at a cycle: its newest row on the pages up to then, worst first.
-pub fn known_at(state: &State, cycle: u64) -> Vec<&PageRow> {
+/// What was known of each portion at a moment: its newest row on the pages up to then, worst first.
+pub fn known_at(state: &State, at: Moment) -> Vec<&PageRow> {
     let mut known: BTreeMap<&PortionId, &PageRow> = BTreeMap::new();
-    for page in state.view.pages.iter().take_while(|p| p.cycle <= cycle) {
+    for page in state.view.pages.iter().take_while(|p| p.at <= at) {
         known.extend(page.rows.iter().map(|r| (&r.id, r)));
     }
     let mut all: Vec<&PageRow> = known.into_values().collect();
@@ -173,38 +282,35 @@ pub fn portion_here(state: &State) -> Option<PortionId> {
     if matches!(state.screen(), Screen::Portion | Screen::Rollout) {
         return state.shown_portion().map(|p| p.id.clone());
     }
-    let rows = rows(state);
-    let at = state.cursor_in(&rows);
-    rows.get(at)?;
+    let listed = listed(state);
+    let at = state.cursor_on(&listed);
     let known = |id: &PortionId| state.view.portions.iter().any(|p| &p.id == id);
-    let found = match state.screen() {
-        Screen::Overview => portions(state).get(at).map(|p| p.id.clone()),
-        Screen::Nodes => nodes(state).get(at).and_then(|n| {
+    let found = match &listed {
+        Listed::Portions(all) => all.get(at).map(|p| p.id.clone()),
+        Listed::Nodes(all) => all.get(at).and_then(|n| {
             let first = n.portions.first()?;
             Some(PortionId::new(first.split(' ').next().unwrap_or_default()))
         }),
-        Screen::Shadows => {
-            let running = shadows(state);
-            match running.get(at) {
-                Some(s) => Some(s.portion.clone()),
-                None => candidates(state)
-                    .get(at - running.len())
-                    .map(|c| c.portion.clone()),
-            }
-        }
-        Screen::Plan => steps(state).get(at).and_then(|s| s.portion.clone()),
-        Screen::Log => log(state).get(at).and_then(|l| l.portion.clone()),
-        Screen::Replay => pages(state)
+        Listed::Shadows(all, more) => match all.get(at) {
+            Some(s) => Some(s.portion.clone()),
+            None => more.get(at - all.len()).map(|c| c.portion.clone()),
+        },
+        Listed::Steps(all) => all.get(at).and_then(|s| s.portion.clone()),
+        Listed::Lines(all) => all.get(at).and_then(|l| l.portion.clone()),
+        Listed::Pages(all) => all
             .get(at)
             .and_then(|p| p.lines.iter().find_map(|l| l.portion.clone())),
-        Screen::Portion | Screen::Rollout | Screen::Sites | Screen::Help => None,
+        Listed::None | Listed::Instances(_) | Listed::Sites(_) => None,
     };
     found.filter(known)
 }
 
 /// The site under the cursor.
 pub fn site_here(state: &State) -> Option<Site> {
-    let all = sites(state);
-    let rows: Vec<String> = all.iter().map(|s| s.site.to_string()).collect();
-    all.get(state.cursor_in(&rows)).map(|s| s.site.clone())
+    let listed = Listed::Sites(sites(state));
+    let at = state.cursor_on(&listed);
+    match listed {
+        Listed::Sites(all) => all.get(at).map(|s| s.site.clone()),
+        _ => None,
+    }
 }

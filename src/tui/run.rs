@@ -6,6 +6,7 @@ use super::state::{Options, State};
 use super::update::{Effect, Event, update};
 use crate::engine::view::{Command, View};
 use crate::model::Span;
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, EventStream};
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, terminal};
@@ -39,7 +40,7 @@ pub async fn run(
     options: Options,
     cancel: CancellationToken,
 ) -> io::Result<()> {
-    let _restore = Restore::prepare()?;
+    let _restore = Restore::prepare(options.mouse)?;
     let backend = CrosstermBackend::new(io::stdout());
     let mut terminal = Terminal::new(backend).map_err(told("open the terminal"))?;
     turn(&mut terminal, views, &commands, options, &cancel).await
@@ -87,7 +88,7 @@ async fn turn(
             carry_out(effect, &mut state, commands);
         }
         if effects.contains(&Effect::Suspend) {
-            suspend(terminal)?;
+            suspend(terminal, &state)?;
         }
         if effects.contains(&Effect::Draw) {
             draw(terminal, &state)?;
@@ -117,6 +118,12 @@ fn carry_out(effect: &Effect, state: &mut State, commands: &mpsc::Sender<Command
                 Ok(name) => format!("saved {name}.txt and {name}.json"),
                 Err(e) => format!("not saved: {e}; is this folder writable?"),
             });
+        }
+        Effect::Copy(text) => {
+            let _ = execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text));
+        }
+        Effect::Mouse(on) => {
+            let _ = mouse(*on);
         }
         Effect::Draw | Effect::Suspend | Effect::Quit => {}
     }
@@ -162,6 +169,7 @@ impl Event {
         match event {
             crossterm::event::Event::Key(key) => Some(Event::Key(key)),
             crossterm::event::Event::Paste(text) => Some(Event::Paste(text)),
+            crossterm::event::Event::Mouse(mouse) => Some(Event::Mouse(mouse)),
             crossterm::event::Event::Resize(width, height) => Some(Event::Resize(width, height)),
             _ => None,
         }
@@ -179,20 +187,28 @@ fn draw(terminal: &mut DefaultTerminal, state: &State) -> io::Result<()> {
 struct Restore;
 
 impl Restore {
-    fn prepare() -> io::Result<Restore> {
+    fn prepare(with_mouse: bool) -> io::Result<Restore> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             put_back();
             before(panic);
         }));
         let guard = Restore;
-        take()?;
+        take(with_mouse)?;
         Ok(guard)
     }
 }
 
+/// Presses and the wheel alone: a terminal that tells of each move would keep us busy.
+fn mouse(on: bool) -> io::Result<()> {
+    let end = if on { 'h' } else { 'l' };
+    let mut out = io::stdout();
+    write!(out, "\x1b[?1000{end}\x1b[?1006{end}")?;
+    out.flush()
+}
+
 /// Takes the terminal: keys one by one, and a screen of its own.
-fn take() -> io::Result<()> {
+fn take(with_mouse: bool) -> io::Result<()> {
     terminal::enable_raw_mode().map_err(told("read keys one by one"))?;
     execute!(
         io::stdout(),
@@ -201,15 +217,16 @@ fn take() -> io::Result<()> {
         terminal::Clear(terminal::ClearType::All),
         EnableBracketedPaste,
         crossterm::cursor::Hide
-    )
+    )?;
+    if with_mouse { mouse(true) } else { Ok(()) }
 }
 
 /// Gives the terminal back and stops, with all of its process group, as a shell expects; when the shell brings it back,
 /// everything is drawn anew.
-fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
+fn suspend(terminal: &mut DefaultTerminal, state: &State) -> io::Result<()> {
     put_back();
     kill(Pid::from_raw(0), Signal::SIGTSTP)?;
-    take()?;
+    take(state.mouse)?;
     // What was on the screen is forgotten.
     terminal.swap_buffers();
     Ok(())
@@ -224,6 +241,7 @@ impl Drop for Restore {
 /// Best effort: on the way out there is nobody left to tell.
 fn put_back() {
     let mut out = io::stdout();
+    let _ = mouse(false);
     let _ = execute!(
         out,
         EndSynchronizedUpdate,

@@ -135,7 +135,8 @@ pub fn crowd(rows: usize) -> View {
     view.blind = vec!["traffic: not read".into(); rows];
     view.log = many(&view.log, rows, |l, k| l.seq = k as u64 + 1);
     view.pages = many(&view.pages, rows, |p, k| {
-        std::sync::Arc::make_mut(p).cycle = k as u64;
+        let page = std::sync::Arc::make_mut(p);
+        (page.cycle, page.at) = (k as u64, NOW - Span::secs((rows - k) as i64));
     });
     view
 }

@@ -1,6 +1,8 @@
 //! What the terminal remembers between events: plain data, no handle of any kind.
 
+use super::keys::{Act, Keys};
 use super::look::Look;
+use super::rows::{self, Listed};
 use crate::engine::view::{Command, LogLine, PortionView, View};
 use crate::model::{Moment, PortionId, ShadowId, Site, Span};
 use std::collections::{BTreeMap, VecDeque};
@@ -140,6 +142,9 @@ pub struct Options {
     pub allow_act: bool,
     /// Who sits here: goes along with each command.
     pub who: String,
+    pub keys: Keys,
+    /// Whether the mouse is ours from the start.
+    pub mouse: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +160,15 @@ pub struct State {
     pub cursors: BTreeMap<Screen, Cursor>,
     pub overlay: Overlay,
     pub filter: String,
+    /// What was filtered for last: `n` and `N` step through rows that have it.
+    pub search: String,
     pub follow: bool,
+    /// The portion screen shows its tree.
+    pub tree: bool,
+    /// Rows before frills.
+    pub compact: bool,
+    /// Clicks and the wheel come here instead of to the terminal.
+    pub mouse: bool,
     pub log: VecDeque<LogLine>,
     /// One sentence in the footer until the next key.
     pub notice: Option<String>,
@@ -169,6 +182,7 @@ impl State {
     pub fn new(options: Options, view: Arc<View>, size: (u16, u16)) -> Self {
         let log = view.log.iter().cloned().collect();
         State {
+            mouse: options.mouse,
             options,
             newest: Arc::clone(&view),
             view,
@@ -177,7 +191,10 @@ impl State {
             cursors: BTreeMap::new(),
             overlay: Overlay::None,
             filter: String::new(),
+            search: String::new(),
             follow: true,
+            tree: false,
+            compact: false,
             log,
             notice: None,
             silence: Span(0),
@@ -188,6 +205,17 @@ impl State {
 
     pub fn look(&self) -> Look {
         self.options.look
+    }
+
+    /// The first key that does it, as people read it.
+    pub fn key(&self, act: Act) -> &str {
+        self.options.keys.first(act)
+    }
+
+    /// What is said where rows are, but none passes the filter.
+    pub fn filtered_out(&self, what: &str) -> String {
+        let back = self.key(Act::Back);
+        format!("no {what} passes the filter; {back} drops it")
     }
 
     pub fn place(&self) -> &Place {
@@ -245,19 +273,23 @@ impl State {
         wanted.is_empty() || text.to_lowercase().contains(&wanted.to_lowercase()) != invert
     }
 
-    /// Where the cursor stands in `rows`: on its row if that is still there, else near where it was.
-    pub fn cursor_in(&self, rows: &[String]) -> usize {
-        let last = rows.len().saturating_sub(1);
+    /// Where the cursor stands in rows: on its row if that is still there, else near where it was.
+    pub fn cursor_on(&self, listed: &Listed) -> usize {
+        self.cursor_at(listed.len(), |row| listed.find(row))
+    }
+
+    /// The same over `all` rows of which `find` tells where one stands.
+    pub fn cursor_at(&self, all: usize, find: impl FnOnce(&str) -> Option<usize>) -> usize {
+        let last = all.saturating_sub(1);
         let screen = self.screen();
         if screen == Screen::Log && self.follow {
             return last;
         }
-        let Some(cursor) = self.cursors.get(&screen) else {
-            return if screen == Screen::Replay { last } else { 0 };
-        };
-        rows.iter()
-            .position(|r| *r == cursor.row)
-            .unwrap_or(cursor.index.min(last))
+        match self.cursors.get(&screen) {
+            Some(cursor) => find(&cursor.row).unwrap_or(cursor.index.min(last)),
+            None if screen == Screen::Replay => last,
+            None => 0,
+        }
     }
 
     /// The shadow under the cursor, if the shadows screen is shown and it still runs.
@@ -265,12 +297,13 @@ impl State {
         if self.screen() != Screen::Shadows {
             return None;
         }
-        let rows = super::rows::rows(self);
-        let row = rows.get(self.cursor_in(&rows))?;
-        self.view
-            .shadows
-            .iter()
-            .find(|s| row.strip_prefix("s:") == Some(s.id.as_str()) && s.state != "done")
-            .map(|s| s.id.clone())
+        let (all, more) = (rows::shadows(self), rows::candidates(self));
+        let listed = Listed::Shadows(all, more);
+        let at = self.cursor_on(&listed);
+        let Listed::Shadows(all, _) = listed else {
+            return None;
+        };
+        let here = all.get(at).filter(|s| s.state != "done");
+        here.map(|s| s.id.clone())
     }
 }

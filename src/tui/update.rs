@@ -6,7 +6,7 @@ use super::rows;
 use super::state::{Cursor, DEEPEST, KEPT_LINES, Overlay, Place, Screen, State};
 use crate::engine::view::{Command, View};
 use crate::model::{PortionId, Ruling, Span};
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent};
 use std::sync::Arc;
 
 /// What can happen to the terminal.
@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub enum Event {
     Key(KeyEvent),
     Paste(String),
+    Mouse(MouseEvent),
     Resize(u16, u16),
     View(Arc<View>),
     /// No new view has come for this long.
@@ -30,6 +31,10 @@ pub enum Effect {
     Look(Command),
     /// The screen as text and the view as JSON are to be saved.
     Export,
+    /// Into the terminal's clipboard.
+    Copy(String),
+    /// The mouse is to be taken, or given back.
+    Mouse(bool),
     /// Back to the shell until it brings the terminal back.
     Suspend,
     Quit,
@@ -54,6 +59,11 @@ pub fn update(mut state: State, event: Event) -> (State, Vec<Effect>) {
         }
         Event::Paste(text) => {
             if overlay::paste(&mut state, &text) {
+                effects.push(Effect::Draw);
+            }
+        }
+        Event::Mouse(mouse) => {
+            if super::mouse::turn(&mut state, mouse, &mut effects) {
                 effects.push(Effect::Draw);
             }
         }
@@ -94,7 +104,7 @@ fn take_view(state: &mut State, view: Arc<View>) -> bool {
     changed || silent
 }
 
-fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
+pub(super) fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     let noticed = state.notice.take().is_some();
     let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     if state.overlay != Overlay::None && !ctrl_c {
@@ -102,7 +112,7 @@ fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         effects.push(Effect::Draw);
         return;
     }
-    let Some(binding) = keys::lookup(&key) else {
+    let Some(binding) = state.options.keys.lookup(&key) else {
         if noticed {
             effects.push(Effect::Draw);
         }
@@ -151,6 +161,12 @@ pub fn act(state: &mut State, act: Act, effects: &mut Vec<Effect>) {
             state.follow = !state.follow;
         }
         Act::Freeze => freeze(state),
+        Act::Next => search(state, 1),
+        Act::Previous => search(state, -1),
+        Act::Tree => tree(state),
+        Act::Compact => state.compact = !state.compact,
+        Act::Copy => copy(state, effects),
+        Act::Mouse => take_mouse(state, effects),
         Act::Export => effects.push(Effect::Export),
         Act::Suspend => effects.push(Effect::Suspend),
         Act::Hold
@@ -173,24 +189,88 @@ fn hold_log_row(state: &mut State) {
     }
 }
 
-fn step(state: &mut State, by: isize) {
+pub(super) fn step(state: &mut State, by: isize) {
     if state.screen() == Screen::Help {
         let at = state.cursors.entry(Screen::Help).or_default();
         at.index = at.index.saturating_add_signed(by).min(keys::TABLE.len());
         return;
     }
-    let rows = rows::rows(state);
-    if rows.is_empty() {
+    let rows = rows::listed(state);
+    let from = state.cursor_on(&rows);
+    let last = rows.len().saturating_sub(1);
+    let index = from.saturating_add_signed(by).min(last);
+    stand(state, index);
+    state.follow &= state.screen() != Screen::Log || by > 0;
+}
+
+/// Puts the cursor on a row; the log follows again at its end alone.
+pub(super) fn stand(state: &mut State, index: usize) {
+    let rows = rows::listed(state);
+    let Some(row) = rows.id(index) else {
+        return;
+    };
+    let last = index + 1 == rows.len();
+    if state.screen() == Screen::Log {
+        state.follow = last;
+    }
+    state.cursors.insert(state.screen(), Cursor { row, index });
+}
+
+/// To the next row (or the one before) that has what was filtered for last, round and round.
+fn search(state: &mut State, by: isize) {
+    if state.search.is_empty() {
+        let filter = state.key(Act::Filter);
+        state.notice = Some(format!("nothing to look for: {filter} and a text first"));
         return;
     }
-    let last = rows.len() - 1;
-    let from = state.cursor_in(&rows);
-    let index = from.saturating_add_signed(by).min(last);
-    if state.screen() == Screen::Log {
-        state.follow = by > 0 && index == last;
+    let found = rows::having(state);
+    if found.is_empty() {
+        state.notice = Some(format!("no row here has `{}`", state.search));
+        return;
     }
-    let row = rows[index].clone();
-    state.cursors.insert(state.screen(), Cursor { row, index });
+    let at = state.cursor_on(&rows::listed(state));
+    let k = if by > 0 {
+        found.iter().position(|f| *f > at).unwrap_or(0)
+    } else {
+        let before = found.iter().rposition(|f| *f < at);
+        before.unwrap_or(found.len() - 1)
+    };
+    stand(state, found[k]);
+    let (n, all) = (k + 1, found.len());
+    state.notice = Some(format!("{n} of {all} with `{}`", state.search));
+}
+
+/// Tree or plots of the portion that is shown, or the tree of the one under the cursor.
+fn tree(state: &mut State) {
+    if state.screen() == Screen::Portion {
+        state.tree = !state.tree;
+    } else if let Some(id) = portion_or_say(state) {
+        open_portion(state, id);
+        state.tree = true;
+    }
+}
+
+/// The name or id under the cursor.
+fn copy(state: &mut State, effects: &mut Vec<Effect>) {
+    match rows::name_here(state) {
+        Some(name) => {
+            state.notice = Some(format!(
+                "copied {name}, if this terminal lets programs copy"
+            ));
+            effects.push(Effect::Copy(name));
+        }
+        None => state.notice = Some("nothing is under the cursor here".into()),
+    }
+}
+
+fn take_mouse(state: &mut State, effects: &mut Vec<Effect>) {
+    state.mouse = !state.mouse;
+    effects.push(Effect::Mouse(state.mouse));
+    let told = match state.mouse {
+        true => "a click selects, one more opens, the wheel scrolls",
+        false => "the mouse is the terminal's again",
+    };
+    state.notice = Some(told.into());
 }
 
 fn sideways(state: &mut State, by: isize) {
@@ -218,7 +298,7 @@ fn show_portion(state: &mut State, id: PortionId) {
 }
 
 /// Goes to a screen as a tab: the breadcrumbs begin anew.
-fn go(state: &mut State, screen: Screen) {
+pub(super) fn go(state: &mut State, screen: Screen) {
     let portion =
         rows::portion_here(state).filter(|_| matches!(screen, Screen::Portion | Screen::Rollout));
     state.filter.clear();
@@ -272,8 +352,7 @@ pub fn open_portion(state: &mut State, id: PortionId) {
 
 /// From the instance under the cursor to its node.
 fn open_node(state: &mut State) {
-    let rows = rows::rows(state);
-    let at = state.cursor_in(&rows);
+    let at = state.cursor_on(&rows::listed(state));
     let found = state.shown_portion().and_then(|p| p.instances.get(at));
     let Some(node) = found.and_then(|i| state.view.nodes.iter().find(|n| n.name == i.node)) else {
         state.notice = Some("its node is not seen now".into());

@@ -22,6 +22,12 @@ pub struct LookArgs {
     pub theme: Option<String>,
     #[arg(long, value_enum, default_value = "auto")]
     pub glyphs: GlyphKind,
+    /// Keys of your own: a file of `hold = "ctrl-o f9"` lines, by the words that `?` lists
+    #[arg(long, value_name = "FILE", env = "FORESHADOW_KEYS")]
+    pub keys: Option<String>,
+    /// The mouse works from the start: clicks select and open, the wheel scrolls (m takes it or gives it back)
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

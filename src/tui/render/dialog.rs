@@ -2,7 +2,7 @@
 
 use super::frame::ascii_keys;
 use super::help;
-use super::pen::{Pen, Piece, piece, width, window, wrap};
+use super::pen::{Pen, Piece, Target, count, piece, width, window, wrap};
 use crate::engine::view::{Command, Preview, StepView};
 use crate::tui::look::Tone;
 use crate::tui::overlay::{self, Found};
@@ -15,6 +15,7 @@ pub fn draw(state: &State, pen: &mut Pen, body: Rect) {
         Overlay::None | Overlay::Filter { .. } => {}
         Overlay::Help { scroll } => {
             wipe(pen, body);
+            pen.spot(body, Target::Cover);
             help::draw(state, pen, body, *scroll);
         }
         Overlay::Palette { text, at } => palette(state, pen, body, text, *at),
@@ -55,6 +56,7 @@ fn window_in(pen: &mut Pen, body: Rect, wide: u16, high: u16, title: &str) -> Re
         height: high,
     };
     wipe(pen, area);
+    pen.spot(body, Target::Cover);
     let [tl, tr, bl, br, h, v] = if pen.look.ascii {
         ["+", "+", "+", "+", "=", "|"]
     } else {
@@ -128,7 +130,10 @@ fn palette(state: &State, pen: &mut Pen, body: Rect, text: &str, at: usize) {
             Found::Key(b) => [
                 piece(format!("{:<10} ", b.word), Tone::Strong),
                 piece(
-                    format!("{:<9}", ascii_keys(pen.look.ascii, b.shown)),
+                    format!(
+                        "{:<9}",
+                        ascii_keys(pen.look.ascii, state.options.keys.shown(b))
+                    ),
                     Tone::Accent,
                 ),
                 piece(b.help, Tone::Dim),
@@ -140,6 +145,7 @@ fn palette(state: &State, pen: &mut Pen, body: Rect, text: &str, at: usize) {
             ],
         };
         pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &pieces);
+        pen.spot(row, Target::Offer(k));
         if k == at {
             pen.cursor(row);
         }
@@ -147,7 +153,7 @@ fn palette(state: &State, pen: &mut Pen, body: Rect, text: &str, at: usize) {
 }
 
 fn pick(pen: &mut Pen, body: Rect, title: &str, options: &[(String, Command)], at: usize) {
-    let high = (options.len() as u16).saturating_add(2).clamp(3, 12);
+    let high = (count(options.len()) + 2).clamp(3, 12);
     let inner = window_in(pen, body, 50, high, title);
     let fits = usize::from(inner.height);
     let from = window(at, options.len(), fits);
@@ -164,6 +170,7 @@ fn pick(pen: &mut Pen, body: Rect, title: &str, options: &[(String, Command)], a
             text,
             Tone::Plain,
         );
+        pen.spot(row, Target::Offer(k));
         if k == at {
             pen.cursor(row);
         }
@@ -213,8 +220,8 @@ fn confirm(
         ];
         pen.line(inner.x, foot.saturating_sub(2), inner.width, &ask);
     }
-    let x = button(pen, inner.x, foot, "cancel", !yes);
-    button(pen, x + 3, foot, "do it", yes);
+    let x = button(pen, inner.x, foot, ("cancel", false), !yes);
+    button(pen, x + 3, foot, ("do it", true), yes);
     let hint = "Tab moves, Enter chooses";
     if inner.width > width(hint) + 26 {
         pen.right(inner.right(), foot, &[piece(hint, Tone::Dim)]);
@@ -263,11 +270,14 @@ fn changes<'a>(pen: &Pen, plan: Option<&'a Preview>) -> Vec<Vec<Piece<'a>>> {
     out
 }
 
-fn button(pen: &mut Pen, x: u16, y: u16, word: &str, focused: bool) -> u16 {
-    if focused {
+fn button(pen: &mut Pen, x: u16, y: u16, (word, does): (&str, bool), focused: bool) -> u16 {
+    let end = if focused {
         let style: Style = pen.look.badge(Tone::Accent);
         pen.text(x, y, 20, &format!("[> {word} <]"), style)
     } else {
         pen.tone(x, y, 20, &format!("[  {word}  ]"), Tone::Dim)
-    }
+    };
+    let area = Rect::new(x, y, end - x, 1);
+    pen.spot(area, Target::Button(does));
+    end
 }

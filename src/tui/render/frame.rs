@@ -1,6 +1,7 @@
 //! The frame of every screen: who acts and whether, tabs, breadcrumbs, and the keys that matter here.
 
-use super::pen::{Pen, Piece, clock, piece, short};
+use super::headline;
+use super::pen::{Pen, Piece, Target, clock, piece, row, short, width};
 use crate::engine::view::Mode;
 use crate::model::Span;
 use crate::tui::keys::{self, Act};
@@ -13,9 +14,13 @@ const STALE: Span = Span::secs(3);
 
 /// Draws the frame; the area that is left for the screen.
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) -> Rect {
+    verdict(state, pen, area);
     banner(state, pen, area);
-    tabs(state, pen, area);
     let mut top = area.y + 2;
+    if !state.compact {
+        tabs(state, pen, row(area, 2));
+        top += 1;
+    }
     if let Some(text) = warning(state) {
         let style = pen.look.badge(Tone::Warn);
         let x = pen.text(area.x + 1, top, area.width, " ! ", style);
@@ -27,16 +32,14 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) -> Rect {
         );
         top += 1;
     }
-    crumbs(
-        state,
-        pen,
-        Rect {
-            y: top,
-            height: 1,
-            ..area
-        },
-    );
-    top += if area.height >= 20 { 2 } else { 1 };
+    if !state.compact || !state.at_home() {
+        crumbs(state, pen, row(area, usize::from(top - area.y)));
+        top += if area.height >= 20 && !state.compact {
+            2
+        } else {
+            1
+        };
+    }
     footer(state, pen, area);
     Rect {
         x: area.x + 1,
@@ -46,11 +49,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) -> Rect {
     }
 }
 
-fn banner(state: &State, pen: &mut Pen, area: Rect) {
-    let view = &state.view;
-    let look = pen.look;
-    let style = look.badge(Tone::Accent);
-    let x = pen.text(area.x, area.y, area.width, " foreshadow ", style) + 1;
+/// What is wrong, and how fresh that is.
+fn verdict(state: &State, pen: &mut Pen, area: Rect) {
     let mut right: Vec<Piece> = Vec::new();
     if state.frozen {
         right.push(piece("frozen ", Tone::Warn));
@@ -59,45 +59,58 @@ fn banner(state: &State, pen: &mut Pen, area: Rect) {
     if state.silence >= STALE.max(state.pace.times(3)) {
         right.push(piece(format!("stale {} ", short(state.silence)), Tone::Bad));
     }
-    right.push(piece(format!("{}Z ", clock(view.at)), Tone::Plain));
+    right.push(piece(format!("{}Z ", clock(state.view.at)), Tone::Plain));
     let end = pen.right(area.right(), area.y, &right);
-    let (glyph, word, tone) = match view.mode {
+    let (badge, text) = headline::wrong(state);
+    let mut x = area.x + 1;
+    if let Some(badge) = badge {
+        let style = pen.look.badge(Tone::Bad);
+        x = pen.text(area.x, area.y, area.width, &badge, style) + 1;
+    }
+    pen.line(x, area.y, end.saturating_sub(x + 1), &text);
+}
+
+/// Whether it acts, and whether keys may.
+fn mode<'a>(state: &'a State, pen: &Pen) -> Vec<Piece<'a>> {
+    let look = pen.look;
+    let (glyph, word, tone) = match state.view.mode {
         Mode::Act => (look.pick("●", "o"), "acts", Tone::Good),
         Mode::Observe => (look.pick("○", "-"), "observes only", Tone::Watch),
     };
-    let keys = if state.options.allow_act {
-        "keys may act"
-    } else {
-        "read-only"
+    let (keys, tone_keys) = match state.options.allow_act {
+        true => ("keys may act", Tone::Warn),
+        false => ("keys read-only", Tone::Dim),
     };
-    let tone_keys = if state.options.allow_act {
-        Tone::Warn
-    } else {
-        Tone::Dim
-    };
-    let dot = look.pick(" · ", " | ");
-    let mut left = vec![
+    vec![
         piece(format!("{glyph} {word}"), tone),
-        piece(dot, Tone::Dim),
+        piece(look.pick(" · ", " | "), Tone::Dim),
         piece(keys, tone_keys),
-    ];
-    if area.width >= 100 {
-        left.push(piece(dot, Tone::Dim));
-        left.push(piece(format!("leader {}", view.leader), Tone::Plain));
-        left.push(piece(
-            format!("{dot}epoch {}{dot}cycle {}", view.epoch.0, view.cycle),
-            Tone::Dim,
-        ));
+    ]
+}
+
+/// Narrower than this, the mode stands in the footer.
+const ROOMY: u16 = 76;
+
+/// Who, how, and what it does: one sentence.
+fn banner(state: &State, pen: &mut Pen, area: Rect) {
+    let y = area.y + 1;
+    let style = pen.look.badge(Tone::Accent);
+    let mut x = pen.text(area.x, y, area.width, " foreshadow ", style) + 1;
+    if area.width >= ROOMY {
+        let mode = mode(state, pen);
+        x = pen.line(x, y, area.right().saturating_sub(x), &mode);
+        x = pen.tone(x, y, 3, pen.look.pick(" · ", " | "), Tone::Dim);
     }
-    pen.line(x, area.y, end.saturating_sub(x + 1), &left);
+    let doing = headline::doing(state);
+    pen.line(x, y, area.right().saturating_sub(x + 1), &doing);
 }
 
 fn tabs(state: &State, pen: &mut Pen, area: Rect) {
-    let y = area.y + 1;
+    let y = area.y;
     let mut x = area.x;
     for screen in Screen::ALL {
-        let key = keys::of(Act::Go(screen)).shown;
-        let title = screen.title();
+        let key = state.options.keys.first(Act::Go(screen));
+        let (begin, title) = (x, screen.title());
         let brief = &title[..title.len().min(4)];
         let text = match area.width {
             0..=69 => format!("{key} {}", &brief[..brief.len().min(3)]),
@@ -115,6 +128,7 @@ fn tabs(state: &State, pen: &mut Pen, area: Rect) {
             x = pen.tone(x, y, room, &text, Tone::Dim);
             x += u16::from(area.width < 70);
         }
+        pen.spot(Rect::new(begin, y, x - begin, 1), Target::Tab(screen));
         x += u16::from(area.width >= 112);
     }
 }
@@ -138,8 +152,10 @@ fn warning(state: &State) -> Option<String> {
 
 fn crumbs(state: &State, pen: &mut Pen, area: Rect) {
     let arrow = format!(" {} ", pen.look.arrow());
-    let mut pieces: Vec<Piece> = Vec::new();
-    for (k, place) in state.trail.iter().enumerate() {
+    let home = state.trail.len() == 1;
+    let mut pieces: Vec<Piece> = if home { states(state, pen) } else { Vec::new() };
+    let shown = if home { 0 } else { state.trail.len() };
+    for (k, place) in state.trail.iter().take(shown).enumerate() {
         if k > 0 {
             pieces.push(piece(arrow.clone(), Tone::Dim));
         }
@@ -158,12 +174,35 @@ fn crumbs(state: &State, pen: &mut Pen, area: Rect) {
         pieces.push(piece("   ", Tone::Plain));
         pieces.push(piece(filter, Tone::Accent));
     }
-    pen.line(area.x + 1, area.y, area.width.saturating_sub(2), &pieces);
+    let x = pen.line(area.x + 1, area.y, area.width.saturating_sub(2), &pieces);
+    let (view, dot) = (&state.view, pen.look.pick(" · ", " | "));
+    let who = format!("leader {}", view.leader);
+    let when = format!("{dot}epoch {}{dot}cycle {} ", view.epoch.0, view.cycle);
+    let right = [piece(who, Tone::Plain), piece(when, Tone::Dim)];
+    let wide: u16 = right.iter().map(|p| width(&p.0)).sum();
+    if area.width >= 100 && x + 2 + wide <= area.right() {
+        pen.right(area.right(), area.y, &right);
+    }
+}
+
+/// How many portions are in each state, the worst first.
+fn states<'a>(state: &State, pen: &Pen) -> Vec<Piece<'a>> {
+    let counts = headline::counts(state);
+    let told = counts.iter().rev().map(|(health, n)| {
+        let (glyph, word, tone) = pen.look.health(*health);
+        piece(format!("{glyph} {n} {word}  "), tone)
+    });
+    told.collect()
 }
 
 fn footer(state: &State, pen: &mut Pen, area: Rect) {
     let y = area.bottom() - 1;
-    let wide = area.width.saturating_sub(2);
+    let mut wide = area.width.saturating_sub(2);
+    if area.width < ROOMY {
+        let mode = mode(state, pen);
+        let begin = pen.right(area.right() - 1, y, &mode);
+        wide = begin.saturating_sub(area.x + 2);
+    }
     if let Some(notice) = &state.notice {
         pen.line(area.x + 1, y, wide, &[piece(notice.as_str(), Tone::Accent)]);
         return;
@@ -183,19 +222,17 @@ fn footer(state: &State, pen: &mut Pen, area: Rect) {
     let mut x = area.x + 1;
     for act in acts {
         let binding = keys::of(act);
-        let shown = if act == Act::Right {
-            "h l"
-        } else {
-            binding.shown
+        let keys = &state.options.keys;
+        let (shown, word) = match act {
+            Act::Right => {
+                let both = format!("{} {}", keys.first(Act::Left), keys.first(act));
+                (both, "beside")
+            }
+            _ => (keys.shown(binding).to_string(), binding.word),
         };
-        let word = if act == Act::Right {
-            "beside"
-        } else {
-            binding.word
-        };
-        let shown = ascii_keys(pen.look.ascii, shown);
-        let need = super::pen::width(&shown) + super::pen::width(word) + 3;
-        if x + need > area.right() {
+        let shown = ascii_keys(pen.look.ascii, &shown);
+        let need = width(&shown) + width(word) + 3;
+        if x + need > area.x + 2 + wide {
             break;
         }
         x = pen.tone(x, y, wide, &shown, Tone::Accent) + 1;

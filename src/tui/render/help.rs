@@ -6,7 +6,7 @@ use crate::engine::view::Health;
 use crate::model::Cause;
 use crate::tui::keys::{Binding, TABLE};
 use crate::tui::look::Tone;
-use crate::tui::state::{Screen, State};
+use crate::tui::state::{Options, Screen, State};
 use ratatui::layout::Rect;
 
 /// How far the help screen is scrolled.
@@ -26,7 +26,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     for k in from..all.min(from + shown) {
         let line = row(inner, k - from);
         if let Some(binding) = TABLE.get(k) {
-            key_line(pen, line, binding, state.options.allow_act);
+            key_line(pen, line, binding, &state.options);
         } else if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
             sign_line(pen, line, sign);
         }
@@ -39,11 +39,11 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     }
 }
 
-fn key_line(pen: &mut Pen, row: Rect, b: &Binding, allow_act: bool) {
-    let closed = b.acting && !allow_act;
+fn key_line(pen: &mut Pen, row: Rect, b: &'static Binding, options: &Options) {
+    let closed = b.acting && !options.allow_act;
     let tone = if closed { Tone::Dim } else { Tone::Plain };
     let note = if closed { "needs --allow-act: " } else { "" };
-    let keys = ascii_keys(pen.look.ascii, b.shown);
+    let keys = ascii_keys(pen.look.ascii, options.keys.shown(b));
     let pieces = [
         piece(format!("{keys:<9}"), Tone::Accent),
         piece(format!("{:<10} ", b.word), Tone::Strong),

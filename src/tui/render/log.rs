@@ -3,6 +3,7 @@
 use super::pen::{Pen, clock, fit, piece, window};
 use crate::engine::view::LogLine;
 use crate::model::PortionId;
+use crate::tui::keys::Act;
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -11,9 +12,9 @@ use ratatui::layout::Rect;
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let lines = rows::log(state);
     let badge = if state.follow {
-        "following"
+        "following".into()
     } else {
-        "paused: f follows"
+        format!("paused: {} follows", state.key(Act::Follow))
     };
     let of = if lines.len() == state.log.len() {
         format!("{} lines", lines.len())
@@ -23,15 +24,16 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let inner = pen.section(area, "Decisions", &format!("{of}, {badge}"));
     if lines.is_empty() {
         let text = if state.log.is_empty() {
-            "nothing has been decided yet"
+            "nothing has been decided yet".into()
         } else {
-            "no line passes the filter; Esc drops it"
+            state.filtered_out("line")
         };
-        pen.tone(inner.x + 2, inner.y, inner.width, text, Tone::Dim);
+        pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
         return;
     }
-    let ids: Vec<String> = lines.iter().map(|l| l.seq.to_string()).collect();
-    let at = state.cursor_in(&ids);
+    let seq = |row: &str| row.parse().ok();
+    let numbered = |row: &str| lines.iter().position(|l| Some(l.seq) == seq(row));
+    let at = state.cursor_at(lines.len(), numbered);
     let fits = usize::from(inner.height);
     let from = if state.follow {
         lines.len().saturating_sub(fits)
@@ -45,9 +47,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             ..inner
         };
         draw_line(pen, row, line);
-        if k == at {
-            pen.cursor(row);
-        }
+        pen.listed(row, k, at);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The map of sites: edge sites on the left, the others on the right, links between them with their round-trip times.
 
+use super::living::Living;
 use super::pen::{Pen, brief, fit, piece, row, width};
-use crate::engine::view::{SiteView, View};
-use crate::model::{Share, Site};
+use crate::engine::view::SiteView;
 use crate::tui::look::Tone;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
@@ -21,20 +21,9 @@ pub fn rows(sites: usize) -> u16 {
         .saturating_sub(GAP)
 }
 
-/// Requests a second that instances at a site answer, by the shares seen there, or asked for where none could be seen.
-pub fn load(view: &View, site: &Site) -> f64 {
-    let of = |p: &crate::engine::view::PortionView| -> f64 {
-        let rate = p.traffic.as_ref().map_or(0.0, |t| t.rate.0);
-        let here = p.instances.iter().filter(|i| &i.site == site);
-        let share: u32 = here.map(|i| i.observed.unwrap_or(i.desired).0).sum();
-        rate * Share(share).fraction()
-    };
-    view.portions.iter().map(of).sum()
-}
-
 /// Draws all sites, `at` marked, with their links; `columns` are the left and the right ones by index.
 pub fn draw(
-    view: &View,
+    living: &Living,
     pen: &mut Pen,
     area: Rect,
     (sites, at): (&[&SiteView], usize),
@@ -59,10 +48,10 @@ pub fn draw(
         })
     };
     let places: Vec<Option<Rect>> = (0..sites.len()).map(place).collect();
-    links(view, pen, area, sites, &places);
+    links(living, pen, area, sites, &places);
     for (k, place) in places.iter().enumerate() {
         if let Some(place) = place {
-            site(view, pen, *place, sites[k], k == at);
+            site(living, pen, *place, sites[k], k == at);
         }
     }
 }
@@ -75,12 +64,12 @@ struct Drawn {
     tone: Tone,
 }
 
-fn links(view: &View, pen: &mut Pen, area: Rect, sites: &[&SiteView], places: &[Option<Rect>]) {
+fn links(living: &Living, pen: &mut Pen, area: Rect, sites: &[&SiteView], places: &[Option<Rect>]) {
     let mut all: Vec<Drawn> = Vec::new();
     for (a, from) in places.iter().enumerate() {
         for (b, to) in places.iter().enumerate().skip(a + 1) {
             if let (Some(from), Some(to)) = (from, to)
-                && let Some(ms) = super::sites::rtt(view, &sites[a].site, &sites[b].site)
+                && let Some(ms) = living.rtt(&sites[a].site, &sites[b].site)
             {
                 let cut = !sites[a].reachable || !sites[b].reachable;
                 all.push(drawn(area, (*from, *to), ms, cut));
@@ -161,7 +150,7 @@ fn drawn(area: Rect, (from, to): (Rect, Rect), ms: f64, cut: bool) -> Drawn {
 }
 
 /// Name and state, load, room, and what lives there: primaries, standbys, shadows.
-fn site(view: &View, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
+fn site(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
     for y in area.top()..area.bottom() {
         let blank = " ".repeat(usize::from(area.width));
         pen.tone(area.x, y, area.width, &blank, Tone::Plain);
@@ -173,7 +162,7 @@ fn site(view: &View, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
         piece(word, tone),
     ];
     pen.line(area.x + 2, area.y, area.width - 2, &name);
-    let load = load(view, &s.site);
+    let load = living.load(&s.site);
     let text = format!(" {} rps", brief(load));
     let cells = area.width.saturating_sub(2 + 10);
     let all = s.capacity.cpu.0.max(1.0);
@@ -188,14 +177,10 @@ fn site(view: &View, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
     pen.tone(area.x + 2 + cells, y, 10, &text, Tone::Strong);
     let standby = pen.look.pick("◆", "*");
     let shadow = pen.look.pick("◐", "%");
-    let own = super::sites::lives(view, &s.site, "primary");
-    let backs = super::sites::lives(view, &s.site, "standby");
-    let runs: Vec<&str> = view
-        .shadows
-        .iter()
-        .filter(|h| h.site == s.site && h.state != "done")
-        .map(|h| h.portion.as_str())
-        .collect();
+    let own = living.primaries(&s.site);
+    let backs = living.standbys(&s.site);
+    let runs = living.shadows(&s.site).iter();
+    let runs: Vec<&str> = runs.map(|h| h.portion.as_str()).collect();
     let with = |sign: &str, names: &str| match names {
         "" => String::new(),
         names => format!("{sign} {names}  "),

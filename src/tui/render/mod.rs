@@ -2,7 +2,9 @@
 
 mod dialog;
 mod frame;
+mod headline;
 mod help;
+mod living;
 mod log;
 mod map;
 mod measured;
@@ -19,10 +21,12 @@ mod rollout;
 mod shadows;
 mod sites;
 mod strip;
+mod tree;
 mod weights;
 
 use super::state::{Screen, State};
 use pen::Pen;
+pub use pen::{Spot, Target};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -32,9 +36,20 @@ const SMALLEST: (u16, u16) = (40, 10);
 
 /// Draws everything: banner, tabs, the screen, the footer and what lies over it.
 pub fn render(state: &State, area: Rect, buf: &mut Buffer) {
+    drawn(state, area, buf);
+}
+
+/// What can be clicked of what is shown, the uppermost last.
+pub fn spots(state: &State) -> Vec<Spot> {
+    let area = Rect::new(0, 0, state.size.0, state.size.1);
+    drawn(state, area, &mut Buffer::empty(area))
+}
+
+fn drawn(state: &State, area: Rect, buf: &mut Buffer) -> Vec<Spot> {
     let mut pen = Pen {
         buf,
         look: state.look(),
+        spots: Vec::new(),
     };
     if let (Some((ground, text)), true) = (pen.look.theme.ground, pen.look.color) {
         pen.paint(area, Style::new().bg(ground).fg(text));
@@ -43,7 +58,7 @@ pub fn render(state: &State, area: Rect, buf: &mut Buffer) {
         let (w, h) = SMALLEST;
         let text = format!("foreshadow needs {w}x{h} or more");
         pen.tone(area.x, area.y, area.width, &text, super::look::Tone::Warn);
-        return;
+        return pen.spots;
     }
     let body = frame::draw(state, &mut pen, area);
     match state.screen() {
@@ -59,4 +74,5 @@ pub fn render(state: &State, area: Rect, buf: &mut Buffer) {
         Screen::Help => help::draw(state, &mut pen, body, help::scroll(state)),
     }
     dialog::draw(state, &mut pen, body);
+    pen.spots
 }

@@ -17,11 +17,11 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let inner = pen.section(area, "Nodes", &note);
     if nodes.is_empty() {
         let text = if state.view.nodes.is_empty() {
-            "no node is seen: Nomad's nodes have not been read"
+            "no node is seen: Nomad's nodes have not been read".into()
         } else {
-            "no node passes the filter; Esc drops it"
+            state.filtered_out("node")
         };
-        pen.tone(inner.x + 2, inner.y, inner.width, text, Tone::Dim);
+        pen.tone(inner.x + 2, inner.y, inner.width, &text, Tone::Dim);
         return;
     }
     let cells = if inner.width >= 150 {
@@ -30,8 +30,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         inner.width.saturating_sub(62).clamp(6, 14)
     };
     header(pen, inner, cells);
-    let ids: Vec<String> = nodes.iter().map(|n| n.id.to_string()).collect();
-    let at = state.cursor_in(&ids);
+    let named = |row: &str| nodes.iter().position(|n| n.id.as_str() == row);
+    let at = state.cursor_at(nodes.len(), named);
     let fits = usize::from(inner.height.saturating_sub(1));
     let from = window(at, nodes.len(), fits);
     for (k, n) in nodes.iter().enumerate().skip(from).take(fits) {
@@ -41,9 +41,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             ..inner
         };
         draw_row(pen, row, n, cells);
-        if k == at {
-            pen.cursor(row);
-        }
+        pen.listed(row, k, at);
     }
 }
 

@@ -1,137 +1,65 @@
-//! Home: what is wrong, what is being done about it, and every portion, worst first.
+//! Home: every portion, worst first, below the two lines that say what is wrong and what is done about it.
 
-use super::pen::{Pen, Piece, brief, over, percent, piece, short, width, window};
+use super::headline::{Stuck, needs_you, stuck};
+use super::pen::{Pen, Piece, brief, count, over, percent, piece, short, width, window};
 use super::strip;
-use crate::engine::view::{Health, PortionView, StepView};
-use crate::model::PortionId;
+use crate::engine::view::{Health, PortionView};
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
 use ratatui::layout::Rect;
-use std::collections::BTreeMap;
-
-/// The first step that was given up of each portion that has one.
-fn stuck(state: &State) -> BTreeMap<&PortionId, &StepView> {
-    let given_up = state.view.steps.iter().rev();
-    given_up
-        .filter(|s| s.state.starts_with("stuck"))
-        .filter_map(|s| Some((s.portion.as_ref()?, s)))
-        .collect()
-}
-
-/// Whether a person should look at it: it breaks its SLO, or a step of it was given up.
-fn needs_you(stuck: &BTreeMap<&PortionId, &StepView>, portion: &PortionView) -> bool {
-    portion.health == Health::Breach || stuck.contains_key(&portion.id)
-}
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
-    let roomy = area.height >= 17;
-    let (top, rest) = over(area, strip::ROWS + u16::from(roomy));
-    strip::draw(pen, top, &state.view.tally);
-    let (top, rest) = over(rest, 2 + u16::from(area.height >= 24));
-    headline(state, pen, top);
+    let strip = if area.height < 14 || state.compact {
+        0
+    } else {
+        strip::ROWS + u16::from(area.height >= 24)
+    };
+    let (top, rest) = over(area, strip);
+    if strip > 0 {
+        strip::draw(pen, top, &state.view.tally);
+    }
+    let stuck = stuck(state);
     let shown = rows::portions(state);
-    let each = if area.width >= 150 { 1 } else { 2 };
-    let gap = u16::from(usize::from(rest.height) > shown.len() * usize::from(each + 1) + 10);
-    let wanted = (shown.len() as u16)
+    let one_line = area.width >= 150 || state.compact;
+    let each = if one_line { 1 } else { 2 };
+    let roomy = usize::from(rest.height) > shown.len() * usize::from(each + 1) + 10;
+    let gap = u16::from(roomy && !state.compact);
+    let wanted = count(shown.len().max(1))
         .saturating_mul(each + gap)
         .saturating_add(1);
     let list = match rest.height.saturating_sub(wanted) {
         spare if spare >= 4 => wanted,
-        _ if rest.height > 24 => rest.height - 8,
+        _ if rest.height > 24 && !state.compact => rest.height - 8,
         _ => rest.height,
     };
     let (list, below) = over(rest, list);
-    table(state, pen, list, &shown, each, gap);
+    let cols = Columns::at(area.width, &shown, (one_line, state.compact), &stuck);
+    table(state, pen, list, (&shown, &cols), (each, gap));
     if below.height > 0 {
         super::pulse::draw(state, pen, below);
     }
 }
 
-/// Two lines: what is wrong, and what foreshadow does about it.
-fn headline(state: &State, pen: &mut Pen, area: Rect) {
-    let all = &state.view.portions;
-    let count = |h: Health| all.iter().filter(|p| p.health == h).count();
-    let (look, dot) = (pen.look, pen.look.pick(" · ", " | "));
-    let mut counts: Vec<Piece> = Vec::new();
-    for health in [Health::Moving, Health::Watch, Health::Unknown, Health::Good] {
-        let (glyph, word, tone) = look.health(health);
-        if count(health) > 0 {
-            counts.push(piece(format!("{glyph} {} {word}  ", count(health)), tone));
-        }
-    }
-    let start = pen.right(area.right(), area.y, &counts);
-    let room = start.saturating_sub(area.x + 1);
-    let stuck = stuck(state);
-    let needs = || all.iter().filter(|p| needs_you(&stuck, p));
-    let worst = needs().max_by(|a, b| a.health.cmp(&b.health).then_with(|| b.id.cmp(&a.id)));
-    if let Some(worst) = worst {
-        let n = needs().count();
-        let verb = if n == 1 { "NEEDS" } else { "NEED" };
-        let badge = format!(" {n} {verb} YOU ");
-        let x = pen.text(area.x, area.y, room, &badge, look.badge(Tone::Bad));
-        let name = piece(format!(" {}", worst.id), Tone::Bad);
-        pen.line(x, area.y, room.saturating_sub(x - area.x), &[name]);
-    } else {
-        let (text, tone) = if all.is_empty() {
-            let text = "no portion is known yet: waiting for the first look at the jobs";
-            (text, Tone::Dim)
-        } else if count(Health::Unknown) > 0 {
-            let text = "not everything is seen; nothing is changed on what is unknown";
-            (text, Tone::Warn)
-        } else {
-            ("nothing needs you", Tone::Good)
-        };
-        pen.line(area.x, area.y, room, &[piece(text, tone)]);
-    }
-    pen.line(area.x, area.y + 1, area.width, &doing(state, dot));
-}
-
-/// What foreshadow is doing, in one line.
-fn doing<'a>(state: &'a State, dot: &'a str) -> Vec<Piece<'a>> {
-    let flying = |s: &&StepView| !finished(&s.state) && !s.state.starts_with("held");
-    let mut out = vec![piece("doing ", Tone::Dim)];
-    let look = state.look();
-    for (k, s) in state.view.steps.iter().filter(flying).take(3).enumerate() {
-        if k > 0 {
-            out.push(piece(dot, Tone::Dim));
-        }
-        let (glyph, word, tone) = look.cause(s.cause);
-        let portion = s
-            .portion
-            .as_ref()
-            .map_or(String::new(), |p| format!(" {p}"));
-        out.push(piece(format!("{glyph} {word} "), tone));
-        out.push(piece(format!("{}{portion}", s.verb), Tone::Strong));
-    }
-    if out.len() == 1 {
-        let waits = state.view.waiting.len();
-        let text = if waits > 0 {
-            format!("nothing now; {waits} wait, see the plan")
-        } else {
-            "nothing now".into()
-        };
-        out.push(piece(text, Tone::Dim));
-    }
-    out
-}
-
-pub fn finished(state: &str) -> bool {
-    let word = state.split([':', ' ']).next().unwrap_or_default();
-    matches!(word, "verified" | "undone" | "stuck" | "refused")
-}
-
 /// Where the columns stand at this width.
-struct Columns {
+struct Columns<'a> {
     name: u16,
     spark: u16,
     peak: bool,
     standbys: bool,
     sentence: bool,
+    /// Rate and success stand beside the p99.
+    numbers: bool,
+    stuck: &'a Stuck<'a>,
 }
 
-impl Columns {
-    fn at(wide: u16, shown: &[&PortionView], one_line: bool) -> Self {
+impl<'a> Columns<'a> {
+    fn at(
+        wide: u16,
+        shown: &[&PortionView],
+        (one_line, compact): (bool, bool),
+        stuck: &'a Stuck<'a>,
+    ) -> Self {
         let longest = shown
             .iter()
             .take(200)
@@ -142,10 +70,16 @@ impl Columns {
         let name = longest.clamp(8, most);
         let fixed = 4 + name + 1 + 9 + 8 + 9 + 7;
         let spare = wide.saturating_sub(fixed);
-        let peak = spare >= 24;
-        let standbys = spare >= 36;
+        let (peak, standbys) = match compact {
+            true => (false, false),
+            false => (spare >= 24, spare >= 36),
+        };
         let taken = u16::from(peak) * 14 + u16::from(standbys) * 11;
-        let most = if one_line { 36 } else { 48 };
+        let most = match (one_line, compact) {
+            (_, true) => spare.saturating_sub(taken + 60),
+            (true, _) => 36,
+            (false, _) => 48,
+        };
         let spark = spare.saturating_sub(taken).min(most);
         Columns {
             name,
@@ -153,18 +87,25 @@ impl Columns {
             peak,
             standbys,
             sentence: one_line,
+            numbers: !compact || wide >= 100,
+            stuck,
         }
     }
 }
 
-fn table(state: &State, pen: &mut Pen, area: Rect, shown: &[&PortionView], each: u16, gap: u16) {
+fn table(
+    state: &State,
+    pen: &mut Pen,
+    area: Rect,
+    (shown, cols): (&[&PortionView], &Columns<'_>),
+    (each, gap): (u16, u16),
+) {
     if area.height == 0 {
         return;
     }
-    let cols = Columns::at(area.width, shown, each == 1);
-    header(pen, area, &cols);
-    let ids: Vec<String> = shown.iter().map(|p| p.id.to_string()).collect();
-    let at = state.cursor_in(&ids);
+    header(pen, area, cols);
+    let named = |row: &str| shown.iter().position(|p| p.id.as_str() == row);
+    let at = state.cursor_at(shown.len(), named);
     let fits = (usize::from(area.height.saturating_sub(1) + gap) / usize::from(each + gap)).max(1);
     let from = window(at, shown.len(), fits);
     for (k, portion) in shown.iter().enumerate().skip(from).take(fits) {
@@ -174,23 +115,21 @@ fn table(state: &State, pen: &mut Pen, area: Rect, shown: &[&PortionView], each:
             height: each.min(area.bottom().saturating_sub(y)),
             ..area
         };
-        draw_row(state, pen, row, portion, &cols);
-        if k == at {
-            pen.cursor(row);
-        }
+        draw_row(pen, row, portion, cols);
+        pen.listed(row, k, at);
     }
     if shown.is_empty() && !state.view.portions.is_empty() {
         pen.tone(
             area.x + 2,
             area.y + 1,
             area.width,
-            "no portion passes the filter; Esc drops it",
+            &state.filtered_out("portion"),
             Tone::Dim,
         );
     }
 }
 
-fn header(pen: &mut Pen, area: Rect, cols: &Columns) {
+fn header(pen: &mut Pen, area: Rect, cols: &Columns<'_>) {
     let mut x = area.x + 4;
     let mut put = |text: &str, wide: u16, right: bool| {
         let at = if right {
@@ -203,9 +142,13 @@ fn header(pen: &mut Pen, area: Rect, cols: &Columns) {
     };
     put("portion", cols.name + 1, false);
     put("state", 9, false);
-    put("rate/s", 8, true);
+    if cols.numbers {
+        put("rate/s", 8, true);
+    }
     put("p99", 9, true);
-    put("ok", 7, true);
+    if cols.numbers {
+        put("ok", 7, true);
+    }
     put("rate, then forecast", cols.spark, false);
     if cols.peak {
         put("peak to come", 14, true);
@@ -218,7 +161,7 @@ fn header(pen: &mut Pen, area: Rect, cols: &Columns) {
     }
 }
 
-fn draw_row(state: &State, pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
+fn draw_row(pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
     let (glyph, word, tone) = pen.look.health(p.health);
     let y = row.y;
     pen.tone(row.x + 2, y, 1, glyph, tone);
@@ -242,7 +185,11 @@ fn draw_row(state: &State, pen: &mut Pen, row: Rect, p: &PortionView, cols: &Col
         .traffic
         .as_ref()
         .is_some_and(|t| t.success < p.slo.success));
-    for (text, wide, tone) in [(rate, 8, Tone::Plain), (p99, 9, p99_tone), (ok, 7, ok_tone)] {
+    let all = [(rate, 8, Tone::Plain), (p99, 9, p99_tone), (ok, 7, ok_tone)];
+    for (k, (text, wide, tone)) in all.into_iter().enumerate() {
+        if k != 1 && !cols.numbers {
+            continue;
+        }
         pen.right(x + wide - 1, y, &[piece(text, tone)]);
         x += wide;
     }
@@ -273,21 +220,18 @@ fn draw_row(state: &State, pen: &mut Pen, row: Rect, p: &PortionView, cols: &Col
         (row.x + 4, y + 1, Tone::Dim)
     };
     if y < row.bottom() {
-        sentence(state, pen, x, y, row.right(), p, tone);
+        sentence(pen, (x, y, row.right()), p, tone, cols.stuck);
     }
 }
 
 fn sentence(
-    state: &State,
     pen: &mut Pen,
-    mut x: u16,
-    y: u16,
-    right: u16,
+    (mut x, y, right): (u16, u16, u16),
     p: &PortionView,
     tone: Tone,
+    stuck: &Stuck,
 ) {
-    let stuck = stuck(state);
-    if needs_you(&stuck, p) {
+    if needs_you(stuck, p) {
         let style = pen.look.badge(Tone::Bad);
         x = pen.text(x, y, right.saturating_sub(x), " needs you ", style) + 1;
     }

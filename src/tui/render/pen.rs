@@ -2,6 +2,7 @@
 
 use crate::model::{Moment, Span};
 use crate::tui::look::{Look, Tone};
+use crate::tui::state::Screen;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -9,6 +10,28 @@ use ratatui::style::Style;
 pub struct Pen<'a> {
     pub buf: &'a mut Buffer,
     pub look: Look,
+    /// What can be clicked, in the order in which it was drawn.
+    pub spots: Vec<Spot>,
+}
+
+/// Something on the screen that a click is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    pub area: Rect,
+    pub what: Target,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Tab(Screen),
+    /// A row of the screen's list.
+    Row(usize),
+    /// A line of the palette or of a choice.
+    Offer(usize),
+    /// A button of a confirmation: whether it is the one that does it.
+    Button(bool),
+    /// What lies over the screen and takes nothing here.
+    Cover,
 }
 
 /// A piece of a line.
@@ -63,6 +86,11 @@ pub fn wrap(text: &str, wide: u16) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Rows that a list of so many takes; more than any terminal has are as many.
+pub fn count(len: usize) -> u16 {
+    u16::try_from(len).unwrap_or(u16::MAX).min(9_999)
 }
 
 /// The upper `rows` rows of an area, and the rest.
@@ -159,6 +187,18 @@ impl Pen<'_> {
             height: area.height - 1,
             ..area
         }
+    }
+
+    /// Row `k` of the screen's list, which is drawn already: it can be clicked, and the cursor stands there if it is row `at`.
+    pub fn listed(&mut self, row: Rect, k: usize, at: usize) {
+        self.spot(row, Target::Row(k));
+        if k == at {
+            self.cursor(row);
+        }
+    }
+
+    pub fn spot(&mut self, area: Rect, what: Target) {
+        self.spots.push(Spot { area, what });
     }
 
     /// The cursor's mark and, in colour, its background. Call it after the row is drawn.

@@ -1,6 +1,6 @@
 //! The plan: steps with cause, state and reason, and what waits on what.
 
-use super::pen::{Pen, fit, piece, width, window, wrap};
+use super::pen::{Pen, count, fit, piece, width, window, wrap};
 use crate::engine::view::{OutlookView, StepView};
 use crate::model::PortionId;
 use crate::tui::look::Tone;
@@ -31,7 +31,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let want = if waiting.is_empty() {
         2
     } else {
-        waiting.len() as u16 + 1
+        count(waiting.len()) + 1
     };
     let below = want.min(area.height / 3).max(2);
     let (upper, lower) = (
@@ -130,8 +130,8 @@ fn list(state: &State, pen: &mut Pen, area: Rect, steps: &[&StepView]) {
         pen.tone(area.x + 2, area.y, area.width, text, Tone::Dim);
         return;
     }
-    let ids: Vec<String> = steps.iter().map(|s| s.id.to_string()).collect();
-    let at = state.cursor_in(&ids);
+    let named = |row: &str| steps.iter().position(|s| s.id.as_str() == row);
+    let at = state.cursor_at(steps.len(), named);
     let each = if area.width < 110 { 2 } else { 1 };
     let detail = if each == 1 { 3.min(area.height / 4) } else { 0 };
     let body = Rect {
@@ -148,9 +148,7 @@ fn list(state: &State, pen: &mut Pen, area: Rect, steps: &[&StepView]) {
             ..body
         };
         draw_step(pen, row, s);
-        if k == at {
-            pen.cursor(row);
-        }
+        pen.listed(row, k, at);
     }
     if let (Some(s), true) = (steps.get(at), detail > 1) {
         let text = format!("{}: {}", s.state, s.why);

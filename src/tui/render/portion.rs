@@ -4,22 +4,30 @@ use super::measured;
 use super::pen::{Pen, beside, brief, fit, over, percent, piece, short};
 use super::plot::{Line, Plot, Rule};
 use super::profile;
+use super::tree;
 use crate::engine::view::{InstanceView, PastPoint, PortionView};
 use crate::model::{Calibration, Moment, Share, Track};
+use crate::tui::keys::Act;
 use crate::tui::look::Tone;
-use crate::tui::state::State;
+use crate::tui::state::{Screen, State};
 use ratatui::layout::Rect;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let Some(p) = state.shown_portion() else {
         let text = match &state.place().portion {
-            Some(id) => format!("{id} is not known any more; Esc goes back"),
+            Some(id) => {
+                let back = state.key(Act::Back);
+                format!("{id} is not known any more; {back} goes back")
+            }
             None => "no portion is known yet: waiting for the first look at the jobs".into(),
         };
         pen.tone(area.x + 1, area.y, area.width, &text, Tone::Dim);
         return;
     };
     let (_, rest) = over(area, head(pen, area, p));
+    if state.tree {
+        return tree::draw(state, pen, rest, p);
+    }
     if rest.width < 100 || rest.height < 22 {
         let (top, below) = over(rest, (rest.height * 3 / 5).max(4));
         rate(pen, top, p);
@@ -343,10 +351,11 @@ fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
         );
         return;
     }
-    let ids: Vec<String> = p.instances.iter().map(|i| i.alloc.to_string()).collect();
-    let at = state.cursor_in(&ids);
+    let own = &p.instances;
+    let named = |row: &str| own.iter().position(|i| i.alloc.as_str() == row);
+    let at = state.cursor_at(own.len(), named);
     let fits = usize::from(inner.height);
-    let from = super::pen::window(at, ids.len(), fits);
+    let from = super::pen::window(at, own.len(), fits);
     for (k, i) in p.instances.iter().enumerate().skip(from).take(fits) {
         let row = Rect {
             y: inner.y + (k - from) as u16,
@@ -354,9 +363,7 @@ fn instances(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
             ..inner
         };
         instance(pen, row, i);
-        if k == at {
-            pen.cursor(row);
-        }
+        pen.listed(row, k, at);
     }
 }
 
@@ -419,7 +426,9 @@ fn share_bar(pen: &mut Pen, x: u16, y: u16, cells: u16, i: &InstanceView) {
 }
 
 fn shadows(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
-    let inner = pen.section(area, "Shadows", "6 shows all, with what is worth one");
+    let key = state.key(Act::Go(Screen::Shadows));
+    let note = format!("{key} shows all, with what is worth one");
+    let inner = pen.section(area, "Shadows", &note);
     let mut own: Vec<_> = state
         .view
         .shadows

@@ -1,6 +1,6 @@
 //! What shadows know of a portion: the best known place's curve, and what is counted on everywhere.
 
-use super::pen::{Pen, brief, fit, over, piece};
+use super::pen::{Pen, brief, count, fit, over, piece};
 use super::plot::{Line, Plot, Rule};
 use crate::engine::view::PortionView;
 use crate::model::{Millis, Profile};
@@ -28,7 +28,7 @@ pub fn draw(pen: &mut Pen, area: Rect, p: &PortionView) {
         p.profiles.len()
     );
     let inner = pen.section(area, "Profile: ms against rps", &note);
-    let rows = (p.known.len() as u16).min(inner.height.saturating_sub(6));
+    let rows = count(p.known.len()).min(inner.height.saturating_sub(6));
     let (inner, below) = over(inner, inner.height - rows);
     places(pen, below, p);
     let points: Vec<(f64, f64)> = best.answered().iter().map(|c| (c.0.0, c.1.0)).collect();

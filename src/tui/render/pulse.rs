@@ -1,69 +1,58 @@
 //! The pulse of home: steps of now beside what happened lately.
 
-use super::pen::{Pen, clock, piece};
+use super::pen::{Pen, beside, clock, count, over, piece, row};
 use crate::engine::view::{LogKind, LogLine};
+use crate::tui::keys::Act;
 use crate::tui::look::Tone;
-use crate::tui::state::State;
+use crate::tui::state::{Screen, State};
 use ratatui::layout::Rect;
 
-/// What is being done, and what happened lately, side by side where there is room.
+/// Lines of each kind that are told.
+const TOLD: usize = 10;
+
+/// What is being done, what failed, and what else happened, side by side where there is room.
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
-    let told = |l: &&LogLine| {
-        use LogKind::*;
-        matches!(
-            l.kind,
-            Fault | Held | Effect | Verdict | Lesson | Verification | Notice
-        )
+    use LogKind::{Effect, Fault, Held, Lesson, Notice, Verdict, Verification};
+    let of = |kinds: &[LogKind]| -> Vec<&LogLine> {
+        let told = state.log.iter().rev().filter(|l| kinds.contains(&l.kind));
+        told.take(TOLD).collect()
     };
-    let lately: Vec<&LogLine> = state.log.iter().rev().filter(told).take(10).collect();
+    let failed = of(&[Fault, Held]);
+    let rest = [Effect, Verdict, Lesson, Verification, Notice];
+    let key = state.key(Act::Go(Screen::Log));
+    let note = format!("{key} shows every decision");
     if area.width < 100 {
-        let inner = pen.section(area, "Lately", "");
-        return lines(pen, inner, &lately);
+        let inner = pen.section(area, "Lately", &note);
+        return lines(pen, inner, &of(&[&[Fault, Held], &rest[..]].concat()));
     }
-    let half = area.width / 2;
-    let left = Rect {
-        width: half - 1,
-        ..area
-    };
-    let right = Rect {
-        x: area.x + half + 1,
-        width: area.width - half - 1,
-        ..area
-    };
-    let inner = pen.section(left, "Doing", "7 shows the whole plan");
-    for (k, s) in state
-        .view
-        .steps
-        .iter()
-        .take(usize::from(inner.height))
-        .enumerate()
-    {
-        super::plan::brief_step(
-            pen,
-            Rect {
-                y: inner.y + k as u16,
-                height: 1,
-                ..inner
-            },
-            s,
-        );
+    let (left, right) = beside(area, area.width / 2 - 1);
+    doing(state, pen, left);
+    let wanted = count(failed.len()).max(1) + 1;
+    let (upper, lower) = over(right, wanted.min(right.height / 2).max(2));
+    let inner = pen.section(upper, "Failed or held", "the newest first");
+    lines(pen, inner, &failed);
+    let inner = pen.section(lower, "Lately", &note);
+    lines(pen, inner, &of(&rest));
+}
+
+/// The plan's steps, as many as there is room for.
+fn doing(state: &State, pen: &mut Pen, area: Rect) {
+    let key = state.key(Act::Go(Screen::Plan));
+    let note = format!("{key} shows the whole plan");
+    let inner = pen.section(area, "Doing", &note);
+    let shown = state.view.steps.iter().take(usize::from(inner.height));
+    for (k, s) in shown.enumerate() {
+        super::plan::brief_step(pen, row(inner, k), s);
     }
     if state.view.steps.is_empty() {
-        pen.tone(
-            inner.x + 1,
-            inner.y,
-            inner.width,
-            "no step is planned or under way",
-            Tone::Dim,
-        );
+        let text = "no step is planned or under way";
+        pen.tone(inner.x + 1, inner.y, inner.width, text, Tone::Dim);
     }
-    let inner = pen.section(right, "Lately", "8 shows every decision");
-    lines(pen, inner, &lately);
 }
 
 fn lines(pen: &mut Pen, area: Rect, lines: &[&LogLine]) {
-    if lines.is_empty() {
-        let text = "nothing has happened yet";
+    if lines.is_empty() && area.height > 0 {
+        let text = "nothing yet";
         pen.tone(area.x + 1, area.y, area.width, text, Tone::Dim);
     }
     for (k, l) in lines.iter().take(usize::from(area.height)).enumerate() {

@@ -1,6 +1,6 @@
 //! Looking back: a page for each cycle in which something changed, with what was known then and what was decided.
 
-use super::pen::{Pen, Piece, brief, clock, fit, over, percent, piece, row, short};
+use super::pen::{Pen, Piece, brief, clock, count, fit, over, percent, piece, row, short};
 use crate::engine::view::{Health, LogKind, LogLine, Page, PageRow};
 use crate::model::PortionId;
 use crate::tui::look::Tone;
@@ -14,25 +14,27 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let Some(at) = rows::page_at(state, &pages) else {
         let text = if state.view.pages.is_empty() {
             "nothing to look back at yet: a page is kept of each cycle in which something changes"
+                .into()
         } else {
-            "no page passes the filter; Esc drops it"
+            state.filtered_out("page")
         };
-        pen.tone(area.x + 1, area.y, area.width, text, Tone::Dim);
+        pen.tone(area.x + 1, area.y, area.width, &text, Tone::Dim);
         return;
     };
     let page = pages[at];
     let (top, rest) = over(area, 1);
-    head(state, pen, top, page, (at, pages.len()));
+    head(state, pen, top, &pages, at);
     let (strip, rest) = over(rest, 2);
     timeline(pen, strip, &pages, at);
-    let known = rows::known_at(state, page.cycle);
-    let wanted = (known.len() as u16 + 2).min(rest.height * 3 / 5).max(2);
+    let known = rows::known_at(state, page.at);
+    let wanted = (count(known.len()) + 2).min(rest.height * 3 / 5).max(2);
     let (upper, lower) = over(rest, wanted);
     table(pen, upper, &known, page);
     decided(pen, lower, &pages, at);
 }
 
-fn head(state: &State, pen: &mut Pen, area: Rect, page: &Page, (at, all): (usize, usize)) {
+fn head(state: &State, pen: &mut Pen, area: Rect, pages: &[&Arc<Page>], at: usize) {
+    let (page, all) = (pages[at], pages.len());
     let mut pieces: Vec<Piece> = vec![
         piece(format!("{}Z ", clock(page.at)), Tone::Strong),
         piece(
@@ -44,6 +46,11 @@ fn head(state: &State, pen: &mut Pen, area: Rect, page: &Page, (at, all): (usize
             Tone::Dim,
         ),
     ];
+    // Cycles are counted from each start on.
+    let later = pages[at..].windows(2);
+    if later.into_iter().any(|w| w[1].cycle < w[0].cycle) {
+        pieces.push(piece("  before a restart", Tone::Watch));
+    }
     if page.hold {
         pieces.push(piece("  held", Tone::Warn));
     }

@@ -1,19 +1,22 @@
 //! A move of traffic: its steps, the shares over time against the latencies of both sides, the forecast, and what was decided.
 
-use super::pen::{Pen, Piece, beside, brief, clock, fit, over, piece, row, short, width};
+use super::pen::{Pen, Piece, beside, brief, clock, count, fit, over, piece, row, short, width};
 use super::{portion, weights};
 use crate::engine::view::{MoveView, PortionView, Stair};
 use crate::model::{Moment, Share, Span};
 use crate::tui::keys::{self, Act};
 use crate::tui::look::Tone;
 use crate::tui::rows;
-use crate::tui::state::State;
+use crate::tui::state::{Screen, State};
 use ratatui::layout::Rect;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let Some(p) = state.shown_portion() else {
         let text = match &state.place().portion {
-            Some(id) => format!("{id} is not known any more; Esc goes back"),
+            Some(id) => {
+                let back = state.key(Act::Back);
+                format!("{id} is not known any more; {back} goes back")
+            }
             None => "no portion is known yet: waiting for the first look at the jobs".into(),
         };
         pen.tone(area.x + 1, area.y, area.width, &text, Tone::Dim);
@@ -46,8 +49,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
 
 fn wide(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     let (left, right) = beside(area, area.width * 9 / 20);
-    let nodes = (p.instances.len() as u16 + 1).clamp(2, 7);
-    let shadows = 1 + (places(p).len() as u16).clamp(1, 4);
+    let nodes = (count(p.instances.len()) + 1).clamp(2, 7);
+    let shadows = 1 + count(places(p).len()).clamp(1, 4);
     let (a, left) = over(left, ladder_rows(p).min(left.height / 3));
     ladder(state, pen, a, p);
     let (a, left) = over(left, nodes.min(left.height / 3));
@@ -132,7 +135,10 @@ fn keys_line(state: &State, pen: &mut Pen, area: Rect, p: &PortionView, when: &s
     for act in [Act::Pin, Act::Hold, Act::Abort] {
         let binding = keys::of(act);
         pieces.push(piece(dot, Tone::Dim));
-        pieces.push(piece(format!("{} ", binding.shown), Tone::Accent));
+        pieces.push(piece(
+            format!("{} ", state.options.keys.first(act)),
+            Tone::Accent,
+        ));
         pieces.push(piece(binding.word, Tone::Dim));
     }
     if !state.options.allow_act {
@@ -142,7 +148,7 @@ fn keys_line(state: &State, pen: &mut Pen, area: Rect, p: &PortionView, when: &s
 }
 
 fn ladder_rows(p: &PortionView) -> u16 {
-    p.moving.as_ref().map_or(2, |m| m.steps.len() as u16 + 2)
+    p.moving.as_ref().map_or(2, |m| count(m.steps.len()) + 2)
 }
 
 /// Points of the move that is shown.
@@ -322,7 +328,9 @@ fn decisions(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     if area.height < 2 {
         return;
     }
-    let inner = pen.section(area, "Decisions", "the newest last; 8 shows all");
+    let key = state.key(Act::Go(Screen::Log));
+    let note = format!("the newest last; {key} shows all");
+    let inner = pen.section(area, "Decisions", &note);
     let about = rows::about(state, &p.id, usize::from(inner.height));
     if about.is_empty() {
         let text = "none about it yet";

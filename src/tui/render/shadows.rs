@@ -1,24 +1,23 @@
 //! Shadows that run or ran with their verdicts, and what would be worth one, with the terms of its value.
 
 use super::measured;
-use super::pen::{Pen, brief, clock, fit, over, percent, piece, short, window};
+use super::pen::{Pen, brief, clock, count, fit, over, percent, piece, short, window};
 use crate::engine::view::{CandidateView, ShadowView};
 use crate::model::{NodeClass, PortionId, Profile, Ruling, Site};
 use crate::tui::look::Tone;
-use crate::tui::rows;
+use crate::tui::rows::{self, Listed};
 use crate::tui::state::State;
 use ratatui::layout::Rect;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let shadows = rows::shadows(state);
     let candidates = rows::candidates(state);
-    let all = rows::rows(state);
-    let at = state.cursor_in(&all);
+    let at = state.cursor_on(&Listed::Shadows(shadows.clone(), candidates.clone()));
     let running = shadows.iter().filter(|s| s.state != "done").count();
     let upper = if candidates.is_empty() {
         area.height.saturating_sub(2)
     } else {
-        (shadows.len() as u16 + 2).clamp(3, (area.height / 2).max(3))
+        (count(shadows.len()) + 2).clamp(3, (area.height / 2).max(3))
     };
     let upper = upper.min(area.height);
     let top = Rect {
@@ -50,28 +49,27 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
             ..inner
         };
         shadow(pen, row, s);
-        if k == at {
-            pen.cursor(row);
-        }
+        pen.listed(row, k, at);
     }
     let mark = at.checked_sub(shadows.len());
+    let marked = (at, shadows.len());
     // What the marked place's last run showed stands below, where there is room for it.
-    let queued = (candidates.len() as u16 + 6).max(8);
+    let queued = (count(candidates.len()) + 6).max(8);
     if bottom.height < queued + PANEL {
-        return queue(pen, bottom, &candidates, mark);
+        return queue(pen, bottom, &candidates, marked);
     }
     let place = match mark {
         None => shadows.get(at).map(|s| (&s.portion, &s.site, &s.class)),
         Some(k) => candidates.get(k).map(|c| (&c.portion, &c.site, &c.class)),
     };
     let Some(place) = place else {
-        return queue(pen, bottom, &candidates, mark);
+        return queue(pen, bottom, &candidates, marked);
     };
     let (upper, lower) = over(
         bottom,
         bottom.height - (bottom.height - queued).min(PANEL + 4),
     );
-    queue(pen, upper, &candidates, mark);
+    queue(pen, upper, &candidates, marked);
     let (portion, site, class) = place;
     let named = format!("{site} on {} of {portion}", class.shown());
     measured::draw(pen, lower, &named, profile(state, place));
@@ -123,7 +121,13 @@ fn shadow(pen: &mut Pen, row: Rect, s: &ShadowView) {
     pen.line(row.x + 2, row.y, row.width.saturating_sub(2), &pieces);
 }
 
-fn queue(pen: &mut Pen, area: Rect, candidates: &[&CandidateView], mark: Option<usize>) {
+/// Candidates, the most valuable first; the cursor stands on row `at` of a list in which `before` others come first.
+fn queue(
+    pen: &mut Pen,
+    area: Rect,
+    candidates: &[&CandidateView],
+    (marked, before): (usize, usize),
+) {
     let star = pen.look.pick("×", "x");
     let note = format!("chance of use {star} what a run would teach, for each core-hour");
     let inner = pen.section(area, "Worth a shadow", &note);
@@ -156,7 +160,7 @@ fn queue(pen: &mut Pen, area: Rect, candidates: &[&CandidateView], mark: Option<
         &head,
         Tone::Dim,
     );
-    let at = mark.unwrap_or(0);
+    let at = marked.saturating_sub(before);
     // The terms of the marked one, in words, below the list where there is room.
     let told = candidates.get(at).filter(|_| inner.height >= 6);
     if let Some(c) = told {
@@ -186,9 +190,7 @@ fn queue(pen: &mut Pen, area: Rect, candidates: &[&CandidateView], mark: Option<
             ..inner
         };
         candidate(pen, row, c, tight, best);
-        if mark == Some(k) {
-            pen.cursor(row);
-        }
+        pen.listed(row, k + before, marked);
     }
 }
 

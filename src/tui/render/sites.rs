@@ -1,9 +1,9 @@
 //! A map of sites: room used, reserved and free, links, hazards, and what lives where.
 
+use super::living::Living;
 use super::map;
 use super::pen::{Pen, beside, brief, fit, over, percent, piece, row, width, window};
-use crate::engine::view::{ShadowView, SiteView, View};
-use crate::model::Site;
+use crate::engine::view::SiteView;
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -17,15 +17,15 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let area = legend(pen, area);
     if sites.is_empty() {
         let text = if state.view.sites.is_empty() {
-            "no site is seen: Nomad's nodes have not been read"
+            "no site is seen: Nomad's nodes have not been read".into()
         } else {
-            "no site passes the filter; Esc drops it"
+            state.filtered_out("site")
         };
-        pen.tone(area.x + 1, area.y, area.width, text, Tone::Dim);
+        pen.tone(area.x + 1, area.y, area.width, &text, Tone::Dim);
         return;
     }
-    let ids: Vec<String> = sites.iter().map(|s| s.site.to_string()).collect();
-    let at = state.cursor_in(&ids);
+    let named = |row: &str| sites.iter().position(|s| s.site.as_str() == row);
+    let at = state.cursor_at(sites.len(), named);
     if area.width < 76 || area.height < 14 {
         return list(state, pen, area, &sites, at);
     }
@@ -35,10 +35,20 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     if map::rows(columns.0.len().max(columns.1.len())) <= room {
         return with_map(state, pen, over(area, room), (&sites, at), &columns);
     }
+    cards(state, pen, area, (&sites, at), columns);
+}
+
+/// Cards in two columns, as many as there is room for, and what is likely to fail below them.
+fn cards(
+    state: &State,
+    pen: &mut Pen,
+    area: Rect,
+    (sites, at): (&[&SiteView], usize),
+    (left, right): (Vec<usize>, Vec<usize>),
+) {
     let gutter = if area.width >= 110 { 18 } else { 2 };
     let wide = (area.width - gutter) / 2;
     let high = card_height(area.height, sites.len());
-    let (left, right) = columns;
     let rows_all = left.len().max(right.len());
     let fits = (usize::from(area.height) + 1) / usize::from(high + 1);
     let row_at = left
@@ -46,7 +56,12 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         .position(|k| *k == at)
         .or(right.iter().position(|k| *k == at));
     let from = window(row_at.unwrap_or(0), rows_all, fits.max(1));
-    for row in from..rows_all.min(from + fits.max(1)) {
+    let shown = from..rows_all.min(from + fits.max(1));
+    // The row after the last one has a link to it.
+    let near = [&left, &right].map(|c| c.iter().skip(from).take(fits.max(1) + 1));
+    let near = near.into_iter().flatten().map(|k| sites[*k]);
+    let living = Living::of(&state.view, near);
+    for row in shown {
         let y = area.y + (row - from) as u16 * (high + 1);
         let height = high.min(area.bottom().saturating_sub(y));
         let l = Rect {
@@ -61,10 +76,10 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         };
         for (column, place) in [(&left, l), (&right, r)] {
             if let Some(k) = column.get(row) {
-                card(state, pen, place, sites[*k], *k == at);
+                card(&living, pen, place, sites[*k], *k == at);
             }
         }
-        links(state, pen, (l, r), (row, &left, &right), &sites);
+        links(&living, pen, (l, r), (row, &left, &right), sites);
     }
     let used = (rows_all - from).min(fits.max(1)) as u16 * (high + 1);
     if area.height >= used + 4 {
@@ -88,7 +103,8 @@ fn with_map(
     (sites, at): (&[&SiteView], usize),
     columns: &(Vec<usize>, Vec<usize>),
 ) {
-    map::draw(&state.view, pen, upper, (sites, at), columns);
+    let living = Living::of(&state.view, sites.iter().copied());
+    map::draw(&living, pen, upper, (sites, at), columns);
     let lower = Rect {
         y: lower.y + 1,
         height: lower.height - 1,
@@ -100,7 +116,7 @@ fn with_map(
         ..left
     };
     if let Some(site) = sites.get(at) {
-        card(state, pen, left, site, true);
+        card(&living, pen, left, site, true);
     }
     hazards(state, pen, right);
 }
@@ -203,30 +219,7 @@ pub(super) fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
     }
 }
 
-pub(super) fn rtt(view: &View, a: &Site, b: &Site) -> Option<f64> {
-    let fits =
-        |l: &&crate::model::Link| (&l.from == a && &l.to == b) || (&l.from == b && &l.to == a);
-    view.links.iter().find(fits).map(|l| l.rtt.0)
-}
-
-/// Portions at a site in that role, each once.
-pub(super) fn lives(view: &View, site: &Site, role: &str) -> String {
-    let here = |p: &&crate::engine::view::PortionView| {
-        p.instances
-            .iter()
-            .any(|i| &i.site == site && i.role == role)
-    };
-    let names: Vec<&str> = view
-        .portions
-        .iter()
-        .filter(here)
-        .take(40)
-        .map(|p| p.id.as_str())
-        .collect();
-    names.join(" ")
-}
-
-fn card(state: &State, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
+fn card(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
     let edge = if here { Tone::Accent } else { Tone::Dim };
     frame(pen, area, edge);
     let (word, tone) = state_of(pen, s);
@@ -261,26 +254,21 @@ fn card(state: &State, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
     let rooms = (u.memory.0, r.memory.0, c.memory.0);
     room_line(pen, memory, "memory", rooms, "MiB");
     let (_, below) = over(inner, 2);
-    facts(&state.view, pen, below, s);
+    facts(living, pen, below, s);
 }
 
 /// What lives at a site, how likely it fails, and how far the others are.
-fn facts(view: &View, pen: &mut Pen, area: Rect, s: &SiteView) {
-    let here = |h: &&ShadowView| h.site == s.site && h.state != "done";
-    let shadows = view.shadows.iter().filter(here).take(20);
-    let shadows: Vec<String> = shadows
-        .map(|h| format!("{} ({})", h.portion, h.state))
-        .collect();
-    let others = view.sites.iter().filter(|o| o.site != s.site).take(8);
-    let reach: Vec<String> = others
-        .filter_map(|o| rtt(view, &s.site, &o.site).map(|ms| format!("{} {ms:.0}", o.site)))
-        .collect();
+fn facts(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView) {
+    let told = |h: &&crate::engine::view::ShadowView| format!("{} ({})", h.portion, h.state);
+    let shadows: Vec<String> = living.shadows(&s.site).iter().map(told).collect();
+    let reach = living.reach(&s.site).into_iter().take(8);
+    let reach: Vec<String> = reach.map(|(o, ms)| format!("{o} {ms:.0}")).collect();
     let risky = s.hazard.0 >= 0.1;
     let tone = if risky { Tone::Warn } else { Tone::Plain };
     let hazard = format!("{} that it fails within the horizon", percent(s.hazard.0));
     let facts = [
-        ("serves", lives(view, &s.site, "primary"), Tone::Strong),
-        ("standby", lives(view, &s.site, "standby"), Tone::Watch),
+        ("serves", living.primaries(&s.site), Tone::Strong),
+        ("standby", living.standbys(&s.site), Tone::Watch),
         ("shadows", shadows.join(" "), Tone::Accent),
         ("hazard", hazard, tone),
         ("links ms", reach.join(", "), Tone::Dim),
@@ -356,17 +344,16 @@ fn frame(pen: &mut Pen, area: Rect, tone: Tone) {
 
 /// Links drawn between neighbours: across the gutter, and down to the card below.
 fn links(
-    state: &State,
+    living: &Living,
     pen: &mut Pen,
     (l, r): (Rect, Rect),
     (row, left, right): (usize, &[usize], &[usize]),
     sites: &[&SiteView],
 ) {
-    let view = &state.view;
     let label = |a: &SiteView, b: &SiteView| {
         let cut = !a.reachable || !b.reachable;
         let tone = if cut { Tone::Bad } else { Tone::Accent };
-        rtt(view, &a.site, &b.site).map(|ms| {
+        living.rtt(&a.site, &b.site).map(|ms| {
             (
                 format!("{} ms{}", brief(ms), if cut { ", cut" } else { "" }),
                 tone,
@@ -400,6 +387,7 @@ fn links(
 fn list(state: &State, pen: &mut Pen, area: Rect, sites: &[&SiteView], at: usize) {
     let fits = usize::from(area.height / 2).max(1);
     let from = window(at, sites.len(), fits);
+    let living = Living::of(&state.view, sites.iter().skip(from).take(fits).copied());
     for (k, s) in sites.iter().enumerate().skip(from).take(fits) {
         let y = area.y + ((k - from) * 2) as u16;
         let row = Rect {
@@ -427,7 +415,7 @@ fn list(state: &State, pen: &mut Pen, area: Rect, sites: &[&SiteView], at: usize
         );
         let x = row.x + 15 + cells + 1;
         pen.line(x, y, row.right().saturating_sub(x), &[piece(word, tone)]);
-        let standby = lives(&state.view, &s.site, "standby");
+        let standby = living.standbys(&s.site);
         let standby = if standby.is_empty() {
             standby
         } else {
@@ -440,13 +428,11 @@ fn list(state: &State, pen: &mut Pen, area: Rect, sites: &[&SiteView], at: usize
                 row.width.saturating_sub(4),
                 &[
                     piece(format!("hazard {} ", percent(s.hazard.0)), Tone::Dim),
-                    piece(lives(&state.view, &s.site, "primary"), Tone::Plain),
+                    piece(living.primaries(&s.site), Tone::Plain),
                     piece(standby, Tone::Watch),
                 ],
             );
         }
-        if k == at {
-            pen.cursor(row);
-        }
+        pen.listed(row, k, at);
     }
 }

@@ -112,7 +112,10 @@ pub fn pages(view: &View) -> Vec<Arc<Page>> {
         } else {
             p.sentence.clone()
         },
-        rate: p.traffic.as_ref().map(|t| t.rate.0 - ago as f64 / 3.0),
+        rate: p
+            .traffic
+            .as_ref()
+            .map(|t| (t.rate.0 - ago as f64 / 3.0).max(1.0)),
         p99: p.traffic.as_ref().map(|t| t.p99.0),
         success: p.traffic.as_ref().map(|t| t.success),
         foreseen: p.band.iter().map(|b| b.high).reduce(f64::max),

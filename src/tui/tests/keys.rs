@@ -1,13 +1,12 @@
 use super::*;
 use crate::engine::view::Command;
 use crate::model::Span;
-use crate::tui::keys::{Act, TABLE, lookup};
+use crate::tui::keys::{Act, Keys, TABLE};
 use crate::tui::sample;
 use crate::tui::state::{Overlay, Screen};
 
 fn cursor(state: &State) -> usize {
-    let rows = crate::tui::rows::rows(state);
-    state.cursor_in(&rows)
+    state.cursor_on(&crate::tui::rows::listed(state))
 }
 
 /// Whether `act` did to `before` what its help says.
@@ -27,6 +26,14 @@ fn kept_its_word(act: Act, before: &State, after: &State, effects: &[Effect]) ->
         Act::Help => matches!(after.overlay, Overlay::Help { .. }),
         Act::Follow => after.follow != before.follow,
         Act::Freeze => after.frozen != before.frozen,
+        Act::Next | Act::Previous => {
+            let told = after.notice.as_deref();
+            told == Some("nothing to look for: / and a text first")
+        }
+        Act::Tree => after.tree && after.place().crumb() == "cart",
+        Act::Compact => after.compact != before.compact,
+        Act::Copy => effects.contains(&Effect::Copy("cart".into())),
+        Act::Mouse => after.mouse && effects.contains(&Effect::Mouse(true)),
         Act::Hold => asks(after, &Command::Hold { on: true }),
         Act::Abort => asks(after, &Command::Abort),
         Act::Switch | Act::Shadow => {
@@ -92,7 +99,8 @@ fn no_two_lines_of_the_table_share_a_key_or_a_word() {
             );
         }
         let (code, modifiers) = a.keys[0];
-        let found = lookup(&KeyEvent::new(code, modifiers)).map(|b| b.word);
+        let event = KeyEvent::new(code, modifiers);
+        let found = Keys::default().lookup(&event).map(|b| b.word);
         assert_eq!(found, Some(a.word));
     }
 }
@@ -218,7 +226,7 @@ fn the_replay_goes_back_page_by_page_and_keeps_its_page_while_new_ones_come() {
     assert_eq!(page(&state), Some(704));
     let mut view = sample::shop();
     let mut newer = crate::engine::view::Page::clone(&view.pages[6]);
-    newer.cycle = 812;
+    (newer.cycle, newer.at) = (812, view.at);
     view.pages.push(Arc::new(newer));
     view.pages.remove(0);
     let (state, _) = update(state, Event::View(Arc::new(view)));
@@ -232,8 +240,8 @@ fn the_replay_goes_back_page_by_page_and_keeps_its_page_while_new_ones_come() {
 #[test]
 fn the_replay_shows_what_was_known_then_and_not_what_came_later() {
     let (state, _) = typed(at(sample::shop(), Options::default()), "9");
-    let now = crate::tui::rows::known_at(&state, 706);
-    let then = crate::tui::rows::known_at(&state, 700);
+    let now = crate::tui::rows::known_at(&state, sample::NOW);
+    let then = crate::tui::rows::known_at(&state, sample::shop().pages[0].at);
     let web = |rows: &[&crate::engine::view::PageRow]| {
         rows.iter()
             .find(|r| r.id.as_str() == "web")

@@ -1,6 +1,7 @@
 //! What an operator sees, and what the keys do.
 
 mod bytes;
+mod hands;
 mod keys;
 mod screens;
 mod terminal;

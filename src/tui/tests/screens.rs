@@ -6,10 +6,14 @@ use ratatui::style::{Color, Modifier};
 
 fn on(view: View, screen: Screen, options: Options) -> State {
     let mut state = at(view, options);
+    go_to(&mut state, screen);
+    state
+}
+
+fn go_to(state: &mut State, screen: Screen) {
     if screen != Screen::Overview {
         state.trail.push(Place::of(screen));
     }
-    state
 }
 
 fn look(color: bool, ascii: bool) -> Options {
@@ -69,22 +73,49 @@ fn every_screen_says_the_same_at_every_size_in_colour_without_and_in_ascii() {
     }
 }
 
+/// Nothing yet, nothing that can be read, and 5,000 of everything.
+fn odd() -> [(&'static str, Arc<View>); 3] {
+    [
+        ("empty", Arc::new(View::default())),
+        ("error", Arc::new(sample::blind())),
+        ("crowd", Arc::new(sample::crowd(5_000))),
+    ]
+}
+
 #[test]
-fn an_empty_a_blind_and_a_crowded_estate_are_told_on_every_screen_at_every_size() {
-    let crowd = sample::crowd(5_000);
-    for (name, view) in [
-        ("empty", View::default()),
-        ("blind", sample::blind()),
-        ("crowd", crowd),
-    ] {
+fn an_empty_a_blind_and_a_crowded_estate_are_told_on_every_screen_size_and_look() {
+    let looks = [look(true, false), look(false, false), look(false, true)];
+    for (name, view) in odd() {
         for screen in Screen::ALL {
-            for size in SIZES {
-                let state = on(view.clone(), screen, Options::default());
-                let picture = picture(&state, size);
+            for (size, options) in SIZES.iter().flat_map(|s| looks.iter().map(move |l| (s, l))) {
+                let mut state = State::new(options.clone(), Arc::clone(&view), *size);
+                go_to(&mut state, screen);
+                let terminal = shown(&state, *size);
+                let picture = terminal.backend().to_string();
                 let said = words(&picture).len();
                 assert!(said >= 6, "{name} {} {size:?}: {picture}", screen.title());
+                let cells = &terminal.backend().buffer().content;
+                let plain =
+                    |c: &&ratatui::buffer::Cell| c.fg != Color::Reset || c.bg != Color::Reset;
+                assert_eq!(cells.iter().any(|c| plain(&c)), options.look.color);
+                let odd = picture
+                    .chars()
+                    .find(|c| !c.is_ascii() && !"≤≥×".contains(*c));
+                assert!(odd.is_none() || !options.look.ascii, "{odd:?} in {picture}");
             }
         }
+    }
+}
+
+#[test]
+fn what_is_empty_wrong_or_too_much_reads_well() {
+    for (name, view) in odd() {
+        let pictures = Screen::ALL.map(|screen| {
+            let mut state = State::new(Options::default(), Arc::clone(&view), (80, 24));
+            go_to(&mut state, screen);
+            format!("{}\n{}", screen.title(), picture(&state, (80, 24)))
+        });
+        insta::assert_snapshot!(format!("every_{name}_80x24"), pictures.join("\n"));
     }
 }
 

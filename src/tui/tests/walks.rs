@@ -27,6 +27,8 @@ enum Happens {
     Key((KeyCode, KeyModifiers)),
     View(Box<View>),
     Paste(String),
+    Click(u16, u16),
+    Wheel(bool),
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -34,6 +36,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         12 => key().prop_map(Happens::Key),
         1 => views().prop_map(|v| Happens::View(Box::new(v))),
         1 => ".{0,12}".prop_map(Happens::Paste),
+        3 => (0u16..130, 0u16..45).prop_map(|(x, y)| Happens::Click(x, y)),
+        1 => any::<bool>().prop_map(Happens::Wheel),
     ]
 }
 
@@ -47,12 +51,15 @@ proptest! {
         allow_act in any::<bool>(),
         size in (1u16..130, 1u16..45),
     ) {
-        let mut state = at(first, Options { allow_act, ..Options::default() });
+        let mut state = at(first, Options { allow_act, mouse: true, ..Options::default() });
+        state.size = size;
         for step in steps {
             let event = match step {
                 Happens::Key((code, mods)) => Event::Key(KeyEvent::new(code, mods)),
                 Happens::View(view) => Event::View(Arc::new(*view)),
                 Happens::Paste(text) => Event::Paste(text),
+                Happens::Click(x, y) => super::hands::click(x, y),
+                Happens::Wheel(down) => super::hands::wheel(down),
             };
             let (next, effects) = update(state, event);
             state = next;

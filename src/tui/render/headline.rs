@@ -1,0 +1,185 @@
+//! The first two lines of every screen: what is wrong, and what foreshadow does about it.
+
+use super::pen::{Piece, piece};
+use crate::engine::view::{Health, Mode, MoveView, PortionView, StepView};
+use crate::model::{Cause, PortionId};
+use crate::tui::look::Tone;
+use crate::tui::state::State;
+use std::collections::BTreeMap;
+
+/// The first step that was given up of each portion that has one.
+pub type Stuck<'a> = BTreeMap<&'a PortionId, &'a StepView>;
+
+pub fn stuck(state: &State) -> Stuck<'_> {
+    let given_up = state.view.steps.iter().rev();
+    given_up
+        .filter(|s| s.state.starts_with("stuck"))
+        .filter_map(|s| Some((s.portion.as_ref()?, s)))
+        .collect()
+}
+
+/// Whether a person should look at it: it breaks its SLO, or a step of it was given up.
+pub fn needs_you(stuck: &Stuck, portion: &PortionView) -> bool {
+    portion.health == Health::Breach || stuck.contains_key(&portion.id)
+}
+
+/// How many portions are in each state.
+pub fn counts(state: &State) -> BTreeMap<Health, usize> {
+    let mut counts = BTreeMap::new();
+    for p in &state.view.portions {
+        *counts.entry(p.health).or_default() += 1;
+    }
+    counts
+}
+
+/// What is wrong: the text of a badge if a person is needed, and a sentence.
+pub fn wrong(state: &State) -> (Option<String>, Vec<Piece<'_>>) {
+    let (stuck, all) = (stuck(state), &state.view.portions);
+    let needs = || all.iter().filter(|p| needs_you(&stuck, p));
+    let worst = needs().max_by(|a, b| a.health.cmp(&b.health).then_with(|| b.id.cmp(&a.id)));
+    let lost = lost(state);
+    let Some(worst) = worst else {
+        return (None, calm(state, lost));
+    };
+    let n = needs().count();
+    let verb = if n == 1 { "NEEDS" } else { "NEED" };
+    let mut pieces = Vec::new();
+    if let Some(lost) = lost {
+        pieces.push(piece(format!("{lost}; "), Tone::Bad));
+    }
+    let (what, why) = match stuck.get(&worst.id) {
+        Some(s) if worst.health != Health::Breach => (s.verb.as_str(), s.state.as_str()),
+        _ => ("breaks its SLO", worst.sentence.as_str()),
+    };
+    pieces.push(piece(format!("{} {what}: ", worst.id), Tone::Bad));
+    pieces.push(piece(why, Tone::Plain));
+    (Some(format!(" {n} {verb} YOU ")), pieces)
+}
+
+/// The sites that cannot be reached, or are without a node that is up.
+fn lost(state: &State) -> Option<String> {
+    let mut lost = state.view.sites.iter().filter_map(|s| {
+        let what = match (s.reachable, s.nodes_up) {
+            (false, _) => "cut off",
+            (true, 0) if s.nodes > 0 => "down",
+            _ => return None,
+        };
+        Some(format!("{} {what}", s.site))
+    });
+    let first = lost.next()?;
+    Some(match lost.count() {
+        0 => first,
+        n => format!("{first}, {n} more sites lost"),
+    })
+}
+
+/// What there is to say when nobody is needed.
+fn calm(state: &State, lost: Option<String>) -> Vec<Piece<'_>> {
+    let counts = counts(state);
+    let of = |h: Health| counts.get(&h).copied().unwrap_or(0);
+    let all = state.view.portions.len();
+    let (look, unknown) = (state.look(), of(Health::Unknown));
+    let sign = |h: Health| look.health(h).0;
+    if all == 0 {
+        let text = "no portion is known yet: waiting for the first look at the jobs";
+        return vec![piece(text, Tone::Dim)];
+    }
+    if unknown > 0 {
+        let text = format!(
+            "{} {unknown} of {all} portions cannot be seen; nothing is changed on what is unknown",
+            sign(Health::Unknown)
+        );
+        return vec![piece(text, Tone::Warn)];
+    }
+    if let Some(lost) = lost {
+        return vec![
+            piece(format!("{} {lost}", sign(Health::Breach)), Tone::Bad),
+            piece("; no portion breaks its SLO, nothing needs you", Tone::Good),
+        ];
+    }
+    let text = match (of(Health::Moving), of(Health::Watch)) {
+        (0, 0) => format!("all {all} portions are well, nothing needs you"),
+        (0, n) => {
+            format!("nothing needs you; {n} of {all} portions stand ready for what is foreseen")
+        }
+        (n, _) => format!("nothing needs you; traffic of {n} of {all} portions is being moved"),
+    };
+    vec![piece(format!("{} {text}", sign(Health::Good)), Tone::Good)]
+}
+
+/// Things that are told to be done at once.
+const TOLD: usize = 3;
+
+/// What foreshadow does, so that it reads on after its name.
+pub fn doing(state: &State) -> Vec<Piece<'_>> {
+    let (view, look) = (&state.view, state.look());
+    if view.hold.is_some() {
+        return vec![piece("writes nothing: it is held", Tone::Warn)];
+    }
+    let moving = |p: &&PortionView| p.moving.as_ref().is_some_and(|m| m.ended.is_none());
+    let mut moved: Vec<&PortionView> = view.portions.iter().filter(moving).collect();
+    moved.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.id.cmp(&b.id)));
+    let moves = moved.iter().filter_map(|p| {
+        let m = p.moving.as_ref()?;
+        Some((m.cause, moves(p, m)))
+    });
+    let flying = |s: &&StepView| !finished(&s.state) && !s.state.starts_with("held");
+    let told = |s: &&StepView| moved.iter().any(|p| s.portion.as_ref() == Some(&p.id));
+    let steps = view.steps.iter().filter(flying).filter(|s| !told(s));
+    let steps = steps.map(|s| (s.cause, does(s)));
+    let mut out = Vec::new();
+    for (cause, text) in moves.chain(steps).take(TOLD) {
+        if !out.is_empty() {
+            out.push(piece(look.pick(" · ", " | "), Tone::Dim));
+        }
+        let (glyph, _, tone) = look.cause(cause);
+        // Upkeep's sign is the dot that stands between things here.
+        if cause != Cause::Upkeep {
+            out.push(piece(format!("{glyph} "), tone));
+        }
+        out.push(piece(text, Tone::Strong));
+    }
+    if out.is_empty() {
+        let text = match (view.mode, view.waiting.len()) {
+            (Mode::Observe, _) => "watches and plans, changes nothing".into(),
+            (Mode::Act, 0) => "watches; there is nothing to do".into(),
+            (Mode::Act, n) => format!("does nothing now; {n} things wait, see the plan"),
+        };
+        out.push(piece(text, Tone::Plain));
+    }
+    out
+}
+
+/// A move in words.
+fn moves(p: &PortionView, m: &MoveView) -> String {
+    let what = match m.kind.as_str() {
+        "failback" => format!("takes {} back home", p.id),
+        "retreat" => format!("takes back the move of {}", p.id),
+        "drain" => format!("moves {} off its nodes", p.id),
+        _ => format!("moves {} to standbys", p.id),
+    };
+    let all = m.steps.len();
+    let (step, now) = (m.done.min(all), m.share_after(m.done));
+    format!("{what}, step {step} of {all}: {now} on standbys now")
+}
+
+/// A step in words.
+fn does(s: &StepView) -> String {
+    let of = s.portion.as_ref().map_or("", PortionId::as_str);
+    match s.verb.as_str() {
+        "set shares" => format!("sets shares of {of}"),
+        "place standby" => format!("places a standby of {of}"),
+        "release standby" => format!("lets a standby of {of} go"),
+        "scale" => format!("scales {of}"),
+        "start shadow" => format!("starts a shadow of {of}"),
+        "measure shadow" => format!("measures a shadow of {of}"),
+        "stop shadow" => format!("stops a shadow of {of}"),
+        "reap" => "removes a job that is left over".into(),
+        verb => format!("{verb} {of}"),
+    }
+}
+
+pub fn finished(state: &str) -> bool {
+    let word = state.split([':', ' ']).next().unwrap_or_default();
+    matches!(word, "verified" | "undone" | "stuck" | "refused")
+}
