@@ -154,6 +154,36 @@ fn a_planned_move_that_hurts_turns_back_and_is_tried_again_only_after_it_has_set
 }
 
 #[test]
+fn a_move_is_not_put_off_by_its_retreats_while_the_shares_it_would_leave_hurt_too() {
+    let (mut state, mut world) = lopsided();
+    let breach = |world: &mut World| {
+        if let Some(Seen::Known { value, .. }) = world.traffic.get_mut(&PortionId::from("web")) {
+            value.at_slo = Millis(900.0);
+        }
+    };
+    let (next, step) = turn(state, &world);
+    state = next;
+    verified(&mut state, &mut world, step.expect("the first step"));
+    // Five retreats behind it: the next planned step is far off.
+    let settle = common::policy().ramp.settle;
+    let book = &mut state.workloads[0].book;
+    book.retreats.insert("shop-web".into(), (world.at, 5));
+    book.moves
+        .get_mut(&ServiceName::from("shop-web"))
+        .expect("a move")
+        .done = 0;
+    let later = world.at + settle + Span::secs(1);
+    let mut well = common::at(world.clone(), later);
+    let (_, step) = turn(state.clone(), &well);
+    assert!(step.is_none(), "as long as nothing hurts it waits");
+    breach(&mut well);
+    let (_, step) = turn(state, &well);
+    let step = step.expect("a step away from what hurts");
+    assert!(second_has(&step) > Share::NONE, "{}", step.why);
+    assert_eq!(step.cause, Cause::Reactive, "{}", step.why);
+}
+
+#[test]
 fn a_retreat_that_was_held_up_is_asked_for_again_until_it_is_done() {
     let (state, mut world) = lopsided();
     let (mut state, step) = turn(state, &world);

@@ -33,6 +33,7 @@ pub(super) fn ramp(ground: &Ground, book: &mut Book, out: &mut Draft) -> Option<
             || distance(&m.to, ideal) > Share(500)
             || lost(&m.to)
             || lost(&m.from)
+            || waits_in_pain(scene, book, portion, m)
     });
     if changed {
         let begun = begin(ground, book);
@@ -69,6 +70,13 @@ pub(super) fn ramp(ground: &Ground, book: &mut Book, out: &mut Draft) -> Option<
         why,
         planned: !urgent,
     })
+}
+
+/// A move that has not begun while what it would leave breaks the SLO: after a retreat, say, to shares that turn out to hurt as well.
+/// It is begun anew, as what must be done now.
+fn waits_in_pain(scene: &Scene, book: &Book, portion: &PortionPolicy, mv: &Move) -> bool {
+    let waits = mv.done == 0 && mv.kind != MoveKind::Asked && mv.cause != Cause::Reactive;
+    waits && !settling(scene, book, portion) && scene.breach(portion).is_some()
 }
 
 /// Why the next step has to wait, whatever the last one has shown: another service, the last retreat, the soak.
