@@ -213,7 +213,11 @@ fn looks() -> Vec<Route> {
             Content::Text,
         )
         .says(400, "this is no command", Content::Text)
-        .says(403, "this is not the act token, or there is none", Content::Text)
+        .says(
+            403,
+            "this is not the act token, or there is none",
+            Content::Text,
+        )
         .says(413, "more than 16 KiB", Content::Text)
         .says(
             503,
