@@ -236,9 +236,9 @@ impl<'a> Dive<'a> {
             }
             self.take(&mut held, at);
         }
-        for at in 0..choices.len() {
-            if choices[at] == Choice::Open && !self.fits(&held, at) {
-                choices[at] = Choice::Out;
+        for (at, choice) in choices.iter_mut().enumerate() {
+            if *choice == Choice::Open && !self.fits(&held, at) {
+                *choice = Choice::Out;
             }
         }
         Some(held)
@@ -257,11 +257,11 @@ impl<'a> Dive<'a> {
     fn take(&self, held: &mut Held, at: usize) {
         let visitor = &self.host.visitors[at];
         let own = &mut held.surge[visitor.row as usize];
-        for r in 0..MAX_RESOURCES {
+        (0..MAX_RESOURCES).for_each(|r| {
             own[r] += visitor.surge[r];
             held.base[r] += visitor.reserve[r];
             held.worst[r] = held.worst[r].max(own[r]);
-        }
+        });
         held.cost += visitor.cost;
     }
 
