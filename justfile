@@ -36,7 +36,7 @@ pictures:
     cargo build --locked --release
     target/release/foreshadow screenshot overview,portion,rollout,sites,nodes,shadows,plan,log,replay --sandbox --after 46s --output 'assets/{}.svg'
     target/release/foreshadow screenshot overview,portion,rollout,sites --sandbox --after 46s --output 'assets/{}.png'
-    cargo run --locked --release --example cast -- record assets/sandbox.cast 110x34 84 '14:2 22:3 40:1 46:3 58:4 66:6 72:9 75:hhhh 79:1' -- target/release/foreshadow sandbox
+    cargo run --locked --release --example cast -- record assets/sandbox.cast 110x34 84 '14:2 22:3 40:1 46:3 58:4 66:6 72:9 75:hhhh 79:1' -- "$PWD/target/release/foreshadow" sandbox
     cargo run --locked --release --example cast -- gif assets/sandbox.cast assets/sandbox.gif 4
 
 # What reads the bytes of strangers, fuzzed for so many seconds each (needs cargo-fuzz; stable Rust will do)
