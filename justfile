@@ -41,6 +41,7 @@ pictures:
 
 # What reads the bytes of strangers, fuzzed for so many seconds each (needs cargo-fuzz; stable Rust will do)
 fuzz SECONDS='600':
+    mkdir -p fuzz/corpus/job && cp -n jobs/*.hcl fuzz/corpus/job/ && cp -n policies/*.hcl fuzz/corpus/policy/
     for t in policy job csv access_log nomad consul dns journal store; do cargo fuzz run -s none $t -- -max_total_time={{SECONDS}}; done
 
 # Whose code is linked in, and under which terms

@@ -365,7 +365,8 @@ pub fn replay(target: Reader, folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };
-    let mut files: Vec<_> = entries.flatten().map(|e| e.path()).collect();
+    let paths = entries.flatten().map(|e| e.path());
+    let mut files: Vec<_> = paths.filter(|path| path.is_file()).collect();
     files.sort();
     for file in &files {
         let bytes = std::fs::read(file).expect("a case can be read");
