@@ -1,8 +1,12 @@
 //! A process that is killed in the midst of writing loses nothing that it was told is kept.
 #![allow(clippy::disallowed_methods)] // another process is waited for and killed; the environment tells it where to write
 
+#[path = "common/intended.rs"]
+mod intended;
+
 use foreshadow::model::*;
 use foreshadow::store::Store;
+use intended::intended;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,23 +48,7 @@ fn writer() {
 }
 
 fn entry(k: i64) -> JournalEntry {
-    JournalEntry {
-        step: Step {
-            id: StepId::new(format!("step-{k}")),
-            plan: PlanId::new("p"),
-            portion: None,
-            cause: Cause::Upkeep,
-            action: Action::Reap {
-                job: JobId::new("j"),
-            },
-            why: "because".into(),
-            waits_on: vec![],
-        },
-        epoch: Epoch(1),
-        state: JournalState::Intended,
-        at: Moment(k * MINUTE),
-        note: String::new(),
-    }
+    intended(k, String::new())
 }
 
 /// Starts the writer, kills it after so many acknowledgements, and says how far it was.

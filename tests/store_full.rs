@@ -2,8 +2,12 @@
 //! cannot be kept is refused with words, and as soon as there is room all goes on.
 #![allow(clippy::disallowed_methods)] // the environment tells the other process where to write
 
+#[path = "common/intended.rs"]
+mod intended;
+
 use foreshadow::model::*;
 use foreshadow::store::{Error, Store};
+use intended::intended;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,23 +15,7 @@ const WHERE: &str = "FORESHADOW_FULL_DISK_UNDER_TEST";
 const MINUTE: i64 = 60_000;
 
 fn entry(k: i64) -> JournalEntry {
-    JournalEntry {
-        step: Step {
-            id: StepId::new(format!("step-{k}")),
-            plan: PlanId::new("p"),
-            portion: None,
-            cause: Cause::Upkeep,
-            action: Action::Reap {
-                job: JobId::new("j"),
-            },
-            why: "because".into(),
-            waits_on: vec![],
-        },
-        epoch: Epoch(1),
-        state: JournalState::Intended,
-        at: Moment(k * MINUTE),
-        note: "x".repeat(2_000),
-    }
+    intended(k, "x".repeat(2_000))
 }
 
 fn cycle(k: i64) -> Vec<Memo> {
