@@ -5,6 +5,9 @@
 //! The baseline of keys is a terminal with `cat` in it: what the kernel and this program take by themselves.
 #![allow(clippy::disallowed_methods)] // time is what it measures
 
+#[path = "../tests/common/pty.rs"]
+#[expect(dead_code, reason = "its size stays as it is")]
+mod pty;
 #[path = "../tests/common/served.rs"]
 #[expect(dead_code, reason = "no command is asked here")]
 mod served;
@@ -12,63 +15,33 @@ mod served;
 use foreshadow::engine::View;
 use foreshadow::model::Span;
 use foreshadow::tui::sample;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::CommandBuilder;
+use pty::Pty;
 use served::{Served, served};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Parts of a core that it may take while idle, and ms from key to screen.
 const IDLE: f64 = 0.01;
 const KEY: f64 = 16.0;
 
-struct Terminal {
-    _pair: Box<dyn MasterPty + Send>,
-    child: Box<dyn Child + Send + Sync>,
-    writer: Box<dyn Write + Send>,
-    output: Receiver<Vec<u8>>,
-}
+struct Terminal(Pty);
 
 impl Terminal {
     fn of(program: &str, args: &[&str]) -> Terminal {
-        let size = PtySize {
-            rows: 60,
-            cols: 200,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
-        let pair = native_pty_system().openpty(size).expect("a terminal");
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
-        let child = pair.slave.spawn_command(command).expect("it starts");
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let writer = pair.master.take_writer().expect("a writer");
-        let (tell, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
-                if tell.send(buffer[..n].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Terminal {
-            _pair: pair.master,
-            child,
-            writer,
-            output,
-        }
+        Terminal(pty::start(command, (200, 60)))
     }
 
     /// Takes what comes for so long, so that all of a large estate has come; the bytes.
     fn settle(&self, time: Duration) -> usize {
         let (end, mut bytes) = (Instant::now() + time, 0);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            bytes += self.output.recv_timeout(left).map_or(0, |b| b.len());
+            bytes += self.0.output.recv_timeout(left).map_or(0, |b| b.len());
         }
         bytes
     }
@@ -76,7 +49,7 @@ impl Terminal {
     /// Takes what comes until nothing has come for so long; the bytes.
     fn drain(&self, quiet: Duration) -> usize {
         let mut bytes = 0;
-        while let Ok(more) = self.output.recv_timeout(quiet) {
+        while let Ok(more) = self.0.output.recv_timeout(quiet) {
             bytes += more.len();
         }
         bytes
@@ -89,8 +62,8 @@ impl Terminal {
                 self.drain(Duration::from_millis(15));
                 let key = if k % 2 == 0 { b"j" } else { b"k" };
                 let start = Instant::now();
-                self.writer.write_all(key).expect("it takes keys");
-                let first = self.output.recv_timeout(Duration::from_secs(10));
+                self.0.writer.write_all(key).expect("it takes keys");
+                let first = self.0.output.recv_timeout(Duration::from_secs(10));
                 let took = start.elapsed();
                 first.expect("a key draws something");
                 took.as_secs_f64() * 1_000.0
@@ -102,7 +75,7 @@ impl Terminal {
 
     /// Seconds of a core since it started.
     fn spent(&self) -> f64 {
-        let pid = self.child.process_id().expect("it runs");
+        let pid = self.0.child.process_id().expect("it runs");
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
         let after = stat.rsplit(')').next().unwrap_or_default();
         let mut fields = after.split_whitespace().skip(11);
@@ -118,8 +91,8 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.child.kill();
+        let _ = self.0.child.wait();
     }
 }
 
@@ -145,7 +118,7 @@ fn part(terminal: &Terminal, served: &Served, seconds: u32, moved: usize) -> (f6
         served.views.send_replace(Arc::new(next));
         let end = Instant::now() + Duration::from_secs(1);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            bytes += terminal.output.recv_timeout(left).map_or(0, |b| b.len());
+            bytes += terminal.0.output.recv_timeout(left).map_or(0, |b| b.len());
         }
     }
     let part = (terminal.spent() - before) / start.elapsed().as_secs_f64();
@@ -200,10 +173,11 @@ fn main() {
         ("Log", "8"),
     ] {
         terminal
+            .0
             .writer
             .write_all(key.as_bytes())
             .expect("it takes keys");
-        terminal.writer.write_all(b"gjj").expect("it takes keys");
+        terminal.0.writer.write_all(b"gjj").expect("it takes keys");
         let took = terminal.keys(keys);
         println!(
             "{portions} portions, key to screen on {screen:<8}: p50 {:.2} ms, p99 {:.2} ms, {:.2} of the {KEY} ms it may take",

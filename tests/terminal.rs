@@ -1,6 +1,8 @@
 //! The real binary in a real pseudo-terminal, attached to a foreshadow of this test: keys, size, paste, job control.
 #![allow(clippy::disallowed_methods)] // a terminal is waited for, with an end to the wait
 
+#[path = "common/pty.rs"]
+mod pty;
 #[path = "common/served.rs"]
 mod served;
 
@@ -9,12 +11,12 @@ use foreshadow::engine::view::Command;
 use foreshadow::tui::keys::{Act, TABLE};
 use foreshadow::tui::sample;
 use foreshadow::tui::state::Screen;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::{CommandBuilder, PtySize};
+use pty::Pty;
 use served::{ACT, Served, served};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// A screen that has not come by then will not.
@@ -27,48 +29,21 @@ fn binary() -> PathBuf {
 
 /// A terminal with a program in it.
 struct Terminal {
-    pair: Box<dyn MasterPty + Send>,
-    child: Box<dyn Child + Send + Sync>,
-    writer: Box<dyn Write + Send>,
-    output: Receiver<Vec<u8>>,
+    pty: Pty,
     screen: vt100::Parser,
     raw: Vec<u8>,
 }
 
 impl Terminal {
     fn of(mut command: CommandBuilder, (cols, rows): (u16, u16)) -> Terminal {
-        let size = PtySize {
-            rows,
-            cols,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
-        let pair = native_pty_system().openpty(size).expect("a terminal");
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
         command.env("FORESHADOW_ACT_TOKEN", ACT);
         command.env("USER", "ann");
         command.env_remove("NO_COLOR");
         command.env_remove("SUDO_USER");
-        let child = pair.slave.spawn_command(command).expect("it starts");
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let writer = pair.master.take_writer().expect("a writer");
-        let (tell, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
-            // The end of a terminal is an error on Linux.
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
-                if tell.send(buffer[..n].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
         Terminal {
-            pair: pair.master,
-            child,
-            writer,
-            output,
+            pty: pty::start(command, (cols, rows)),
             screen: vt100::Parser::new(rows, cols, 0),
             raw: Vec::new(),
         }
@@ -98,7 +73,7 @@ impl Terminal {
                 return text;
             }
             let left = end.saturating_duration_since(Instant::now());
-            match self.output.recv_timeout(left) {
+            match self.pty.output.recv_timeout(left) {
                 Ok(bytes) => {
                     self.raw.extend_from_slice(&bytes);
                     self.screen.process(&bytes);
@@ -109,8 +84,8 @@ impl Terminal {
     }
 
     fn types(&mut self, keys: &[u8]) {
-        self.writer.write_all(keys).expect("it takes keys");
-        self.writer.flush().expect("it takes keys");
+        self.pty.writer.write_all(keys).expect("it takes keys");
+        self.pty.writer.flush().expect("it takes keys");
     }
 
     /// Closes what lies over the screen and goes to the overview's first row. What follows an Esc waits until it was taken:
@@ -131,8 +106,8 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.pty.child.kill();
+        let _ = self.pty.child.wait();
     }
 }
 
@@ -343,7 +318,7 @@ fn it_follows_the_terminals_size_and_takes_a_paste_as_text() {
         pixel_width: 0,
         pixel_height: 0,
     };
-    terminal.pair.resize(size).expect("it can be resized");
+    terminal.pty.pair.resize(size).expect("it can be resized");
     terminal.screen.screen_mut().set_size(40, 120);
     terminal.until("the wide banner", |s| s.contains("leader edge-a"));
     // Keys in a paste are text: q does not quit, the line's end does not open anything.
@@ -398,7 +373,7 @@ fn ctrl_z_gives_the_terminal_back_and_fg_draws_it_anew() {
         s.contains("ready>") && !s.contains("Overview◂")
     });
     terminal.types(b"exit\r");
-    assert!(terminal.child.wait().expect("it ends").success());
+    assert!(terminal.pty.child.wait().expect("it ends").success());
 }
 
 #[test]
