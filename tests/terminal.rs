@@ -232,7 +232,8 @@ fn a_click_selects_a_second_one_opens_and_what_is_copied_goes_to_the_terminal() 
     let served = served(sample::shop());
     let mut terminal = Terminal::tui(&served, &["--mouse"], (120, 40));
     let row = |text: &str| text.lines().position(|l| l.contains("● search"));
-    let y = row(&terminal.text()).expect("search is shown") + 1;
+    let shown = terminal.until("search is shown", |s| row(s).is_some());
+    let y = row(&shown).expect("its row") + 1;
     let click = format!("\x1b[<0;20;{y}M\x1b[<0;20;{y}m");
     terminal.types(click.as_bytes());
     terminal.until("the row is selected", |s| s.contains("> ● search"));

@@ -75,7 +75,7 @@ const MAX_IN_FLIGHT: usize = 1024;
 pub struct Loss {
     /// The second in which they were to be sent.
     pub at: Moment,
-    /// When the last of them ended: a request is touched by all that happened between `at` and `until`.
+    /// When the last of them had surely ended: a request is touched by all that happened between `at` and `until`.
     pub until: Moment,
     pub site: Site,
     /// None when DNS named no instance or the request never left.
@@ -157,7 +157,7 @@ impl Board {
             }
         };
         let sent = started + span(record.intended);
-        let ended = sent + span(record.latency);
+        let ended = surely_ended(started, record.intended + record.latency);
         let second = Moment(sent.0 - sent.0.rem_euclid(1000));
         let key = (second, site.clone(), record.reply.instance, fault);
         let (until, requests) = books.losses.entry(key).or_insert((ended, 0));
@@ -214,6 +214,13 @@ impl Board {
 
 fn span(duration: Duration) -> Span {
     Span(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The first moment by which what took `took` from `started` on is over. Moments are cut to whole milliseconds: what breaks at the
+/// very instant of a fault must not seem to have broken before it.
+fn surely_ended(started: Moment, took: Duration) -> Moment {
+    const CUT: Duration = Duration::from_millis(1);
+    started + span(took + CUT + CUT)
 }
 
 fn now() -> Moment {

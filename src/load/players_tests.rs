@@ -39,9 +39,9 @@ fn losses_are_kept_by_second_site_instance_and_kind_with_the_time_until_they_end
     assert_eq!(
         seen,
         [
-            (10_000, 10_651, "edge-a", None, 1),
-            (11_000, 13_150, "edge-a", Some(Fault::Timeout), 2),
-            (11_000, 11_151, "edge-b", Some(Fault::Connect), 1),
+            (10_000, 10_653, "edge-a", None, 1),
+            (11_000, 13_152, "edge-a", Some(Fault::Timeout), 2),
+            (11_000, 11_153, "edge-b", Some(Fault::Connect), 1),
         ]
     );
     let text = board.metrics(&"edge-a".into()) + &board.metrics(&"edge-b".into());
@@ -55,6 +55,17 @@ fn losses_are_kept_by_second_site_instance_and_kind_with_the_time_until_they_end
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn what_breaks_at_the_instant_of_a_fault_has_not_ended_before_it() {
+    let board = Board::new("shop-web", Duration::from_millis(300));
+    // The clock read 10.250 s anywhere within that millisecond: the request may have ended at 11.0015 s.
+    let mut broken = record(0, 0, 0, Err(Fault::Broken));
+    broken.intended = Duration::from_micros(600);
+    broken.latency = Duration::from_micros(749_900);
+    board.record(&Site::new("edge-a"), Moment(10_250), &broken);
+    assert!(board.summary().losses[0].until >= Moment(11_002));
 }
 
 #[tokio::test]
