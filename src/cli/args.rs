@@ -198,6 +198,9 @@ pub struct SimulateArgs {
     /// Instead, hold all four strategies against each other over these traces (files or folders), as a table in Markdown
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with_all = ["trace", "seeds"])]
     pub table: Vec<PathBuf>,
+    /// Hold them against each other under the faults of so many seeds, from `--seed` on
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "table", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub repeat: u64,
     /// Instead, run so many worlds of half an hour with random faults, and check what must hold in them
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,

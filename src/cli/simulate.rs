@@ -1,5 +1,7 @@
 //! `simulate`: a trace in virtual time, or many worlds with their checkers.
 
+mod table;
+
 use super::args::{Format, SimulateArgs, StrategyKind};
 use super::{Exit, exit, series};
 use crate::engine::simulate::{Faults, Order, Report, Strategy, seeds, simulate as play};
@@ -25,7 +27,7 @@ pub fn simulate(args: SimulateArgs) -> Result<ExitCode, Exit> {
     };
     let policy = settings::read_policy(path).map_err(Exit::usage)?;
     if !args.table.is_empty() {
-        return table(&args, &policy);
+        return table::print(&args, policy);
     }
     let trace = match &args.trace {
         Some(path) => series::read(path, None, false)?,
@@ -47,58 +49,6 @@ pub fn simulate(args: SimulateArgs) -> Result<ExitCode, Exit> {
             serde_json::to_string(&report).map_err(|e| Exit::failed(&e))?
         ),
         Format::Text => print(&report),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// All strategies over each trace, and how the first stands against the second and the last.
-fn table(args: &SimulateArgs, policy: &Policy) -> Result<ExitCode, Exit> {
-    println!(
-        "| trace | strategy | lost | late | violation s | core-h | switchovers (idle) | violation s ÷ reactive | core-h ÷ reactive | core-h ÷ oracle |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for path in series::files(&args.table)? {
-        let trace = series::read(&path, None, false)?;
-        let run = |strategy| {
-            let order = Order {
-                policy: policy.clone(),
-                jobs: jobs(&args.job, policy)?,
-                trace: trace.clone(),
-                days: args.days,
-                faults: faults(&args.faults)?,
-                strategy,
-                seed: args.seed,
-            };
-            play(order).map_err(Exit::usage)
-        };
-        let all = [
-            Strategy::Foreshadow,
-            Strategy::Reactive,
-            Strategy::Static,
-            Strategy::Oracle,
-        ];
-        let all: Vec<Report> = all.into_iter().map(run).collect::<Result<_, _>>()?;
-        let (reactive, oracle) = (&all[1], &all[3]);
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        for r in &all {
-            println!(
-                "| {name} | {} | {} | {} | {:.0} | {:.1} | {} ({}) | {:.2} | {:.2} | {:.2} |",
-                r.strategy,
-                r.requests_lost,
-                r.requests_late,
-                r.violation_seconds,
-                r.core_hours,
-                r.switchovers,
-                r.false_switchovers,
-                r.violation_seconds / reactive.violation_seconds,
-                r.core_hours / reactive.core_hours,
-                r.core_hours / oracle.core_hours,
-            );
-        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,46 +11,106 @@ pub fn size(job: &JobSpec, portion: &PortionPolicy) -> usize {
     portion.groups.first().map_or(0, |g| job.count(g) as usize)
 }
 
-/// Drafts the growth of standbys that pass their check by `missing` copies in all, as far as their nodes have room; the
-/// number of copies asked for. Nothing is asked twice: a job that is being scaled counts as it will be.
+/// Of a standby's job: how many copies it has, on which node, and how many more fit there.
+struct Stand<'a> {
+    job: &'a JobSpec,
+    node: &'a Node,
+    has: usize,
+    room: usize,
+    /// Copies of the portion on the node, whatever job they are of, and those that it is given now.
+    there: usize,
+    more: usize,
+}
+
+/// What growth is wanted.
+pub struct More<'a> {
+    /// So many copies.
+    pub missing: usize,
+    /// While there is a place elsewhere no node is given more copies than the others could do without.
+    pub elsewhere: bool,
+    /// Only of standbys at this site.
+    pub within: Option<&'a Site>,
+    pub cause: Cause,
+    pub why: &'a str,
+}
+
+/// Drafts the growth of standbys that pass their check, as far as their nodes have room, where the fewest copies stand first; the number of copies
+/// asked for. Nothing is asked twice: a job that is being scaled counts as it will be.
 pub fn grow(
     scene: &Scene,
     book: &Book,
     portion: &PortionPolicy,
     copies: &Copies,
-    missing: usize,
-    why: &str,
+    more: More,
     out: &mut Draft,
 ) -> usize {
+    let (missing, why) = (more.missing, more.why);
     let refused = book.refused.get(&key(&portion.id));
-    if refused.is_some_and(|until| scene.now < *until) {
+    if missing == 0 || refused.is_some_and(|until| scene.now < *until) {
         return 0;
     }
+    let mut stands = stands(scene, book, portion, copies);
+    stands.retain(|s| more.within.is_none_or(|site| &s.node.site == site));
+    let all = copies.all.iter().filter(|c| c.alive).count() + missing;
+    let most = match more.elsewhere {
+        true => spare(scene, all),
+        false => usize::MAX,
+    };
     let mut grown = 0;
-    for standby in copies.ready(Role::Standby) {
-        let Some(job) = scene.world.job(&standby.job) else {
-            continue;
+    while grown < missing {
+        let fits = |s: &&mut Stand| s.more < s.room && s.there + s.more < most;
+        let fewest = stands.iter_mut().filter(fits);
+        let Some(stand) = fewest.min_by_key(|s| s.there + s.more) else {
+            break;
         };
-        let now = size(job, portion);
-        // A second copy of the same job is seen here too: it says nothing new.
-        let seen = copies.of(Role::Standby).filter(|c| c.job == standby.job);
-        let first = seen.map(|c| &c.alloc).min() == Some(&standby.alloc);
-        if !first || grown >= missing || book.working_on_job(&standby.job) {
-            continue;
-        }
-        let Some(node) = scene.world.node(&standby.node) else {
-            continue;
-        };
-        let needs = places::of_job(job, &portion.groups);
-        let room = places::room(node, &places::free(scene, &[node])[0], &needs);
-        let more = (missing - grown).min(room);
-        if more > 0 {
-            grown += more;
-            let why = format!("{why}; {} has room for {room} more", node.name);
-            scale(scene, portion, job, now + more, Cause::Reactive, &why, out);
-        }
+        stand.more += 1;
+        grown += 1;
+    }
+    for s in stands.iter().filter(|s| s.more > 0) {
+        let why = format!("{why}; {} has room for {} more", s.node.name, s.room);
+        let to = s.has + s.more;
+        scale(scene, portion, s.job, to, more.cause, &why, out);
     }
     grown
+}
+
+/// How many of `all` copies one node may hold so that the others, loaded to their limit instead of as planned, do its work should it die.
+/// Two at least: with few copies nothing less would be a growth.
+fn spare(scene: &Scene, all: usize) -> usize {
+    let headroom = 1.0 - scene.appetite.load_factor;
+    ((all as f64 * headroom) as usize).max(2)
+}
+
+/// The jobs of standbys that may grow, in the order of their allocations.
+fn stands<'a>(
+    scene: &'a Scene,
+    book: &Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+) -> Vec<Stand<'a>> {
+    let mut stands: Vec<Stand> = Vec::new();
+    for standby in copies.ready(Role::Standby) {
+        let job = scene.world.job(&standby.job);
+        let (Some(job), Some(node)) = (job, scene.world.node(&standby.node)) else {
+            continue;
+        };
+        // A second copy of the same job says nothing new.
+        let known = stands.iter().any(|s| s.job.id() == standby.job);
+        if known || book.working_on_job(&standby.job) {
+            continue;
+        }
+        let needs = places::of_job(job, &portion.groups);
+        let on_node = copies.all.iter().filter(|c| c.alive && c.node == node.id);
+        stands.push(Stand {
+            job,
+            node,
+            has: size(job, portion),
+            room: places::room(node, &places::free(scene, &[node])[0], &needs),
+            there: on_node.count(),
+            more: 0,
+        });
+    }
+    stands
 }
 
 /// Where the book remembers that Nomad refused growth.

@@ -40,6 +40,13 @@ pub fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, ne
     }
 }
 
+/// Whether some node without a copy of the portion could take what is asked for.
+pub fn possible(scene: &Scene, copies: &BTreeMap<PortionId, Copies>, ask: &Ask) -> bool {
+    let (nodes, links) = (places::nodes(scene), Links::of(scene, copies));
+    let mut free = nodes.iter().zip(places::free(scene, &nodes));
+    free.any(|(node, free)| wishes::takes(scene, ask, node, &free, &links))
+}
+
 /// One for the clients of a site, while that is cut off.
 pub fn ask_within(scene: &Scene, portion: &PortionPolicy, copies: &Copies, site: &Site) -> Ask {
     let demand = scene.demand(&portion.id, scene.policy.horizon);

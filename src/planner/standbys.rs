@@ -109,9 +109,9 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         if !portion.standby {
             continue;
         }
-        let own = local(scene, book, portion, set, running, out);
-        running += own.len();
-        have += own.len();
+        let (own, grown) = local(scene, book, portion, copies, running, out);
+        running += own.len() + grown;
+        have += own.len() + grown;
         asks.extend(own);
         if need.count <= have {
             continue;
@@ -119,7 +119,15 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         // What is wrong now is answered where a standby already stands: nothing starts sooner.
         let missing = need.urgent.saturating_sub(have);
         let missing = missing.min(scene.policy.budget.max_standbys.saturating_sub(running));
-        let grown = burst::grow(scene, book, portion, set, missing, &need.why, out);
+        let one = || placing::ask(scene, portion, set, 1, &need);
+        let more = burst::More {
+            missing,
+            elsewhere: missing > 0 && placing::possible(scene, copies, &one()),
+            within: None,
+            cause: Cause::Reactive,
+            why: &need.why,
+        };
+        let grown = burst::grow(scene, book, portion, set, more, out);
         have += grown;
         running += grown;
         if need.count <= have {
@@ -169,20 +177,24 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
     }
 }
 
-/// Asks for what sites lack that are to serve their own clients, as far as the budget goes.
+/// Asks for what sites lack that are to serve their own clients, as far as the budget goes; where each of a site's nodes has a copy already
+/// these grow, by so many.
 fn local(
     scene: &Scene,
     book: &Book,
     portion: &PortionPolicy,
-    copies: &Copies,
+    copies: &BTreeMap<PortionId, Copies>,
     running: usize,
     out: &mut Draft,
-) -> Vec<(places::Ask, Need)> {
+) -> (Vec<(places::Ask, Need)>, usize) {
     let budget = &scene.policy.budget;
-    let lacking = apart::lacking(scene, portion, copies);
+    let Some(set) = copies.get(&portion.id) else {
+        return (Vec::new(), 0);
+    };
+    let lacking = apart::lacking(scene, portion, set);
     let refused = book.refused.get(portion.id.as_str());
     if lacking.is_empty() || refused.is_some_and(|until| scene.now < *until) {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
     let room = match book.spent.standby.0 >= budget.standby.0 {
         true => 0,
@@ -192,16 +204,33 @@ fn local(
         let why = "budget: its site would not be served while it is cut off";
         out.wait(format!("own standby of {}", portion.id), why);
     }
-    let ask = |site: Site| {
+    let (mut asks, mut grown) = (Vec::new(), 0);
+    for site in lacking.into_iter().take(room) {
+        let why = format!("clients of {site} have too few instances there, should it be cut off");
+        let one = placing::ask_within(scene, portion, set, &site);
+        if !placing::possible(scene, copies, &one) {
+            let more = burst::More {
+                missing: 1,
+                elsewhere: false,
+                within: Some(&site),
+                cause: Cause::Predicted,
+                why: &why,
+            };
+            let more = burst::grow(scene, book, portion, set, more, out);
+            grown += more;
+            if more > 0 {
+                continue;
+            }
+        }
         let need = Need {
             count: 1,
             cause: Cause::Predicted,
-            why: format!("clients of {site} have too few instances there, should it be cut off"),
+            why,
             ..Need::none()
         };
-        (placing::ask_within(scene, portion, copies, &site), need)
-    };
-    lacking.into_iter().take(room).map(ask).collect()
+        asks.push((one, need));
+    }
+    (asks, grown)
 }
 
 fn standby_jobs(jobs: &BTreeMap<JobId, JobSpec>, portion: &PortionId) -> Vec<JobId> {

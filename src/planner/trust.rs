@@ -7,8 +7,15 @@ use crate::model::*;
 use std::collections::BTreeSet;
 
 /// The instances as far as they are trusted: one that fell while it carried traffic does not count as ready before it has
-/// been well for the settling time, longer each time it falls. When nothing else is left, it counts.
-pub fn steady(scene: &Scene, book: &mut Book, copies: &Copies, before: Option<&Target>) -> Copies {
+/// been well for the settling time, longer each time it falls. Where the others do not carry the demand, it counts: too much work may be
+/// all that ails it, and the less of them there are the more each has.
+pub fn steady(
+    scene: &Scene,
+    book: &mut Book,
+    portion: &PortionPolicy,
+    copies: &Copies,
+    before: Option<&Target>,
+) -> Copies {
     let mut trusted = copies.clone();
     let current = before.map(Target::shares).unwrap_or_default();
     let shaky = shaky(scene, book, before);
@@ -44,12 +51,19 @@ pub fn steady(scene: &Scene, book: &mut Book, copies: &Copies, before: Option<&T
     let known = world.allocs.value().is_some();
     book.falls
         .retain(|id, _| !known || world.alloc(id).is_some());
-    let any = |set: &Copies| set.all.iter().any(|c| c.ready && c.alive);
-    if any(&trusted) {
+    if enough(scene, portion, &trusted) {
         trusted
     } else {
         copies.clone()
     }
+}
+
+/// Whether some are ready, and carry the demand as far as one knows.
+fn enough(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> bool {
+    let ready = || copies.all.iter().filter(|c| c.ready && c.alive);
+    let carried = Copies::capacity(ready());
+    let short = matches!((scene.rate(&portion.id), carried), (Some(now), Some(c)) if now > c);
+    ready().next().is_some() && !short
 }
 
 /// Nodes that went away under traffic and have not been back for long enough, longer each time.

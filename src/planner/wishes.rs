@@ -117,6 +117,11 @@ pub fn leaves(scene: &Scene, node: &NodeId) -> bool {
     node.is_some_and(|n| n.status == NodeStatus::Ready && (!n.usable() || goes(scene, n)))
 }
 
+/// Whether the node may be chosen.
+pub fn takes(scene: &Scene, ask: &Ask, node: &Node, free: &Resources, links: &Links) -> bool {
+    bars(scene, ask, node, free, links).is_none()
+}
+
 /// What stands in the way of a candidate; `None` for one that may be chosen.
 fn bars(
     scene: &Scene,

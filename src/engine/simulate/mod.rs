@@ -5,6 +5,8 @@ pub mod live;
 mod rivals;
 pub mod seeds;
 mod steer;
+pub mod table;
+mod threads;
 
 use super::clock::Stopwatch;
 use crate::act::entries;
@@ -56,7 +58,7 @@ pub struct Reaction {
 }
 
 /// What a run came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
     pub strategy: String,
     pub days: u32,

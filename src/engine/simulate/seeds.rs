@@ -1,7 +1,7 @@
 //! Worlds with random portions, demand and faults, each for half a virtual hour, and what must hold in them.
 
-use super::keeping;
 use super::steer::{Steersman, lock};
+use super::{keeping, threads};
 use crate::engine::clock;
 use crate::model::*;
 use crate::sandbox::simulated::faults::some;
@@ -9,7 +9,6 @@ use crate::sandbox::simulated::{Broken, Keeping, Setup, Simulated, Spec, share};
 use rand::Rng;
 use serde::Serialize;
 use std::f64::consts::TAU;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When a world begins; faults come in its middle, and before its end all must be well again.
 const BEGIN: Moment = Moment(1_700_006_400_000);
@@ -55,38 +54,15 @@ pub fn run(first: u64, count: u64) -> Verdict {
         seeds: count,
         ..Verdict::default()
     };
-    for (steps, failure) in worlds(first, count) {
+    let worlds = threads::each(count as usize, |n| {
+        world(first.saturating_add(n as u64), keeping())
+    });
+    for (steps, failure) in worlds {
         verdict.steps += steps;
         verdict.failed.extend(failure);
     }
     verdict.wall_ms = watch.elapsed().as_millis() as u64;
     verdict
-}
-
-/// Each in the order of its seed. Threads of their own: a worker of the pool that waits for a part of one world's work would begin
-/// another world meanwhile, on top of its stack.
-fn worlds(first: u64, count: u64) -> Vec<(u64, Option<Failure>)> {
-    let next = AtomicU64::new(0);
-    let several = || {
-        let mut done = Vec::new();
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= count {
-                return done;
-            }
-            done.push((n, world(first.saturating_add(n), keeping())));
-        }
-    };
-    let mut all: Vec<(u64, (u64, Option<Failure>))> = std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(several)).collect();
-        let ended = running.into_iter().map(|thread| thread.join());
-        ended
-            .flat_map(|done| done.unwrap_or_else(|e| std::panic::resume_unwind(e)))
-            .collect()
-    });
-    all.sort_by_key(|(n, _)| *n);
-    all.into_iter().map(|(_, world)| world).collect()
 }
 
 /// One world: its events, and what did not hold.

@@ -2,6 +2,7 @@
 
 mod drain;
 mod moves;
+mod overload;
 mod surge;
 mod went;
 mod write;
@@ -77,7 +78,7 @@ pub fn plan(
         Err(why) => return out.wait(what, why),
     };
     let current = target.as_ref().map(Target::shares).unwrap_or_default();
-    let copies = &steady(scene, book, copies, target.as_ref());
+    let copies = &steady(scene, book, portion, copies, target.as_ref());
     surge::surge(scene, book, portion, copies);
     let mut ideal = ideal(scene, book, portion, copies);
     if owner == Owner::Nomad {
@@ -101,15 +102,21 @@ pub fn plan(
         current: &current,
         ideal: &ideal,
     };
-    let next = emergency(&ground, book, prepared)
-        .map(|next| match owner {
-            Owner::Nomad => Next {
-                shares: level(copies, next.shares),
-                ..next
-            },
-            _ => next,
-        })
-        .or_else(|| choose(&ground, book, out));
+    let next = match overload::stays(&ground) {
+        Some(why) => {
+            out.wait(what, why);
+            None
+        }
+        None => emergency(&ground, book, prepared)
+            .map(|next| match owner {
+                Owner::Nomad => Next {
+                    shares: level(copies, next.shares),
+                    ..next
+                },
+                _ => next,
+            })
+            .or_else(|| choose(&ground, book, out)),
+    };
     let target = Pending {
         owner,
         before,
@@ -180,8 +187,7 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
         ideal,
     } = *ground;
     let service = portion.front.as_ref()?;
-    let carrying = current.iter().filter(|(_, share)| **share > Share::NONE);
-    let fallen: Vec<(&AllocId, &Share)> = carrying.filter(|(id, _)| !up(copies, id)).collect();
+    let fallen: Vec<(&AllocId, &Share)> = fallen(current, copies).collect();
     if fallen.is_empty() {
         return None;
     }
@@ -223,6 +229,15 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
     };
     book.moves.insert(service.clone(), at_once);
     Some(Next::forced(to, Cause::Reactive, why))
+}
+
+/// Instances with a share that do not serve.
+fn fallen<'a>(
+    current: &'a Shares,
+    copies: &Copies,
+) -> impl Iterator<Item = (&'a AllocId, &'a Share)> {
+    let carrying = current.iter().filter(|(_, share)| **share > Share::NONE);
+    carrying.filter(|(id, _)| !up(copies, id))
 }
 
 fn up(copies: &Copies, id: &AllocId) -> bool {
