@@ -1,6 +1,6 @@
 //! The leader's lock: a Consul session that holds one key. Efficiency comes from it, safety from the epoch it gives.
 
-use crate::clients::consul::{Consul, SessionSpec};
+use crate::clients::consul::{CatalogNode, Consul, SessionSpec};
 use crate::clients::http::{HttpError, Wait};
 use crate::guard::Lease;
 use crate::model::*;
@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The shortest that Consul takes. It is a lower bound: Consul may notice a death only after twice as long.
-const TTL: Duration = Duration::from_secs(10);
+pub const TTL: Duration = Duration::from_secs(10);
+/// So long after its holder's session has ended nobody gets the lock: what the holder had on its way has come by then.
+pub const LOCK_DELAY: Duration = Duration::from_secs(1);
 /// A session is renewed this often.
 const RENEW: Duration = Duration::from_secs(3);
 /// The lease ends before Consul could give the lock away.
@@ -55,8 +57,9 @@ impl Leader {
         let spec = SessionSpec {
             name: format!("foreshadow {}", self.name),
             ttl: TTL,
-            lock_delay: Duration::from_secs(1),
+            lock_delay: LOCK_DELAY,
             delete_keys: false,
+            node: self.host().await?,
         };
         let session = self.consul.session_create(&spec, dc).await?;
         let held = self.hold_lock(&session, leads, cancel).await;
@@ -65,6 +68,20 @@ impl Leader {
             tracing::debug!("the session ends by its TTL: {e}");
         }
         held
+    }
+
+    /// Whose the session is where the keys are in another datacenter than our agent: a session needs a node there. The server that
+    /// leads Consul there lasts longest.
+    async fn host(&self) -> Result<Option<String>, HttpError> {
+        let dc = self.datacenter.as_deref();
+        if dc.is_none() || self.consul.agent_self().await?.datacenter() == dc.unwrap_or_default() {
+            return Ok(None);
+        }
+        let server = self.consul.leader(dc).await?;
+        let nodes = self.consul.catalog_nodes(dc).await?;
+        let leads = |n: &&CatalogNode| server.rsplit_once(':').is_some_and(|s| s.0 == n.address);
+        let node = nodes.iter().find(leads).or(nodes.first());
+        Ok(node.map(|n| n.node.clone()))
     }
 
     async fn hold_lock(
