@@ -91,7 +91,7 @@ impl Leader {
         cancel: &CancellationToken,
     ) -> Result<(), HttpError> {
         let dc = self.datacenter.as_deref();
-        let mut index = 0;
+        let (mut index, mut free) = (0, false);
         while !cancel.is_cancelled() {
             // The lease counts from before the renewal was asked for.
             let asked = (self.clock)();
@@ -102,13 +102,11 @@ impl Leader {
                 .consul
                 .kv_acquire(keys::LEADER, self.name.as_bytes(), session, dc)
                 .await?;
-            let wait = Wait {
-                index,
-                longest: RENEW,
-            };
             if !got {
                 leads.send_replace(None);
-                index = self.changed(wait, cancel).await?;
+                // A lock that is free and yet not given waits for its delay alone.
+                let longest = if free { LOCK_DELAY } else { RENEW };
+                (index, free) = self.changed(Wait { index, longest }, cancel).await?;
                 continue;
             }
             let lock = self.consul.kv_get(keys::LEADER, dc, true, None).await?;
@@ -125,12 +123,19 @@ impl Leader {
         Ok(())
     }
 
-    /// Waits for the lock's key to change, `wait` at most.
-    async fn changed(&self, wait: Wait, cancel: &CancellationToken) -> Result<u64, HttpError> {
+    /// Waits for the lock's key to change, `wait` at most; its index then, and whether nobody holds it.
+    async fn changed(
+        &self,
+        wait: Wait,
+        cancel: &CancellationToken,
+    ) -> Result<(u64, bool), HttpError> {
         let dc = self.datacenter.as_deref();
         tokio::select! {
-            () = cancel.cancelled() => Ok(0),
-            found = self.consul.kv_get(keys::LEADER, dc, false, Some(wait)) => Ok(found?.index),
+            () = cancel.cancelled() => Ok((0, false)),
+            found = self.consul.kv_get(keys::LEADER, dc, false, Some(wait)) => {
+                let found = found?;
+                Ok((found.index, found.value.is_none_or(|lock| lock.session.is_none())))
+            }
         }
     }
 }

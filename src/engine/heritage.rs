@@ -22,7 +22,8 @@ pub type Mark = (usize, i64, Vec<(u64, u64)>);
 pub fn mark(beliefs: &Beliefs) -> Mark {
     let profiles = beliefs.profiles.iter().map(|p| p.at.0);
     let verdicts = beliefs.verdicts.iter().map(|v| v.at.0);
-    let skill = beliefs.skill.values().map(|s| (s.calibration.scored(), 0));
+    let scored = beliefs.skill.values().map(|s| s.calibration.scored());
+    let skill = scored.filter(|n| *n > 0).map(|n| (n, 0));
     let caution = beliefs.caution.values().map(|c| (0, c.to_bits()));
     let known = beliefs.profiles.len() + beliefs.verdicts.len();
     (

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// A bulletin that says something else is posted no sooner than this after the one before; one that says the same, so often.
 const SOON: Span = Span::secs(2);
 const BEAT: Span = Span::secs(30);
+/// Beliefs are posted no sooner than this after those before.
+const LESSON: Span = Span::secs(10);
 /// A follower looks so often, at least.
 const OFTEN: Span = Span::secs(5);
 /// Consul is given this long.
@@ -166,11 +168,13 @@ impl Carrier {
         let epoch = self.notes.epoch();
         let unread = self.read.is_none() || (epoch.is_some() && self.read != Some(epoch));
         if unread {
-            self.learn().await?;
+            let learnt = self.learn().await?;
             self.read = Some(epoch);
-            // What the wheel believed before it heard of this is not to take its place.
-            let before = self.mail.borrow().beliefs.clone();
-            self.taught = before.map(|b| (b, clock::now()));
+            if learnt {
+                // What the wheel believed before it heard of this is not to take its place; it tells again.
+                let before = self.mail.borrow().beliefs.clone();
+                self.taught = before.map(|b| (b, clock::now()));
+            }
         }
         // Who leads has heard the last leader before it says a word.
         if epoch.is_none() || self.index.is_none() {
@@ -182,15 +186,18 @@ impl Carrier {
         }
     }
 
-    async fn learn(&mut self) -> Result<(), String> {
+    /// Hands on what earlier leaders left, if they left something.
+    async fn learn(&mut self) -> Result<bool, String> {
         let Some(note) = self.notes.read(keys::BELIEFS).await? else {
-            return Ok(());
+            return Ok(false);
         };
         // One of another version is no help, and no hindrance.
-        if let Ok(left) = pack::unpack::<Heritage>(&note.bytes) {
-            self.left.send_replace(Some(Arc::new(left)));
+        let left = pack::unpack::<Heritage>(&note.bytes).ok();
+        let found = left.is_some();
+        if found {
+            self.left.send_replace(left.map(Arc::new));
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn hear(&mut self) -> Result<(), String> {
@@ -234,7 +241,7 @@ impl Carrier {
         let due = self
             .taught
             .as_ref()
-            .is_none_or(|(last, at)| !Arc::ptr_eq(last, &beliefs) && now.since(*at) >= BEAT);
+            .is_none_or(|(last, at)| !Arc::ptr_eq(last, &beliefs) && now.since(*at) >= LESSON);
         if due {
             let bytes = heritage::packed(&beliefs, act::LARGEST_NOTE)?;
             self.notes.post(epoch, keys::BELIEFS, bytes).await?;

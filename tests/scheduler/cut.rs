@@ -34,7 +34,7 @@ fn job() -> String {
 }
 
 /// Neither shadows nor standbys: what runs is what the job says.
-fn quiet(policy: String) -> String {
+pub fn quiet(policy: String) -> String {
     let quiet = policy.replace("max_shadows        = 2", "max_shadows = 0");
     let quiet = quiet.replace("max_standbys       = 8", "max_standbys = 0");
     assert!(quiet.contains("max_shadows = 0") && quiet.contains("max_standbys = 0"));
