@@ -158,6 +158,7 @@ fn doctor_names_the_rule_that_a_token_lacks_and_the_shipped_policies_lack_none()
     for rule in [
         "submit-job",
         "key_prefix \"foreshadow/\" { policy = \"write\" }",
+        "key_prefix \"foreshadow-notes/\" { policy = \"write\" }",
     ] {
         assert!(
             said.iter()

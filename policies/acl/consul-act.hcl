@@ -31,6 +31,11 @@ key_prefix "foreshadow/" {
   policy = "write"
 }
 
+# What the leader does and has learnt, for those who follow it and for whoever leads next.
+key_prefix "foreshadow-notes/" {
+  policy = "write"
+}
+
 # The operator's stop is the operators': foreshadow's own token cannot clear it.
 # (`foreshadow hold` is run with a token that may.)
 key "foreshadow/hold" {

@@ -87,6 +87,24 @@ impl Force {
         bad * 2 > sites.len()
     }
 
+    /// Those that fail at the gateway's own site, while most sites look bad and somebody else of that site is seen well: what is near
+    /// is seen whatever the ways out do, and it is all that clients here can reach.
+    pub fn bad_at_home(&self, target: &Target, home: &Site) -> Vec<AllocId> {
+        let bad = self.bad(target);
+        let at_home = |i: &&Instance| &i.site == home;
+        let all = self
+            .targets
+            .values()
+            .flat_map(|t| t.instances.iter().map(move |i| (t, i)));
+        let mut near = all.filter(|(_, i)| at_home(i));
+        if !near.any(|(t, i)| !self.fails(t, i) && !self.suspected(i)) {
+            return Vec::new();
+        }
+        let here = target.instances.iter().filter(at_home);
+        let here = here.filter(|i| bad.contains(&i.alloc));
+        here.map(|i| i.alloc.clone()).collect()
+    }
+
     /// What a new target is applied as while somebody is suspected whom its author, who goes by Consul's checks, may not know of.
     fn prepared(&self, target: &Target) -> Option<Contingency> {
         if self.only_suspected(target).is_empty() || self.blind() {

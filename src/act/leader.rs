@@ -1,6 +1,6 @@
 //! The leader's lock: a Consul session that holds one key. Efficiency comes from it, safety from the epoch it gives.
 
-use crate::clients::consul::{Consul, SessionSpec};
+use crate::clients::consul::{CatalogNode, Consul, SessionSpec};
 use crate::clients::http::{HttpError, Wait};
 use crate::guard::Lease;
 use crate::model::*;
@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The shortest that Consul takes. It is a lower bound: Consul may notice a death only after twice as long.
-const TTL: Duration = Duration::from_secs(10);
+pub const TTL: Duration = Duration::from_secs(10);
+/// So long after its holder's session has ended nobody gets the lock: what the holder had on its way has come by then.
+pub const LOCK_DELAY: Duration = Duration::from_secs(1);
 /// A session is renewed this often.
 const RENEW: Duration = Duration::from_secs(3);
 /// The lease ends before Consul could give the lock away.
@@ -55,8 +57,9 @@ impl Leader {
         let spec = SessionSpec {
             name: format!("foreshadow {}", self.name),
             ttl: TTL,
-            lock_delay: Duration::from_secs(1),
+            lock_delay: LOCK_DELAY,
             delete_keys: false,
+            node: self.host().await?,
         };
         let session = self.consul.session_create(&spec, dc).await?;
         let held = self.hold_lock(&session, leads, cancel).await;
@@ -67,6 +70,20 @@ impl Leader {
         held
     }
 
+    /// Whose the session is where the keys are in another datacenter than our agent: a session needs a node there. The server that
+    /// leads Consul there lasts longest.
+    async fn host(&self) -> Result<Option<String>, HttpError> {
+        let dc = self.datacenter.as_deref();
+        if dc.is_none() || self.consul.agent_self().await?.datacenter() == dc.unwrap_or_default() {
+            return Ok(None);
+        }
+        let server = self.consul.leader(dc).await?;
+        let nodes = self.consul.catalog_nodes(dc).await?;
+        let leads = |n: &&CatalogNode| server.rsplit_once(':').is_some_and(|s| s.0 == n.address);
+        let node = nodes.iter().find(leads).or(nodes.first());
+        Ok(node.map(|n| n.node.clone()))
+    }
+
     async fn hold_lock(
         &self,
         session: &str,
@@ -74,7 +91,7 @@ impl Leader {
         cancel: &CancellationToken,
     ) -> Result<(), HttpError> {
         let dc = self.datacenter.as_deref();
-        let mut index = 0;
+        let (mut index, mut free) = (0, false);
         while !cancel.is_cancelled() {
             // The lease counts from before the renewal was asked for.
             let asked = (self.clock)();
@@ -85,13 +102,11 @@ impl Leader {
                 .consul
                 .kv_acquire(keys::LEADER, self.name.as_bytes(), session, dc)
                 .await?;
-            let wait = Wait {
-                index,
-                longest: RENEW,
-            };
             if !got {
                 leads.send_replace(None);
-                index = self.changed(wait, cancel).await?;
+                // A lock that is free and yet not given waits for its delay alone.
+                let longest = if free { LOCK_DELAY } else { RENEW };
+                (index, free) = self.changed(Wait { index, longest }, cancel).await?;
                 continue;
             }
             let lock = self.consul.kv_get(keys::LEADER, dc, true, None).await?;
@@ -108,12 +123,19 @@ impl Leader {
         Ok(())
     }
 
-    /// Waits for the lock's key to change, `wait` at most.
-    async fn changed(&self, wait: Wait, cancel: &CancellationToken) -> Result<u64, HttpError> {
+    /// Waits for the lock's key to change, `wait` at most; its index then, and whether nobody holds it.
+    async fn changed(
+        &self,
+        wait: Wait,
+        cancel: &CancellationToken,
+    ) -> Result<(u64, bool), HttpError> {
         let dc = self.datacenter.as_deref();
         tokio::select! {
-            () = cancel.cancelled() => Ok(0),
-            found = self.consul.kv_get(keys::LEADER, dc, false, Some(wait)) => Ok(found?.index),
+            () = cancel.cancelled() => Ok((0, false)),
+            found = self.consul.kv_get(keys::LEADER, dc, false, Some(wait)) => {
+                let found = found?;
+                Ok((found.index, found.value.is_none_or(|lock| lock.session.is_none())))
+            }
         }
     }
 }

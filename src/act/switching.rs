@@ -24,16 +24,18 @@ impl Keeper {
     /// The same without waking anybody.
     pub(super) async fn answer(&self, force: &mut Force) -> Result<(), OwnerError> {
         let began = (self.clock)();
-        if force.blind() {
+        let blind = force.blind();
+        let (due, over) = if blind {
+            let gateway = &self.desk.gateway;
             tracing::debug!(
-                "gateway {}: most sites look bad at once; suspecting our eyes",
-                self.desk.gateway.id
+                "gateway {}: most sites look bad at once; suspecting our eyes, but for what is at {}",
+                gateway.id,
+                gateway.site
             );
-            // Nothing waits for the budget now.
-            force.writes.fill(began);
-            return Ok(());
-        }
-        let (due, over) = turn(force, began);
+            (at_home(force, &gateway.site, began), Vec::new())
+        } else {
+            turn(force, began)
+        };
         let mut first = Ok(());
         for batch in due.chunks(BATCH) {
             if self.held().await {
@@ -56,6 +58,9 @@ impl Keeper {
             }
         }
         first?;
+        if blind {
+            return Ok(());
+        }
         for target in over {
             if !self.held().await {
                 self.take_over(force, target).await?;
@@ -97,6 +102,26 @@ fn turn(force: &mut Force, now: Moment) -> (Vec<Due>, Vec<Target>) {
     (due, over)
 }
 
+/// What is prepared for those that fail at the gateway's own site while the others cannot be seen: only what brings traffic to
+/// somebody of the same site. Nothing that was put in force ends meanwhile.
+fn at_home(force: &mut Force, home: &Site, now: Moment) -> Vec<Due> {
+    let prepared = force.targets.values().filter_map(|target| {
+        let bad = force.bad_at_home(target, home);
+        let found = entries::contingency(target, &bad)?;
+        let serves = |i: &Instance| {
+            let share = found.shares.get(&i.alloc).copied().unwrap_or(Share::NONE);
+            &i.site == home && share > Share::NONE
+        };
+        let in_force = force.contingency.get(&target.service) == Some(&found.domain);
+        let helps = !in_force && target.instances.iter().any(serves);
+        helps.then(|| (target.service.clone(), found.clone()))
+    });
+    let mut due: Vec<Due> = prepared.collect();
+    most_at_stake_first(&mut due);
+    due.truncate(force.writes.grant(due.len(), now));
+    due
+}
+
 /// Targets whose contingency has been over for a while.
 fn over(force: &mut Force, now: Moment) -> Vec<Target> {
     let mut ended = Vec::new();
@@ -126,9 +151,13 @@ fn due(force: &Force) -> Vec<Due> {
         (!in_force).then(|| (target.service.clone(), found.clone()))
     });
     let mut due: Vec<Due> = prepared.collect();
+    most_at_stake_first(&mut due);
+    due
+}
+
+fn most_at_stake_first(due: &mut [Due]) {
     let stake = |(_, c): &Due| c.stake.map_or(-1.0, |s| s.0);
     due.sort_by(|a, b| stake(b).total_cmp(&stake(a)));
-    due
 }
 
 #[cfg(test)]
@@ -251,5 +280,87 @@ mod tests {
         let (due, over) = turn(&mut force, Moment(0) + entries::CALM);
         assert_eq!((due.len(), over.len()), (3, 1));
         assert_eq!(force.writes.waiting, 4);
+    }
+
+    /// At home an instance that serves, one that stands by, and one more that serves; the same at three more sites, which cannot be seen.
+    fn cut_off() -> Force {
+        let at = |alloc: &str, site: &str, share: u32| instance(alloc, site, Share(share));
+        let shares = [
+            ("home-2-0".into(), Share(5_000)),
+            ("far-a-00".into(), Share(5_000)),
+        ];
+        let target = Target {
+            instances: vec![
+                at("home-1-0", "home", 5_000),
+                at("home-2-0", "home", 0),
+                at("far-a-00", "a", 3_000),
+                at("far-b-00", "b", 1_000),
+                at("far-c-00", "c", 1_000),
+            ],
+            contingencies: vec![Contingency {
+                domain: Domain::Node("n1".into()),
+                lost: vec!["home-1-0".into()],
+                shares: BTreeMap::from(shares),
+                stake: None,
+            }],
+            ..target(0)
+        };
+        let far = target
+            .instances
+            .iter()
+            .filter(|i| i.site.as_str() != "home");
+        let failing = far.map(|i| entries::entry_id(&target.service, &i.alloc, 80));
+        let mut force = Force::default();
+        force.failing = failing.collect();
+        force.targets = BTreeMap::from([(target.service.clone(), target)]);
+        force
+    }
+
+    fn fails(force: &mut Force, alloc: &str) {
+        let id = entries::entry_id(&service(0), &alloc.into(), 80);
+        force.failing.insert(id);
+    }
+
+    #[test]
+    fn law_09_who_is_cut_off_answers_what_fails_at_home_and_nothing_else() {
+        let home = Site::new("home");
+        let mut force = cut_off();
+        assert!(force.blind());
+        assert!(
+            at_home(&mut force, &home, Moment(0)).is_empty(),
+            "nothing fails at home"
+        );
+        fails(&mut force, "home-1-0");
+        assert!(force.blind());
+        let due = at_home(&mut force, &home, Moment(0));
+        let named: Vec<&Domain> = due.iter().map(|(_, c)| &c.domain).collect();
+        assert_eq!(named, [&Domain::Node("n1".into())]);
+        let elsewhere = Site::new("a");
+        assert!(at_home(&mut force, &elsewhere, Moment(0)).is_empty());
+        force
+            .contingency
+            .insert(service(0), Domain::Node("n1".into()));
+        assert!(at_home(&mut force, &home, Moment(0)).is_empty(), "once");
+    }
+
+    #[test]
+    fn law_09_where_nobody_at_home_is_well_our_eyes_are_suspected_there_too() {
+        let home = Site::new("home");
+        let mut force = cut_off();
+        fails(&mut force, "home-1-0");
+        fails(&mut force, "home-2-0");
+        assert!(at_home(&mut force, &home, Moment(0)).is_empty());
+    }
+
+    #[test]
+    fn law_09_what_would_bring_traffic_out_of_sight_alone_is_not_done() {
+        let home = Site::new("home");
+        let mut force = cut_off();
+        fails(&mut force, "home-1-0");
+        for target in force.targets.values_mut() {
+            let shares = [("far-a-00".into(), Share::ALL)];
+            target.contingencies[0].shares = BTreeMap::from(shares);
+        }
+        assert!(at_home(&mut force, &home, Moment(0)).is_empty());
     }
 }

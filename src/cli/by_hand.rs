@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::args::{
-    AttachArgs, Format, ProfilesArgs, ShadowArgs, ShadowCommand, SwitchArgs, TuiArgs,
+    AttachArgs, Format, LogLevelArgs, ProfilesArgs, ShadowArgs, ShadowCommand, SwitchArgs, TuiArgs,
 };
 use super::exit;
 use super::plot;
@@ -58,7 +58,11 @@ fn ask(to: &AttachArgs, command: &Command) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
         let view = remote.view().await.map_err(|e| wrong(&e))?;
         known(&view, command).map_err(Exit::usage)?;
-        let said = remote.command(command).await.map_err(|e| wrong(&e))?;
+        let by = Command::By {
+            who: settings::who(),
+            asked: Box::new(command.clone()),
+        };
+        let said = remote.command(&by).await.map_err(|e| wrong(&e))?;
         println!("{said}");
         Ok(ExitCode::SUCCESS)
     })
@@ -113,6 +117,12 @@ pub fn abort(args: AttachArgs) -> Result<ExitCode, Exit> {
 
 pub fn reload(args: AttachArgs) -> Result<ExitCode, Exit> {
     ask(&args, &Command::Reload)
+}
+
+pub fn log_level(args: LogLevelArgs) -> Result<ExitCode, Exit> {
+    // Without a filter it is the one of its start: clap wants `--reset` for that.
+    let filter = args.filter;
+    ask(&args.at, &Command::LogLevel { filter })
 }
 
 pub fn shadow(args: ShadowArgs) -> Result<ExitCode, Exit> {

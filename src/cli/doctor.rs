@@ -10,7 +10,7 @@ use crate::clients::http::HttpError;
 use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::GatewaySetup;
-use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen};
+use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen, keys};
 use crate::observe::META_ALLOC;
 use crate::planner::owner;
 use std::collections::BTreeSet;
@@ -67,6 +67,10 @@ const SUBMIT: Right = Right {
 };
 const KEYS_WRITE: Right = Right {
     rule: "key_prefix \"foreshadow/\" { policy = \"write\" }",
+    file: "consul-act.hcl",
+};
+const NOTES_WRITE: Right = Right {
+    rule: "key_prefix \"foreshadow-notes/\" { policy = \"write\" }",
     file: "consul-act.hcl",
 };
 
@@ -138,9 +142,7 @@ impl Findings {
             &CONSUL_AGENT,
             version,
         );
-        let hold = consul
-            .kv_get(crate::model::keys::HOLD, dc, true, None)
-            .await;
+        let hold = consul.kv_get(keys::HOLD, dc, true, None).await;
         let hold = hold.map(|k| k.value.map_or("clear", |_| "set").to_string());
         self.tell_right(
             &format!("foreshadow/hold through {}", gateway.id),
@@ -158,9 +160,12 @@ impl Findings {
         consul: &Consul,
         dc: Option<&str>,
     ) {
-        let written = consul.kv_cas("foreshadow/doctor", b"", NEVER, dc).await;
-        let written = written.map(|_| "may be written".to_string());
-        self.tell_right("keys under foreshadow/", &KEYS_WRITE, written);
+        for (under, right) in [(keys::ROOT, &KEYS_WRITE), (keys::NOTES, &NOTES_WRITE)] {
+            let key = format!("{under}doctor");
+            let written = consul.kv_cas(&key, b"", NEVER, dc).await;
+            let written = written.map(|_| "may be written".to_string());
+            self.tell_right(&format!("keys under {under}"), right, written);
+        }
         let jobs: BTreeSet<&JobId> = policies
             .iter()
             .flat_map(|p| &p.portions)

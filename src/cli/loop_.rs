@@ -1,6 +1,7 @@
 //! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
+use super::logging::Tuner;
 use super::{Exit, by_hand, doors, exit, reload, service};
 use crate::act::{self, Presence};
 use crate::clients::connect::{Access, Peer};
@@ -47,7 +48,7 @@ type OpenStore = fn(&Path) -> Result<Store, store::Error>;
 /// Everything a house needs, from the configuration file and the environment.
 ///
 /// `open` opens the store: only who runs may set a damaged one aside.
-fn setup(path: &Path, open: OpenStore) -> Result<(Config, Setup, Read), Exit> {
+fn setup(path: &Path, open: OpenStore, log: &Tuner) -> Result<(Config, Setup, Read), Exit> {
     let (config, access, gateways) = read(path)?;
     let rules = Rules::new(reload::policies(&config.policies)?);
     let (rules_in, rules) = watch::channel(rules);
@@ -63,6 +64,7 @@ fn setup(path: &Path, open: OpenStore) -> Result<(Config, Setup, Read), Exit> {
         kv_datacenter: config.kv_datacenter.clone(),
         rules,
         reload,
+        tune: log.tune(),
         store: Arc::new(open(&config.store).map_err(|e| Exit::failed(&e))?),
         mode: if config.act { Mode::Act } else { Mode::Observe },
         forecasting: config.forecasting,
@@ -94,10 +96,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 }
 
 /// Headless until a signal; then weights stay, the lock is given back.
-pub fn run(args: RunArgs) -> Result<ExitCode, Exit> {
+pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (config, setup, (rules, asked)) = setup(&args.config, store_of_a_run)?;
+        let (config, setup, (rules, asked)) = setup(&args.config, store_of_a_run, log)?;
         let cancel = CancellationToken::new();
         let presence = presence(&config, &setup)?;
         let journal = doors::journal(&setup.store);
@@ -136,10 +138,10 @@ pub(super) fn store_of_a_run(path: &Path) -> Result<Store, store::Error> {
 }
 
 /// One cycle, nothing written: what would be done.
-pub fn plan(args: RunArgs) -> Result<ExitCode, Exit> {
+pub fn plan(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (_, mut setup, _read) = setup(&args.config, Store::open)?;
+        let (_, mut setup, _read) = setup(&args.config, Store::open, log)?;
         setup.mode = Mode::Observe;
         let cancel = CancellationToken::new();
         let every = setup.every;

@@ -9,6 +9,7 @@ mod files;
 mod forecast;
 mod judge;
 mod load;
+mod logging;
 mod looks;
 mod loop_;
 mod offline;
@@ -28,6 +29,7 @@ mod validate;
 pub use args::Cli;
 
 use args::Command;
+use logging::Tuner;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -88,12 +90,14 @@ pub fn main(cli: Cli) -> ExitCode {
         _ => false,
     };
     let torn = draws && std::io::stderr().is_terminal();
-    let filter = if torn { "off" } else { &cli.log };
-    if let Err(exit) = log(filter) {
-        eprintln!("foreshadow: {}", exit.message);
-        return ExitCode::from(exit.code);
-    }
-    match dispatch(cli) {
+    let log = match logging::begin(&cli.log, cli.log_format, torn) {
+        Ok(log) => log,
+        Err(exit) => {
+            eprintln!("foreshadow: {}", exit.message);
+            return ExitCode::from(exit.code);
+        }
+    };
+    match dispatch(cli, &log) {
         Ok(code) => code,
         Err(exit) => {
             eprintln!("foreshadow: {}", exit.message);
@@ -102,29 +106,18 @@ pub fn main(cli: Cli) -> ExitCode {
     }
 }
 
-/// The log goes to stderr. Two libraries tell each call and each lost connection; what matters of it reaches us as errors.
-fn log(filter: &str) -> Result<(), Exit> {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("{filter},rustify=off,consulrs=off"))
-            .map_err(|e| Exit::usage(format!("--log {filter}: {e}")))?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .init();
-    Ok(())
-}
-
-fn dispatch(cli: Cli) -> Result<ExitCode, Exit> {
+fn dispatch(cli: Cli, log: &Tuner) -> Result<ExitCode, Exit> {
     match cli.command {
-        Command::Sandbox(args) => sandbox::sandbox(args),
-        Command::Run(args) => loop_::run(args),
-        Command::Plan(args) => loop_::plan(args),
+        Command::Sandbox(args) => sandbox::sandbox(args, log),
+        Command::Run(args) => loop_::run(args, log),
+        Command::Plan(args) => loop_::plan(args, log),
         Command::Tui(args) => by_hand::dashboard(args),
         Command::Shadow(args) => by_hand::shadow(args),
         Command::Profiles(args) => by_hand::profiles(args),
         Command::Switch(args) => by_hand::switch(args),
         Command::Abort(args) => by_hand::abort(args),
         Command::Reload(args) => by_hand::reload(args),
+        Command::LogLevel(args) => by_hand::log_level(args),
         Command::Hold(args) => loop_::hold(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Partition(args) => files::partition(args),

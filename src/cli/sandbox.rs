@@ -1,10 +1,12 @@
 //! The sandbox with the scheduler over it, with a dashboard or without; pictures of it; and what its tasks run.
 
 use super::args::{ConsulKind, Format, RuntimeKind, SandboxArgs, TaskExecArgs};
+use super::logging::Tuner;
 use super::{Exit, doors, simulated};
 use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
+use crate::engine::run::Tune;
 use crate::engine::view::{Mode, View};
 use crate::engine::{Rules, State, Writes, clock};
 use crate::headless::{self, Door, Keys, Place};
@@ -63,7 +65,7 @@ pub(super) fn read(path: Option<&Path>, builtin: &str) -> Result<String, Exit> {
     }
 }
 
-async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, Exit> {
+async fn open(args: &SandboxArgs, tune: Tune, cancel: CancellationToken) -> Result<Session, Exit> {
     let text = read(args.policy.as_deref(), POLICY)?;
     let name = args
         .policy
@@ -94,7 +96,7 @@ async fn open(args: &SandboxArgs, cancel: CancellationToken) -> Result<Session, 
     let store = Arc::new(super::loop_::store_of_a_run(&store).map_err(|e| Exit::failed(&e))?);
     remember(&store, &world, &policy).map_err(|e| Exit::failed(&e))?;
     let journal = doors::journal(&store);
-    let setup = setup(args, &world, policy, store)?;
+    let setup = setup(args, &world, (policy, tune), store)?;
     let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
     let place = Place::Http(world.api);
     let door = Door::open(&place, &Keys::default()).await;
@@ -202,7 +204,7 @@ fn remember(store: &Store, world: &World, policy: &Policy) -> Result<(), crate::
 fn setup(
     args: &SandboxArgs,
     world: &World,
-    policy: Policy,
+    (policy, tune): (Policy, Tune),
     store: Arc<Store>,
 ) -> Result<Setup, Exit> {
     let gateways = world
@@ -232,6 +234,7 @@ fn setup(
         // The sandbox's policy is the one that it began with.
         rules: watch::channel(Rules::new(vec![policy])).1,
         reload: mpsc::channel(1).0,
+        tune,
         store,
         mode: Mode::Act,
         forecasting: !args.no_forecast,
@@ -265,7 +268,7 @@ pub async fn until_signal(cancel: CancellationToken) {
     cancel.cancel();
 }
 
-pub fn sandbox(args: SandboxArgs) -> Result<ExitCode, Exit> {
+pub fn sandbox(args: SandboxArgs, log: &Tuner) -> Result<ExitCode, Exit> {
     if args.runtime == RuntimeKind::Simulated {
         return simulated::sandbox(&args);
     }
@@ -282,7 +285,7 @@ pub fn sandbox(args: SandboxArgs) -> Result<ExitCode, Exit> {
     runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::spawn(until_signal(cancel.clone()));
-        let session = open(&args, cancel.clone()).await?;
+        let session = open(&args, log.tune(), cancel.clone()).await?;
         if args.headless {
             headless(&args, session).await
         } else {
@@ -413,7 +416,7 @@ pub(super) fn summary(
         .skill
         .values()
         .fold((0, 0), |(s, c), k| (s + k.scored, c + k.covered));
-    let mut reactions: Vec<f64> = state.reactions.values().copied().collect();
+    let mut reactions: Vec<f64> = state.reactions.newest();
     reactions.sort_by(f64::total_cmp);
     let quantile = |q: f64| {
         let last = reactions.len().checked_sub(1)?;
@@ -475,7 +478,8 @@ pub(super) fn view_after(seed: u64, after: Duration) -> Result<View, Exit> {
             seed,
             ..SandboxArgs::default()
         };
-        let session = open(&args, cancel.clone()).await?;
+        let tune: Tune = Arc::new(|_| Err("a picture is being taken".into()));
+        let session = open(&args, tune, cancel.clone()).await?;
         eprintln!("the sandbox runs for {after:?} …");
         let _ = tokio::time::timeout(after, cancel.cancelled()).await;
         cancel.cancel();

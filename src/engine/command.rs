@@ -47,6 +47,8 @@ pub fn ask(state: &mut State, command: Command, now: Moment) {
         // Looks alone: the shell answers it.
         Command::Preview { .. } | Command::By { .. } => return,
         Command::Reload => "policies are to be read again".to_string(),
+        Command::LogLevel { filter: Some(f) } => format!("the log is filtered by {f}"),
+        Command::LogLevel { filter: None } => "the log is filtered as at the start".to_string(),
     };
     state.memos.push(Memo::Asked {
         at: now,
@@ -121,6 +123,17 @@ pub(super) fn still_frozen(state: &State, policy: &Policy) -> Policy {
         .collect();
     policy.freezes.extend(by_hand);
     policy
+}
+
+/// Freezes that people asked for, by workload.
+pub(super) fn freezes_by_hand(state: &State) -> Vec<(String, Freeze)> {
+    let of = |w: &super::Workload| {
+        let all = w.policy.freezes.iter();
+        let by_hand = all.filter(|f| f.name.starts_with(BY_HAND));
+        let named = by_hand.map(|f| (w.policy.workload.clone(), f.clone()));
+        named.collect::<Vec<_>>()
+    };
+    state.workloads.iter().flat_map(of).collect()
 }
 
 /// The freeze that holds now and was asked for by a person: who, and until when.
@@ -205,4 +218,4 @@ fn digitless(text: &str) -> String {
 
 #[cfg(test)]
 #[path = "command_tests.rs"]
-mod tests;
+pub(super) mod tests;

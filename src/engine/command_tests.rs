@@ -4,7 +4,7 @@ use crate::engine::view::Mode;
 
 const NOW: Moment = Moment(1_000_000);
 
-fn state() -> State {
+pub fn state() -> State {
     let portion = PortionPolicy {
         id: "web".into(),
         job: "shop".into(),

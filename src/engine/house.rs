@@ -1,7 +1,9 @@
 //! Puts the rooms together: clients, eyes, hands, leader, gateways and the wheel, as a configuration says.
 
 use super::measure::LoadMeasurer;
+use super::notes;
 use super::recall::Recall;
+use super::run::Tune;
 use super::state::{State, Workload};
 use super::view::{Command, LogKind, Mode, View};
 use super::{Rules, Shell, clock, run};
@@ -60,6 +62,8 @@ pub struct Setup {
     pub rules: watch::Receiver<Rules>,
     /// Asks for them to be read again.
     pub reload: mpsc::Sender<()>,
+    /// Filters the log.
+    pub tune: Tune,
     pub store: Arc<Store>,
     pub mode: Mode,
     pub forecasting: bool,
@@ -165,6 +169,16 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
             clock: clock::now,
         }),
     };
+    let notes = (setup.mode == Mode::Act).then(|| {
+        let notes = act::Notes {
+            consul: keeper.clone(),
+            datacenter: setup.kv_datacenter.clone(),
+            leads: leads.clone(),
+        };
+        let (desk, carrier) = notes::desk(notes);
+        helpers.push(tokio::spawn(carrier.carry(setup.every, cancel.clone())));
+        desk
+    });
     let leases = leases(leads, cancel.clone(), &mut helpers);
     let (commands, orders) = mpsc::channel(16);
     let (views_in, views) = watch::channel(Arc::new(View::default()));
@@ -174,10 +188,12 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
         eyes,
         rules: setup.rules,
         reload: setup.reload,
+        tune: setup.tune,
         open_eyes: Box::new(open_eyes),
         hands,
         store: setup.store,
         shared,
+        notes,
         leases,
         wake,
         commands: orders,

@@ -1,18 +1,23 @@
 //! Turns the wheel: see, foresee, plan, clear, act, learn. Owns the only clock and the only dice.
 
 mod absorb;
+mod bulletin;
 pub mod clock;
 mod command;
 mod cycle;
 mod fights;
+mod heritage;
 pub mod house;
 mod interference;
 mod journal;
 mod links;
 mod measure;
+mod notes;
 mod notice;
+mod pack;
 mod picture;
 pub mod pledges;
+mod reactions;
 mod recall;
 mod recover;
 mod rules;
@@ -28,6 +33,7 @@ pub use crate::guard::Writes;
 pub use absorb::absorb;
 pub use command::{ask, preview};
 pub use cycle::cycle;
+pub use reactions::Reactions;
 pub use recover::{inherited, recover};
 pub use rules::{Changed, Rules, adopt};
 pub use run::{Shell, run};

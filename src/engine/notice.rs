@@ -231,6 +231,7 @@ pub fn promise(state: &mut State, now: Moment) {
 
 /// Gateways report contingencies they applied; each counts once.
 fn reactions(state: &mut State, world: &World, now: Moment) {
+    state.reactions.keep(|s| world.fronts.contains_key(s));
     for (service, front) in &world.fronts {
         for (gateway, applied) in &front.applied {
             let Some(applied) = applied.value() else {
@@ -239,8 +240,7 @@ fn reactions(state: &mut State, world: &World, now: Moment) {
             let (Some(domain), Some(took)) = (&applied.contingency, applied.reaction) else {
                 continue;
             };
-            let key = (gateway.clone(), service.clone(), applied.at.0 as u64);
-            if state.reactions.insert(key, took.0 as f64).is_none() {
+            if state.reactions.count(gateway, service, applied.at, took) {
                 let portion = state
                     .workloads
                     .iter()

@@ -76,7 +76,8 @@ pub fn view(
         log: state.log.iter().rev().take(LINES).rev().cloned().collect(),
         tally: state.tally.clone(),
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
-        reaction_ms: state.reactions.values().copied().collect(),
+        reaction_ms: state.reactions.newest(),
+        reactions: state.reactions.counted(),
         ..View::default()
     }
 }

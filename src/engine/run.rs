@@ -1,8 +1,9 @@
 //! The async shell around the pure cycle: it looks, turns, hands on, and keeps what must be kept.
 
+use super::notes::Desk;
 use super::recall::stored;
 use super::state::State;
-use super::view::{Command, LogKind, Page, View};
+use super::view::{Command, LogKind, Mode, Page, View};
 use super::{Rules, Settling, absorb, adopt, ask, clock, cycle, preview};
 use crate::act::SharedJournal;
 use crate::guard::{Hands, Lease};
@@ -26,6 +27,9 @@ const TIDY_EVERY: Span = Span::secs(3_600);
 /// Makes the eyes for policies.
 pub type OpenEyes = Box<dyn Fn(&Rules) -> Arc<dyn Eyes> + Send + Sync>;
 
+/// Filters the log from now on, or as at the start; why not, if it cannot.
+pub type Tune = Arc<dyn Fn(Option<&LogFilter>) -> Result<(), String> + Send + Sync>;
+
 /// What the engine is given to look and act with.
 pub struct Shell {
     pub eyes: Arc<dyn Eyes>,
@@ -37,6 +41,8 @@ pub struct Shell {
     pub store: Arc<Store>,
     /// Open steps of all gateways; nobody's without the right to act.
     pub shared: Option<Arc<SharedJournal>>,
+    /// What leaders leave for each other and for those who follow; nobody's without the right to act.
+    pub notes: Option<Desk>,
     /// Our right to act, renewed by whoever keeps the lock.
     pub leases: watch::Receiver<Option<Arc<Lease>>>,
     /// Something changed: look now rather than at the next tick.
@@ -44,6 +50,8 @@ pub struct Shell {
     pub commands: mpsc::Receiver<Command>,
     /// Asks whoever read the policies to read them again.
     pub reload: mpsc::Sender<()>,
+    /// Filters the log.
+    pub tune: Tune,
     /// Sets or clears `foreshadow/hold`.
     pub hold: Box<dyn Fn(bool) -> Later<'static, Result<(), String>> + Send + Sync>,
     pub every: Span,
@@ -102,7 +110,10 @@ pub async fn run(
         settling
             .settle(store, shared, &mut state, &world, now)
             .await;
-        let (next, steps, view) = cycle(state, &world, now, &mut dice);
+        if let Some(notes) = &mut shell.notes {
+            notes.before(&mut state, now);
+        }
+        let (next, steps, mut view) = cycle(state, &world, now, &mut dice);
         state = next;
         if let Some(lease) = lease {
             for step in steps {
@@ -113,6 +124,9 @@ pub async fn run(
         seen = Some(world);
         let page = turned(&view);
         keep(&shell.store, &mut state, page, now).await;
+        if let Some(notes) = &mut shell.notes {
+            notes.after(&state, &mut view);
+        }
         if now.since(tidied) >= TIDY_EVERY {
             tidied = now;
             tidy(shell.store.clone(), now);
@@ -161,10 +175,7 @@ async fn command_in(
     views: &watch::Sender<Arc<View>>,
 ) {
     let now = clock::now();
-    let bare = match &command {
-        Command::By { asked, .. } => asked,
-        other => other,
-    };
+    let bare = command.bare();
     if let (Command::Preview { of }, Some(world)) = (bare, seen) {
         let shown = preview(state, (**of).clone(), world, now, &mut dice.clone());
         state.preview = Some(shown.clone());
@@ -181,12 +192,35 @@ async fn command_in(
             format!("hold could not be written: {why}"),
         );
     }
+    if let Command::LogLevel { filter } = bare
+        && let Err(why) = (shell.tune)(filter.as_ref())
+    {
+        let text = format!("the log is filtered as it was: {why}");
+        return state.say(now, LogKind::Notice, None, None, text);
+    }
     let reads = *bare == Command::Reload;
+    let elsewhere = leads_elsewhere(state, bare, &views.borrow());
     ask(state, command, now);
+    if let Some(text) = elsewhere {
+        state.say(now, LogKind::Notice, None, None, text);
+    }
     if reads && shell.reload.try_send(()).is_err() {
         let text = "nobody reads policies again here: start foreshadow anew";
         state.say(now, LogKind::Notice, None, None, text);
     }
+}
+
+/// What a person is told who asks a follower for what the leader alone plans.
+fn leads_elsewhere(state: &State, asked: &Command, view: &View) -> Option<String> {
+    let here = matches!(
+        asked,
+        Command::Hold { .. } | Command::Reload | Command::LogLevel { .. }
+    );
+    let follows = state.mode == Mode::Act && state.epoch.is_none();
+    (follows && !here).then(|| {
+        let leader = &view.leader;
+        format!("this foreshadow does not lead ({leader} does): what was asked for counts once it leads; ask the leader")
+    })
 }
 
 /// A page that was added, and when the oldest one that is kept was.

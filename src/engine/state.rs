@@ -1,6 +1,7 @@
 //! What the engine carries from cycle to cycle: data only.
 
 use super::pledges::Pledge;
+use super::reactions::Reactions;
 use super::recall::Recall;
 use super::view::{LogKind, LogLine, Mode, PastPoint, Preview, Tally};
 use crate::forecast::Fits;
@@ -65,8 +66,8 @@ pub struct State {
     /// Whether each link carried when last something could be told, and since when those that do not look dead.
     pub links_up: BTreeMap<(Site, Site), bool>,
     pub links_silent: BTreeMap<(Site, Site), Moment>,
-    /// Reaction times of contingencies, in ms, and the writes they were read from.
-    pub reactions: BTreeMap<(GatewayId, ServiceName, u64), f64>,
+    /// Reaction times of contingencies.
+    pub reactions: Reactions,
     /// Outcomes for the step list of faces, newest last.
     pub recent: VecDeque<(Step, String)>,
     pub held: Vec<(Step, String)>,

@@ -328,6 +328,37 @@ pub struct ReadingView {
     pub age: Option<Span>,
 }
 
+/// Bounds of the buckets in which reaction times are counted, in ms.
+pub const REACTION_BOUNDS: [f64; 12] = [
+    1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 10_000.0,
+];
+
+/// How many prepared switches took no longer than that (and longer than the bucket before), and their sum.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReactionCount {
+    /// `None` for those above all bounds.
+    pub up_to_ms: Option<f64>,
+    pub count: u64,
+    pub sum_ms: f64,
+}
+
+/// The leader whose plan this foreshadow shows. Steps, what waits, shadows, and how each portion is are the leader's word;
+/// what is seen of nodes, instances and traffic is this one's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Following {
+    pub leader: String,
+    pub epoch: Epoch,
+    /// The cycle of which it is, by the leader's clock.
+    pub at: Moment,
+    /// How long ago this word of the leader was first heard here, and how long ago it was last found to be its newest.
+    pub age: Span,
+    pub read: Span,
+    /// Why it cannot be read now, if so. The last word heard is not shown for longer than readings count as fresh.
+    pub deaf: Option<String>,
+    /// What the leader said last.
+    pub log: Vec<LogLine>,
+}
+
 /// Core-hours of a workload: what is left for shadows, and what was spent since its season began.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetView {
@@ -346,6 +377,9 @@ pub struct View {
     pub hold: Option<String>,
     pub leader: String,
     pub epoch: Epoch,
+    /// Whose decisions these are, where another foreshadow leads and was heard.
+    #[serde(default)]
+    pub following: Option<Following>,
     /// What cannot be seen now, one sentence each.
     pub blind: Vec<String>,
     pub portions: Vec<PortionView>,
@@ -368,7 +402,11 @@ pub struct View {
     pub log: Vec<LogLine>,
     pub tally: Tally,
     pub coverage_80: Option<f64>,
+    /// Of the newest prepared switches, in ms.
     pub reaction_ms: Vec<f64>,
+    /// Of all since the process began, by bucket.
+    #[serde(default)]
+    pub reactions: Vec<ReactionCount>,
     /// Cycles in which something changed, oldest first.
     #[serde(default)]
     pub pages: Vec<Arc<Page>>,
@@ -424,4 +462,18 @@ pub enum Command {
     },
     /// Read the policies again.
     Reload,
+    /// What the log on stderr tells from now on; without a filter, what it told when the process began.
+    LogLevel {
+        filter: Option<LogFilter>,
+    },
+}
+
+impl Command {
+    /// What is asked for, without who asks.
+    pub fn bare(&self) -> &Command {
+        match self {
+            Command::By { asked, .. } => asked.bare(),
+            other => other,
+        }
+    }
 }

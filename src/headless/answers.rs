@@ -268,11 +268,12 @@ pub(super) async fn command(State(api): State<Api>, headers: HeaderMap, body: By
             );
         }
     };
+    let accepted = match command.bare() {
+        Command::LogLevel { .. } => "accepted: /v1/events says what the log tells from now on",
+        _ => "accepted: planner and guard decide in the next cycle; see /v1/plan",
+    };
     match api.commands.try_send(command) {
-        Ok(()) => told(
-            StatusCode::ACCEPTED,
-            "accepted: planner and guard decide in the next cycle; see /v1/plan",
-        ),
+        Ok(()) => told(StatusCode::ACCEPTED, accepted),
         Err(mpsc::error::TrySendError::Full(_)) => told(
             StatusCode::SERVICE_UNAVAILABLE,
             "the engine has commands waiting; try again in a moment",

@@ -3,17 +3,13 @@
 //! Names and units follow Prometheus' own conventions (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for what
 //! only grows. Each scrape is made anew from the latest view, so that a portion that has gone is gone here too.
 
-use crate::engine::view::{Health, Mode, PortionView, View};
+use crate::engine::view::{Health, Mode, PortionView, REACTION_BOUNDS, View};
 use crate::model::{Moment, Span};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-/// Seconds: from a write to an agent on loopback to an answer that never came.
-const BUCKETS: [f64; 12] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-];
 const HEALTHS: [(Health, &str); 5] = [
     (Health::Good, "good"),
     (Health::Unknown, "unknown"),
@@ -204,8 +200,10 @@ impl Counted {
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    // From a write to an agent on loopback to an answer that never came.
+    let seconds = REACTION_BOUNDS.map(|ms| ms / 1000.0);
     Ok(PrometheusBuilder::new()
-        .set_buckets(&BUCKETS)?
+        .set_buckets(&seconds)?
         .build_recorder())
 }
 
@@ -230,7 +228,7 @@ pub fn exposition(
                 .set(site.hazard.0);
         }
     });
-    let mut text = recorder.handle().render();
+    let mut text = recorder.handle().render() + &reactions(view);
     if let Some(Counted(handle)) = counted {
         handle.run_upkeep();
         text += &handle.render();
@@ -277,9 +275,28 @@ fn of_the_loop(view: &View, now: Moment) {
     counter!("foreshadow_shadows_total").absolute(t.shadows);
     counter!("foreshadow_measurements_total").absolute(t.measurements);
     counter!("foreshadow_lessons_total").absolute(t.lessons);
-    for took in &view.reaction_ms {
-        histogram!("foreshadow_reaction_seconds").record(took / 1000.0);
+}
+
+/// The histogram of reaction times in its text form: it comes counted, and a recorder would have to be told each of them.
+fn reactions(view: &View) -> String {
+    const NAME: &str = "foreshadow_reaction_seconds";
+    let all = &view.reactions;
+    if all.is_empty() {
+        return String::new();
     }
+    let what = METRICS.iter().find(|m| m.1 == NAME).map_or("", |m| m.2);
+    let mut text = format!("# HELP {NAME} {what}\n# TYPE {NAME} histogram\n");
+    for bound in REACTION_BOUNDS {
+        let within = all
+            .iter()
+            .filter(|c| c.up_to_ms.is_some_and(|ms| ms <= bound));
+        let count: u64 = within.map(|c| c.count).sum();
+        text += &format!("{NAME}_bucket{{le=\"{}\"}} {count}\n", bound / 1000.0);
+    }
+    let count: u64 = all.iter().map(|c| c.count).sum();
+    let sum: f64 = all.iter().map(|c| c.sum_ms).sum();
+    text += &format!("{NAME}_bucket{{le=\"+Inf\"}} {count}\n");
+    text + &format!("{NAME}_sum {}\n{NAME}_count {count}\n\n", sum / 1000.0)
 }
 
 fn of_readings(view: &View) {

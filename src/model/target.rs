@@ -100,6 +100,12 @@ pub mod keys {
     pub const APPLIED: &str = "foreshadow/applied/";
     /// Whom each gateway has found dead by its own probes.
     pub const SUSPECTS: &str = "foreshadow/suspects/";
+    /// Notes of leaders: beside `ROOT`, all of whose keys every gateway reads anew whenever one of them changes.
+    pub const NOTES: &str = "foreshadow-notes/";
+    /// What the leader does, for those who follow it.
+    pub const BULLETIN: &str = "foreshadow-notes/bulletin";
+    /// What leaders have learnt, for whoever leads next.
+    pub const BELIEFS: &str = "foreshadow-notes/beliefs";
     /// Steps that have not come to their end.
     pub const JOURNAL: &str = "foreshadow/journal/";
 

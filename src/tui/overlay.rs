@@ -82,6 +82,13 @@ pub fn describe(command: &Command) -> (String, String) {
             "Read the policies again?".into(),
             "Files that are wrong change nothing, and the log says why.".into(),
         ),
+        Command::LogLevel { filter } => (
+            match filter {
+                Some(filter) => format!("Filter the log by {filter}?"),
+                None => "Filter the log as at the start?".into(),
+            },
+            "The log on its stderr alone: what is decided and shown stays the same.".into(),
+        ),
         Command::Preview { of } | Command::By { asked: of, .. } => describe(of),
     }
 }

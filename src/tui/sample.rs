@@ -71,6 +71,11 @@ pub fn shop() -> View {
         },
         coverage_80: Some(0.81),
         reaction_ms: vec![212.0, 240.0],
+        reactions: vec![ReactionCount {
+            up_to_ms: Some(250.0),
+            count: 2,
+            sum_ms: 452.0,
+        }],
         portions,
         ..View::default()
     };

@@ -64,6 +64,13 @@ pub fn of(document: &Value, schema: &Value, depth: usize) -> BoxedStrategy<Value
         }
         Some("number") => prop::num::f64::NORMAL.prop_map(Value::from).boxed(),
         Some("boolean") => any::<bool>().prop_map(Value::from).boxed(),
+        Some("string") if schema["pattern"].is_string() => {
+            let pattern = schema["pattern"].as_str().expect("a pattern");
+            // The whole of it is made: what anchors it is no part of that.
+            let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
+            let text = prop::string::string_regex(pattern).expect("a regular expression");
+            text.prop_map(Value::from).boxed()
+        }
         Some("string") => text().prop_map(Value::from).boxed(),
         _ => Just(Value::Null).boxed(),
     }

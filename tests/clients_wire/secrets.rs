@@ -92,6 +92,7 @@ async fn call_everything(at: &str, token: &Token) -> String {
         ttl: Duration::from_secs(10),
         lock_delay: Duration::ZERO,
         delete_keys: false,
+        node: None,
     };
     said += &shown(consul.session_create(&session, None).await);
     let ops = [TxnOp::Get { key: "k".into() }];

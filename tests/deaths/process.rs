@@ -129,6 +129,7 @@ pub async fn lead(consul: &Consul) -> Lead {
         ttl: Duration::from_secs(600),
         lock_delay: Duration::ZERO,
         delete_keys: false,
+        node: None,
     };
     let session = consul.session_create(&spec, None).await.unwrap();
     let taken = consul.kv_acquire(keys::LEADER, b"test", &session, None);

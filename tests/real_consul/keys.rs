@@ -71,6 +71,7 @@ async fn a_lock_has_an_epoch_that_fences_the_writes_of_a_dead_session() {
         ttl: Duration::from_secs(10),
         lock_delay: Duration::ZERO,
         delete_keys: false,
+        node: None,
     };
     let (lock, target) = ("foreshadow/leader", "foreshadow/target/web");
     let first = consul.session_create(&spec, None).await.unwrap();

@@ -1,7 +1,8 @@
-//! Policies that change while foreshadow runs: by a file that is written, by SIGHUP, and by `foreshadow reload`.
+//! What changes while foreshadow runs: policies, by a file that is written, by SIGHUP, and by `foreshadow reload`; and its log.
 #![allow(clippy::disallowed_methods)] // the environment says which binary is tested
 
 mod adopting;
+mod logging;
 #[path = "../scheduler/program.rs"]
 mod program;
 
@@ -24,6 +25,11 @@ struct Observer {
 
 impl Observer {
     fn start() -> Observer {
+        Observer::with(&[], &[])
+    }
+
+    /// With more arguments and a larger environment.
+    fn with(more: &[&str], env: &[(&str, String)]) -> Observer {
         let folder = tempfile::tempdir().unwrap();
         // Nobody listens there when the listener has gone.
         let free = || {
@@ -40,12 +46,14 @@ impl Observer {
         std::fs::create_dir(folder.path().join("policies")).unwrap();
         write(folder.path(), "shop.hcl", &shop());
         let config = config.display().to_string();
-        let env = [
+        let own = [
             ("NOMAD_ADDR", format!("http://{nobody}")),
             ("CONSUL_HTTP_ADDR", format!("http://{nobody}")),
             ("FORESHADOW_ACT_TOKEN", "sesame".to_string()),
         ];
+        let env = [&own[..], env].concat();
         let args = ["run", "--config", &config, "--format", "json"];
+        let args = [&args[..], more].concat();
         let mut observer = Observer {
             program: Program::start(folder.path(), &args, &env),
             folder,

@@ -5,11 +5,13 @@ use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
 use foreshadow::clients::http::System;
+use foreshadow::headless::{Remote, Trust};
 use foreshadow::model::{Memo, PortionId, Rps, Span};
 use foreshadow::sandbox::real_consul;
 use foreshadow::sandbox::world::{ConsulKind, Options, World};
 use foreshadow::settings;
 use foreshadow::store::Store;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use tokio::task::JoinHandle;
 
 pub const JOB: &str = include_str!("../../jobs/shop.nomad.hcl");
 const POLICY: &str = include_str!("../../policies/shop.hcl");
+
+const ACT_TOKEN: &str = "sesame";
 
 /// A real Consul for the estate, or none, and a word about that.
 pub fn a_real_consul() -> Option<ConsulKind> {
@@ -87,6 +91,10 @@ impl Estate {
                 panic!("{e}");
             }
         }));
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn store(&self) -> PathBuf {
@@ -162,13 +170,54 @@ impl Estate {
         path
     }
 
+    /// The same configuration for the foreshadow of one gateway, which keeps that one's entries alone and looks at all of these.
+    pub fn at_gateway(&self, config: &Path, name: &str, all: &[&str]) -> PathBuf {
+        let text = std::fs::read_to_string(config).unwrap();
+        let (head, gateways) = text.split_once("gateway \"").expect("gateways");
+        let (own, others): (Vec<&str>, Vec<&str>) = gateways
+            .split("gateway \"")
+            .filter(|g| all.iter().any(|name| g.starts_with(&format!("{name}\""))))
+            .partition(|g| g.starts_with(&format!("{name}\"")));
+        assert_eq!(own.len(), 1, "{name} is a gateway");
+        let others = others
+            .iter()
+            .map(|g| g.replacen("{\n", "{\n  local = false\n", 1));
+        let blocks = own.iter().map(ToString::to_string).chain(others);
+        let blocks: String = blocks.map(|b| format!("gateway \"{b}")).collect();
+        let head = head.replace("foreshadow.db", &format!("{name}.db"));
+        let api = format!("api = \"unix://{}\"\n", self.socket(name).display());
+        let path = self.folder.path().join(format!("{name}.hcl"));
+        std::fs::write(&path, head + &api + &blocks).unwrap();
+        path
+    }
+
+    fn socket(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.sock"))
+    }
+
+    /// The API of that gateway's foreshadow, for somebody who may act.
+    pub fn api(&self, name: &str) -> Remote {
+        let trust = Trust {
+            act_token: Some(ACT_TOKEN.into()),
+            ..Trust::default()
+        };
+        Remote::new(&format!("unix://{}", self.socket(name).display()), trust).unwrap()
+    }
+
     pub fn schedule(&self, config: &Path) -> Program {
+        self.schedule_on(config, self.world.nomad)
+    }
+
+    /// With its way to Nomad through another address.
+    pub fn schedule_on(&self, config: &Path, nomad: SocketAddr) -> Program {
         let config = config.to_str().expect("a path in UTF-8");
-        let nomad = format!("http://{}", self.world.nomad);
         Program::start(
             self.folder.path(),
             &["run", "--config", config, "--format", "json"],
-            &[("NOMAD_ADDR", nomad)],
+            &[
+                ("NOMAD_ADDR", format!("http://{nomad}")),
+                ("FORESHADOW_ACT_TOKEN", ACT_TOKEN.into()),
+            ],
         )
     }
 

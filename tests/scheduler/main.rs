@@ -3,10 +3,12 @@
 #![allow(clippy::await_holding_lock)] // each test has a runtime of its own: nothing else of it waits for the lock
 #![allow(clippy::disallowed_methods)] // other processes are waited for; the environment says which program is tested
 
+mod cut;
 mod estate;
 mod learns;
 mod paused;
 mod program;
+mod several;
 mod takeover;
 mod together;
 

@@ -75,6 +75,9 @@ pub struct SessionSpec {
     pub lock_delay: Duration,
     /// Also delete the held keys when it dies, instead of only releasing them.
     pub delete_keys: bool,
+    /// A node of the datacenter asked, where the agent stands in another one: a session is always some node's. Its health is
+    /// none of ours then, and only the TTL ends the session.
+    pub node: Option<String>,
 }
 
 /// What must hold for a key to be written.
@@ -255,7 +258,7 @@ impl Consul {
             .await
     }
 
-    /// Opens a session on this agent's node, bound to the node's health, and gives its ID. `PUT /v1/session/create`
+    /// Opens a session on this agent's node, bound to the node's health, or on the one given, and gives its ID. `PUT /v1/session/create`
     pub async fn session_create(
         &self,
         spec: &SessionSpec,
@@ -271,6 +274,8 @@ impl Consul {
             ttl: Some(millis(spec.ttl)),
             lock_delay: Some(millis(spec.lock_delay)),
             behavior: Some(behavior.to_string()),
+            node: spec.node.clone(),
+            node_checks: spec.node.is_some().then(Vec::new),
             ..Default::default()
         };
         let what = format!("open session {:?}", spec.name);

@@ -176,7 +176,10 @@ fn crumbs(state: &State, pen: &mut Pen, area: Rect) {
     }
     let x = pen.line(area.x + 1, area.y, area.width.saturating_sub(2), &pieces);
     let (view, dot) = (&state.view, pen.look.pick(" · ", " | "));
-    let who = format!("leader {}", view.leader);
+    let who = match &view.following {
+        Some(f) => format!("follows {}, {} old", f.leader, short(f.age)),
+        None => format!("leader {}", view.leader),
+    };
     let when = format!("{dot}epoch {}{dot}cycle {} ", view.epoch.0, view.cycle);
     let right = [piece(who, Tone::Plain), piece(when, Tone::Dim)];
     let wide: u16 = right.iter().map(|p| width(&p.0)).sum();

@@ -1,0 +1,89 @@
+//! What is asked of a foreshadow that runs.
+
+use super::{Format, LookArgs};
+use crate::model::LogFilter;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub struct AttachArgs {
+    /// API of the running foreshadow: unix:///PATH, http://ADDR, or https://NAME:PORT (with its CA in FORESHADOW_CACERT and its
+    /// read token in FORESHADOW_READ_TOKEN_FILE); commands need its act token in FORESHADOW_ACT_TOKEN_FILE, or
+    /// FORESHADOW_ACT_TOKEN [default: its socket in XDG_RUNTIME_DIR or /run/foreshadow, else http://127.0.0.1:4680]
+    #[arg(long, value_name = "URL", env = "FORESHADOW_API")]
+    pub attach: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct TuiArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    /// Keys that hold, switch, pin and start shadows work
+    #[arg(long)]
+    pub allow_act: bool,
+    #[command(flatten)]
+    pub looks: LookArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ShadowArgs {
+    #[command(subcommand)]
+    pub command: ShadowCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ShadowCommand {
+    /// Asks for a shadow of a portion at a site
+    Start {
+        portion: String,
+        #[arg(long = "at", value_name = "SITE")]
+        site: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+    /// Running and finished shadows, and what would be shadowed next
+    List {
+        #[command(flatten)]
+        at: AttachArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Stops a shadow
+    Stop {
+        shadow: String,
+        #[command(flatten)]
+        at: AttachArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct ProfilesArgs {
+    #[command(flatten)]
+    pub at: AttachArgs,
+    /// Draw latency against load, with its band and the knee, for each place measured
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct SwitchArgs {
+    pub portion: String,
+    #[arg(long, value_name = "SITE")]
+    pub to: String,
+    #[command(flatten)]
+    pub at: AttachArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct LogLevelArgs {
+    /// As --log takes it: `info`, or `warn,foreshadow::act=debug`
+    #[arg(required_unless_present = "reset", value_name = "FILTER")]
+    pub filter: Option<LogFilter>,
+    /// Back to what it was started with
+    #[arg(long, conflicts_with = "filter")]
+    pub reset: bool,
+    #[command(flatten)]
+    pub at: AttachArgs,
+}
