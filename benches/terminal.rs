@@ -1,8 +1,11 @@
 //! What the real binary costs in a real pseudo-terminal, attached to an estate of 5,000 portions at 200×60.
 //!
-//! `cargo bench --bench terminal` measures a core's part while nothing but the clock goes on and while everything changes each
-//! second (`/proc/PID/stat` over 30 s each), and the time from a key's write to the first byte of its frame (400 keys each).
-//! The baseline of keys is a terminal with `cat` in it: what the kernel and this program take by themselves.
+//! `cargo bench --bench terminal` measures a core's part (`/proc/PID/stat`) while the estate comes in, and then over 30 s each
+//! with a view each second: when nothing but the clock goes on, when each rate is another, and when all that a cycle reads is
+//! (a scheduler's cycle is ten seconds unless told otherwise). Then the time from a key's write to the first byte of its frame
+//! (400 keys each). The baseline of keys is a terminal with `cat` in it: what the kernel and this program take by themselves.
+//! What the serving side takes is told beside it; the making of the views is part of that. `FORESHADOW_BIN` measures another
+//! binary in the same way.
 #![allow(clippy::disallowed_methods)] // time is what it measures
 
 #[path = "../tests/common/pty.rs"]
@@ -13,7 +16,9 @@ mod pty;
 mod served;
 
 use foreshadow::engine::View;
-use foreshadow::model::Span;
+use foreshadow::engine::view::PastPoint;
+use foreshadow::headless::delta::MORE;
+use foreshadow::model::{Millis, Moment, Span};
 use foreshadow::tui::sample;
 use portable_pty::CommandBuilder;
 use pty::Pty;
@@ -26,6 +31,15 @@ use std::time::{Duration, Instant};
 const IDLE: f64 = 0.01;
 const KEY: f64 = 16.0;
 
+/// How each frame begins.
+const FRAME: &[u8] = b"\x1b[?2026h";
+
+#[derive(Default)]
+struct Drawn {
+    frames: usize,
+    bytes: usize,
+}
+
 struct Terminal(Pty);
 
 impl Terminal {
@@ -37,13 +51,17 @@ impl Terminal {
         Terminal(pty::start(command, (200, 60)))
     }
 
-    /// Takes what comes for so long, so that all of a large estate has come; the bytes.
-    fn settle(&self, time: Duration) -> usize {
-        let (end, mut bytes) = (Instant::now() + time, 0);
+    /// Takes what comes for so long.
+    fn settle(&self, time: Duration) -> Drawn {
+        let (end, mut all) = (Instant::now() + time, Vec::new());
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            bytes += self.0.output.recv_timeout(left).map_or(0, |b| b.len());
+            all.extend(self.0.output.recv_timeout(left).unwrap_or_default());
         }
-        bytes
+        let begins = all.windows(FRAME.len()).filter(|w| *w == FRAME);
+        Drawn {
+            frames: begins.count(),
+            bytes: all.len(),
+        }
     }
 
     /// Takes what comes until nothing has come for so long; the bytes.
@@ -73,20 +91,23 @@ impl Terminal {
         took
     }
 
-    /// Seconds of a core since it started.
     fn spent(&self) -> f64 {
-        let pid = self.0.child.process_id().expect("it runs");
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-        let after = stat.rsplit(')').next().unwrap_or_default();
-        let mut fields = after.split_whitespace().skip(11);
-        let mut ticks = || {
-            fields
-                .next()
-                .and_then(|f| f.parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
-        (ticks() + ticks()) / 100.0
+        spent(self.0.child.process_id().expect("it runs"))
     }
+}
+
+/// Seconds of a core that a process took since it started.
+fn spent(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let mut fields = after.split_whitespace().skip(11);
+    let mut ticks = || {
+        fields
+            .next()
+            .and_then(|f| f.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    (ticks() + ticks()) / 100.0
 }
 
 impl Drop for Terminal {
@@ -96,33 +117,79 @@ impl Drop for Terminal {
     }
 }
 
-/// A second later: of so many portions another rate is seen.
-fn later(view: &View, moved: usize) -> View {
+/// What is different a second later.
+#[derive(Clone, Copy)]
+enum Later {
+    /// Nothing but the time.
+    Clock,
+    /// The rate of each portion.
+    Rates,
+    /// All that a cycle reads: traffic with its past, what instances and nodes use, and what is said of each portion.
+    Readings,
+}
+
+fn later(view: &View, what: Later) -> View {
     let mut view = view.clone();
     view.at = view.at + Span::secs(1);
     view.cycle += 1;
-    let cycle = view.cycle as f64;
-    for (k, p) in view.portions.iter_mut().take(moved).enumerate() {
+    let (at, cycle) = (view.at, view.cycle as f64);
+    if let Later::Clock = what {
+        return view;
+    }
+    for (k, p) in view.portions.iter_mut().enumerate() {
         if let Some(t) = &mut p.traffic {
             t.rate.0 = 40.0 + (cycle + k as f64) % 20.0;
+        }
+        if let Later::Readings = what {
+            read_anew(p, at, (cycle + k as f64) % 17.0);
+        }
+    }
+    if let Later::Readings = what {
+        for (k, n) in view.nodes.iter_mut().enumerate() {
+            n.used.cpu.0 = 500.0 + (cycle + k as f64) % 13.0;
         }
     }
     view
 }
 
-/// The part of a core over so many seconds with a view each second, and the bytes that were drawn.
-fn part(terminal: &Terminal, served: &Served, seconds: u32, moved: usize) -> (f64, usize) {
-    let (before, start, mut bytes) = (terminal.spent(), Instant::now(), 0);
-    for _ in 0..seconds {
-        let next = later(&served.views.borrow().clone(), moved);
-        served.views.send_replace(Arc::new(next));
-        let end = Instant::now() + Duration::from_secs(1);
-        while let Some(left) = end.checked_duration_since(Instant::now()) {
-            bytes += terminal.0.output.recv_timeout(left).map_or(0, |b| b.len());
-        }
+/// What a cycle reads of a portion.
+fn read_anew(p: &mut foreshadow::engine::view::PortionView, at: Moment, noise: f64) {
+    let (p99, success) = (120.0 + 1.7 * noise, 1.0 - noise / 2_000.0);
+    if let Some(t) = &mut p.traffic {
+        (t.p50, t.p99) = (Millis(40.0 + noise), Millis(p99));
+        (t.at_slo, t.success, t.samples) = (Millis(p99 * 0.9), success, t.samples + 7);
+        p.sentence = format!("p99 {}", t.p99);
     }
-    let part = (terminal.spent() - before) / start.elapsed().as_secs_f64();
-    (part, bytes)
+    let rate = p.traffic.map_or(0.0, |t| t.rate.0);
+    p.past.push(PastPoint {
+        at,
+        rate,
+        p99,
+        success,
+        forecast: Some((rate * 0.9, rate * 1.01, rate * 1.13)),
+    });
+    p.past.remove(0);
+    for i in &mut p.instances {
+        i.cpu = i.cpu.map(|_| foreshadow::model::Mhz(300.0 + 3.1 * noise));
+    }
+}
+
+/// Parts of a core over so many seconds with a view each second: of the terminal and of this process, which serves it; and what
+/// was drawn. On a busy machine fewer frames come than views: what one of them took is then the figure to look at.
+fn part(terminal: &Terminal, served: &Served, seconds: u32, what: Later) -> (f64, f64, Drawn) {
+    let own = std::process::id();
+    let before = (terminal.spent(), spent(own));
+    let (start, mut all) = (Instant::now(), Drawn::default());
+    for _ in 0..seconds {
+        let end = Instant::now() + Duration::from_secs(1);
+        let next = later(&served.views.borrow().clone(), what);
+        served.views.send_replace(Arc::new(next));
+        let drawn = terminal.settle(end.saturating_duration_since(Instant::now()));
+        (all.frames, all.bytes) = (all.frames + drawn.frames, all.bytes + drawn.bytes);
+    }
+    let took = start.elapsed().as_secs_f64();
+    let part = (terminal.spent() - before.0) / took;
+    (part, (spent(own) - before.1) / took, all)
 }
 
 fn at(sorted: &[f64], part: f64) -> f64 {
@@ -147,22 +214,40 @@ fn main() {
     let served = served(sample::crowd(portions));
     let attach = format!("http://{}", served.at);
     let args = ["tui", "--attach", &attach];
-    let mut terminal = Terminal::of(env!("CARGO_BIN_EXE_foreshadow"), &args);
-    let first = terminal.settle(Duration::from_secs(if measured { 20 } else { 3 }));
-    assert!(
-        first > 1_000,
-        "only {first} bytes came: is that a dashboard?"
+    let binary = std::env::var("FORESHADOW_BIN");
+    let binary = binary.unwrap_or_else(|_| env!("CARGO_BIN_EXE_foreshadow").into());
+    let mut terminal = Terminal::of(&binary, &args);
+    // All of the estate has come after so many events, four a second.
+    let fill = if measured {
+        (portions / MORE / 4 + 5) as u32
+    } else {
+        3
+    };
+    let first = terminal.settle(Duration::from_secs(fill.into()));
+    println!(
+        "{portions} portions, all come in over {fill} s: {:.2}% of a core, {} frames",
+        100.0 * terminal.spent() / f64::from(fill),
+        first.frames
     );
-    for (what, moved) in [
-        ("only the clock goes on", 0),
-        ("everything changes", portions),
+    assert!(
+        first.bytes > 1_000,
+        "only {} bytes came: is that a dashboard?",
+        first.bytes
+    );
+    for (what, later) in [
+        ("only the clock goes on", Later::Clock),
+        ("each rate is another", Later::Rates),
+        ("all that is read is another", Later::Readings),
     ] {
-        let (part, bytes) = part(&terminal, &served, seconds, moved);
+        let (part, serves, drawn) = part(&terminal, &served, seconds, later);
         println!(
-            "{portions} portions, a view each second, {what}: {:.2}% of a core ({:.0}% of it may be taken), {} bytes a second",
+            "{portions} portions, a view each second, {what}: {:.2}% of a core ({:.0}% of it may be taken), {:.1} ms for each of {} frames, {} bytes a second; {:.0}% where it is served",
             100.0 * part,
             100.0 * IDLE,
-            bytes / seconds as usize
+            1_000.0 * part * f64::from(seconds) / drawn.frames.max(1) as f64,
+            drawn.frames,
+            drawn.bytes / seconds as usize,
+            100.0 * serves,
         );
     }
     for (screen, key) in [

@@ -21,14 +21,18 @@ fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_foreshadow").into(), PathBuf::from)
 }
 
-fn sandbox(args: &[&str]) -> Child {
-    Command::new(binary())
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command
         .args(["sandbox", "--headless", "--format", "json"])
         .args(args)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts")
+        .stdout(Stdio::piped());
+    command
+}
+
+fn sandbox(args: &[&str]) -> Child {
+    command(args).spawn().expect("the binary starts")
 }
 
 /// Everything it says, to its end.
@@ -191,8 +195,9 @@ fn agents_of(sandbox: u32) -> Vec<String> {
 }
 
 /// Starts one and reads on until its tasks serve.
-fn serving() -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = sandbox(&["--for", "60s"]);
+fn serving(errors: Stdio) -> (Child, BufReader<std::process::ChildStdout>) {
+    let child = command(&["--for", "60s"]).stderr(errors).spawn();
+    let mut child = child.expect("the binary starts");
     let mut out = BufReader::new(child.stdout.take().expect("its output is read"));
     let mut line = String::new();
     while !line.contains("first shares") {
@@ -313,21 +318,24 @@ fn agents_of_a_real_consul_are_seen_while_they_run_and_gone_after_it() {
 }
 
 #[test]
-fn ctrl_c_leaves_no_process_and_no_folder_behind() {
+fn ctrl_c_leaves_no_process_and_no_folder_behind_and_what_is_under_way_comes_to_its_last_entry() {
     let _alone = alone();
-    let (mut child, mut out) = serving();
+    let errors = tempfile::NamedTempFile::new().expect("a file");
+    let (mut child, mut out) = serving(errors.reopen().expect("the file").into());
     signal(&child, "-INT");
     std::io::copy(&mut out, &mut std::io::sink()).expect("it says the rest");
     assert!(child.wait().expect("it ends").success());
     assert_eq!(left_of(child.id()), Vec::<String>::new());
     let folder = std::env::temp_dir().join(format!("foreshadow-{}", child.id()));
     assert!(!folder.exists(), "{} is left", folder.display());
+    let told = std::fs::read_to_string(errors.path()).expect("what it warned of");
+    assert!(!told.contains("the journal cannot be written"), "{told}");
 }
 
 #[test]
 fn even_a_killed_sandbox_leaves_no_process_behind() {
     let _alone = alone();
-    let (mut child, _out) = serving();
+    let (mut child, _out) = serving(Stdio::inherit());
     signal(&child, "-KILL");
     child.wait().expect("it ends");
     assert!(gone(child.id()), "still there: {:?}", left_of(child.id()));

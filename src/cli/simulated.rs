@@ -135,7 +135,7 @@ async fn lines(args: &SandboxArgs, cancel: CancellationToken) -> Result<ExitCode
             let event = json!({"at": headless::rfc3339(at), "kind": "fault", "text": fault.to_string(), "scenario": true});
             say(&mut out, json, &event)?;
         }
-        for event in follower.fresh(&live.view()) {
+        for event in follower.fresh(live.view()) {
             say(&mut out, json, &event)?;
         }
         // A signal is heard between two turns.
@@ -157,7 +157,7 @@ fn pace(speed: f64) -> tokio::time::Interval {
 /// The dashboard over it, at real time's pace where nobody says.
 async fn dashboard(args: &SandboxArgs, cancel: CancellationToken) -> Result<ExitCode, Exit> {
     let mut live = Live::new(stage(args, Some(clock::now()))?);
-    let (show, views) = watch::channel(Arc::new(live.view()));
+    let (show, views) = watch::channel(Arc::new(live.view().clone()));
     let (commands, mut asked) = mpsc::channel::<Command>(16);
     let mut ticks = pace(args.speed.unwrap_or(1.0));
     let (end, lasts) = (cancel.clone(), args.lasts);
@@ -168,7 +168,7 @@ async fn dashboard(args: &SandboxArgs, cancel: CancellationToken) -> Result<Exit
                 Some(command) = asked.recv() => live.ask(command),
                 _ = ticks.tick() => {
                     live.turn();
-                    show.send_replace(Arc::new(live.view()));
+                    show.send_replace(Arc::new(live.view().clone()));
                 }
             }
             if lasts.is_some_and(|l| live.since().0 >= l.as_millis() as i64) {
@@ -230,7 +230,7 @@ pub fn short_run(seed: u64, lasts: Span) -> Result<View, Exit> {
     while live.since() < lasts {
         live.turn();
     }
-    Ok(live.view())
+    Ok(live.view().clone())
 }
 
 #[cfg(test)]
@@ -244,5 +244,19 @@ mod tests {
         assert!(first.portions.len() >= 3 && first.cycle >= 20);
         assert_eq!(Some(first), run(1));
         assert_ne!(run(1), run(2));
+    }
+
+    #[test]
+    fn a_simulated_run_can_be_looked_back_at_from_its_first_turn_on() {
+        let view = short_run(1, Span::secs(60)).expect("the built-in files are right");
+        let first = view.pages.first().expect("a page");
+        assert_eq!((first.cycle, first.rows.len()), (1, view.portions.len()));
+        let lines = view.pages.iter().flat_map(|p| &p.lines);
+        let told: Vec<u64> = lines.map(|l| l.seq).collect();
+        assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>());
+        assert_eq!(told.last(), view.log.last().map(|l| &l.seq));
+        let mut fronts = view.portions.iter().filter(|p| p.front.is_some());
+        assert!(fronts.all(|p| p.stairs.len() > 1), "shares over time");
+        assert!(view.portions.iter().any(|p| p.moving.is_some()), "a move");
     }
 }

@@ -109,10 +109,13 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
     let state = remembered(&setup)?;
     let (leads_in, leads) = watch::channel(None);
     let (wake_in, wake) = mpsc::channel(1);
+    // The lock is held and the gateways serve until the wheel is at rest: its last steps are journalled under that lock.
+    let rest = CancellationToken::new();
+    let at_rest = rest.clone().drop_guard();
     let mut helpers = Vec::new();
     let desks: Vec<Desk> = gateways.iter().map(|g| desk(g, &nomad, &setup)).collect();
     if setup.mode == Mode::Act {
-        helpers.push(lead(&setup, keeper.clone(), leads_in, cancel.clone()));
+        helpers.push(lead(&setup, keeper.clone(), leads_in, rest.clone()));
         for desk in desks.iter().filter(|d| d.gateway.local) {
             let (desk, wake, of) = (desk.clone(), wake_in.clone(), probing(&setup));
             let writes = setup.writes.clone();
@@ -126,7 +129,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
                 },
                 writes: writes.clone(),
             };
-            let kept = keep(keeper, setup.rules.clone(), cancel.clone());
+            let kept = keep(keeper, setup.rules.clone(), rest.clone());
             helpers.push(tokio::spawn(kept));
         }
     }
@@ -176,10 +179,10 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
             leads: leads.clone(),
         };
         let (desk, carrier) = notes::desk(notes);
-        helpers.push(tokio::spawn(carrier.carry(setup.every, cancel.clone())));
+        helpers.push(tokio::spawn(carrier.carry(setup.every, rest.clone())));
         desk
     });
-    let leases = leases(leads, cancel.clone(), &mut helpers);
+    let leases = leases(leads, rest, &mut helpers);
     let (commands, orders) = mpsc::channel(16);
     let (views_in, views) = watch::channel(Arc::new(View::default()));
     let dc = setup.kv_datacenter.clone();
@@ -208,7 +211,10 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
         seed: setup.seed,
         waker: wake_in,
     };
-    let wheel = tokio::spawn(run(shell, state, views_in, cancel));
+    let wheel = tokio::spawn(async move {
+        let _at_rest = at_rest;
+        run(shell, state, views_in, cancel).await
+    });
     Ok(House {
         views,
         commands,

@@ -84,6 +84,15 @@ impl Recall {
         }
     }
 
+    /// What is left of it when its process is gone and another one begins: the pages, as the store has them.
+    pub(super) fn kept(self) -> Recall {
+        Recall {
+            pages: self.pages,
+            rows: self.rows,
+            ..Recall::default()
+        }
+    }
+
     /// The move under way, or the last one with its end.
     fn moving(&mut self, state: &State, portion: &mut PortionView, now: Moment) {
         let found = state.workloads.iter().find_map(|w| {

@@ -164,3 +164,21 @@ fn what_an_earlier_process_saw_can_be_looked_back_at_and_all_is_told_anew_after_
     assert_eq!((last.cycle, last.rows.len(), last.lines.len()), (1, 1, 1));
     assert_eq!(again.pages.len(), PAGES);
 }
+
+#[test]
+fn pages_outlive_the_process_that_wrote_them_and_those_of_the_next_one_follow() {
+    let mut recall = Recall::default();
+    let (state, view) = seen(7, 3, vec![portion("web", Health::Good)]);
+    recall.turn(&state, &view);
+    let mut next = recall.kept();
+    // Another process counts its lines from the beginning.
+    let (state, mut view) = seen(1, 2, vec![portion("web", Health::Good)]);
+    view.at = Moment(9_000);
+    next.turn(&state, &view);
+    let shape = next
+        .pages
+        .iter()
+        .map(|p| (p.cycle, p.rows.len(), p.lines.len()));
+    assert_eq!(shape.collect::<Vec<_>>(), [(7, 1, 3), (1, 1, 2)]);
+    assert_eq!(next.rows, 2);
+}

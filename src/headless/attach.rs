@@ -1,6 +1,6 @@
 //! The other end of the API: a face in another process reads the view and sends commands.
 
-use super::delta;
+use super::change::Turns;
 use super::stream::{Decoder, Told, Unpacker};
 use crate::engine::view::{Command, View};
 use reqwest::{Certificate, ClientBuilder, RequestBuilder, Response, StatusCode, Url};
@@ -208,11 +208,11 @@ impl Remote {
     /// view stays, and grows old; the other side is asked again until it answers.
     pub fn follow(
         self,
-        first: View,
+        first: Arc<View>,
         mut begun: Option<Following>,
         cancel: CancellationToken,
     ) -> (watch::Receiver<Arc<View>>, mpsc::Sender<Command>) {
-        let (tell, views) = watch::channel(Arc::new(first));
+        let (tell, views) = watch::channel(first);
         let (ask, mut asked) = mpsc::channel::<Command>(16);
         let (tell, here) = (Arc::new(tell), self.clone());
         let (told, over) = (Arc::clone(&tell), cancel.clone());
@@ -253,7 +253,7 @@ impl Remote {
     ///
     /// # Errors
     /// `Reach`, `Refused` or `Broken`.
-    pub async fn begin(&self) -> Result<(View, Following), RemoteError> {
+    pub async fn begin(&self) -> Result<(Arc<View>, Following), RemoteError> {
         let url = self.at("/v1/stream");
         let ask = self.get(&self.stream, &url);
         let answer = ask.header("accept-encoding", "gzip").send().await;
@@ -265,7 +265,7 @@ impl Remote {
             answer,
             unpacker: Unpacker::new(packed),
             decoder: Decoder::default(),
-            document: serde_json::Value::Null,
+            turns: None,
         };
         let first = following.next().await?;
         let none = || following.broken("it ended before the first picture");
@@ -283,12 +283,12 @@ impl Remote {
             Some(following) => following,
             None => {
                 let (first, following) = self.begin().await?;
-                tell.send_replace(Arc::new(first));
+                tell.send_replace(first);
                 following
             }
         };
         while let Some(view) = following.next().await? {
-            tell.send_replace(Arc::new(view));
+            tell.send_replace(view);
         }
         Ok(())
     }
@@ -300,7 +300,8 @@ pub struct Following {
     answer: Response,
     unpacker: Unpacker,
     decoder: Decoder,
-    document: serde_json::Value,
+    /// Nothing before the first picture has come.
+    turns: Option<Turns>,
 }
 
 impl Following {
@@ -312,7 +313,7 @@ impl Following {
     }
 
     /// The next picture; `None` when the other side has ended the stream.
-    async fn next(&mut self) -> Result<Option<View>, RemoteError> {
+    async fn next(&mut self) -> Result<Option<Arc<View>>, RemoteError> {
         loop {
             let chunk = self.answer.chunk().await;
             let Some(chunk) = chunk.map_err(|e| self.remote.reach(e))? else {
@@ -320,23 +321,40 @@ impl Following {
             };
             let bytes = self.unpacker.unpack(&chunk).map_err(|e| self.broken(e))?;
             let events = self.decoder.take(&bytes).map_err(|e| self.broken(e))?;
-            let mut changed = false;
-            for told in events {
-                match told {
-                    Told::Snapshot(new) => self.document = new,
-                    Told::Delta(patch) => {
-                        let applied = delta::apply(&mut self.document, patch);
-                        applied.map_err(|e| self.broken(e))?;
-                    }
-                    Told::Beat => continue,
-                }
-                changed = true;
-            }
-            if changed {
-                let view = View::deserialize(&self.document);
-                return view.map(Some).map_err(|e| self.broken(e));
+            if let Some(view) = self.taken(events)? {
+                return Ok(Some(view));
             }
         }
+    }
+
+    /// The picture after these events, if they changed it.
+    fn taken(&mut self, events: Vec<Told>) -> Result<Option<Arc<View>>, RemoteError> {
+        let (mut changed, mut patches) = (false, Vec::new());
+        for told in events {
+            match told {
+                Told::Snapshot(new) => {
+                    let view = View::deserialize(&new).map_err(|e| self.broken(e))?;
+                    self.turns = Some(Turns::new(view));
+                    patches.clear();
+                    changed = true;
+                }
+                Told::Delta(patch) => patches.push(patch),
+                Told::Beat => {}
+            }
+        }
+        let Some(mut turns) = self.turns.take() else {
+            return match patches.is_empty() {
+                true => Ok(None),
+                false => Err(self.broken("a change came before the first picture")),
+            };
+        };
+        if !patches.is_empty() {
+            turns.take(patches).map_err(|e| self.broken(e))?;
+            changed = true;
+        }
+        let shown = changed.then(|| Arc::clone(turns.shown()));
+        self.turns = Some(turns);
+        Ok(shown)
     }
 }
 

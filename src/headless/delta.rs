@@ -39,6 +39,12 @@ pub struct Misfit {
     at: String,
 }
 
+impl Misfit {
+    pub(super) fn of(at: impl ToString) -> Misfit {
+        Misfit { at: at.to_string() }
+    }
+}
+
 /// A picture as it goes over the wire: what is long is cut to its end, numbers to four digits; portions stand by their names,
 /// so that one that gets worse does not move the others. All but the first `whole` of the view (the worst) come without what
 /// only their own screens show.
@@ -177,39 +183,39 @@ fn array(a: &[Value], b: &[Value]) -> Patch {
 ///
 /// # Errors
 /// `Misfit` when the patch was made for another document; the document is then of no use any more.
-pub fn apply(value: &mut Value, patch: Patch) -> Result<(), Misfit> {
-    let misfit = |at: &str| Misfit { at: at.into() };
+pub fn apply(value: &mut Value, patch: &Patch) -> Result<(), Misfit> {
     match patch {
-        Patch::Set(new) => *value = new,
+        Patch::Set(new) => value.clone_from(new),
         Patch::Object(changed, gone) => {
-            let object: &mut Map<String, Value> =
-                value.as_object_mut().ok_or_else(|| misfit("an object"))?;
+            let object: &mut Map<String, Value> = value
+                .as_object_mut()
+                .ok_or_else(|| Misfit::of("an object"))?;
             for key in gone {
-                object.remove(&key).ok_or_else(|| misfit(&key))?;
+                object.remove(key).ok_or_else(|| Misfit::of(key))?;
             }
             for (key, patch) in changed {
                 match patch {
                     Patch::Set(new) => {
-                        object.insert(key, new);
+                        object.insert(key.clone(), new.clone());
                     }
                     patch => {
-                        let member = object.get_mut(&key).ok_or_else(|| misfit(&key))?;
+                        let member = object.get_mut(key).ok_or_else(|| Misfit::of(key))?;
                         apply(member, patch)?;
                     }
                 }
             }
         }
         Patch::Array(drop, changed, added) => {
-            let array = value.as_array_mut().ok_or_else(|| misfit("an array"))?;
-            if drop > array.len() {
-                return Err(misfit("an array's front"));
+            let array = value.as_array_mut().ok_or_else(|| Misfit::of("an array"))?;
+            if *drop > array.len() {
+                return Err(Misfit::of("an array's front"));
             }
             array.drain(..drop);
             for (k, patch) in changed {
-                let element = array.get_mut(k).ok_or_else(|| misfit("an element"))?;
+                let element = array.get_mut(*k).ok_or_else(|| Misfit::of("an element"))?;
                 apply(element, patch)?;
             }
-            array.extend(added);
+            array.extend(added.iter().cloned());
         }
     }
     Ok(())

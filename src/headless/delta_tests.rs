@@ -39,7 +39,7 @@ proptest! {
             Some(patch) => {
                 let sent = serde_json::to_string(&patch).unwrap();
                 let mut value = old;
-                apply(&mut value, serde_json::from_str(&sent).unwrap()).unwrap();
+                apply(&mut value, &serde_json::from_str(&sent).unwrap()).unwrap();
                 prop_assert_eq!(value, new);
             }
         }
@@ -66,7 +66,7 @@ fn a_patch_for_another_document_is_refused() {
     )
     .unwrap();
     let mut other = json!({"x": 1});
-    let refused = apply(&mut other, patch).unwrap_err();
+    let refused = apply(&mut other, &patch).unwrap_err();
     assert!(refused.to_string().contains("a new snapshot is needed"));
 }
 

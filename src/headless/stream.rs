@@ -47,6 +47,8 @@ pub fn encode(told: &Told) -> serde_json::Result<Bytes> {
 #[derive(Default)]
 pub struct Decoder {
     rest: Vec<u8>,
+    /// So much of it holds no end of an event.
+    looked: usize,
 }
 
 impl Decoder {
@@ -57,8 +59,9 @@ impl Decoder {
     pub fn take(&mut self, bytes: &[u8]) -> serde_json::Result<Vec<Told>> {
         self.rest.extend_from_slice(bytes);
         let mut out = Vec::new();
-        while let Some(end) = self.rest.windows(2).position(|w| w == b"\n\n") {
-            let event: Vec<u8> = self.rest.drain(..end + 2).collect();
+        while let Some(end) = self.end() {
+            let event: Vec<u8> = self.rest.drain(..end).collect();
+            self.looked = 0;
             let text = String::from_utf8_lossy(&event);
             let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name));
             out.push(match (field("event: "), field("data: ")) {
@@ -67,7 +70,15 @@ impl Decoder {
                 _ => Told::Beat,
             });
         }
+        self.looked = self.rest.len().saturating_sub(1);
         Ok(out)
+    }
+
+    /// Where the first event ends, if all of it has come.
+    fn end(&self) -> Option<usize> {
+        let mut pairs = self.rest[self.looked..].windows(2);
+        let at = pairs.position(|w| w == b"\n\n")?;
+        Some(self.looked + at + 2)
     }
 }
 

@@ -72,6 +72,7 @@ impl Live {
         let world = share(Simulated::new(setup));
         let mut steersman = Steersman::new(world.clone(), &stage.trace, from, stage.seed);
         steersman.every = stage.every;
+        steersman.noted = true;
         steersman.state.forecasting = stage.forecasting;
         steersman.state.history.availability = stage.failures;
         steersman.until(stage.begins);
@@ -132,8 +133,8 @@ impl Live {
         cut > 0
     }
 
-    /// What faces may know now.
-    pub fn view(&self) -> View {
+    /// What faces may know now, and look back at: all since the first turn, as far as is kept.
+    pub fn view(&self) -> &View {
         self.steersman.view()
     }
 

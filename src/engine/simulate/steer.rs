@@ -4,14 +4,12 @@ use super::day::WARM_UP;
 use crate::engine::cycle::turn;
 use crate::engine::picture;
 use crate::engine::view::{Mode, Tally, View};
-use crate::engine::{State, Workload, absorb, clock, recover};
+use crate::engine::{State, Workload, absorb, clock, recall, recover};
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
-use crate::planner::Copies;
 use crate::sandbox::simulated::{Books, Simulated, SimulatedEyes, SimulatedHands};
 use futures::FutureExt;
 use futures::task::noop_waker_ref;
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -31,8 +29,10 @@ pub struct Steersman {
     pub state: State,
     /// A cycle so often.
     pub every: Span,
-    /// What the last cycle saw, and when by its own clock.
-    seen: Option<(World, BTreeMap<PortionId, Copies>, Moment)>,
+    /// Whether each cycle is noted for faces to look back at.
+    pub noted: bool,
+    /// What faces may know after the last cycle that was noted.
+    view: View,
     pending: Vec<Later<'static, Outcome>>,
     lease: Option<Arc<Lease>>,
     dice: clock::Dice,
@@ -98,7 +98,8 @@ impl Steersman {
             world,
             state,
             every: EVERY,
-            seen: None,
+            noted: false,
+            view: View::default(),
             pending: Vec::new(),
             lease: None,
             dice: clock::dice(seed),
@@ -141,12 +142,9 @@ impl Steersman {
         }
     }
 
-    /// What faces may know after the last cycle.
-    pub fn view(&self) -> View {
-        let seen = self.seen.as_ref();
-        seen.map_or_else(View::default, |(world, copies, at)| {
-            picture::view(&self.state, world, copies, *at)
-        })
+    /// What faces may know after the last cycle that was noted.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// Outcomes that have come.
@@ -209,13 +207,16 @@ impl Steersman {
         }
         self.told = self.state.seq;
         self.cycles += 1;
-        self.seen = Some((world, copies, local));
         if let Some(lease) = lease {
             steps
                 .into_iter()
                 .for_each(|step| self.hand_on(step, lease.clone()));
         }
         self.hear();
+        if self.noted {
+            self.view = picture::view(&self.state, &world, &copies, local);
+            recall::note(&mut self.state, &world, &mut self.view, local);
+        }
     }
 
     fn hand_on(&mut self, step: Cleared<Step>, lease: Arc<Lease>) {
@@ -242,6 +243,7 @@ impl Steersman {
             history: before.history,
             beliefs: before.beliefs,
             tally: before.tally,
+            recall: before.recall.kept(),
             workloads: policies
                 .map(|policy| Workload {
                     policy,

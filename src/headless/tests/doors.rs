@@ -106,7 +106,7 @@ async fn a_face_follows_over_the_socket_until_the_api_ends() {
     let served = open(&Place::Unix(folder.path().join("a")), &Keys::default()).await;
     let cancel = CancellationToken::new();
     let remote = Remote::new(&served.at, Trust::default()).unwrap();
-    let (mut views, _commands) = remote.follow(View::default(), None, cancel.clone());
+    let (mut views, _commands) = remote.follow(Arc::default(), None, cancel.clone());
     views.wait_for(|v| v.cycle == 7).await.unwrap();
     served.cancel.cancel();
     // Its stream does not hold it up.

@@ -275,7 +275,7 @@ async fn a_face_that_follows_gets_each_new_view_and_its_commands_go_out() {
     let remote = Remote::new(&format!("http://{}", served.at), acting("sesame"));
     let cancel = CancellationToken::new();
     let guard = cancel.clone().drop_guard();
-    let (mut views, commands) = remote.unwrap().follow(View::default(), None, cancel);
+    let (mut views, commands) = remote.unwrap().follow(Arc::default(), None, cancel);
     let seen = views.wait_for(|v| v.cycle == 7).await.unwrap().clone();
     assert_eq!(*seen, view(1..=2));
     commands.send(Command::Hold { on: true }).await.unwrap();
@@ -306,7 +306,7 @@ async fn read_stream(
         for told in decoder.take(&unpacker.unpack(&chunk).unwrap()).unwrap() {
             match told {
                 Told::Snapshot(new) => document = new,
-                Told::Delta(patch) => apply(&mut document, patch).unwrap(),
+                Told::Delta(patch) => apply(&mut document, &patch).unwrap(),
                 Told::Beat => continue,
             }
             let view: View = serde_json::from_value(document.clone()).unwrap();
@@ -343,7 +343,7 @@ async fn a_face_connects_again_when_the_other_side_was_away() {
     let remote = Remote::new(&format!("http://{at}"), Trust::default()).unwrap();
     let cancel = CancellationToken::new();
     let guard = cancel.clone().drop_guard();
-    let (mut views, _commands) = remote.follow(View::default(), None, cancel);
+    let (mut views, _commands) = remote.follow(Arc::default(), None, cancel);
     views.wait_for(|v| v.cycle == 7).await.unwrap();
     // Its engine is gone, so its streams end, and it lets go of its address.
     drop((first.views, first.cancel));
