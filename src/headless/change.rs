@@ -94,8 +94,8 @@ macro_rules! wholes {
 
 members! {
     View {
-        at, cycle, mode, hold, leader, epoch, blind, portions, sites, links, nodes, shadows, candidates, steps, waiting,
-        hazards, outlook, readings, budgets, log, tally, coverage_80, reaction_ms, pages, preview, frozen,
+        at, cycle, mode, hold, leader, epoch, following, blind, portions, sites, links, nodes, shadows, candidates, steps, waiting,
+        hazards, outlook, readings, budgets, log, tally, coverage_80, reaction_ms, reactions, pages, preview, frozen,
     }
     PortionView {
         id, workload, groups, depends_on, front, health, sentence, not_shadowable, slo, traffic, instances, capacity, past,
@@ -134,7 +134,7 @@ wholes! {
     Moment, Span, Epoch, Share, Rps, Millis, Mhz, MiB, Mbps, Probability,
     PortionId, AllocId, JobId, NodeId, ShadowId, StepId, Site, NodeClass, ServiceName, Group,
     Mode, Health, NodeStatus, Cause, LogLine, PageRow, Preview, MoveView, OutlookView, BudgetView, Link, Hazard,
-    Slo, Components, ResourceNeed, Profile, Judged, Known, Calibration,
+    Slo, Components, ResourceNeed, Profile, Judged, Known, Calibration, Following, ReactionCount,
 }
 
 /// Two copies of a view that take turns: one is shown while the other one takes in what has changed. So nothing is copied
