@@ -26,8 +26,8 @@ struct Stand<'a> {
 pub struct More<'a> {
     /// So many copies.
     pub missing: usize,
-    /// While there is a place elsewhere no node is given more copies than the others could do without.
-    pub elsewhere: bool,
+    /// So many could be placed elsewhere instead. As long as these suffice no node is given more copies than the others could do without.
+    pub elsewhere: usize,
     /// Only of standbys at this site.
     pub within: Option<&'a Site>,
     pub cause: Cause,
@@ -52,13 +52,10 @@ pub fn grow(
     let mut stands = stands(scene, book, portion, copies);
     stands.retain(|s| more.within.is_none_or(|site| &s.node.site == site));
     let all = copies.all.iter().filter(|c| c.alive).count() + missing;
-    let most = match more.elsewhere {
-        true => spare(scene, all),
-        false => usize::MAX,
-    };
+    let (spare, here) = (spare(scene, all), missing.saturating_sub(more.elsewhere));
     let mut grown = 0;
     while grown < missing {
-        let fits = |s: &&mut Stand| s.more < s.room && s.there + s.more < most;
+        let fits = |s: &&mut Stand| s.more < s.room && (grown < here || s.there + s.more < spare);
         let fewest = stands.iter_mut().filter(fits);
         let Some(stand) = fewest.min_by_key(|s| s.there + s.more) else {
             break;

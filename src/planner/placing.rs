@@ -40,11 +40,13 @@ pub fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, ne
     }
 }
 
-/// Whether some node without a copy of the portion could take what is asked for.
-pub fn possible(scene: &Scene, copies: &BTreeMap<PortionId, Copies>, ask: &Ask) -> bool {
+/// How many copies could be placed for what is asked for: one a site (the failure domain), on a node without a copy of the portion.
+pub fn possible(scene: &Scene, copies: &BTreeMap<PortionId, Copies>, ask: &Ask) -> usize {
     let (nodes, links) = (places::nodes(scene), Links::of(scene, copies));
-    let mut free = nodes.iter().zip(places::free(scene, &nodes));
-    free.any(|(node, free)| wishes::takes(scene, ask, node, &free, &links))
+    let free = nodes.iter().zip(places::free(scene, &nodes));
+    let sites = free.filter(|(node, free)| wishes::takes(scene, ask, node, free, &links));
+    let sites: BTreeSet<&Site> = sites.map(|(node, _)| &node.site).collect();
+    sites.len()
 }
 
 /// One for the clients of a site, while that is cut off.

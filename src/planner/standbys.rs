@@ -117,12 +117,19 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             continue;
         }
         // What is wrong now is answered where a standby already stands: nothing starts sooner.
-        let missing = need.urgent.saturating_sub(have);
+        let missing = match grown {
+            0 => need.urgent.saturating_sub(have),
+            // Its jobs are being scaled by then: once a turn.
+            _ => 0,
+        };
         let missing = missing.min(scene.policy.budget.max_standbys.saturating_sub(running));
         let one = || placing::ask(scene, portion, set, 1, &need);
         let more = burst::More {
             missing,
-            elsewhere: missing > 0 && placing::possible(scene, copies, &one()),
+            elsewhere: match missing {
+                0 => 0,
+                _ => placing::possible(scene, copies, &one()),
+            },
             within: None,
             cause: Cause::Reactive,
             why: &need.why,
@@ -162,6 +169,8 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             );
             continue;
         }
+        // What no node could take leaves its part of the budget to others; one is asked for in any case: the solver says what is in the way.
+        let k = k.min(placing::possible(scene, copies, &one()).max(1));
         running += k;
         asks.push((placing::ask(scene, portion, set, k, &need), need));
     }
@@ -208,10 +217,10 @@ fn local(
     for site in lacking.into_iter().take(room) {
         let why = format!("clients of {site} have too few instances there, should it be cut off");
         let one = placing::ask_within(scene, portion, set, &site);
-        if !placing::possible(scene, copies, &one) {
+        if placing::possible(scene, copies, &one) == 0 {
             let more = burst::More {
                 missing: 1,
-                elsewhere: false,
+                elsewhere: 0,
                 within: Some(&site),
                 cause: Cause::Predicted,
                 why: &why,

@@ -46,20 +46,33 @@ fn placed(actions: &[Action]) -> Vec<Site> {
 const STANDBY: &str = "foreshadow-standby-web-1";
 
 #[test]
-fn a_standby_grows_where_it_stands_when_what_is_wrong_now_is_more_than_it_carries() {
+fn a_standby_grows_where_it_stands_as_far_as_its_node_may_die_and_the_rest_is_placed_elsewhere() {
     let (state, mut world) = needy(30.0);
     rate(&mut world, 100.0);
     let (_, actions, _) = turn(state, &world);
     let scales = scales(&actions);
+    assert_eq!(scales, vec![(STANDBY.to_string(), 1, 2)], "{actions:?}");
+    assert!(!placed(&actions).is_empty(), "{actions:?}");
+}
+
+#[test]
+fn growth_is_spread_over_the_nodes_and_bound_by_room_alone_where_nothing_else_takes_a_copy() {
+    let (state, mut world) = needy(30.0);
+    rate(&mut world, 300.0);
+    let (mut state, most) = (state, 8);
+    state.workloads[0].policy.budget.max_standbys = most;
+    if let Seen::Known { value, .. } = &mut world.nodes {
+        value.edit(|n| {
+            if n.name != "provider-a-1" {
+                n.eligible = false;
+            }
+        });
+    }
+    let (_, actions, _) = turn(state, &world);
+    let scales = scales(&actions);
     assert_eq!(scales.len(), 1, "{actions:?}");
-    let (job, from, to) = &scales[0];
-    assert_eq!((job.as_str(), *from), (STANDBY, 1));
-    assert!(*to >= 2, "to {to}");
-    assert_eq!(
-        placed(&actions),
-        Vec::<Site>::new(),
-        "nothing new is placed"
-    );
+    // All that the budget leaves: one stands already.
+    assert_eq!((scales[0].1, scales[0].2), (1, most as u64), "{scales:?}");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 mod drain;
 mod moves;
-mod overload;
 mod surge;
 mod went;
 mod write;
@@ -102,21 +101,15 @@ pub fn plan(
         current: &current,
         ideal: &ideal,
     };
-    let next = match overload::stays(&ground) {
-        Some(why) => {
-            out.wait(what, why);
-            None
-        }
-        None => emergency(&ground, book, prepared)
-            .map(|next| match owner {
-                Owner::Nomad => Next {
-                    shares: level(copies, next.shares),
-                    ..next
-                },
-                _ => next,
-            })
-            .or_else(|| choose(&ground, book, out)),
-    };
+    let next = emergency(&ground, book, prepared)
+        .map(|next| match owner {
+            Owner::Nomad => Next {
+                shares: level(copies, next.shares),
+                ..next
+            },
+            _ => next,
+        })
+        .or_else(|| choose(&ground, book, out));
     let target = Pending {
         owner,
         before,
@@ -187,7 +180,8 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
         ideal,
     } = *ground;
     let service = portion.front.as_ref()?;
-    let fallen: Vec<(&AllocId, &Share)> = fallen(current, copies).collect();
+    let carrying = current.iter().filter(|(_, share)| **share > Share::NONE);
+    let fallen: Vec<(&AllocId, &Share)> = carrying.filter(|(id, _)| !up(copies, id)).collect();
     if fallen.is_empty() {
         return None;
     }
@@ -229,15 +223,6 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
     };
     book.moves.insert(service.clone(), at_once);
     Some(Next::forced(to, Cause::Reactive, why))
-}
-
-/// Instances with a share that do not serve.
-fn fallen<'a>(
-    current: &'a Shares,
-    copies: &Copies,
-) -> impl Iterator<Item = (&'a AllocId, &'a Share)> {
-    let carrying = current.iter().filter(|(_, share)| **share > Share::NONE);
-    carrying.filter(|(id, _)| !up(copies, id))
 }
 
 fn up(copies: &Copies, id: &AllocId) -> bool {
