@@ -63,7 +63,11 @@ fn setup(path: &Path, open: OpenStore) -> Result<(Config, Setup, Read), Exit> {
         kv_datacenter: config.kv_datacenter.clone(),
         rules,
         reload,
-        store: Arc::new(open(&config.store).map_err(|e| Exit::failed(&e))?),
+        store: Arc::new(
+            open(&config.store)
+                .map_err(|e| Exit::failed(&e))?
+                .keeping(config.keep),
+        ),
         mode: if config.act { Mode::Act } else { Mode::Observe },
         forecasting: config.forecasting,
         every: config.cycle,

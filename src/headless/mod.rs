@@ -6,6 +6,7 @@ mod attach;
 pub mod delta;
 mod door;
 mod events;
+mod exposition;
 mod gate;
 mod metrics;
 mod ndjson;

@@ -1,17 +1,15 @@
 //! The engine's own cycle over the simulated world: as its shell does it, but in virtual time.
 
 use super::day::WARM_UP;
-use crate::engine::cycle::turn;
+use crate::engine::cycle::{Counted, turn};
 use crate::engine::picture;
 use crate::engine::view::{Mode, Tally, View};
 use crate::engine::{State, Workload, absorb, clock, recover};
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
-use crate::planner::Copies;
 use crate::sandbox::simulated::{Books, Simulated, SimulatedEyes, SimulatedHands};
 use futures::FutureExt;
 use futures::task::noop_waker_ref;
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -32,7 +30,7 @@ pub struct Steersman {
     /// A cycle so often.
     pub every: Span,
     /// What the last cycle saw, and when by its own clock.
-    seen: Option<(World, BTreeMap<PortionId, Copies>, Moment)>,
+    seen: Option<(World, Counted, Moment)>,
     pending: Vec<Later<'static, Outcome>>,
     lease: Option<Arc<Lease>>,
     dice: clock::Dice,
@@ -144,8 +142,8 @@ impl Steersman {
     /// What faces may know after the last cycle.
     pub fn view(&self) -> View {
         let seen = self.seen.as_ref();
-        seen.map_or_else(View::default, |(world, copies, at)| {
-            picture::view(&self.state, world, copies, *at)
+        seen.map_or_else(View::default, |(world, (census, copies), at)| {
+            picture::view(&self.state, world, (census, copies), *at)
         })
     }
 
@@ -195,7 +193,7 @@ impl Steersman {
             world.leadership = Seen::known(Leadership::Ours { epoch }, local);
         }
         let state = std::mem::take(&mut self.state);
-        let (state, steps, copies) = turn(state, &world, local, &mut self.dice);
+        let (state, steps, counted) = turn(state, &world, local, &mut self.dice);
         self.state = state;
         self.state.memos.clear();
         for line in self
@@ -209,7 +207,7 @@ impl Steersman {
         }
         self.told = self.state.seq;
         self.cycles += 1;
-        self.seen = Some((world, copies, local));
+        self.seen = Some((world, counted, local));
         if let Some(lease) = lease {
             steps
                 .into_iter()
