@@ -1,10 +1,13 @@
 //! What the picture of a large cluster costs: one event against reading everything again.
 
+#[path = "estate/rows.rs"]
+mod rows;
+
 use criterion::{BatchSize, Criterion};
 use foreshadow::clients::nomad::picture::Picture;
 use foreshadow::clients::nomad::{Alloc, EventBatch, Node, NodeStub};
 use nix::time::ClockId;
-use std::fmt::Write;
+use rows::Place;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,36 +15,20 @@ use std::time::Duration;
 const NODES: usize = 10_000;
 const ALLOCS: usize = 50_000;
 
-/// A row of `/v1/nodes?resources=true` in the shape of Nomad 1.0.18.
 fn node(n: usize) -> String {
-    let dc = n % 40;
-    format!(
-        r#"{{"Address":"10.{a}.{b}.7","ID":"{n:08x}-5f60-81e7-d979-62cb8e879a70","Datacenter":"dc-{dc}","Name":"node-{n}","NodeClass":"std","Version":"1.0.18","Drain":false,"SchedulingEligibility":"eligible","Status":"ready","StatusDescription":"","Drivers":{{"raw_exec":{{"Attributes":{{"driver.raw_exec":"true"}},"Detected":true,"Healthy":true,"HealthDescription":"Healthy","UpdateTime":"2026-11-24T06:30:21.9Z"}}}},"HostVolumes":null,"NodeResources":{{"Cpu":{{"CpuShares":4000,"TotalCpuCores":2,"ReservableCpuCores":null}},"Memory":{{"MemoryMB":4096}},"Disk":{{"DiskMB":71000}},"Networks":[{{"Mode":"host","Device":"lo","CIDR":"127.0.0.1/32","IP":"127.0.0.1","MBits":1000,"DNS":null,"ReservedPorts":null,"DynamicPorts":null}}],"NodeNetworks":[{{"Mode":"host","Device":"lo","MacAddress":"","Speed":1000,"Addresses":[{{"Family":"ipv4","Alias":"default","Address":"127.0.0.1","ReservedPorts":"","Gateway":""}}]}}],"Devices":null}},"ReservedResources":{{"Cpu":{{"CpuShares":0}},"Memory":{{"MemoryMB":0}},"Disk":{{"DiskMB":0}},"Networks":{{"ReservedHostPorts":""}}}},"CreateIndex":7,"ModifyIndex":{m}}}"#,
-        a = n / 250 % 250,
-        b = n % 250,
-        m = 10 + n
-    )
+    rows::node(n, &format!("dc-{}", n % 40), "ready", 10 + n)
 }
 
-/// The allocation of an event, or a row of `/v1/allocations?resources=true&task_states=false`.
 fn alloc(n: usize, status: &str, index: usize) -> String {
-    let node = n % NODES;
-    format!(
-        r#"{{"ID":"{n:08x}-9db4-37e0-d058-2490c99bb03b","EvalID":"013e5f3a-4614-0fc4-67ba-17fdf1fca4ce","Name":"job-{job}.web[{k}]","Namespace":"default","NodeID":"{node:08x}-5f60-81e7-d979-62cb8e879a70","NodeName":"node-{node}","JobID":"job-{job}","JobType":"service","JobVersion":3,"TaskGroup":"web","AllocatedResources":{{"Tasks":{{"serve":{{"Cpu":{{"CpuShares":100}},"Memory":{{"MemoryMB":64}},"Networks":null,"Devices":null}}}},"TaskLifecycles":{{"serve":null}},"Shared":{{"Networks":[{{"Mode":"host","Device":"","CIDR":"","IP":"127.0.0.1","MBits":0,"DNS":null,"ReservedPorts":null,"DynamicPorts":[{{"Label":"http","Value":25994,"To":0,"HostNetwork":"default"}}]}}],"DiskMB":300,"Ports":[{{"Label":"http","Value":25994,"To":0,"HostIP":"127.0.0.1"}}]}}}},"DesiredStatus":"run","DesiredDescription":"","ClientStatus":"{status}","ClientDescription":"Tasks are running","DesiredTransition":{{"Migrate":null,"Reschedule":null,"ForceReschedule":null}},"TaskStates":null,"DeploymentStatus":{{"Healthy":true,"Timestamp":"2026-11-24T06:30:41.2Z","Canary":false,"ModifyIndex":34}},"FollowupEvalID":"","RescheduleTracker":null,"PreemptedAllocations":null,"PreemptedByAllocation":"","CreateIndex":31,"ModifyIndex":{index},"CreateTime":1795506630891808433,"ModifyTime":1795506641891808433}}"#,
-        job = n / 10,
-        k = n % 10
-    )
-}
-
-fn list(rows: impl Iterator<Item = String>) -> String {
-    let mut text = String::from("[");
-    for (n, row) in rows.enumerate() {
-        let comma = if n > 0 { "," } else { "" };
-        // A String takes whatever is written.
-        let _ = write!(text, "{comma}{row}");
-    }
-    text.push(']');
-    text
+    let place = Place {
+        id: &format!("{n:08x}-9db4-37e0-d058-2490c99bb03b"),
+        job: &format!("job-{}", n / 10),
+        group: "web",
+        node: n % NODES,
+        port: 25_994,
+        created: 1_795_506_630_891_808_433,
+    };
+    rows::alloc(&place, "run", status, index)
 }
 
 struct Lists {
@@ -51,8 +38,8 @@ struct Lists {
 
 fn lists() -> Lists {
     Lists {
-        nodes: list((0..NODES).map(node)),
-        allocs: list((0..ALLOCS).map(|n| alloc(n, "running", 100 + n))),
+        nodes: rows::list((0..NODES).map(node)),
+        allocs: rows::list((0..ALLOCS).map(|n| alloc(n, "running", 100 + n))),
     }
 }
 
@@ -74,9 +61,7 @@ fn line(n: usize) -> String {
         "failed"
     };
     let alloc = alloc(n * 7919 % ALLOCS, status, index);
-    format!(
-        r#"{{"Index":{index},"Events":[{{"Topic":"Allocation","Type":"AllocationUpdated","Key":"k","Namespace":"default","FilterKeys":["job"],"Index":{index},"Payload":{{"Allocation":{alloc}}}}}]}}"#
-    )
+    rows::event("Allocation", "AllocationUpdated", &alloc, index)
 }
 
 /// The line of an event, as the next one.

@@ -193,12 +193,18 @@ pub fn nomad(bytes: &[u8]) {
     read(bytes).map(|all: Vec<Arc<Evaluation>>| picture.list_evals(all, 7));
     let drained = picture.drain();
     let nodes = drained.nodes.into_iter().filter_map(|(_, row)| row);
-    nodes
-        .chain(read(bytes))
-        .for_each(|n| drop(observe::nomad::node(&n)));
+    nodes.chain(read(bytes)).for_each(|n| {
+        drop(observe::nomad::node(
+            &n,
+            &mut observe::nomad::Names::default(),
+        ))
+    });
     let allocs = drained.allocs.into_iter().filter_map(|(_, row)| row);
     allocs.chain(read(bytes)).for_each(|a| {
-        let _ = (observe::nomad::alloc(&a), startup::split(&a, Span::secs(5)));
+        let _ = (
+            observe::nomad::alloc(&a, &mut observe::nomad::Names::default()),
+            startup::split(&a, Span::secs(5)),
+        );
     });
     let evals = drained.evals.into_iter().filter_map(|(_, row)| row);
     evals

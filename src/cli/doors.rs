@@ -58,6 +58,10 @@ pub(super) async fn open(
     api: &Api,
     cancel: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, Exit> {
+    if let Some(counted) = api.counted.clone() {
+        let cancel = cancel.clone();
+        tokio::spawn(async move { cancel.run_until_cancelled(counted.keep()).await });
+    }
     let mut doors = Vec::new();
     for place in places(config) {
         let door = Door::open(&place, keys)

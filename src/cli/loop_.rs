@@ -65,7 +65,11 @@ fn setup(path: &Path, open: OpenStore, log: &Tuner) -> Result<(Config, Setup, Re
         rules,
         reload,
         tune: log.tune(),
-        store: Arc::new(open(&config.store).map_err(|e| Exit::failed(&e))?),
+        store: Arc::new(
+            open(&config.store)
+                .map_err(|e| Exit::failed(&e))?
+                .keeping(config.keep),
+        ),
         mode: if config.act { Mode::Act } else { Mode::Observe },
         forecasting: config.forecasting,
         every: config.cycle,

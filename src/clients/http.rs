@@ -16,11 +16,12 @@ pub use streaming::Streaming;
 pub use token::Token;
 pub use wait::{Indexed, Wait};
 
-use super::connect::Peer;
+use super::connect::{Address, Peer};
 use backon::{Sleeper, TokioSleeper};
 use pace::Pace;
 use reqwest::{Method, Url, header};
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::time::Duration;
 use token::TokenCell;
 
@@ -131,6 +132,17 @@ pub struct Transport {
     /// Added to each query: namespace and region.
     always: Vec<(&'static str, String)>,
     timeout: Duration,
+    /// See `plain`.
+    plain: Option<Dialled>,
+}
+
+/// From where connections are made, and how long that may take.
+type Dialled = (Option<IpAddr>, Duration);
+
+/// What plain HTTP's connections are made with, whatever their address.
+fn plain(peer: &Peer) -> Option<Dialled> {
+    let plain = matches!(&peer.address, Address::Url(url) if url.scheme() == "http");
+    plain.then_some((peer.source, peer.connect_timeout))
 }
 
 impl std::fmt::Debug for Transport {
@@ -147,7 +159,11 @@ impl Transport {
     /// Prepares the pool; nothing is sent yet. Errors name the file that cannot be used.
     pub fn new(peer: &Peer) -> Result<Self, HttpError> {
         let (http, base) = dial::client(peer)?;
-        Ok(Transport {
+        Ok(Transport::onto(peer, http, base))
+    }
+
+    fn onto(peer: &Peer, http: reqwest::Client, base: Url) -> Self {
+        Transport {
             system: peer.system,
             shown: peer.address.to_string(),
             base,
@@ -156,7 +172,20 @@ impl Transport {
             pace: Pace::new(peer.most_a_second, peer.in_flight),
             always: peer.always(),
             timeout: peer.timeout,
-        })
+            plain: plain(peer),
+        }
+    }
+
+    /// One for another peer on the same connections, where both are plain HTTP from the same place; else on its own.
+    pub(super) fn beside(&self, peer: &Peer) -> Result<Self, HttpError> {
+        match self.plain.is_some() && self.plain == plain(peer) {
+            true => Ok(Transport::onto(
+                peer,
+                self.http.clone(),
+                peer.address.base(),
+            )),
+            false => Transport::new(peer),
+        }
     }
 
     pub fn system(&self) -> System {

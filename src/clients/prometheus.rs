@@ -4,7 +4,7 @@ use super::connect::Peer;
 use super::http::{Ask, HttpError, Transport};
 use crate::model::{Millis, Moment, Rps, Span};
 use prometheus_parse::{Sample, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
@@ -78,8 +78,11 @@ pub struct Wanted {
     pub latency: Selector,
 }
 
-/// Counts by series, so that a series that began anew can be told from one that went on.
-type Series = BTreeMap<String, f64>;
+/// Counts by series in the order of their names, so that a series that began anew can be told from one that went on.
+type Series = Vec<(Box<str>, f64)>;
+
+/// Cumulative counts by upper bound in ms, in order.
+type Buckets = Vec<(f64, f64)>;
 
 /// What the counters stood at.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,71 +90,97 @@ pub struct Scrape {
     pub at: Moment,
     requests: Series,
     errors: Series,
-    /// By series, then by bucket in order: upper bound in ms and cumulative count.
-    buckets: BTreeMap<String, Vec<(f64, f64)>>,
+    /// By series in the order of their names.
+    buckets: Vec<(Box<str>, Buckets)>,
+}
+
+/// What an endpoint tells, read once for all who want something of it.
+pub struct Page {
+    at: Moment,
+    url: String,
+    samples: HashMap<String, Vec<Sample>>,
+}
+
+impl Page {
+    /// Reads an exposition. `url` is for errors; `at` is when it was asked for.
+    pub fn parse(text: &str, at: Moment, url: &str) -> Page {
+        let lines = text.lines().map(|l| Ok(l.to_string()));
+        // Lines that are no samples are skipped by the parser; an in-memory text has no read errors.
+        let read = prometheus_parse::Scrape::parse(lines)
+            .map(|s| s.samples)
+            .unwrap_or_default();
+        let mut samples: HashMap<String, Vec<Sample>> = HashMap::new();
+        for sample in read {
+            match samples.get_mut(&sample.metric) {
+                Some(all) => all.push(sample),
+                None => drop(samples.insert(sample.metric.clone(), vec![sample])),
+            }
+        }
+        Page {
+            at,
+            url: url.to_string(),
+            samples,
+        }
+    }
+
+    fn named(&self, metric: &str) -> &[Sample] {
+        self.samples.get(metric).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Scrape {
     /// Since the process began.
     pub fn requests(&self) -> f64 {
-        self.requests.values().sum()
+        self.requests.iter().map(|s| s.1).sum()
     }
     pub fn errors(&self) -> f64 {
-        self.errors.values().sum()
+        self.errors.iter().map(|s| s.1).sum()
     }
 
     /// Reads an exposition. `url` is for errors; `at` is when it was asked for.
     pub fn parse(text: &str, wanted: &Wanted, at: Moment, url: &str) -> Result<Self, MetricsError> {
-        let lines = text.lines().map(|l| Ok(l.to_string()));
-        // Lines that are no samples are skipped by the parser; an in-memory text has no read errors.
-        let samples = prometheus_parse::Scrape::parse(lines)
-            .map(|s| s.samples)
-            .unwrap_or_default();
+        Scrape::of(&Page::parse(text, at, url), wanted)
+    }
+
+    /// What is wanted of a page.
+    pub fn of(page: &Page, wanted: &Wanted) -> Result<Self, MetricsError> {
         Ok(Scrape {
-            at,
-            requests: counters(&samples, &wanted.requests, true, url)?,
-            errors: counters(&samples, &wanted.errors, false, url)?,
-            buckets: histogram(&samples, &wanted.latency, url)?,
+            at: page.at,
+            requests: counters(page, &wanted.requests, true)?,
+            errors: counters(page, &wanted.errors, false)?,
+            buckets: histogram(page, &wanted.latency)?,
         })
     }
 }
 
 /// With `must_match`, some series has to match; otherwise it is enough that the metric is there (labelled error counters appear with the first error).
-fn counters(
-    samples: &[Sample],
-    selector: &Selector,
-    must_match: bool,
-    url: &str,
-) -> Result<Series, MetricsError> {
-    let mut found = Series::new();
+fn counters(page: &Page, selector: &Selector, must_match: bool) -> Result<Series, MetricsError> {
+    let mut found: BTreeMap<String, f64> = BTreeMap::new();
     let mut seen = false;
-    for sample in samples.iter().filter(|s| s.metric == selector.metric) {
+    for sample in page.named(&selector.metric) {
         let (Value::Counter(count) | Value::Untyped(count)) = sample.value else {
             continue;
         };
         seen = true;
         if selector.takes(sample) {
-            let count = counted(count, selector, url)?;
+            let count = counted(count, selector, &page.url)?;
             *found.entry(sample.labels.to_string()).or_default() += count;
         }
     }
     if !seen || (must_match && found.is_empty()) {
-        return Err(missing("counter", selector, url));
+        return Err(missing("counter", selector, &page.url));
     }
-    Ok(found)
+    Ok(found.into_iter().map(|(s, n)| (s.into(), n)).collect())
 }
 
-fn histogram(
-    samples: &[Sample],
-    selector: &Selector,
-    url: &str,
-) -> Result<BTreeMap<String, Vec<(f64, f64)>>, MetricsError> {
+fn histogram(page: &Page, selector: &Selector) -> Result<Vec<(Box<str>, Buckets)>, MetricsError> {
+    let url = &page.url;
     let in_ms = ["_ms", "_milliseconds"]
         .iter()
         .any(|e| selector.metric.ends_with(e));
     let scale = if in_ms { 1.0 } else { 1000.0 };
-    let mut found = BTreeMap::new();
-    let of_name = samples.iter().filter(|s| s.metric == selector.metric);
+    let mut found: BTreeMap<String, Buckets> = BTreeMap::new();
+    let of_name = page.named(&selector.metric).iter();
     for sample in of_name.filter(|s| selector.takes(s)) {
         let Value::Histogram(counts) = &sample.value else {
             continue;
@@ -169,7 +198,7 @@ fn histogram(
     if found.is_empty() {
         return Err(missing("histogram", selector, url));
     }
-    Ok(found)
+    Ok(found.into_iter().map(|(s, b)| (s.into(), b)).collect())
 }
 
 fn counted(value: f64, selector: &Selector, url: &str) -> Result<f64, MetricsError> {
@@ -214,7 +243,7 @@ impl Window {
         }
         let mut buckets: Vec<(f64, f64)> = Vec::new();
         for (series, now) in &later.buckets {
-            for (bound, count) in grown_buckets(earlier.buckets.get(series), now) {
+            for (bound, count) in grown_buckets(before(&earlier.buckets, series), now) {
                 match buckets.iter_mut().find(|b| b.0 == bound) {
                     Some(sum) => sum.1 += count,
                     None => buckets.push((bound, count)),
@@ -308,10 +337,18 @@ impl Window {
     }
 }
 
+/// What a series stood at, of those in the order of their names.
+fn before<'a, T>(earlier: &'a [(Box<str>, T)], series: &str) -> Option<&'a T> {
+    let at = earlier
+        .binary_search_by(|(s, _)| s.as_ref().cmp(series))
+        .ok();
+    at.map(|at| &earlier[at].1)
+}
+
 fn grown(earlier: &Series, later: &Series) -> f64 {
     later
         .iter()
-        .map(|(series, now)| match earlier.get(series) {
+        .map(|(series, now)| match before(earlier, series) {
             Some(before) if before <= now => now - before,
             _ => *now,
         })
@@ -332,11 +369,38 @@ fn grown_buckets(earlier: Option<&Vec<(f64, f64)>>, now: &[(f64, f64)]) -> Vec<(
     }
 }
 
+/// An endpoint.
+#[derive(Debug)]
+pub struct Exposition {
+    http: Transport,
+    url: String,
+}
+
+impl Exposition {
+    /// `peer.address` is the whole URL of the text, `…/metrics`. The connections of another endpoint, if there is one, are
+    /// used for this one too.
+    pub fn new(peer: &Peer, beside: Option<&Exposition>) -> Result<Self, HttpError> {
+        Ok(Exposition {
+            http: match beside {
+                Some(other) => other.http.beside(peer)?,
+                None => Transport::new(peer)?,
+            },
+            url: peer.address.to_string(),
+        })
+    }
+
+    /// Asks once; `now` becomes the page's moment.
+    pub async fn read(&self, now: Moment) -> Result<Page, MetricsError> {
+        let answer = self.http.send(&Ask::get("read metrics", &[])).await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        Ok(Page::parse(&text, now, &self.url))
+    }
+}
+
 /// An endpoint and what to take from it.
 #[derive(Debug)]
 pub struct Metrics {
-    http: Transport,
-    url: String,
+    from: Exposition,
     wanted: Wanted,
 }
 
@@ -344,16 +408,13 @@ impl Metrics {
     /// `peer.address` is the whole URL of the text, `…/metrics`.
     pub fn new(peer: &Peer, wanted: Wanted) -> Result<Self, HttpError> {
         Ok(Metrics {
-            http: Transport::new(peer)?,
-            url: peer.address.to_string(),
+            from: Exposition::new(peer, None)?,
             wanted,
         })
     }
 
     /// Asks once; `now` becomes the scrape's moment.
     pub async fn scrape(&self, now: Moment) -> Result<Scrape, MetricsError> {
-        let answer = self.http.send(&Ask::get("read metrics", &[])).await?;
-        let text = String::from_utf8_lossy(&answer.body);
-        Scrape::parse(&text, &self.wanted, now, &self.url)
+        Scrape::of(&self.from.read(now).await?, &self.wanted)
     }
 }

@@ -3,15 +3,12 @@
 use super::clock::Dice;
 use super::state::{State, Workload};
 use super::view::{LogKind, Mode, View};
-use super::{command, interference, notice, picture, pledges, recall, writes};
-use crate::forecast;
+use super::{command, foresee, interference, know, notice, picture, pledges, recall, writes};
 use crate::guard::{self, Cleared, Facts};
-use crate::learn;
 use crate::model::*;
-use crate::planner::{self, Scene, instances::Copies, risk};
+use crate::planner::{self, Census, Scene, instances::Copies, risk};
 use rand::Rng;
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 
 /// See, foresee, plan, clear. Effects are only *returned*: the shell hands them on.
 pub fn cycle(
@@ -20,11 +17,14 @@ pub fn cycle(
     now: Moment,
     dice: &mut Dice,
 ) -> (State, Vec<Cleared<Step>>, View) {
-    let (mut state, cleared, copies) = turn(state, world, now, dice);
-    let mut view = picture::view(&state, world, &copies, now);
+    let (mut state, cleared, (census, copies)) = turn(state, world, now, dice);
+    let mut view = picture::view(&state, world, (&census, &copies), now);
     recall::note(&mut state, world, &mut view, now);
     (state, cleared, view)
 }
+
+/// What was counted of the world, and the instances of each portion.
+pub(super) type Counted = (Census, BTreeMap<PortionId, Copies>);
 
 /// The same for whoever shows nobody what was seen.
 pub(super) fn turn(
@@ -32,19 +32,20 @@ pub(super) fn turn(
     world: &World,
     now: Moment,
     dice: &mut Dice,
-) -> (State, Vec<Cleared<Step>>, BTreeMap<PortionId, Copies>) {
+) -> (State, Vec<Cleared<Step>>, Counted) {
     state.cycle += 1;
     notice::notice(&mut state, world, now);
     interference::watch(&mut state, world, now);
-    know(&mut state, world, now);
-    foresee(&mut state, world, now);
+    know::know(&mut state, world, now);
+    foresee::foresee(&mut state, world, now);
+    let census = Census::of(world, state.workloads.iter().map(|w| &w.policy));
     let mut copies = BTreeMap::new();
     state.held.clear();
     let mut workloads = std::mem::take(&mut state.workloads);
     let mut drafted = Vec::new();
     for (k, workload) in workloads.iter_mut().enumerate() {
         let seed = dice.random();
-        let (plan, set) = plan(&state, workload, world, now, seed);
+        let (plan, set) = plan(&state, workload, (world, &census), now, seed);
         announce(&mut state, &plan, now);
         drafted.extend(plan.steps.iter().map(|s| (k, s.clone())));
         workload.plan = Some(plan);
@@ -53,92 +54,13 @@ pub(super) fn turn(
     let cleared = clear_all(&mut state, &mut workloads, drafted, world, &copies, now);
     state.workloads = workloads;
     pledges::settle(&mut state, world, &copies, now);
-    (state, cleared, copies)
-}
-
-/// Between two steps of the policy evidence fades so little that what is known is worked out anew so many times only.
-const AGED: i64 = 5;
-
-/// What shadows, aged and pooled, say of every place of every portion now.
-fn know(state: &mut State, world: &World, now: Moment) {
-    let nodes = world.nodes.value().into_iter().flatten();
-    let places: BTreeSet<(&Site, &NodeClass)> = nodes.map(|n| (&n.site, &n.class)).collect();
-    let (beliefs, workloads) = (&state.beliefs, &mut state.workloads);
-    for workload in workloads {
-        let mark = mark(beliefs, workload, &places);
-        let every = workload.policy.step.0 / AGED;
-        let fresh = |(at, from): (Moment, u64)| from == mark && now.since(at).0 < every;
-        if workload.known_from.is_some_and(fresh) {
-            continue;
-        }
-        workload.known_from = Some((now, mark));
-        let appetite = risk::appetite(workload.policy.risk_tolerance, workload.policy.season);
-        let reading = learn::Reading {
-            now,
-            half_life: appetite.half_life,
-            sure: appetite.sure,
-        };
-        let portions = workload.portions.iter();
-        let keys = portions.flat_map(|p| {
-            places.iter().map(|(site, class)| ProfileKey {
-                portion: p.id.clone(),
-                release: p.release.clone(),
-                site: (*site).clone(),
-                class: (*class).clone(),
-            })
-        });
-        workload.known = learn::known(beliefs, &keys.collect(), &reading);
-    }
-}
-
-/// Differs once anything but time changes what is known.
-fn mark(beliefs: &Beliefs, workload: &Workload, places: &BTreeSet<(&Site, &NodeClass)>) -> u64 {
-    let mut mark = DefaultHasher::new();
-    places.hash(&mut mark);
-    workload.policy.risk_tolerance.to_bits().hash(&mut mark);
-    let portions = workload.portions.iter();
-    portions.for_each(|p| (&p.id, &p.release).hash(&mut mark));
-    for profile in &beliefs.profiles {
-        (profile.at, profile.runs, profile.knee.0.to_bits()).hash(&mut mark);
-    }
-    for skill in beliefs.skill.values() {
-        let of = &skill.calibration;
-        for one in [of.startup, of.capacity, of.latency] {
-            (one.bias.to_bits(), one.width.to_bits()).hash(&mut mark);
-        }
-    }
-    mark.finish()
-}
-
-fn foresee(state: &mut State, world: &World, now: Moment) {
-    if !state.forecasting {
-        let all = state.workloads.iter_mut();
-        return all.for_each(|w| w.outlook = Outlook::default());
-    }
-    let mut workloads = std::mem::take(&mut state.workloads);
-    for workload in &mut workloads {
-        let policy = &workload.policy;
-        let known = !workload.outlook.demand.is_empty();
-        if known && now.since(workload.outlook.at) < policy.step {
-            continue;
-        }
-        let portions = workload.portions.iter();
-        let calls: forecast::Calls = portions
-            .map(|p| (p.id.clone(), p.depends_on.clone()))
-            .collect();
-        let (history, beliefs, fits) = (&state.history, &state.beliefs, &workload.fits);
-        (workload.outlook, workload.fits) =
-            forecast::outlook(history, world, policy, beliefs, &calls, fits, now);
-        state.tally.forecasts += 1;
-    }
-    state.workloads = workloads;
-    notice::promise(state, now);
+    (state, cleared, (census, copies))
 }
 
 fn plan(
     state: &State,
     workload: &mut Workload,
-    world: &World,
+    (world, census): (&World, &Census),
     now: Moment,
     seed: u64,
 ) -> (Plan, BTreeMap<PortionId, Copies>) {
@@ -148,13 +70,14 @@ fn plan(
     let scene = Scene {
         now,
         world,
+        census,
         outlook: &workload.outlook,
         policy: &workload.policy,
         portions: &workload.portions,
         beliefs: &state.beliefs,
         known: &workload.known,
         appetite: risk::appetite(workload.policy.risk_tolerance, workload.policy.season),
-        highest: highest(&state.history),
+        history: &state.history,
         forecasting: state.forecasting,
         plan: id,
         parent: workload.plan.as_ref().map(|p| p.id.clone()),
@@ -163,19 +86,6 @@ fn plan(
         inflight: workload.book.inflight.values().cloned().collect(),
     };
     planner::plan(&scene, &mut workload.book)
-}
-
-/// The highest demand each portion ever had.
-pub(super) fn highest(history: &History) -> BTreeMap<PortionId, Rps> {
-    let peak = |s: &Series| {
-        s.values
-            .iter()
-            .copied()
-            .filter(|v| v.is_finite())
-            .fold(0.0, f64::max)
-    };
-    let demand = history.demand.iter();
-    demand.map(|(id, s)| (id.clone(), Rps(peak(s)))).collect()
 }
 
 fn announce(state: &mut State, plan: &Plan, now: Moment) {

@@ -208,6 +208,7 @@ pub fn open(setup: Setup, cancel: CancellationToken) -> Result<House, Error> {
             })
         }),
         every: setup.every,
+        clock: clock::now,
         seed: setup.seed,
         waker: wake_in,
     };

@@ -7,6 +7,7 @@ use crate::model::*;
 use crate::planner::book::ShadowRun;
 use crate::planner::{Portion, ShadowState};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The last two readings are looked at, more where they hold too few requests.
 const READINGS: usize = 2;
@@ -49,7 +50,7 @@ pub fn watch(state: &mut State, world: &World, now: Moment) {
 fn hurt(
     workload: &Workload,
     world: &World,
-    before: &[Reading],
+    before: &[Arc<Reading>],
     run: &ShadowRun,
 ) -> Option<(String, Worse)> {
     let reach = Reach::of(workload, world, run);
@@ -60,7 +61,7 @@ fn hurt(
     let worse = |of: &dyn Fn(&Source) -> bool, slo: &Slo| {
         let chosen: BTreeSet<&Source> = sources.iter().filter(|s| of(s)).collect();
         let in_it = |r: &Reading| chosen.contains(&(&r.portion, r.instance.as_ref()));
-        let then = sum(before.iter().filter(|r| in_it(r)));
+        let then = sum(before.iter().map(AsRef::as_ref).filter(|r| in_it(r)));
         let began = before.iter().map(|r| r.at).max().unwrap_or(run.since);
         let now = latest(&world.readings, began, in_it);
         learn::interference(&then, &now, Millis(slo.latency.0 * MARGIN))
@@ -173,9 +174,10 @@ fn sum<'a>(readings: impl Iterator<Item = &'a Reading>) -> Latencies {
 }
 
 /// The last readings of each source that lie within the shadow's time: two, or as many as hold enough requests.
-fn latest(all: &[Reading], since: Moment, of: impl Fn(&Reading) -> bool) -> Latencies {
+fn latest(all: &[Arc<Reading>], since: Moment, of: impl Fn(&Reading) -> bool) -> Latencies {
     let mut by_source: BTreeMap<Source, Vec<&Reading>> = BTreeMap::new();
-    for r in all.iter().filter(|r| r.from >= since && of(r)) {
+    let all = all.iter().map(AsRef::as_ref);
+    for r in all.filter(|r: &&Reading| r.from >= since && of(r)) {
         let source = (&r.portion, r.instance.as_ref());
         by_source.entry(source).or_default().push(r);
     }

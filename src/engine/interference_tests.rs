@@ -61,7 +61,7 @@ fn alloc(id: &str, job: &str, group: &str, node: &str) -> Alloc {
         status: AllocStatus::Running,
         desired_run: true,
         resources: Resources::default(),
-        ports: BTreeMap::new(),
+        ports: Ports::default(),
         created: Moment(0),
     }
 }
@@ -146,7 +146,7 @@ fn world(during: &[(&str, Option<&str>, f64)], seconds: i64) -> (World, World) {
         .collect();
     let at = |readings: Vec<Reading>, now: Moment| {
         let mut world = World::unknown(now, "not read");
-        world.readings = readings;
+        world.readings = readings.into_iter().map(Arc::new).collect();
         let allocs = [
             alloc("shadow", "foreshadow-shadow-cart-1", "cart", "n1"),
             alloc("search-1", "shop", "search", "n1"),

@@ -81,9 +81,13 @@ fn availability(state: &mut State, world: &World, now: Moment) {
     for node in nodes {
         let up = node.status == NodeStatus::Ready;
         *sites.entry(node.site.clone()).or_default() |= up;
-        let was = state
-            .nodes_up
-            .insert(node.name.clone(), (node.site.clone(), up));
+        let was = match state.nodes_up.get_mut(&node.name) {
+            Some(known) => Some(std::mem::replace(known, (node.site.clone(), up))),
+            None => {
+                let seen = (node.site.clone(), up);
+                state.nodes_up.insert(node.name.clone(), seen)
+            }
+        };
         if was.is_some_and(|(_, was)| was != up) {
             let word = if up { "is back" } else { "is down" };
             state.say(
@@ -129,8 +133,8 @@ pub(super) fn event(state: &mut State, at: Moment, subject: &str, kind: SubjectK
 
 /// One sample a step and portion; a step without a reading stays a gap.
 fn demand(state: &mut State, world: &World, now: Moment) {
-    let policies: Vec<Policy> = state.workloads.iter().map(|w| w.policy.clone()).collect();
-    for policy in &policies {
+    let workloads = std::mem::take(&mut state.workloads);
+    for policy in workloads.iter().map(|w| &w.policy) {
         for portion in &policy.portions {
             let Some(traffic) = world
                 .traffic
@@ -179,6 +183,7 @@ fn demand(state: &mut State, world: &World, now: Moment) {
             );
         }
     }
+    state.workloads = workloads;
 }
 
 /// Compares the promise made for this moment with what came.
@@ -279,10 +284,15 @@ fn spending(state: &mut State, world: &World, now: Moment) {
         return;
     };
     let mut held = (0.0, 0.0);
-    for alloc in allocs.iter().filter(|a| a.holds()) {
-        let Some(job) = jobs.get(&alloc.job) else {
-            continue;
-        };
+    let marks = [
+        planner::instances::META_SHADOW,
+        planner::instances::META_STANDBY,
+    ];
+    let ours = jobs
+        .iter()
+        .filter(|(_, j)| marks.iter().any(|m| j.meta(m).is_some()));
+    let of_ours = ours.flat_map(|(id, job)| allocs.of(id).map(move |a| (job, a)));
+    for (job, alloc) in of_ours.filter(|(_, a)| a.holds()) {
         let clock = world.node(&alloc.node).map_or(0.0, |n| n.clock.0);
         let cores = alloc.resources.cpu.0 / if clock > 0.0 { clock } else { 2_500.0 };
         if job.meta(planner::instances::META_SHADOW).is_some() {

@@ -1,9 +1,12 @@
 //! The state and the world as one `View`: what faces may know.
 
+mod ground;
+
 use super::state::{State, Workload};
 use super::view::*;
 use crate::model::*;
-use crate::planner::{self, Copies, Role, Scene, ShadowState, risk};
+use crate::planner::{self, Census, Copies, Role, Scene, ShadowState, risk};
+use ground::{Books, Dangers, Learnt, nodes, sites};
 use std::collections::BTreeMap;
 
 /// Log lines that a view carries; a face that follows keeps more.
@@ -12,7 +15,7 @@ const LINES: usize = 400;
 pub fn view(
     state: &State,
     world: &World,
-    copies: &BTreeMap<PortionId, Copies>,
+    (census, copies): (&Census, &BTreeMap<PortionId, Copies>),
     now: Moment,
 ) -> View {
     let (scored, covered) = state
@@ -20,20 +23,29 @@ pub fn view(
         .skill
         .values()
         .fold((0, 0), |(s, c), k| (s + k.scored, c + k.covered));
-    let mut portions: Vec<PortionView> = state
-        .workloads
-        .iter()
-        .flat_map(|w| w.policy.portions.iter().map(move |p| (w, p)))
-        .map(|(w, p)| {
+    let learnt = Learnt::of(&state.beliefs);
+    let seen = Seeing {
+        state,
+        world,
+        learnt: &learnt,
+        now,
+    };
+    let mut portions: Vec<PortionView> = Vec::new();
+    for w in &state.workloads {
+        let scene = scene(state, w, (world, census), now);
+        portions.extend(w.policy.portions.iter().map(|p| {
             let set = copies.get(&p.id);
-            let need = planner::size::foreseen(&scene(state, w, world, now), p, set);
+            let need = learnt.profiles.contains_key(&p.id);
+            let need = need.then(|| planner::size::foreseen(&scene, p, set));
             PortionView {
-                need,
-                ..portion(state, w, p, world, set, now)
+                need: need.flatten(),
+                ..portion(&seen, w, p, set)
             }
-        })
-        .collect();
+        }));
+    }
     portions.sort_by(|a, b| b.health.cmp(&a.health).then(a.id.cmp(&b.id)));
+    let books = Books::of(world);
+    let dangers = Dangers::of(state);
     View {
         at: now,
         cycle: state.cycle,
@@ -52,9 +64,9 @@ pub fn view(
         epoch: state.epoch.unwrap_or_default(),
         blind: blind(world, now),
         portions,
-        sites: sites(state, world),
+        sites: sites(&books, &dangers),
         links: world.links.value().cloned().unwrap_or_default(),
-        nodes: nodes(state, world, copies),
+        nodes: nodes(&books, &dangers, copies),
         shadows: state
             .workloads
             .iter()
@@ -69,7 +81,7 @@ pub fn view(
             .filter_map(|w| w.plan.as_ref())
             .flat_map(|p| p.waiting.clone())
             .collect(),
-        hazards: hazards(state),
+        hazards: dangers.all(),
         outlook: state.workloads.iter().map(OutlookView::of).collect(),
         readings: readings(world, now),
         budgets: state.workloads.iter().map(budget).collect(),
@@ -157,14 +169,26 @@ fn blind(world: &World, now: Moment) -> Vec<String> {
     out
 }
 
+/// What is looked at for every portion.
+struct Seeing<'a> {
+    state: &'a State,
+    world: &'a World,
+    learnt: &'a Learnt<'a>,
+    now: Moment,
+}
+
 fn portion(
-    state: &State,
+    seeing: &Seeing,
     workload: &Workload,
     policy: &PortionPolicy,
-    world: &World,
     copies: Option<&Copies>,
-    now: Moment,
 ) -> PortionView {
+    let Seeing {
+        state,
+        world,
+        learnt,
+        now,
+    } = *seeing;
     let found = workload.portions.iter().find(|p| p.id == policy.id);
     let traffic = world
         .traffic
@@ -220,23 +244,13 @@ fn portion(
             .map(|s| s.covered as f64 / s.scored as f64),
         error: skill.filter(|s| s.scored > 0).map(|s| s.error),
         need: None,
-        profiles: state
-            .beliefs
-            .profiles
-            .iter()
-            .filter(|p| {
-                p.key.portion == policy.id && found.is_none_or(|f| f.release == p.key.release)
-            })
-            .cloned()
+        profiles: (learnt.profiles.get(&policy.id).into_iter().flatten())
+            .filter(|p| found.is_none_or(|f| f.release == p.key.release))
+            .map(|p| Profile::clone(p))
             .collect(),
-        verdicts: state
-            .beliefs
-            .verdicts
-            .iter()
-            .filter(|v| {
-                v.key.portion == policy.id && found.is_none_or(|f| f.release == v.key.release)
-            })
-            .cloned()
+        verdicts: (learnt.verdicts.get(&policy.id).into_iter().flatten())
+            .filter(|v| found.is_none_or(|f| f.release == v.key.release))
+            .map(|v| Judged::clone(v))
             .collect(),
         known: workload
             .known
@@ -332,16 +346,17 @@ fn instances(
         .flatten()
         .collect();
     let total: u32 = dns.iter().map(|d| d.weight).sum();
+    let mut told: BTreeMap<(&str, u16), u32> = BTreeMap::new();
+    for d in &dns {
+        *told.entry((&d.address, d.port)).or_default() += d.weight;
+    }
     copies
         .all
         .iter()
         .map(|c| {
             let usage = world.usage.get(&c.alloc).and_then(|u| u.value());
-            let weight: u32 = dns
-                .iter()
-                .filter(|d| d.address == c.address && d.port == c.port)
-                .map(|d| d.weight)
-                .sum();
+            let weight = told.get(&(c.address.as_str(), c.port)).copied();
+            let weight = weight.unwrap_or_default();
             InstanceView {
                 alloc: c.alloc.clone(),
                 job: c.job.clone(),
@@ -359,109 +374,6 @@ fn instances(
                 observed: (total > 0).then(|| Share(weight * Share::ALL.0 / total)),
                 cpu: usage.map(|u| u.cpu),
                 memory: usage.map(|u| u.memory),
-            }
-        })
-        .collect()
-}
-
-/// What is reserved in Nomad's books, and what is really used, summed over allocations that `which` picks.
-fn held(world: &World, which: impl Fn(&Alloc) -> bool) -> (Resources, Resources) {
-    let mut sum = (Resources::default(), Resources::default());
-    for alloc in world
-        .allocs
-        .value()
-        .into_iter()
-        .flatten()
-        .filter(|a| a.holds() && which(a))
-    {
-        sum.0 = sum.0.plus(alloc.resources);
-        if let Some(u) = world.usage.get(&alloc.id).and_then(|u| u.value()) {
-            sum.1.cpu = sum.1.cpu + u.cpu;
-            sum.1.memory = sum.1.memory + u.memory;
-        }
-    }
-    sum
-}
-
-/// Every domain's hazard, as the workload that looks furthest sees it.
-fn hazards(state: &State) -> Vec<Hazard> {
-    let mut all: Vec<Hazard> = Vec::new();
-    for hazard in state.workloads.iter().flat_map(|w| &w.outlook.hazards) {
-        match all.iter_mut().find(|h| h.domain == hazard.domain) {
-            Some(known) if known.within.0 < hazard.within.0 => *known = hazard.clone(),
-            Some(_) => {}
-            None => all.push(hazard.clone()),
-        }
-    }
-    all
-}
-
-fn hazard(state: &State, domain: &Domain) -> Probability {
-    let all = state.workloads.iter().flat_map(|w| &w.outlook.hazards);
-    let of = all.filter(|h| &h.domain == domain).map(|h| h.within);
-    of.fold(Probability(0.0), Probability::max)
-}
-
-fn sites(state: &State, world: &World) -> Vec<SiteView> {
-    let mut by_site: BTreeMap<&Site, Vec<&Node>> = BTreeMap::new();
-    for node in world.nodes.value().into_iter().flatten() {
-        by_site.entry(&node.site).or_default().push(node);
-    }
-    by_site
-        .into_iter()
-        .map(|(site, nodes)| {
-            let (reserved, used) = held(world, |a| world.site_of(&a.node) == Some(site));
-            let up = nodes
-                .iter()
-                .filter(|n| n.status == NodeStatus::Ready)
-                .count();
-            SiteView {
-                site: site.clone(),
-                kind: nodes[0].meta.get("kind").cloned().unwrap_or_default(),
-                nodes_up: up,
-                nodes: nodes.len(),
-                capacity: nodes
-                    .iter()
-                    .map(|n| n.capacity)
-                    .fold(Resources::default(), Resources::plus),
-                reserved,
-                used,
-                hazard: hazard(state, &Domain::Site(site.clone())),
-                reachable: up > 0,
-            }
-        })
-        .collect()
-}
-
-fn nodes(state: &State, world: &World, copies: &BTreeMap<PortionId, Copies>) -> Vec<NodeView> {
-    world
-        .nodes
-        .value()
-        .into_iter()
-        .flatten()
-        .map(|n| {
-            let (reserved, used) = held(world, |a| a.node == n.id);
-            let portions = copies
-                .iter()
-                .flat_map(|(id, set)| set.all.iter().map(move |c| (id, c)))
-                .filter(|(_, c)| c.node == n.id)
-                .map(|(id, c)| match c.role {
-                    Role::Primary => id.to_string(),
-                    Role::Standby => format!("{id} (standby)"),
-                })
-                .collect();
-            NodeView {
-                id: n.id.clone(),
-                name: n.name.clone(),
-                site: n.site.clone(),
-                class: n.class.clone(),
-                status: n.status,
-                eligible: n.eligible,
-                capacity: n.capacity,
-                reserved,
-                used,
-                hazard: hazard(state, &Domain::Node(n.id.clone())),
-                portions,
             }
         })
         .collect()
@@ -490,17 +402,23 @@ fn shadow(run: &planner::book::ShadowRun) -> ShadowView {
 }
 
 /// What the planner looked at, for what is shown of it.
-fn scene<'a>(state: &'a State, w: &'a Workload, world: &'a World, now: Moment) -> Scene<'a> {
+fn scene<'a>(
+    state: &'a State,
+    w: &'a Workload,
+    (world, census): (&'a World, &'a Census),
+    now: Moment,
+) -> Scene<'a> {
     Scene {
         now,
         world,
+        census,
         outlook: &w.outlook,
         policy: &w.policy,
         portions: &w.portions,
         beliefs: &state.beliefs,
         known: &w.known,
         appetite: risk::appetite(w.policy.risk_tolerance, w.policy.season),
-        highest: BTreeMap::new(),
+        history: &state.history,
         forecasting: state.forecasting,
         plan: PlanId::new(""),
         parent: None,

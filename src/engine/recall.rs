@@ -1,12 +1,12 @@
 //! What faces can look back at: shares of each side over time, the last move of each portion, and a page for each cycle
 //! that changed something.
 
-use super::state::State;
-use super::view::{MoveView, Page, PageRow, PortionView, Stair, StepView, View};
+use super::state::{State, Workload, kept_each};
+use super::view::{InstanceView, MoveView, Page, PageRow, PortionView, Stair, StepView, View};
 use crate::model::*;
 use crate::planner::book::{Move, MoveKind};
 use crate::store::StoredPage;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Points of shares kept of each portion.
@@ -25,7 +25,7 @@ pub struct Recall {
     pages: VecDeque<Arc<Page>>,
     rows: usize,
     /// The newest row of each portion.
-    known: BTreeMap<PortionId, PageRow>,
+    known: BTreeMap<PortionId, Arc<PageRow>>,
     /// The last line that stands on a page.
     seq: u64,
 }
@@ -33,9 +33,17 @@ pub struct Recall {
 /// Notes this cycle and puts what is kept into its view.
 pub fn note(state: &mut State, world: &World, view: &mut View, now: Moment) {
     let mut recall = std::mem::take(&mut state.recall);
+    let workloads: BTreeMap<&str, &Workload> = state
+        .workloads
+        .iter()
+        .map(|w| (w.policy.workload.as_str(), w))
+        .collect();
+    let readings = recent(world, now);
+    let most = kept_each(STAIRS, view.portions.len());
     for portion in &mut view.portions {
-        recall.moving(state, portion, now);
-        recall.stair(world, portion, now);
+        let of = workloads.get(portion.workload.as_str()).copied();
+        recall.moving(of, portion, now);
+        recall.stair(&readings, portion, now, most);
         portion.pinned = state.pins.get(&portion.id).cloned();
     }
     recall.turn(state, view);
@@ -50,7 +58,7 @@ pub fn note(state: &mut State, world: &World, view: &mut View, now: Moment) {
 /// # Errors
 /// When it cannot be written as JSON.
 pub(super) fn stored(page: &Page) -> serde_json::Result<StoredPage> {
-    let row = |r: &PageRow| Ok((r.id.clone(), serde_json::to_string(r)?));
+    let row = |r: &Arc<PageRow>| Ok((r.id.clone(), serde_json::to_string(&**r)?));
     let bare = Page {
         rows: Vec::new(),
         ..page.clone()
@@ -72,7 +80,7 @@ impl Recall {
         let read = |stored: &StoredPage| {
             let page: Page = serde_json::from_str(&stored.json).ok()?;
             let rows = stored.rows.iter();
-            let rows = rows.filter_map(|(_, json)| serde_json::from_str(json).ok());
+            let rows = rows.filter_map(|(_, json)| serde_json::from_str(json).ok().map(Arc::new));
             let rows = rows.collect();
             Some(Arc::new(Page { rows, ..page }))
         };
@@ -94,12 +102,9 @@ impl Recall {
     }
 
     /// The move under way, or the last one with its end.
-    fn moving(&mut self, state: &State, portion: &mut PortionView, now: Moment) {
-        let found = state.workloads.iter().find_map(|w| {
-            let mv = w.book.moves.get(portion.front.as_ref()?)?;
-            w.policy.portion(&portion.id)?;
-            Some((w, mv))
-        });
+    fn moving(&mut self, of: Option<&Workload>, portion: &mut PortionView, now: Moment) {
+        let found = of.zip(portion.front.as_ref());
+        let found = found.and_then(|(w, front)| Some((w, w.book.moves.get(front)?)));
         match found {
             Some((w, mv)) => {
                 let what = format!(
@@ -124,10 +129,10 @@ impl Recall {
         portion.moving = self.moves.get(&portion.id).cloned();
     }
 
-    fn stair(&mut self, world: &World, portion: &mut PortionView, now: Moment) {
+    fn stair(&mut self, readings: &Recent, portion: &mut PortionView, now: Moment, most: usize) {
         let all = self.stairs.entry(portion.id.clone()).or_default();
         if portion.front.is_some() {
-            let stair = stair(world, portion, now);
+            let stair = stair(readings, portion, now);
             // What lies between two alike points says nothing.
             let alike = |a: &Stair, b: &Stair| Stair { at: a.at, ..*b } == *a;
             let n = all.len();
@@ -136,7 +141,7 @@ impl Recall {
             } else {
                 all.push_back(stair);
             }
-            if all.len() > STAIRS {
+            while all.len() > most {
                 all.pop_front();
             }
         }
@@ -149,14 +154,15 @@ impl Recall {
         let mut lines: Vec<_> = fresh.cloned().collect();
         lines.reverse();
         self.seq = state.seq;
-        let rows: Vec<PageRow> = view
+        let told: BTreeSet<&PortionId> = lines.iter().filter_map(|l| l.portion.as_ref()).collect();
+        let moved = |p: &&PortionView| {
+            told.contains(&p.id) || self.known.get(&p.id).is_none_or(|k| otherwise(k, p))
+        };
+        let rows: Vec<Arc<PageRow>> = view
             .portions
             .iter()
-            .map(row)
-            .filter(|r| {
-                let told = lines.iter().any(|l| l.portion.as_ref() == Some(&r.id));
-                told || self.known.get(&r.id).is_none_or(|k| otherwise(k, r))
-            })
+            .filter(moved)
+            .map(|p| Arc::new(row(p)))
             .collect();
         if rows.is_empty() && lines.is_empty() {
             return;
@@ -191,11 +197,9 @@ impl Recall {
         };
         let next = Arc::make_mut(next);
         let before = old.rows.len() + next.rows.len();
-        let lost = old.rows.iter();
-        let lost: Vec<PageRow> = lost
-            .filter(|o| next.rows.iter().all(|r| r.id != o.id))
-            .cloned()
-            .collect();
+        let newer: BTreeSet<&PortionId> = next.rows.iter().map(|r| &r.id).collect();
+        let lost = old.rows.iter().filter(|o| !newer.contains(&o.id));
+        let lost: Vec<Arc<PageRow>> = lost.cloned().collect();
         next.rows.extend(lost);
         self.rows = self.rows + next.rows.len() - before;
     }
@@ -232,20 +236,32 @@ fn shown(mv: &Move, ramp: &Ramp, portion: &PortionView, waits: Option<String>) -
     }
 }
 
-fn stair(world: &World, portion: &PortionView, now: Moment) -> Stair {
+/// Readings of each instance that tell of now.
+type Recent<'a> = HashMap<&'a AllocId, Vec<&'a Reading>>;
+
+fn recent(world: &World, now: Moment) -> Recent<'_> {
+    let mut recent = Recent::new();
+    for reading in &world.readings {
+        if let Some(instance) = reading.instance.as_ref()
+            && now.since(reading.at) <= RECENT
+        {
+            recent.entry(instance).or_default().push(reading);
+        }
+    }
+    recent
+}
+
+fn stair(readings: &Recent, portion: &PortionView, now: Moment) -> Stair {
     let standby = |i: &&super::view::InstanceView| i.role == "standby";
     let standbys = || portion.instances.iter().filter(standby);
     let seen = portion.instances.iter().any(|i| i.observed.is_some());
     let sum = || standbys().filter_map(|i| i.observed).map(|s| s.0).sum();
     let side = |standby: bool| {
         let mut all = Latencies::default();
-        for reading in &world.readings {
-            let own = portion.instances.iter().find(|i| {
-                reading.instance.as_ref() == Some(&i.alloc) && (i.role == "standby") == standby
-            });
-            if own.is_some() && now.since(reading.at) <= RECENT {
-                all.add(&reading.latencies);
-            }
+        let own = portion.instances.iter();
+        let own = own.filter(|i| (i.role == "standby") == standby);
+        for reading in own.filter_map(|i| readings.get(&i.alloc)).flatten() {
+            all.add(&reading.latencies);
         }
         let n = all.requests();
         (
@@ -282,9 +298,6 @@ fn quantile(of: &Latencies, q: f64) -> Option<f64> {
 
 fn row(p: &PortionView) -> PageRow {
     let traffic = p.traffic.as_ref();
-    let carries = |i: &&super::view::InstanceView| {
-        i.desired > Share::NONE || i.observed.is_some_and(|o| o > Share::NONE)
-    };
     PageRow {
         id: p.id.clone(),
         health: p.health,
@@ -294,22 +307,24 @@ fn row(p: &PortionView) -> PageRow {
         success: traffic.map(|t| t.success),
         foreseen: p.band.iter().map(|b| b.high).reduce(f64::max),
         capacity: p.capacity.map(|c| c.0),
-        shares: p
-            .instances
-            .iter()
-            .filter(carries)
+        shares: carrying(p)
             .map(|i| (i.node.clone(), i.role.clone(), i.desired, i.observed))
             .collect(),
     }
 }
 
 /// Whether a portion stands otherwise than was known: its numbers alone may change at any time.
-fn otherwise(known: &PageRow, now: &PageRow) -> bool {
-    let desired = |r: &PageRow| -> Vec<(String, Share)> {
-        let shares = r.shares.iter();
-        shares.map(|(node, _, d, _)| (node.clone(), *d)).collect()
-    };
-    known.health != now.health || desired(known) != desired(now)
+fn otherwise(known: &PageRow, now: &PortionView) -> bool {
+    let was = known.shares.iter().map(|(node, _, d, _)| (node, *d));
+    let is = carrying(now).map(|i| (&i.node, i.desired));
+    known.health != now.health || !was.eq(is)
+}
+
+/// Its instances that have a share, or should have one.
+fn carrying(p: &PortionView) -> impl Iterator<Item = &InstanceView> {
+    let carries =
+        |i: &&InstanceView| i.desired > Share::NONE || i.observed.is_some_and(|o| o > Share::NONE);
+    p.instances.iter().filter(carries)
 }
 
 /// A plan's steps as faces see them, with what the guard says of those that it holds.

@@ -3,6 +3,7 @@
 use super::notes::Desk;
 use super::recall::stored;
 use super::state::State;
+use super::turn::Turn;
 use super::view::{Command, LogKind, Mode, Page, View};
 use super::{Rules, Settling, absorb, adopt, ask, clock, cycle, preview};
 use crate::act::SharedJournal;
@@ -20,9 +21,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// What waits for the write budget is looked at again so soon.
 const HURRY: Span = Span::millis(500);
-
-/// The store's history is rolled up so often.
-const TIDY_EVERY: Span = Span::secs(3_600);
 
 /// Makes the eyes for policies.
 pub type OpenEyes = Box<dyn Fn(&Rules) -> Arc<dyn Eyes> + Send + Sync>;
@@ -55,6 +53,7 @@ pub struct Shell {
     /// Sets or clears `foreshadow/hold`.
     pub hold: Box<dyn Fn(bool) -> Later<'static, Result<(), String>> + Send + Sync>,
     pub every: Span,
+    pub clock: fn() -> Moment,
     pub seed: u64,
     /// The other end of `wake`: it stays open as long as the shell.
     pub waker: mpsc::Sender<()>,
@@ -82,7 +81,7 @@ pub async fn run(
             () = cancel.cancelled() => break,
             Some(done) = work.join_next(), if !work.is_empty() => match done {
                 Ok(outcome) => absorb(&mut state, outcome),
-                Err(e) => state.say(clock::now(), LogKind::Notice, None, None, format!("a step's hand was lost: {e}")),
+                Err(e) => state.say((shell.clock)(), LogKind::Notice, None, None, format!("a step's hand was lost: {e}")),
             },
             Some(command) = shell.commands.recv() => {
                 let asked = (command, seen.as_ref());
@@ -96,11 +95,12 @@ pub async fn run(
         if !looked {
             continue;
         }
-        let before = clock::now();
+        let mut turn = Turn::begin();
+        let before = (shell.clock)();
         let since = leading(&shell, before).map(|l| l.epoch());
         settling.leads(since, before);
         let mut world = shell.eyes.look(before).await;
-        let now = clock::now();
+        let now = (shell.clock)();
         let lease = leading(&shell, now);
         state.epoch = lease.as_ref().map(|l| l.epoch());
         if let Some(epoch) = state.epoch {
@@ -113,8 +113,10 @@ pub async fn run(
         if let Some(notes) = &mut shell.notes {
             notes.before(&mut state, now);
         }
+        turn.part("look");
         let (next, steps, mut view) = cycle(state, &world, now, &mut dice);
         state = next;
+        turn.part("plan");
         if let Some(lease) = lease {
             for step in steps {
                 let (hands, lease) = (shell.hands.clone(), lease.clone());
@@ -127,11 +129,13 @@ pub async fn run(
         if let Some(notes) = &mut shell.notes {
             notes.after(&state, &mut view);
         }
-        if now.since(tidied) >= TIDY_EVERY {
+        if now.since(tidied) >= shell.store.compact_every() {
             tidied = now;
             tidy(shell.store.clone(), now);
         }
         views.send_replace(Arc::new(view));
+        turn.part("keep");
+        turn.end();
     }
     drain(&shell, &mut state, work).await;
     state
@@ -140,7 +144,7 @@ pub async fn run(
 /// Takes new policies over. Eyes that look for something else have no memory: rates are known again after two looks.
 async fn read_again(shell: &mut Shell, state: &mut State) {
     let rules = shell.rules.borrow_and_update().clone();
-    let now = clock::now();
+    let now = (shell.clock)();
     let changed = adopt(state, &rules, now);
     if changed.looked_at {
         shell.eyes = (shell.open_eyes)(&rules);
@@ -174,7 +178,7 @@ async fn command_in(
     dice: &clock::Dice,
     views: &watch::Sender<Arc<View>>,
 ) {
-    let now = clock::now();
+    let now = (shell.clock)();
     let bare = command.bare();
     if let (Command::Preview { of }, Some(world)) = (bare, seen) {
         let shown = preview(state, (**of).clone(), world, now, &mut dice.clone());
@@ -299,5 +303,5 @@ async fn drain(shell: &Shell, state: &mut State, mut work: JoinSet<Outcome>) {
     };
     // What does not end in time stays open in the journal and is settled at the next start.
     let _ = tokio::time::timeout(DRAIN, all).await;
-    keep(&shell.store, state, None, clock::now()).await;
+    keep(&shell.store, state, None, (shell.clock)()).await;
 }

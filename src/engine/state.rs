@@ -1,5 +1,6 @@
 //! What the engine carries from cycle to cycle: data only.
 
+use super::foresee::Told;
 use super::pledges::Pledge;
 use super::reactions::Reactions;
 use super::recall::Recall;
@@ -10,9 +11,14 @@ use crate::learn;
 use crate::model::*;
 use crate::planner::{Book, Portion};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Points of the past kept for charts.
 const PAST: usize = 360;
+/// Points kept for charts of all portions together: of many portions each keeps fewer.
+const POINTS: usize = 100_000;
+/// Points of each portion at least.
+const FEWEST: usize = 12;
 /// Log lines kept for faces.
 const LINES: usize = 2_000;
 
@@ -48,6 +54,9 @@ pub struct State {
     pub forecasting: bool,
     pub workloads: Vec<Workload>,
     pub history: History,
+    /// When outlooks were last made, and the hazards of everything as they were told for them.
+    pub foreseen: Moment,
+    pub dangers: Vec<Told>,
     pub beliefs: Beliefs,
     pub epoch: Option<Epoch>,
     pub cycle: u64,
@@ -74,7 +83,7 @@ pub struct State {
     /// What is said once is not said again until it changes, by topic.
     pub said: BTreeMap<String, String>,
     /// Production's readings just before each running shadow.
-    pub before: BTreeMap<ShadowId, Vec<Reading>>,
+    pub before: BTreeMap<ShadowId, Vec<Arc<Reading>>>,
     /// What the store should keep; the shell drains it.
     pub memos: Vec<Memo>,
     /// Portions whose planned moves are held by hand, and who asked for it.
@@ -83,6 +92,11 @@ pub struct State {
     pub recall: Recall,
     /// What was looked at before asking for it.
     pub preview: Option<Preview>,
+}
+
+/// How many points of each of so many portions are kept, of the most for one.
+pub(super) fn kept_each(most: usize, portions: usize) -> usize {
+    (POINTS / portions.max(1)).clamp(FEWEST, most)
 }
 
 impl State {
@@ -148,9 +162,10 @@ impl State {
     }
 
     pub fn remember_point(&mut self, portion: &PortionId, point: PastPoint) {
+        let most = kept_each(PAST, self.past.len());
         let past = self.past.entry(portion.clone()).or_default();
         past.push_back(point);
-        if past.len() > PAST {
+        while past.len() > most {
             past.pop_front();
         }
     }

@@ -390,7 +390,7 @@ pub struct View {
     pub candidates: Vec<CandidateView>,
     pub steps: Vec<StepView>,
     pub waiting: Vec<Waiting>,
-    pub hazards: Vec<Hazard>,
+    pub hazards: Vec<Arc<Hazard>>,
     /// One for each workload.
     #[serde(default)]
     pub outlook: Vec<OutlookView>,

@@ -6,7 +6,7 @@
 use crate::model::{
     Availability, Domain, Hazard, Moment, Probability, Span, SubjectKind, link_name,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::f64::consts::TAU;
 
 const HOUR: f64 = 3_600_000.0;
@@ -125,7 +125,20 @@ impl Tally {
 /// horizon; what is down now has 1. An outage of a node that its site shares counts for the site alone, and so does a
 /// link's that one of its ends shares.
 pub fn hazards(subjects: &[Subject], events: &[Availability], watch: &Watch) -> Vec<Hazard> {
-    let mut pasts: Vec<Past> = subjects.iter().map(|s| past(s, events, watch)).collect();
+    let mut told: HashMap<(SubjectKind, &str), Vec<&Availability>> = HashMap::new();
+    let watched = |e: &&Availability| e.at >= watch.since && e.at <= watch.now;
+    for e in events.iter().filter(watched) {
+        told.entry((e.kind, &e.subject)).or_default().push(e);
+    }
+    let mut pasts: Vec<Past> = subjects
+        .iter()
+        .map(|s| {
+            past(
+                told.remove(&(s.kind(), s.name.as_str()))
+                    .unwrap_or_default(),
+            )
+        })
+        .collect();
     blame_sites(subjects, &mut pasts, watch);
     for p in &mut pasts {
         weigh(p, watch);
@@ -148,6 +161,9 @@ struct Kind {
     /// When something fell, and how much that still counts.
     falls: Vec<(Moment, f64)>,
     repair: Repair,
+    /// How much more often things fall at this time of the season, and in how many such hours within the horizon.
+    now: f64,
+    hours: f64,
 }
 
 impl Kind {
@@ -170,6 +186,8 @@ impl Kind {
                 shape: 2.0,
                 total_ms: 2.0 * w.season.0.max(1) as f64 / 144.0,
             },
+            now: 1.0,
+            hours: 0.0,
         };
         for (s, p) in subjects.iter().zip(pasts).filter(|(s, _)| s.kind() == of) {
             kind.all.add(p);
@@ -183,6 +201,8 @@ impl Kind {
                 kind.repair.total_ms += weight * up.unwrap_or(w.now).since(*down).0 as f64;
             }
         }
+        kind.now = kind.hourly(w.now, w);
+        kind.hours = w.horizon.0.max(0) as f64 / HOUR * kind.hourly_over(w);
         kind
     }
 
@@ -196,8 +216,7 @@ impl Kind {
         };
         let prior = all * ratio(self.classes.get(&s.class)) * place;
         let mean = Tally(p.failures, p.exposure).rate(prior);
-        let now = self.hourly(w.now, w);
-        let hours = w.horizon.0.max(0) as f64 / HOUR * self.hourly_over(w);
+        let (now, hours) = (self.now, self.hours);
         let (shape, rate) = (POOLED + p.failures, POOLED / prior + p.exposure);
         let fails = 1.0 - (rate / (rate + hours)).powf(shape);
         let down = p.outages.last().filter(|o| o.1.is_none());
@@ -293,11 +312,7 @@ fn forgotten(at: Moment, w: &Watch) -> f64 {
     0.5f64.powf(w.now.since(at).0.max(0) as f64 / half_life(w))
 }
 
-fn past(s: &Subject, events: &[Availability], w: &Watch) -> Past {
-    let mut mine: Vec<&Availability> = events
-        .iter()
-        .filter(|e| e.subject == s.name && e.kind == s.kind() && e.at >= w.since && e.at <= w.now)
-        .collect();
+fn past(mut mine: Vec<&Availability>) -> Past {
     mine.sort_by_key(|e| (e.at, e.up));
     let mut outages: Vec<(Moment, Option<Moment>)> = Vec::new();
     for e in mine {

@@ -33,7 +33,7 @@ mod tests;
 
 pub use backtest::{Scores, backtest};
 pub use demand::{Fit, Forecast, forecast};
-pub use outlook::{Calls, Fits, outlook};
+pub use outlook::{Calls, Fits, dangers, outlook, outlook_among};
 pub use pool::Member;
 pub use scenarios::{Shock, scenarios};
 pub use series::{Samples, SeriesError, regular};

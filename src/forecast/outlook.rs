@@ -11,6 +11,7 @@ use crate::model::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Points taken in one by one before a portion is fitted anew.
 const REFIT: usize = 12;
@@ -41,12 +42,30 @@ pub fn outlook(
     fits: &Fits,
     now: Moment,
 ) -> (Outlook, Fits) {
+    let all = dangers(history, world, policy, now);
+    let known = (beliefs, calls, fits);
+    outlook_among(&all, history, world, policy, known, now)
+}
+
+/// The same where the hazards of all that is seen have been told already, by [`dangers`].
+pub fn outlook_among(
+    hazards: &[Arc<Hazard>],
+    history: &History,
+    world: &World,
+    policy: &Policy,
+    (beliefs, calls, fits): (&Beliefs, &Calls, &Fits),
+    now: Moment,
+) -> (Outlook, Fits) {
     let mut next = Fits::default();
     let mut demand = BTreeMap::new();
     let mut plain: Vec<Cow<Samples>> = Vec::new();
     // A policy without portions (a test's) is about all of them.
-    let ours = |id: &PortionId| policy.portions.is_empty() || policy.portion(id).is_some();
-    for (portion, series) in history.demand.iter().filter(|(id, _)| ours(id)) {
+    let ours: BTreeSet<&PortionId> = match policy.portions.is_empty() {
+        true => history.demand.keys().collect(),
+        false => policy.portions.iter().map(|p| &p.id).collect(),
+    };
+    let ours = ours.into_iter();
+    for (portion, series) in ours.filter_map(|id| history.demand.get_key_value(id)) {
         if series.step.0 <= 0 || series.values.is_empty() {
             continue;
         }
@@ -75,12 +94,13 @@ pub fn outlook(
     if let Some(total) = &mut total {
         add_up(total, &demand);
     }
-    let hazards = dangers(history, world, policy, now);
+    let carrying = carrying(world, policy);
+    let hazards = concerning(hazards, world, policy, &carrying);
     let outlook = Outlook {
         at: now,
         horizon: policy.horizon,
         sites: sites(&demand, world, policy),
-        scenarios: prospects(&hazards, &demand, world, policy),
+        scenarios: prospects(&hazards, &demand, world, &carrying),
         demand,
         total,
         hazards,
@@ -133,9 +153,9 @@ fn served(portion: &PortionPolicy, world: &World) -> BTreeMap<Site, f64> {
         *parts.entry(i.site.clone()).or_default() += i.share.fraction();
     }
     if parts.values().sum::<f64>() <= 0.0 {
-        let running = world.allocs.value().into_iter().flatten();
-        let of =
-            |a: &&Alloc| a.holds() && a.job == portion.job && portion.groups.contains(&a.group);
+        let allocs = world.allocs.value().into_iter();
+        let running = allocs.flat_map(|all| all.of(&portion.job));
+        let of = |a: &&Alloc| a.holds() && portion.groups.contains(&a.group);
         for alloc in running.filter(of) {
             if let Some(site) = world.site_of(&alloc.node) {
                 *parts.entry(site.clone()).or_default() += 1.0;
@@ -182,26 +202,51 @@ fn sites(
     out
 }
 
-/// Joint futures of demand and of what carries the policy's portions: a node that holds none of them changes nothing.
-fn prospects(
-    hazards: &[Hazard],
-    demand: &BTreeMap<PortionId, DemandPath>,
+/// The nodes that carry the policy's portions, or something of ours.
+fn carrying<'a>(world: &'a World, policy: &Policy) -> BTreeSet<&'a NodeId> {
+    let of_policy = policy.portions.iter().map(|p| &p.job);
+    let jobs = world.jobs.value().into_iter().flat_map(BTreeMap::keys);
+    let ours = jobs.filter(|j| j.as_str().starts_with(OURS));
+    let jobs: BTreeSet<&JobId> = of_policy.chain(ours).collect();
+    let allocs = world.allocs.value().into_iter();
+    let of_jobs = allocs.flat_map(|all| jobs.iter().flat_map(|job| all.of(job)));
+    of_jobs.filter(|a| a.holds()).map(|a| &a.node).collect()
+}
+
+/// Those that may concern the policy: of what carries it, of the sites where it may run, and of the links there.
+fn concerning(
+    hazards: &[Arc<Hazard>],
     world: &World,
     policy: &Policy,
+    carrying: &BTreeSet<&NodeId>,
+) -> Vec<Arc<Hazard>> {
+    let allowed = policy.sites.iter();
+    let carry = carrying.iter().filter_map(|n| world.site_of(n));
+    let gates = world.gateways.values();
+    let sites: BTreeSet<&Site> = allowed.chain(carry).chain(gates).collect();
+    let at = |n: &NodeId| world.site_of(n).is_some_and(|s| sites.contains(s));
+    // A policy without sites is about all of them.
+    let any = policy.sites.is_empty();
+    let concerns = |h: &&Arc<Hazard>| match &h.domain {
+        _ if any => true,
+        Domain::Node(n) => at(n),
+        Domain::Site(s) => sites.contains(s),
+        Domain::Link(a, b) => sites.contains(a) && sites.contains(b),
+    };
+    hazards.iter().filter(concerns).cloned().collect()
+}
+
+/// Joint futures of demand and of what carries the policy's portions: a node that holds none of them changes nothing.
+fn prospects(
+    hazards: &[Arc<Hazard>],
+    demand: &BTreeMap<PortionId, DemandPath>,
+    world: &World,
+    carrying: &BTreeSet<&NodeId>,
 ) -> Scenarios {
-    let nodes: Vec<&Node> = world.nodes.value().into_iter().flatten().collect();
-    let jobs: BTreeSet<&JobId> = policy.portions.iter().map(|p| &p.job).collect();
-    let carrying: BTreeSet<&NodeId> = world
-        .allocs
-        .value()
-        .into_iter()
-        .flatten()
-        .filter(|a| a.holds() && (jobs.contains(&a.job) || a.job.as_str().starts_with(OURS)))
-        .map(|a| &a.node)
-        .collect();
-    let of = |site: &Site| nodes.iter().filter(|n| &n.site == site).count() as f64;
-    let all = nodes.len().max(1) as f64;
-    let ends: BTreeSet<&Site> = nodes.iter().map(|n| &n.site).collect();
+    let nodes = world.nodes.value();
+    let of = |site: &Site| nodes.map_or(0, |all| all.of(site).count()) as f64;
+    let all = nodes.map_or(0, Table::len).max(1) as f64;
+    let ends: BTreeSet<&Site> = nodes.into_iter().flatten().map(|n| &n.site).collect();
     let links = (ends.len() * ends.len().saturating_sub(1) / 2).max(1) as f64;
     let shocks: Vec<Shock> = hazards
         .iter()
@@ -345,7 +390,7 @@ fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
 }
 
 /// Hazards of the nodes that are seen, of their sites and of the links between those; none while the nodes are unknown.
-fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Vec<Hazard> {
+pub fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Vec<Arc<Hazard>> {
     let Some(nodes) = world.nodes.value() else {
         return Vec::new();
     };
@@ -359,17 +404,15 @@ fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Ve
     let happened = events::unplanned(&history.availability, policy, &nodes);
     let mut out = hazards(&subjects(&nodes, world), &happened, &watch);
     // A drain is no chance: what is drained goes.
+    let drained: BTreeSet<&NodeId> = nodes.iter().filter(|n| n.draining).map(|n| &n.id).collect();
     for hazard in &mut out {
-        let drained = nodes
-            .iter()
-            .any(|n| n.draining && hazard.domain == Domain::Node(n.id.clone()));
-        if drained {
+        if matches!(&hazard.domain, Domain::Node(n) if drained.contains(n)) {
             hazard.within = Probability(1.0);
             hazard.why = format!("being drained; {}", hazard.why);
         }
     }
     events::maintain(&mut out, policy, now);
-    out
+    out.into_iter().map(Arc::new).collect()
 }
 
 /// Every node, every site, and every link from a gateway's site, where clients are, to another site.

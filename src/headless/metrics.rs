@@ -3,13 +3,21 @@
 //! Names and units follow Prometheus' own conventions (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for what
 //! only grows. Each scrape is made anew from the latest view, so that a portion that has gone is gone here too.
 
+use super::exposition::Text;
 use crate::engine::view::{Health, Mode, PortionView, REACTION_BOUNDS, View};
 use crate::model::{Moment, Span};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{
-    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use std::time::Duration;
 
+/// Seconds of turns, finer about what they should take at most.
+const TURNS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// What was counted is summed up so often, scraped or not: single values are kept no longer.
+const SUM_UP: Duration = Duration::from_secs(30);
 const HEALTHS: [(Health, &str); 5] = [
     (Health::Good, "good"),
     (Health::Unknown, "unknown"),
@@ -26,6 +34,16 @@ const METRICS: &[(char, &str, &str)] = &[
         "1, with the version as a label",
     ),
     ('c', "foreshadow_cycles_total", "Turns of the loop"),
+    (
+        'h',
+        "foreshadow_cycle_duration_seconds",
+        "How long a turn of the loop takes, from the look to what is kept",
+    ),
+    (
+        'h',
+        "foreshadow_cycle_part_duration_seconds",
+        "How long its parts take",
+    ),
     ('g', "foreshadow_view_age_seconds", "Age of the newest view"),
     (
         'g',
@@ -197,6 +215,15 @@ impl Counted {
         metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
         Ok(Counted(handle))
     }
+
+    /// Sums up what was counted, until it is dropped.
+    pub async fn keep(self) {
+        let mut ticks = tokio::time::interval(SUM_UP);
+        loop {
+            ticks.tick().await;
+            self.0.run_upkeep();
+        }
+    }
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
@@ -204,6 +231,7 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
     let seconds = REACTION_BOUNDS.map(|ms| ms / 1000.0);
     Ok(PrometheusBuilder::new()
         .set_buckets(&seconds)?
+        .set_buckets_for_metric(Matcher::Prefix("foreshadow_cycle_".into()), &TURNS)?
         .build_recorder())
 }
 
@@ -216,19 +244,19 @@ pub fn exposition(
     now: Moment,
     counted: Option<&Counted>,
 ) -> Result<String, BuildError> {
-    let recorder = recorder()?;
-    metrics::with_local_recorder(&recorder, || {
-        describe();
-        of_the_loop(view, now);
-        of_readings(view);
-        of_budgets(view);
-        view.portions.iter().for_each(of_portion);
-        for site in &view.sites {
-            gauge!("foreshadow_site_hazard_ratio", "site" => site.site.to_string())
-                .set(site.hazard.0);
-        }
-    });
-    let mut text = recorder.handle().render() + &reactions(view);
+    let mut text = Text::default();
+    of_the_loop(&mut text, view, now);
+    of_readings(&mut text, view);
+    of_budgets(&mut text, view);
+    view.portions.iter().for_each(|p| of_portion(&mut text, p));
+    for site in &view.sites {
+        text.put(
+            "foreshadow_site_hazard_ratio",
+            &[("site", site.site.as_str())],
+            site.hazard.0,
+        );
+    }
+    let mut text = text.whole(METRICS);
     if let Some(Counted(handle)) = counted {
         handle.run_upkeep();
         text += &handle.render();
@@ -246,122 +274,176 @@ fn describe() {
     }
 }
 
-fn of_the_loop(view: &View, now: Moment) {
+fn of_the_loop(text: &mut Text, view: &View, now: Moment) {
     let yes = |is: bool| f64::from(u8::from(is));
-    gauge!("foreshadow_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    counter!("foreshadow_cycles_total").absolute(view.cycle);
-    gauge!("foreshadow_view_age_seconds").set(seconds(now.since(view.at)));
-    gauge!("foreshadow_acting").set(yes(view.mode == Mode::Act));
-    gauge!("foreshadow_hold").set(yes(view.hold.is_some()));
-    gauge!("foreshadow_leader").set(yes(view.epoch.0 > 0));
-    gauge!("foreshadow_epoch").set(view.epoch.0 as f64);
-    gauge!("foreshadow_blind").set(view.blind.len() as f64);
-    gauge!("foreshadow_steps_waiting").set(view.waiting.len() as f64);
-    gauge!("foreshadow_shadows_running").set(view.shadows.len() as f64);
+    text.put(
+        "foreshadow_build_info",
+        &[("version", env!("CARGO_PKG_VERSION"))],
+        1.0,
+    );
+    text.put("foreshadow_cycles_total", &[], view.cycle as f64);
+    text.put(
+        "foreshadow_view_age_seconds",
+        &[],
+        seconds(now.since(view.at)),
+    );
+    text.put("foreshadow_acting", &[], yes(view.mode == Mode::Act));
+    text.put("foreshadow_hold", &[], yes(view.hold.is_some()));
+    text.put("foreshadow_leader", &[], yes(view.epoch.0 > 0));
+    text.put("foreshadow_epoch", &[], view.epoch.0 as f64);
+    text.put("foreshadow_blind", &[], view.blind.len() as f64);
+    text.put("foreshadow_steps_waiting", &[], view.waiting.len() as f64);
+    text.put("foreshadow_shadows_running", &[], view.shadows.len() as f64);
     let t = &view.tally;
     for (verb, causes) in &t.decisions {
         for (cause, count) in causes {
-            counter!("foreshadow_decisions_total", "verb" => verb.clone(), "cause" => cause.clone()).absolute(*count);
+            text.put(
+                "foreshadow_decisions_total",
+                &[("verb", verb), ("cause", cause)],
+                *count as f64,
+            );
         }
     }
     for (law, count) in &t.holds {
-        counter!("foreshadow_holds_total", "law" => law.clone()).absolute(*count);
+        text.put("foreshadow_holds_total", &[("law", law)], *count as f64);
     }
-    counter!("foreshadow_weight_writes_total").absolute(t.writes);
-    counter!("foreshadow_weight_writes_delayed_total").absolute(t.writes_waited);
-    counter!("foreshadow_switchovers_total").absolute(t.switchovers);
-    counter!("foreshadow_failbacks_total").absolute(t.failbacks);
-    counter!("foreshadow_preallocations_total").absolute(t.preallocations);
-    counter!("foreshadow_shadows_total").absolute(t.shadows);
-    counter!("foreshadow_measurements_total").absolute(t.measurements);
-    counter!("foreshadow_lessons_total").absolute(t.lessons);
+    text.put("foreshadow_weight_writes_total", &[], t.writes as f64);
+    text.put(
+        "foreshadow_weight_writes_delayed_total",
+        &[],
+        t.writes_waited as f64,
+    );
+    text.put("foreshadow_switchovers_total", &[], t.switchovers as f64);
+    text.put("foreshadow_failbacks_total", &[], t.failbacks as f64);
+    text.put(
+        "foreshadow_preallocations_total",
+        &[],
+        t.preallocations as f64,
+    );
+    text.put("foreshadow_shadows_total", &[], t.shadows as f64);
+    text.put("foreshadow_measurements_total", &[], t.measurements as f64);
+    text.put("foreshadow_lessons_total", &[], t.lessons as f64);
+    if !view.reactions.is_empty() {
+        reactions(text, view);
+    }
 }
 
-/// The histogram of reaction times in its text form: it comes counted, and a recorder would have to be told each of them.
-fn reactions(view: &View) -> String {
-    const NAME: &str = "foreshadow_reaction_seconds";
+/// The histogram of reaction times: it comes counted.
+fn reactions(text: &mut Text, view: &View) {
     let all = &view.reactions;
-    if all.is_empty() {
-        return String::new();
-    }
-    let what = METRICS.iter().find(|m| m.1 == NAME).map_or("", |m| m.2);
-    let mut text = format!("# HELP {NAME} {what}\n# TYPE {NAME} histogram\n");
-    for bound in REACTION_BOUNDS {
-        let within = all
+    let within = REACTION_BOUNDS.map(|bound| {
+        let below = all
             .iter()
             .filter(|c| c.up_to_ms.is_some_and(|ms| ms <= bound));
-        let count: u64 = within.map(|c| c.count).sum();
-        text += &format!("{NAME}_bucket{{le=\"{}\"}} {count}\n", bound / 1000.0);
-    }
-    let count: u64 = all.iter().map(|c| c.count).sum();
+        (bound / 1000.0, below.map(|c| c.count).sum())
+    });
+    let count = all.iter().map(|c| c.count).sum();
     let sum: f64 = all.iter().map(|c| c.sum_ms).sum();
-    text += &format!("{NAME}_bucket{{le=\"+Inf\"}} {count}\n");
-    text + &format!("{NAME}_sum {}\n{NAME}_count {count}\n\n", sum / 1000.0)
+    text.histogram(
+        "foreshadow_reaction_seconds",
+        &within,
+        (count, sum / 1000.0),
+    );
 }
 
-fn of_readings(view: &View) {
+fn of_readings(text: &mut Text, view: &View) {
     for reading in &view.readings {
-        let what = || reading.what.clone();
+        let what = [("reading", reading.what.as_str())];
         let known = f64::from(u8::from(reading.age.is_some()));
-        gauge!("foreshadow_reading_known", "reading" => what()).set(known);
+        text.put("foreshadow_reading_known", &what, known);
         if let Some(age) = reading.age {
-            gauge!("foreshadow_reading_age_seconds", "reading" => what()).set(seconds(age));
+            text.put("foreshadow_reading_age_seconds", &what, seconds(age));
         }
     }
 }
 
-fn of_budgets(view: &View) {
+fn of_budgets(text: &mut Text, view: &View) {
     for b in &view.budgets {
-        let workload = || b.workload.clone();
-        gauge!("foreshadow_shadow_budget_left_core_seconds", "workload" => workload())
-            .set(b.shadows_left.0 * 3600.0);
+        let workload = b.workload.as_str();
+        text.put(
+            "foreshadow_shadow_budget_left_core_seconds",
+            &[("workload", workload)],
+            b.shadows_left.0 * 3600.0,
+        );
         for (of, spent) in [("shadows", b.shadows_spent), ("standbys", b.standbys_spent)] {
-            gauge!("foreshadow_spent_core_seconds", "workload" => workload(), "use" => of)
-                .set(spent.0 * 3600.0);
+            text.put(
+                "foreshadow_spent_core_seconds",
+                &[("workload", workload), ("use", of)],
+                spent.0 * 3600.0,
+            );
         }
     }
 }
 
-fn of_portion(p: &PortionView) {
-    let portion = || p.id.to_string();
+fn of_portion(text: &mut Text, p: &PortionView) {
+    let portion = ("portion", p.id.as_str());
     for (health, word) in HEALTHS {
         let is = f64::from(u8::from(p.health == health));
-        gauge!("foreshadow_portion_health", "portion" => portion(), "workload" => p.workload.clone(), "health" => word).set(is);
+        text.put(
+            "foreshadow_portion_health",
+            &[portion, ("workload", &p.workload), ("health", word)],
+            is,
+        );
     }
     if let Some(t) = &p.traffic {
-        gauge!("foreshadow_portion_requests_per_second", "portion" => portion()).set(t.rate.0);
-        gauge!("foreshadow_portion_success_ratio", "portion" => portion()).set(t.success);
+        text.put(
+            "foreshadow_portion_requests_per_second",
+            &[portion],
+            t.rate.0,
+        );
+        text.put("foreshadow_portion_success_ratio", &[portion], t.success);
         for (level, latency) in [("0.5", t.p50), ("0.99", t.p99)] {
-            gauge!("foreshadow_portion_latency_seconds", "portion" => portion(), "level" => level)
-                .set(latency.0 / 1000.0);
+            text.put(
+                "foreshadow_portion_latency_seconds",
+                &[portion, ("level", level)],
+                latency.0 / 1000.0,
+            );
         }
     }
     if let Some(capacity) = p.capacity {
-        gauge!("foreshadow_portion_capacity_requests_per_second", "portion" => portion())
-            .set(capacity.0);
+        text.put(
+            "foreshadow_portion_capacity_requests_per_second",
+            &[portion],
+            capacity.0,
+        );
     }
     if let Some(next) = p.band.first() {
         for (level, value) in [("0.1", next.low), ("0.5", next.mid), ("0.9", next.high)] {
-            gauge!("foreshadow_forecast_requests_per_second", "portion" => portion(), "level" => level).set(value);
+            text.put(
+                "foreshadow_forecast_requests_per_second",
+                &[portion, ("level", level)],
+                value,
+            );
         }
     }
     if let Some(error) = p.error {
-        gauge!("foreshadow_forecast_error_requests_per_second", "portion" => portion())
-            .set(error.0);
+        text.put(
+            "foreshadow_forecast_error_requests_per_second",
+            &[portion],
+            error.0,
+        );
     }
     if let Some(coverage) = p.coverage_80 {
-        gauge!("foreshadow_forecast_coverage_ratio", "portion" => portion()).set(coverage);
+        text.put("foreshadow_forecast_coverage_ratio", &[portion], coverage);
     }
     for i in &p.instances {
         let labels = [
-            ("portion", portion()),
-            ("site", i.site.to_string()),
-            ("role", i.role.clone()),
-            ("alloc", i.alloc.to_string()),
+            portion,
+            ("site", i.site.as_str()),
+            ("role", i.role.as_str()),
+            ("alloc", i.alloc.as_str()),
         ];
-        gauge!("foreshadow_weight_desired_ratio", &labels).set(i.desired.fraction());
+        text.put(
+            "foreshadow_weight_desired_ratio",
+            &labels,
+            i.desired.fraction(),
+        );
         if let Some(observed) = i.observed {
-            gauge!("foreshadow_weight_observed_ratio", &labels).set(observed.fraction());
+            text.put(
+                "foreshadow_weight_observed_ratio",
+                &labels,
+                observed.fraction(),
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ mod change;
 pub mod delta;
 mod door;
 mod events;
+mod exposition;
 mod gate;
 mod metrics;
 mod ndjson;

@@ -4,6 +4,7 @@ use super::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The levels every demand path carries, in this order.
 pub const LEVELS: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
@@ -123,7 +124,7 @@ pub struct Outlook {
     /// Mean demand that each site's instances serve, as traffic is shared now; they sum to the total at each point.
     #[serde(default)]
     pub sites: BTreeMap<Site, Vec<(Moment, Rps)>>,
-    pub hazards: Vec<Hazard>,
+    pub hazards: Vec<Arc<Hazard>>,
     #[serde(default)]
     pub scenarios: Scenarios,
 }

@@ -1,51 +1,88 @@
-//! Rows by ID that are cheap to hand on: a copy shares everything, a change costs what changed.
+//! Rows by ID, and by what they belong to, that are cheap to hand on: a copy shares everything, a change costs what changed.
 
-use super::{Alloc, AllocId, Node, NodeId};
+use super::{Alloc, AllocId, JobId, Node, NodeId, Site};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// What has an ID of its own.
+/// What has an ID of its own, and belongs to something with others: an allocation to its job, a node to its site.
 pub trait Row: Clone {
     type Id: Clone + Ord + fmt::Debug;
+    type Of: Clone + Ord;
     fn id(&self) -> &Self::Id;
+    fn of(&self) -> &Self::Of;
+    /// No ID comes before it.
+    fn first() -> Self::Id;
 }
 
 impl Row for Node {
     type Id = NodeId;
+    type Of = Site;
     fn id(&self) -> &NodeId {
         &self.id
+    }
+    fn of(&self) -> &Site {
+        &self.site
+    }
+    fn first() -> NodeId {
+        NodeId::new("")
     }
 }
 
 impl Row for Alloc {
     type Id = AllocId;
+    type Of = JobId;
     fn id(&self) -> &AllocId {
         &self.id
     }
+    fn of(&self) -> &JobId {
+        &self.job
+    }
+    fn first() -> AllocId {
+        AllocId::new("")
+    }
 }
 
-/// Rows in the order of their IDs. Cloning is O(1), and putting or removing one row O(log rows): the table is a persistent
-/// tree, so that a picture of a large cluster can be looked at each cycle without being copied.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+/// Rows in the order of their IDs. Cloning is O(1), and putting, removing or finding one row O(log rows): the table is a
+/// persistent tree, so that a picture of a large cluster can be looked at each cycle without being copied or read through.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(
     from = "Vec<T>",
     into = "Vec<T>",
     bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>")
 )]
-pub struct Table<T: Row>(OrdMap<T::Id, Arc<T>>);
+pub struct Table<T: Row> {
+    rows: OrdMap<T::Id, Arc<T>>,
+    /// The same rows by what they belong to.
+    groups: OrdMap<(T::Of, T::Id), Arc<T>>,
+}
 
 impl<T: Row> Table<T> {
     pub fn get(&self, id: &T::Id) -> Option<&T> {
-        self.0.get(id).map(Arc::as_ref)
+        self.rows.get(id).map(Arc::as_ref)
+    }
+    /// Those that belong to it, in the order of their IDs.
+    pub fn of<'a>(&'a self, it: &T::Of) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        let it = it.clone();
+        let from = self.groups.range((it.clone(), T::first())..);
+        from.take_while(move |((of, _), _)| *of == it)
+            .map(|(_, row)| row.as_ref())
     }
     /// Takes the place of the row with the same ID.
     pub fn put(&mut self, row: T) {
-        self.0.insert(row.id().clone(), Arc::new(row));
+        let (id, of, row) = (row.id().clone(), row.of().clone(), Arc::new(row));
+        if let Some(old) = self.rows.insert(id.clone(), row.clone())
+            && *old.of() != of
+        {
+            self.groups.remove(&(old.of().clone(), id.clone()));
+        }
+        self.groups.insert((of, id), row);
     }
     pub fn remove(&mut self, id: &T::Id) {
-        self.0.remove(id);
+        if let Some(old) = self.rows.remove(id) {
+            self.groups.remove(&(old.of().clone(), id.clone()));
+        }
     }
     /// Changes every row in its place, for what-ifs; IDs must stay.
     pub fn edit(&mut self, mut change: impl FnMut(&mut T)) {
@@ -59,10 +96,16 @@ impl<T: Row> Table<T> {
         self.into_iter()
     }
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
+    }
+}
+
+impl<T: Row + PartialEq> PartialEq for Table<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows
     }
 }
 
@@ -85,14 +128,15 @@ impl<'a, T: Row> IntoIterator for &'a Table<T> {
     type Item = &'a T;
     type IntoIter = Rows<'a, T>;
     fn into_iter(self) -> Rows<'a, T> {
-        Rows(self.0.iter())
+        Rows(self.rows.iter())
     }
 }
 
 impl<T: Row> FromIterator<T> for Table<T> {
     fn from_iter<I: IntoIterator<Item = T>>(rows: I) -> Self {
-        let rows = rows.into_iter();
-        Table(rows.map(|row| (row.id().clone(), Arc::new(row))).collect())
+        let mut table = Table::default();
+        rows.into_iter().for_each(|row| table.put(row));
+        table
     }
 }
 
@@ -110,7 +154,10 @@ impl<T: Row> From<Table<T>> for Vec<T> {
 
 impl<T: Row> Default for Table<T> {
     fn default() -> Self {
-        Table(OrdMap::new())
+        Table {
+            rows: OrdMap::new(),
+            groups: OrdMap::new(),
+        }
     }
 }
 
@@ -131,9 +178,21 @@ mod tests {
 
     impl Row for Named {
         type Id = u8;
+        type Of = u8;
         fn id(&self) -> &u8 {
             &self.0
         }
+        fn of(&self) -> &u8 {
+            &self.1
+        }
+        fn first() -> u8 {
+            0
+        }
+    }
+
+    /// Everything that some row belongs to, and something that none does.
+    fn any_of(map: &BTreeMap<u8, u8>) -> Vec<u8> {
+        map.values().copied().chain([255]).collect()
     }
 
     proptest! {
@@ -155,6 +214,12 @@ mod tests {
             }
             prop_assert_eq!(Vec::from(copy), then);
             prop_assert_eq!(table.len(), map.len());
+            for of in any_of(&map) {
+                let told: Vec<Named> = table.of(&of).cloned().collect();
+                let wanted: Vec<Named> = table.iter().filter(|n| n.1 == of).cloned().collect();
+                prop_assert_eq!(told, wanted);
+            }
+            prop_assert_eq!(table.groups.len(), map.len());
             let text = serde_json::to_string(&table).expect("plain rows");
             prop_assert_eq!(Vec::from(table), rows(&map));
             prop_assert_eq!(serde_json::from_str::<Vec<Named>>(&text).expect("the same"), rows(&map));

@@ -4,6 +4,7 @@ use super::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What fails together: a node, a whole site, or the way between two sites.
 #[derive(
@@ -98,7 +99,7 @@ pub struct Alloc {
     pub desired_run: bool,
     pub resources: Resources,
     /// Address and port by label.
-    pub ports: BTreeMap<String, (String, u16)>,
+    pub ports: Ports,
     pub created: Moment,
 }
 
@@ -211,7 +212,7 @@ pub struct World {
     pub traffic: BTreeMap<PortionId, Seen<Traffic>>,
     /// The last readings of each endpoint of production's metrics, oldest first.
     #[serde(default)]
-    pub readings: Vec<Reading>,
+    pub readings: Vec<Arc<Reading>>,
     pub usage: BTreeMap<AllocId, Seen<Usage>>,
     pub links: Seen<Vec<Link>>,
     /// Where each gateway stands: the clients of a site reach the others from there.

@@ -1,7 +1,7 @@
 //! What Consul says of fronts: entries at each gateway, SRV records as clients get them, targets and what was applied.
 
 use super::srv::Sample;
-use super::watch::Watch;
+use super::watch::{Asking, Watch};
 use super::{Sources, seen};
 use crate::clients::consul::{HealthQuery, KvPair, KvQuery, ServiceEntry};
 use crate::clients::gateway::Gateway;
@@ -22,8 +22,14 @@ pub struct Watches {
     keys: Watch<Keys>,
 }
 
+/// Of more fronts each is asked for seldom, lest agents are asked all the time for what has not changed.
+const FEW: usize = 64;
+
 struct WatchedFront {
     gateway: GatewayId,
+    /// Where there are many: a key that is asked for often. While its answers come and the query for the entries waits, these
+    /// are as they were.
+    pulse: Option<Arc<Watch<()>>>,
     service: ServiceName,
     entries: Arc<Watch<Vec<FrontEntry>>>,
     dns: Option<Sample>,
@@ -37,16 +43,21 @@ impl Watches {
             .filter_map(|p| Some((p.front.as_ref()?, p.owner.is_front())))
             .collect();
         let mut fronts = Vec::new();
+        let many = services.len() > FEW;
         for gateway in &sources.gateways {
             let agent = Arc::new(OnceCell::new());
+            let pulse = many.then(|| Arc::new(pulse(sources, gateway)));
             for (service, fronted) in &services {
-                let entries = entries(sources, gateway, agent.clone(), service, *fronted);
+                let of = (gateway, agent.clone());
+                let asking = if many { Asking::SELDOM } else { Asking::OFTEN };
+                let entries = entries(sources, of, service, *fronted, asking);
                 let entries = Arc::new(entries);
                 let dns = gateway.dns.clone().map(|dns| {
                     Sample::start(dns, (*service).clone(), entries.clone(), sources.clock)
                 });
                 fronts.push(WatchedFront {
                     gateway: gateway.id.clone(),
+                    pulse: pulse.clone(),
                     service: (*service).clone(),
                     entries,
                     dns,
@@ -66,9 +77,10 @@ impl Watches {
                 Ok(found.map(|pairs| Keys::of(&pairs)))
             }
         };
+        let asking = if many { Asking::AT_EASE } else { Asking::OFTEN };
         Watches {
             fronts,
-            keys: Watch::start(read, |_| (), sources.clock),
+            keys: Watch::start(read, |_| (), sources.clock, asking),
         }
     }
 
@@ -82,6 +94,10 @@ impl Watches {
                 }
             };
             let (entries, dns) = futures::join!(w.entries.seen(), dns);
+            let entries = match &w.pulse {
+                Some(pulse) => as_of(entries, &pulse.seen().await),
+                None => entries,
+            };
             (w, entries.map(|all| all.to_vec()), dns)
         });
         let (read, keys) = join(join_all(reads), self.keys.seen()).await;
@@ -102,14 +118,37 @@ impl Watches {
     }
 }
 
+/// A reading that would have changed by itself, as of the last answer of its server.
+fn as_of<T>(reading: Seen<T>, pulse: &Seen<Arc<()>>) -> Seen<T> {
+    match (reading, pulse) {
+        (Seen::Known { value, at }, Seen::Known { at: heard, .. }) => {
+            Seen::known(value, at.max(*heard))
+        }
+        (reading, _) => reading,
+    }
+}
+
+/// Whether the gateway's agent, and the servers behind it, answer.
+fn pulse(sources: &Sources, gateway: &Gateway) -> Watch<()> {
+    let consul = gateway.consul.clone();
+    let read = move |wait| {
+        let consul = consul.clone();
+        async move {
+            let found = consul.kv_get(keys::HOLD, None, false, wait).await?;
+            Ok(found.map(drop))
+        }
+    };
+    Watch::start(read, |_| (), sources.clock, Asking::OFTEN)
+}
+
 /// Watches the gateway's own entries of a front, in the eyes of its datacenter; has the wheel look when one stops serving.
 /// Where others may own the weights: the entries of the whole datacenter that Nomad made, and external ones of ours.
 fn entries(
     sources: &Sources,
-    gateway: &Gateway,
-    agent: Arc<OnceCell<String>>,
+    (gateway, agent): (&Gateway, Arc<OnceCell<String>>),
     service: &ServiceName,
     fronted: bool,
+    asking: Asking,
 ) -> Watch<Vec<FrontEntry>> {
     let (consul, service) = (gateway.consul.clone(), service.clone());
     let read = move |wait| {
@@ -143,7 +182,7 @@ fn entries(
             let _ = wake.try_send(());
         }
     };
-    Watch::start(read, news, sources.clock)
+    Watch::start(read, news, sources.clock, asking)
 }
 
 /// An entry of ours; others behind the same name are none of our business.
@@ -254,7 +293,7 @@ fn applied(pairs: &[KvPair]) -> BTreeMap<(GatewayId, ServiceName), Applied> {
 
 /// Puts targets and reports to the fronts they speak of.
 fn place(fronts: &mut BTreeMap<ServiceName, Front>, keys: &Seen<Arc<Keys>>) {
-    for (service, front) in fronts {
+    for (service, front) in fronts.iter_mut() {
         front.target = Some(match keys {
             Seen::Known { value, at } => match &value.targets {
                 Ok(targets) => Seen::known(targets.get(service).cloned(), *at),
@@ -262,14 +301,14 @@ fn place(fronts: &mut BTreeMap<ServiceName, Front>, keys: &Seen<Arc<Keys>>) {
             },
             Seen::Unknown { why } => Seen::unknown(why.clone()),
         });
-        let Seen::Known { value, at } = keys else {
-            continue;
-        };
-        for ((gateway, of), report) in &value.applied {
-            if of == service {
-                let seen = Seen::known(report.clone(), *at);
-                front.applied.insert(gateway.clone(), seen);
-            }
+    }
+    let Seen::Known { value, at } = keys else {
+        return;
+    };
+    for ((gateway, of), report) in &value.applied {
+        if let Some(front) = fronts.get_mut(of) {
+            let seen = Seen::known(report.clone(), *at);
+            front.applied.insert(gateway.clone(), seen);
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod nomad;
 mod picture;
 mod srv;
 mod traffic;
+mod usage;
 mod watch;
 
 pub use consul::META_ALLOC;
@@ -61,6 +62,7 @@ struct Memory {
     mirror: picture::Mirror,
     jobs: Jobs,
     traffic: traffic::Memory,
+    usage: usage::Memory,
 }
 
 /// The jobs as last read, and the index of Nomad's jobs then.
@@ -94,6 +96,7 @@ impl Cluster {
             mirror,
             jobs,
             traffic,
+            usage,
         } = &mut *memory;
         let follower = follower.get_or_insert_with(|| self.follow());
         let watches = watches.get_or_insert_with(|| consul::Watches::start(&self.sources));
@@ -129,7 +132,7 @@ impl Cluster {
             ..World::unknown(now, "not read yet")
         };
         let (usage, ()) = join(
-            self.usage(&world),
+            usage::read(&self.sources, usage, &world),
             traffic::read(&self.sources, traffic, &world, now),
         )
         .await;
@@ -190,30 +193,6 @@ impl Cluster {
             known: jobs.clone(),
         };
         Ok(jobs)
-    }
-
-    /// What the allocations of the policies' portions and of our own jobs use.
-    async fn usage(&self, world: &World) -> BTreeMap<AllocId, Seen<Usage>> {
-        let Some(allocs) = world.allocs.value() else {
-            return BTreeMap::new();
-        };
-        let watched = |a: &&Alloc| {
-            a.status == AllocStatus::Running
-                && a.desired_run
-                && (a.job.as_str().starts_with(OURS)
-                    || self
-                        .sources
-                        .policies
-                        .iter()
-                        .flat_map(|p| &p.portions)
-                        .any(|p| p.job == a.job))
-        };
-        let at = world.at;
-        let reads = allocs.iter().filter(watched).map(|a| async move {
-            let stats = self.sources.nomad.alloc_stats(a.id.as_str()).await;
-            (a.id.clone(), seen(stats, at).map(|s| nomad::usage(&s)))
-        });
-        join_all(reads).await.into_iter().collect()
     }
 }
 

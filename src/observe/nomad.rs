@@ -2,19 +2,44 @@
 
 use crate::clients::nomad as seen;
 use crate::model::*;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Meta keys on nodes that foreshadow reads: what the node costs an hour.
 const META_PRICE: &str = "price";
 
-pub fn node(n: &seen::Node) -> Node {
+/// Names that many rows have in common, each kept once.
+#[derive(Default)]
+pub struct Names {
+    known: HashSet<Arc<str>>,
+    /// Those that nobody has any more are let go once there are so many.
+    most: usize,
+}
+
+impl Names {
+    fn of(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.known.get(name) {
+            return known.clone();
+        }
+        if self.known.len() >= self.most {
+            self.known.retain(|name| Arc::strong_count(name) > 1);
+            self.most = (self.known.len() * 2).max(1024);
+        }
+        let name: Arc<str> = name.into();
+        self.known.insert(name.clone());
+        name
+    }
+}
+
+pub fn node(n: &seen::Node, names: &mut Names) -> Node {
     let total = n.node_resources.clone().unwrap_or_default();
     let held = n.reserved_resources.clone().unwrap_or_default();
     let number = |text: Option<&String>| text.and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
     Node {
-        id: NodeId::new(n.id.as_str()),
+        id: NodeId(names.of(&n.id)),
         name: n.name.clone(),
-        site: Site::new(n.datacenter.as_str()),
-        class: NodeClass::new(n.node_class.as_str()),
+        site: Site(names.of(&n.datacenter)),
+        class: NodeClass(names.of(&n.node_class)),
         status: match n.status.as_str() {
             "ready" => NodeStatus::Ready,
             "initializing" => NodeStatus::Initializing,
@@ -36,13 +61,13 @@ pub fn node(n: &seen::Node) -> Node {
     }
 }
 
-pub fn alloc(a: &seen::Alloc) -> Alloc {
+pub fn alloc(a: &seen::Alloc, names: &mut Names) -> Alloc {
     let held = a.allocated_resources.clone().unwrap_or_default();
     Alloc {
         id: AllocId::new(a.id.as_str()),
-        job: JobId::new(a.job_id.as_str()),
-        group: Group::new(a.task_group.as_str()),
-        node: NodeId::new(a.node_id.as_str()),
+        job: JobId(names.of(&a.job_id)),
+        group: Group(names.of(&a.task_group)),
+        node: NodeId(names.of(&a.node_id)),
         node_name: a.node_name.clone(),
         status: match a.client_status.as_str() {
             "pending" => AllocStatus::Pending,

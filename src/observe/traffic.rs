@@ -3,21 +3,30 @@
 use super::Sources;
 use crate::clients::connect::Peer;
 use crate::clients::http::System;
-use crate::clients::prometheus::{LabelMatch, Metrics, Scrape, Selector, Wanted, Window};
+use crate::clients::prometheus::{
+    Exposition, LabelMatch, MetricsError, Page, Scrape, Selector, Wanted, Window,
+};
 use crate::model::{self, *};
-use futures::future::join_all;
-use std::collections::{BTreeMap, VecDeque};
+use futures::StreamExt;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// A window spans this many scrapes: long enough for quantiles, short enough to see a breach.
 const SCRAPES: usize = 4;
 
-/// So many readings of an endpoint are told: what was "just before".
+/// So many readings of an endpoint are told: what was "just before"; fewer where there are many endpoints.
 const READINGS: usize = 20;
+const ALL_READINGS: usize = 40_000;
+const FEWEST_READINGS: usize = 8;
+
+/// Places that are read at the same time.
+const AT_ONCE: usize = 64;
 
 #[derive(Default)]
 pub struct Memory {
     endpoints: BTreeMap<(PortionId, String), Endpoint>,
+    /// Where they are read, each place once for all portions that are told of there.
+    pages: BTreeMap<String, Arc<Exposition>>,
     /// Portions whose endpoints gave nothing at the last look, and why.
     silent: BTreeMap<PortionId, String>,
     at: Moment,
@@ -26,21 +35,21 @@ pub struct Memory {
 }
 
 struct Endpoint {
-    metrics: Arc<Metrics>,
+    wanted: Wanted,
     scrapes: VecDeque<Scrape>,
-    readings: VecDeque<Reading>,
+    readings: VecDeque<Arc<Reading>>,
 }
 
 impl Endpoint {
-    /// What happened between the last two scrapes, kept for a while.
-    fn note(&mut self, wish: &Wish) {
+    /// What happened between the last two scrapes, the last of which are kept.
+    fn note(&mut self, wish: &Wish, most: usize) {
         let [.., before, last] = self.scrapes.make_contiguous() else {
             return;
         };
         let Ok(window) = Window::between(before, last) else {
             return;
         };
-        self.readings.push_back(Reading {
+        self.readings.push_back(Arc::new(Reading {
             portion: wish.key.0.clone(),
             instance: wish.instance.clone(),
             from: before.at,
@@ -50,50 +59,38 @@ impl Endpoint {
                 buckets: window.counts(),
                 failed: window.errors.max(0.0).round() as u64,
             },
-        });
-        if self.readings.len() > READINGS {
+        }));
+        while self.readings.len() > most {
             self.readings.pop_front();
         }
     }
 }
 
-/// Scrapes every endpoint once.
+/// Reads every place once, and takes what each endpoint wants of it.
 pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Moment) {
-    let wanted = endpoints(sources, world);
-    memory
-        .endpoints
-        .retain(|key, _| wanted.iter().any(|w| &w.key == key));
-    for w in &wanted {
-        if !memory.endpoints.contains_key(&w.key)
-            && let Some(metrics) = metrics(sources, w)
-        {
-            memory.endpoints.insert(
-                w.key.clone(),
-                Endpoint {
-                    metrics,
-                    scrapes: VecDeque::new(),
-                    readings: VecDeque::new(),
-                },
-            );
-        }
+    let wishes = endpoints(sources, world);
+    memory.meet(sources, &wishes);
+    let mut of_place: BTreeMap<&str, Vec<&Wish>> = BTreeMap::new();
+    for wish in &wishes {
+        of_place.entry(&wish.key.1).or_default().push(wish);
     }
-    let reads = wanted.iter().filter_map(|w| {
-        let metrics = memory.endpoints.get(&w.key)?.metrics.clone();
+    let reads = of_place.into_iter().filter_map(|(url, wishes)| {
+        let page = memory.pages.get(url)?.clone();
         Some(async move {
             let began = (sources.clock)();
-            let scrape = metrics.scrape(began).await;
-            (w, scrape, (sources.clock)().since(began))
+            let page = page.read(began).await;
+            (wishes, page, (sources.clock)().since(began))
         })
     });
-    let done = join_all(reads).await;
+    let reads: Vec<_> = reads.collect();
     memory.silent.clear();
     memory.at = now;
-    for (w, scrape, took) in done {
-        match scrape {
-            Ok(scrape) => memory.take(w, scrape, took),
-            Err(e) => {
-                memory.silent.insert(w.key.0.clone(), e.to_string());
-            }
+    let most = (ALL_READINGS / wishes.len().max(1)).clamp(FEWEST_READINGS, READINGS);
+    // A page is let go before the next ones are read: of many there are only so many at once.
+    let mut done = futures::stream::iter(reads).buffered(AT_ONCE);
+    while let Some((wishes, page, took)) = done.next().await {
+        for wish in wishes {
+            memory.take(wish, &page, took, most);
         }
     }
 }
@@ -145,7 +142,7 @@ fn instances<'a>(portion: &'a PortionPolicy, world: &World) -> Vec<Wish<'a>> {
         .collect()
 }
 
-fn metrics(sources: &Sources, wish: &Wish) -> Option<Arc<Metrics>> {
+fn wanted_of(wish: &Wish) -> Wanted {
     let labels: Vec<LabelMatch> = wish.metrics.only.iter().filter_map(|l| label(l)).collect();
     let with = |metric: &str| Selector {
         metric: metric.to_string(),
@@ -157,15 +154,19 @@ fn metrics(sources: &Sources, wish: &Wish) -> Option<Arc<Metrics>> {
     errors
         .labels
         .extend(label(&wish.metrics.failed).or_else(never));
-    let wanted = Wanted {
+    Wanted {
         requests: with(&wish.metrics.requests),
         errors,
         latency: with(&wish.metrics.duration),
-    };
-    let mut peer = Peer::plain(System::Metrics, &wish.key.1).ok()?;
+    }
+}
+
+/// Where an endpoint is read; all are asked from the same place, so they share their connections.
+fn page(sources: &Sources, url: &str, beside: Option<&Exposition>) -> Option<Arc<Exposition>> {
+    let mut peer = Peer::plain(System::Metrics, url).ok()?;
     peer.source = sources.source;
     peer.timeout = std::time::Duration::from_millis(800);
-    Metrics::new(&peer, wanted).ok().map(Arc::new)
+    Exposition::new(&peer, beside).ok().map(Arc::new)
 }
 
 /// `label=value`, or `label=prefix*`.
@@ -178,14 +179,51 @@ fn label(text: &str) -> Option<LabelMatch> {
 }
 
 impl Memory {
-    fn take(&mut self, wish: &Wish, scrape: Scrape, took: Span) {
-        if let Some(e) = self.endpoints.get_mut(&wish.key) {
-            e.scrapes.push_back(scrape);
-            if e.scrapes.len() > SCRAPES {
-                e.scrapes.pop_front();
+    /// Endpoints and places as they are wanted now; what is not wanted any more is forgotten.
+    fn meet(&mut self, sources: &Sources, wishes: &[Wish]) {
+        let wanted: BTreeSet<&(PortionId, String)> = wishes.iter().map(|w| &w.key).collect();
+        self.endpoints.retain(|key, _| wanted.contains(key));
+        let places: BTreeSet<&str> = wishes.iter().map(|w| w.key.1.as_str()).collect();
+        self.pages.retain(|url, _| places.contains(url.as_str()));
+        for url in places {
+            if !self.pages.contains_key(url) {
+                let other = self.pages.values().next().cloned();
+                let page = page(sources, url, other.as_deref());
+                self.pages.extend(page.map(|page| (url.to_string(), page)));
             }
-            e.note(wish);
         }
+        for wish in wishes {
+            if !self.endpoints.contains_key(&wish.key) {
+                let endpoint = Endpoint {
+                    wanted: wanted_of(wish),
+                    scrapes: VecDeque::new(),
+                    readings: VecDeque::new(),
+                };
+                self.endpoints.insert(wish.key.clone(), endpoint);
+            }
+        }
+    }
+
+    /// What an endpoint wants of the page that was read, if it was; so many readings of each are kept.
+    fn take(&mut self, wish: &Wish, page: &Result<Page, MetricsError>, took: Span, most: usize) {
+        let Some(e) = self.endpoints.get_mut(&wish.key) else {
+            return;
+        };
+        let scrape = match page {
+            Ok(page) => Scrape::of(page, &e.wanted).map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        };
+        match scrape {
+            Ok(scrape) => e.scrapes.push_back(scrape),
+            Err(why) => {
+                self.silent.insert(wish.key.0.clone(), why);
+                return;
+            }
+        }
+        if e.scrapes.len() > SCRAPES {
+            e.scrapes.pop_front();
+        }
+        e.note(wish, most);
         if let Some(site) = &wish.site {
             let times = self.rtt.entry(site.clone()).or_default();
             times.push_back(took.0 as f64);
@@ -205,7 +243,9 @@ impl Memory {
     }
 
     fn of(&self, portion: &PortionPolicy) -> Seen<Traffic> {
-        let ends = self.endpoints.iter().filter(|(k, _)| k.0 == portion.id);
+        let from = (portion.id.clone(), String::new());
+        let ends = self.endpoints.range(from..);
+        let ends = ends.take_while(|(k, _)| k.0 == portion.id);
         let windows: Vec<(Moment, Window)> = ends
             .filter_map(|(_, e)| {
                 let (first, last) = (e.scrapes.front()?, e.scrapes.back()?);
@@ -240,7 +280,7 @@ impl Memory {
     }
 
     /// The last readings of every endpoint, oldest first.
-    pub fn readings(&self) -> Vec<Reading> {
+    pub fn readings(&self) -> Vec<Arc<Reading>> {
         let all = self.endpoints.values().flat_map(|e| &e.readings);
         all.cloned().collect()
     }

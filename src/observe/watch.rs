@@ -10,8 +10,33 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-/// One blocking query. A reading is no older than this, a sixteenth (Consul's jitter) and the client's timeout.
-const LONGEST: Duration = Duration::from_secs(5);
+/// How one reading is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// One blocking query. A reading is no older than this, a sixteenth (Consul's jitter) and the client's timeout.
+    pub longest: Duration,
+    /// Between an answer with news and the next question.
+    pub rest: Duration,
+}
+
+impl Asking {
+    /// Always young by itself.
+    pub const OFTEN: Asking = Asking {
+        longest: Duration::from_secs(5),
+        rest: Duration::ZERO,
+    };
+    /// One of many: that nothing has changed is told by something else.
+    pub const SELDOM: Asking = Asking {
+        longest: Duration::from_secs(300),
+        rest: Duration::ZERO,
+    };
+    /// A long answer that changes often.
+    pub const AT_EASE: Asking = Asking {
+        longest: Duration::from_secs(5),
+        rest: Duration::from_secs(2),
+    };
+}
+
 /// Between an answer without news and the next question, so that a server that does not block is not asked in a circle.
 const GAP: Duration = Duration::from_millis(250);
 /// A look waits this long for the first answer, and this long for the one after an error.
@@ -40,7 +65,12 @@ impl<T> Drop for Watch<T> {
 impl<T: Send + Sync + 'static> Watch<T> {
     /// Begins at once, on the current tokio runtime. `read` is one query, blocking where it is given a wait; `news` is called
     /// with each reading that may differ from the one before.
-    pub fn start<R, F>(read: R, news: impl Fn(&T) + Send + 'static, clock: fn() -> Moment) -> Self
+    pub fn start<R, F>(
+        read: R,
+        news: impl Fn(&T) + Send + 'static,
+        clock: fn() -> Moment,
+        asking: Asking,
+    ) -> Self
     where
         R: Fn(Option<Wait>) -> F + Send + 'static,
         F: Future<Output = Result<Indexed<T>, HttpError>> + Send,
@@ -57,11 +87,13 @@ impl<T: Send + Sync + 'static> Watch<T> {
             while !tell.is_closed() {
                 let wait = (index > 0).then_some(Wait {
                     index,
-                    longest: LONGEST,
+                    longest: asking.longest,
                 });
                 let answer = read(wait).await;
                 let pause = match &answer {
-                    Ok(found) if found.index > 0 && found.index != index => None,
+                    Ok(found) if found.index > 0 && found.index != index => {
+                        (!asking.rest.is_zero()).then_some(asking.rest)
+                    }
                     Ok(_) => Some(GAP),
                     Err(_) => delays.next(),
                 };

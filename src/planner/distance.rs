@@ -2,7 +2,7 @@
 
 use super::partition::Portion;
 use crate::model::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who calls whom, and where everything runs.
 pub struct Ways<'a> {
@@ -18,8 +18,10 @@ impl<'a> Ways<'a> {
         let first = |p: &'a PortionPolicy| Some(((&p.job, p.groups.first()?), &p.id));
         let of: BTreeMap<(&JobId, &Group), &PortionId> =
             policy.portions.iter().filter_map(first).collect();
+        let jobs: BTreeSet<&JobId> = of.keys().map(|(job, _)| *job).collect();
         let mut stand: BTreeMap<&PortionId, BTreeMap<&Site, f64>> = BTreeMap::new();
-        for alloc in world.allocs.value().into_iter().flatten() {
+        let allocs = world.allocs.value().into_iter();
+        for alloc in allocs.flat_map(|all| jobs.iter().flat_map(|job| all.of(job))) {
             let portion = of
                 .get(&(&alloc.job, &alloc.group))
                 .filter(|_| alloc.holds());

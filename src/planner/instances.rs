@@ -1,5 +1,6 @@
 //! Who serves a portion: primaries and standbys, whether each is ready, and how much each can carry.
 
+use super::scene::Scene;
 use crate::model::*;
 use std::collections::BTreeMap;
 
@@ -82,27 +83,22 @@ pub fn capacity(known: &BTreeMap<ProfileKey, Known>, key: &ProfileKey) -> Option
 }
 
 /// The instances of a portion in this world. Nothing when allocations are unknown.
-pub fn copies(
-    world: &World,
-    policy: &PortionPolicy,
-    release: &Release,
-    known: &BTreeMap<ProfileKey, Known>,
-    limit: Span,
-) -> Copies {
+pub fn copies(scene: &Scene, policy: &PortionPolicy, release: &Release, limit: Span) -> Copies {
+    let (world, known) = (scene.world, scene.known);
     let (Some(allocs), Some(jobs)) = (world.allocs.value(), world.jobs.value()) else {
         return Copies::default();
     };
     let front = policy.front.as_ref().and_then(|f| world.fronts.get(f));
     let target = front.and_then(|f| f.target.as_ref()?.value()?.as_ref());
     let mut all: Vec<Copy> = Vec::new();
-    for alloc in allocs.iter().filter(|a| a.holds()) {
-        let role = if alloc.job == policy.job && policy.groups.first() == Some(&alloc.group) {
-            Role::Primary
-        } else if is_standby(jobs, &alloc.job, &policy.id, &alloc.group, policy) {
-            Role::Standby
-        } else {
-            continue;
-        };
+    let standbys = scene.census.all_standbys(&policy.id);
+    let of = standbys
+        .filter(|job| **job != policy.job)
+        .map(|job| (Role::Standby, job));
+    let of = [(Role::Primary, &policy.job)].into_iter().chain(of);
+    let all_of = of.flat_map(|(role, job)| allocs.of(job).map(move |a| (role, a)));
+    let own = |a: &Alloc| a.holds() && policy.groups.first() == Some(&a.group);
+    for (role, alloc) in all_of.filter(|(_, a)| own(a)) {
         let (Some(node), Some((address, port))) =
             (world.node(&alloc.node), alloc.ports.get(&policy.port))
         else {
@@ -143,19 +139,6 @@ pub fn copies(
     }
     all.sort_by(|a, b| (a.role, &a.alloc).cmp(&(b.role, &b.alloc)));
     Copies { all }
-}
-
-fn is_standby(
-    jobs: &BTreeMap<JobId, JobSpec>,
-    job: &JobId,
-    portion: &PortionId,
-    group: &Group,
-    policy: &PortionPolicy,
-) -> bool {
-    policy.groups.first() == Some(group)
-        && jobs
-            .get(job)
-            .is_some_and(|j| j.meta(META_STANDBY) == Some(portion.as_str()))
 }
 
 /// Whether any gateway that can be heard has an entry whose check has run, and whether most of those see it passing: one

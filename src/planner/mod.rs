@@ -3,6 +3,7 @@
 mod apart;
 pub mod book;
 mod burst;
+pub mod census;
 pub mod chances;
 mod constraints;
 mod contingency;
@@ -34,6 +35,7 @@ pub mod worth;
 
 pub use book::{Book, ShadowState};
 pub use burst::key as burst_key;
+pub use census::Census;
 pub use instances::{Copies, Role};
 pub use partition::{Portion, portions, workload};
 pub use scene::{FRESH, Scene};
@@ -50,7 +52,7 @@ pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies
         .iter()
         .filter_map(|p| {
             let portion = scene.portions.iter().find(|x| x.id == p.id)?;
-            let set = instances::copies(scene.world, p, &portion.release, scene.known, FRESH);
+            let set = instances::copies(scene, p, &portion.release, FRESH);
             Some((p.id.clone(), set))
         })
         .collect();

@@ -97,10 +97,14 @@ pub fn room(node: &Node, free: &Resources, needs: &Resources) -> usize {
 
 /// Nodes that may hold standbys at all.
 pub fn nodes<'a>(scene: &Scene<'a>) -> Vec<&'a Node> {
-    let nodes = scene.world.nodes.value().into_iter().flatten();
+    let Some(all) = scene.world.nodes.value() else {
+        return Vec::new();
+    };
+    let sites: BTreeSet<&Site> = scene.policy.sites.iter().collect();
+    let nodes = sites.into_iter().flat_map(|site| all.of(site));
+    let mut nodes: Vec<&Node> = nodes.filter(|n| n.usable()).collect();
+    nodes.sort_by(|a, b| a.id.cmp(&b.id));
     nodes
-        .filter(|n| n.usable() && scene.policy.sites.contains(&n.site))
-        .collect()
 }
 
 /// Candidates are usable nodes of allowed sites that have room, behind links that have some left; the cost of one is the
@@ -276,22 +280,11 @@ fn read<'a>(
 
 /// Node resources − what Nomad has allocated − what our accepted, not yet placed steps asked for.
 pub fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
-    let mut held: BTreeMap<&NodeId, Resources> = BTreeMap::new();
-    for alloc in scene
-        .world
-        .allocs
-        .value()
-        .into_iter()
-        .flatten()
-        .filter(|a| a.holds())
-    {
-        let sum = held.entry(&alloc.node).or_default();
-        *sum = sum.plus(alloc.resources);
-    }
+    let mut asked: BTreeMap<&NodeId, Resources> = BTreeMap::new();
     for step in &scene.inflight {
         match &step.action {
             Action::PlaceStandby { node, needs, .. } => {
-                let sum = held.entry(node).or_default();
+                let sum = asked.entry(node).or_default();
                 *sum = sum.plus(*needs);
             }
             Action::Scale {
@@ -300,13 +293,12 @@ pub fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
                 from,
                 to,
             } => {
-                let allocs = scene.world.allocs.value().into_iter().flatten();
-                if let Some(on) = allocs.into_iter().find(|a| &a.job == job && a.holds()) {
+                if let Some(on) = scene.allocs_of(job).find(|a| a.holds()) {
                     let needs = scene.world.job(job).map(|j| j.needs(group));
                     let more = needs
                         .unwrap_or_default()
                         .times(to.saturating_sub(*from) as f64);
-                    let sum = held.entry(&on.node).or_default();
+                    let sum = asked.entry(&on.node).or_default();
                     *sum = sum.plus(more);
                 }
             }
@@ -316,8 +308,8 @@ pub fn free(scene: &Scene, nodes: &[&Node]) -> Vec<Resources> {
     nodes
         .iter()
         .map(|n| {
-            n.capacity
-                .minus(held.get(&n.id).copied().unwrap_or_default())
+            let asked = asked.get(&n.id).copied().unwrap_or_default();
+            n.capacity.minus(scene.census.held(&n.id).plus(asked))
         })
         .collect()
 }

@@ -75,7 +75,7 @@ pub fn stand(
 ) -> Option<Standing> {
     let spec = scene.world.job(job)?;
     let allocs = scene.world.allocs.value()?;
-    let on = &allocs.iter().find(|a| &a.job == job && a.holds())?.node;
+    let on = &allocs.of(job).find(|a| a.holds())?.node;
     let size = burst::size(spec, portion).max(1);
     let copy = places::of_job(spec, &portion.groups);
     let holds = copy.times(size as f64);

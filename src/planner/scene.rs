@@ -1,5 +1,6 @@
 //! What one planning pass looks at, and the draft it writes.
 
+use super::census::Census;
 use super::partition::Portion;
 use super::risk::Appetite;
 use crate::model::*;
@@ -12,6 +13,7 @@ pub const FRESH: Span = Span::secs(15);
 pub struct Scene<'a> {
     pub now: Moment,
     pub world: &'a World,
+    pub census: &'a Census,
     pub outlook: &'a Outlook,
     pub policy: &'a Policy,
     pub portions: &'a [Portion],
@@ -19,8 +21,7 @@ pub struct Scene<'a> {
     /// What is known of each portion's release at each place now.
     pub known: &'a BTreeMap<ProfileKey, Known>,
     pub appetite: Appetite,
-    /// The highest demand each portion ever had.
-    pub highest: BTreeMap<PortionId, Rps>,
+    pub history: &'a History,
     /// Off: only the reactive loop runs.
     pub forecasting: bool,
     pub plan: PlanId,
@@ -31,7 +32,22 @@ pub struct Scene<'a> {
     pub inflight: Vec<Step>,
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    /// Allocations of a job; none while they are unknown.
+    pub fn allocs_of(&self, job: &JobId) -> impl Iterator<Item = &'a Alloc> + use<'a> {
+        let allocs = self.world.allocs.value().map(|all| all.of(job));
+        allocs.into_iter().flatten()
+    }
+    /// The allocation of a job that runs.
+    pub fn running(&self, job: &JobId) -> Option<&'a Alloc> {
+        let runs = |a: &&Alloc| a.holds() && a.status == AllocStatus::Running;
+        self.world.allocs.value()?.of(job).find(runs)
+    }
+    /// The highest demand the portion ever had.
+    pub fn highest(&self, portion: &PortionId) -> Option<Rps> {
+        let values = self.history.demand.get(portion)?.values.iter().copied();
+        Some(Rps(values.filter(|v| v.is_finite()).fold(0.0, f64::max)))
+    }
     /// What is known of the portion's release there; `None` while it was measured nowhere.
     pub fn known_at(&self, portion: &PortionId, site: &Site, class: &NodeClass) -> Option<&Known> {
         let key = ProfileKey {
@@ -95,9 +111,9 @@ impl Scene<'_> {
     }
     /// Clients are where gateways are; where nodes tell the kind of their site, at the edge alone.
     pub fn has_clients(&self, site: &Site) -> bool {
-        let nodes = self.world.nodes.value().into_iter().flatten();
+        let nodes = self.world.nodes.value().into_iter();
         let mut kinds = nodes
-            .filter(|n| &n.site == site)
+            .flat_map(|all| all.of(site))
             .filter_map(|n| n.meta.get("kind"));
         let edge = kinds.next().is_none_or(|kind| kind == "edge");
         edge && self.world.gateways.values().any(|g| g == site)

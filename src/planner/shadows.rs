@@ -1,7 +1,7 @@
 //! Which shadow to run next, and the way of each from start to stop.
 
 use super::book::{Along, Book, ShadowRun, ShadowState};
-use super::instances::{Copies, META_SHADOW};
+use super::instances::Copies;
 use super::places;
 use super::scene::{Draft, Scene};
 use super::together::{self, Graph, Held, made};
@@ -156,8 +156,8 @@ pub fn room_at<'a>(
     portion: &PortionPolicy,
     held: &Held,
 ) -> Result<(&'a Node, Resources), String> {
-    let kind = |n: &&Node| n.usable() && n.site == key.site && n.class == key.class;
-    let all: Vec<&Node> = nodes.iter().filter(kind).collect();
+    let kind = |n: &&Node| n.usable() && n.class == key.class;
+    let all: Vec<&Node> = nodes.of(&key.site).filter(kind).collect();
     let needs = places::needs(scene, portion).unwrap_or_default();
     let free = places::free(scene, &all).into_iter().zip(&all);
     let free = free.map(|(free, node)| free.minus(held.get(&node.id).copied().unwrap_or_default()));
@@ -223,16 +223,10 @@ fn follow(scene: &Scene, book: &mut Book, suffering: Option<&str>, out: &mut Dra
 
 /// Once its allocation runs, load is driven at it.
 fn measure(scene: &Scene, book: &mut Book, run: &ShadowRun, out: &mut Draft) {
-    let (Some(allocs), Some(portion)) = (
-        scene.world.allocs.value(),
-        scene.policy.portion(&run.key.portion),
-    ) else {
+    let Some(portion) = scene.policy.portion(&run.key.portion) else {
         return;
     };
-    let Some(alloc) = allocs
-        .iter()
-        .find(|a| a.job == run.job && a.holds() && a.status == AllocStatus::Running)
-    else {
+    let Some(alloc) = scene.running(&run.job) else {
         return;
     };
     let Some((address, port)) = alloc.ports.get(&portion.port) else {
@@ -288,8 +282,8 @@ fn upstreams(scene: &Scene, portion: &PortionPolicy, run: &ShadowRun) -> Vec<Ups
             return Some(from.clone());
         }
         let (policy, allocs) = (scene.policy.portion(id)?, allocs?);
-        let ours = |a: &&Alloc| a.job == policy.job && policy.groups.contains(&a.group);
-        let node = allocs.iter().filter(|a| a.holds()).find(ours)?;
+        let ours = |a: &&Alloc| a.holds() && policy.groups.contains(&a.group);
+        let node = allocs.of(&policy.job).find(ours)?;
         Some(scene.world.node(&node.node)?.site.clone())
     };
     let known = portion.depends_on.iter().filter_map(|id| {
@@ -315,7 +309,7 @@ fn loads(scene: &Scene, portion: &PortionPolicy) -> Vec<Rps> {
         .demand
         .get(&portion.id)
         .and_then(|p| p.points.iter().map(|p| p.at_level(0.9)).reduce(Rps::max));
-    let seen = scene.highest.get(&portion.id).copied();
+    let seen = scene.highest(&portion.id);
     let peak = [foreseen, seen, scene.rate(&portion.id)]
         .into_iter()
         .flatten()
@@ -330,21 +324,14 @@ fn loads(scene: &Scene, portion: &PortionPolicy) -> Vec<Rps> {
 
 /// Shadow jobs that nobody knows (another leader's, from before a crash) are removed.
 fn reap(scene: &Scene, book: &Book, out: &mut Draft) {
-    let Some(jobs) = scene.world.jobs.value() else {
-        return;
-    };
-    for job in jobs
-        .values()
-        .filter(|j| !j.stopped() && j.meta(META_SHADOW) == Some("true"))
-    {
-        let id = job.id();
-        let runs = |s: &ShadowRun| s.lives() && s.has_beside(&id);
+    for id in scene.census.shadows(scene.policy) {
+        let runs = |s: &ShadowRun| s.lives() && s.has_beside(id);
         let known = book
             .shadows
             .values()
-            .any(|s| runs(s) || (s.job == id && s.state != ShadowState::Done));
-        if !known && !book.working_on_job(&job.id()) {
-            let action = Action::Reap { job: job.id() };
+            .any(|s| runs(s) || (&s.job == id && s.state != ShadowState::Done));
+        if !known && !book.working_on_job(id) {
+            let action = Action::Reap { job: id.clone() };
             out.step(
                 scene,
                 None,

@@ -3,7 +3,7 @@
 use super::apart;
 use super::book::Book;
 use super::burst;
-use super::instances::{Copies, Copy, META_STANDBY, Role};
+use super::instances::{Copies, Copy, Role};
 use super::places;
 use super::placing::{self, Wishes};
 use super::scene::{Draft, Scene};
@@ -52,7 +52,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
     let ours: BTreeMap<&PortionId, Vec<JobId>> = scene
         .portions
         .iter()
-        .map(|p| (&p.id, standby_jobs(jobs, &p.id)))
+        .map(|p| (&p.id, scene.census.standbys(&p.id)))
         .collect();
     let sizes = |portion: &PortionPolicy, of: &[JobId]| -> usize {
         of.iter()
@@ -242,13 +242,6 @@ fn local(
     (asks, grown)
 }
 
-fn standby_jobs(jobs: &BTreeMap<JobId, JobSpec>, portion: &PortionId) -> Vec<JobId> {
-    jobs.values()
-        .filter(|j| !j.stopped() && j.meta(META_STANDBY) == Some(portion.as_str()))
-        .map(JobSpec::id)
-        .collect()
-}
-
 /// Placements under way that Nomad does not show yet, of one portion or of all.
 fn under_way(book: &Book, jobs: &BTreeMap<JobId, JobSpec>, of: Option<&PortionId>) -> usize {
     let counts = |s: &&Step| match &s.action {
@@ -268,8 +261,8 @@ fn stands(scene: &Scene, job: &JobId) -> bool {
             .node(n)
             .is_some_and(|n| n.status == NodeStatus::Ready)
     };
-    let mut allocs = scene.world.allocs.value().into_iter().flatten();
-    let mut of_job = allocs.by_ref().filter(|a| &a.job == job).peekable();
+    let allocs = scene.world.allocs.value().into_iter();
+    let mut of_job = allocs.flat_map(|all| all.of(job)).peekable();
     of_job.peek().is_none() || of_job.any(|a| a.holds() && ready(&a.node))
 }
 
@@ -445,6 +438,7 @@ fn probable<'a>(scene: &'a Scene) -> impl Iterator<Item = &'a Hazard> {
         .outlook
         .hazards
         .iter()
+        .map(AsRef::as_ref)
         .filter(|h| h.within.0 >= scene.appetite.disruption_above.0)
 }
 

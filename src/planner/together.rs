@@ -268,10 +268,7 @@ fn start_next(
 }
 
 fn allocation<'a>(scene: &'a Scene, job: &JobId) -> Option<&'a Alloc> {
-    let allocs = scene.world.allocs.value()?;
-    allocs
-        .iter()
-        .find(|a| &a.job == job && a.holds() && a.status == AllocStatus::Running)
+    scene.running(job)
 }
 
 /// Health checks of those that run along, which pass before the shadow is measured.

@@ -175,10 +175,7 @@ fn production(scene: &Scene, portion: &PortionId) -> Latencies {
 }
 
 fn running(scene: &Scene, twin: &TwinRun, portion: &PortionPolicy) -> Option<Twin> {
-    let allocs = scene.world.allocs.value()?;
-    let alloc = allocs
-        .iter()
-        .find(|a| a.job == twin.job && a.holds() && a.status == AllocStatus::Running)?;
+    let alloc = scene.running(&twin.job)?;
     let (address, port) = alloc.ports.get(&portion.port)?;
     Some(Twin {
         site: twin.site.clone(),

@@ -3,6 +3,7 @@
 use super::book::Book;
 use super::chances::{self, Chance};
 use super::instances::Copies;
+use super::places;
 use super::scene::Scene;
 use super::shadows::{LIFE, name};
 use super::together::{self, Graph};
@@ -107,14 +108,8 @@ pub fn weigh(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies
 }
 
 fn candidates(scene: &Scene, book: &Book, copies: &BTreeMap<PortionId, Copies>) -> Vec<Candidate> {
-    let Some(nodes) = scene.world.nodes.value() else {
-        return Vec::new();
-    };
-    let places: BTreeSet<(&Site, &NodeClass)> = nodes
-        .iter()
-        .filter(|n| n.usable() && scene.policy.sites.contains(&n.site))
-        .map(|n| (&n.site, &n.class))
-        .collect();
+    let nodes = places::nodes(scene);
+    let places: BTreeSet<(&Site, &NodeClass)> = nodes.iter().map(|n| (&n.site, &n.class)).collect();
     let graph = Graph::of(scene);
     let mut all = Vec::new();
     for portion in scene.portions.iter().filter(|p| p.not_shadowable.is_none()) {

@@ -25,6 +25,8 @@ pub struct Config {
     /// Files, and folders of which all files ending in `.hcl` count.
     pub policies: Vec<PathBuf>,
     pub store: PathBuf,
+    /// How long readings are kept as they came.
+    pub keep: Span,
     pub cycle: Span,
     pub forecasting: bool,
     /// Targets that may be written a second, over all services; `None` for the default.
@@ -92,6 +94,7 @@ pub fn parse_config(file: &str, text: &str) -> Result<Config, Error> {
             .string("store")?
             .unwrap_or_else(|| "foreshadow.db".into())
             .into(),
+        keep: root.time("keep")?.unwrap_or(crate::store::READINGS),
         cycle: root.time("cycle")?.unwrap_or(Span::secs(10)),
         forecasting: root.boolean("forecasting")?.unwrap_or(true),
         writes: root
@@ -105,6 +108,9 @@ pub fn parse_config(file: &str, text: &str) -> Result<Config, Error> {
     };
     if config.cycle < Span::millis(200) {
         return Err(root.bad("cycle", "cycle must be at least \"200ms\"".into()));
+    }
+    if config.keep < Span::secs(600) {
+        return Err(root.bad("keep", "keep must be at least \"10m\"".into()));
     }
     root.finish()?;
     Ok(config)

@@ -3,7 +3,7 @@
 use super::{Error, Store};
 use crate::model::*;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
     /// Keeps all of it or, on an error, nothing.
@@ -62,12 +62,18 @@ impl Store {
     /// Of each workload's portions the demand of its last four weeks of seasons at its step, and how nodes and sites fared.
     pub fn histories(&self, policies: &[Policy], now: Moment) -> Result<History, Error> {
         let mut all = History::default();
+        let mut alike: BTreeMap<(Span, Span), BTreeSet<&PortionId>> = BTreeMap::new();
         for policy in policies {
-            let since = now - policy.season.times(28);
+            let portions = policy.portions.iter().map(|p| &p.id);
+            let of = alike.entry((policy.step, policy.season)).or_default();
+            of.extend(portions);
+        }
+        for ((step, season), portions) in alike {
+            let since = now - season.times(28);
             // What a clock that ran ahead has written is left until its time has come.
-            let of = self.history_between(policy.step, since, now + AHEAD)?;
+            let of = self.history_between(step, since, now + AHEAD)?;
             let mut demand = of.demand;
-            demand.retain(|id, _| policy.portion(id).is_some());
+            demand.retain(|id, _| portions.contains(id));
             all.demand.extend(demand);
             all.availability = of.availability;
             all.watched_since = of.watched_since;

@@ -15,7 +15,8 @@ mod upgrade_tests;
 
 pub use mend::Mended;
 pub use pages::StoredPage;
-pub use rollup::Compacted;
+use rollup::Retention;
+pub use rollup::{Compacted, READINGS};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,7 @@ pub enum Error {
 pub struct Store {
     connection: Mutex<Connection>,
     mended: Option<Mended>,
+    retention: Retention,
 }
 
 impl Store {
@@ -80,6 +82,7 @@ impl Store {
         Ok(Store {
             connection: Mutex::new(connection),
             mended: None,
+            retention: Retention::of(READINGS),
         })
     }
 
@@ -99,6 +102,7 @@ impl Store {
         Ok(Store {
             connection: Mutex::new(connection),
             mended: None,
+            retention: Retention::of(READINGS),
         })
     }
 

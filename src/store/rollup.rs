@@ -8,14 +8,35 @@ const DAY: i64 = 86_400_000;
 /// Widths of the averages.
 const FIVE_MINUTES: i64 = 300_000;
 const HOUR: i64 = 3_600_000;
-/// Readings as they came: a week, which forecasts fit on, and a day.
-const READINGS: i64 = 8 * DAY;
-/// Averages over five minutes: what a month-long season and hourly fits look at.
-const FIVES: i64 = 62 * DAY;
-/// Averages over an hour: a year and the one before.
-const HOURS: i64 = 800 * DAY;
-/// Measurements, lessons, and journal entries of steps that have ended.
-const REST: i64 = 90 * DAY;
+/// Readings as they came, unless somebody says otherwise: a week, which forecasts fit on, and a day.
+pub const READINGS: Span = Span(8 * DAY);
+
+/// How long what is kept, all in proportion to how long readings are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retention {
+    readings: i64,
+}
+
+impl Retention {
+    pub(super) fn of(readings: Span) -> Retention {
+        Retention {
+            readings: readings.0.max(FIVE_MINUTES),
+        }
+    }
+    /// Averages over five minutes: of two months by default, what a month-long season and hourly fits look at.
+    fn fives(self) -> Span {
+        Span(self.readings * 31 / 4)
+    }
+    /// Averages over an hour, and how nodes and sites fared: of a year and the one before.
+    fn hours(self) -> i64 {
+        self.readings * 100
+    }
+    /// Measurements, lessons, and journal entries of steps that have ended: of a quarter.
+    fn rest(self) -> i64 {
+        self.readings * 45 / 4
+    }
+}
+
 /// Time rolled up in one transaction: whoever else writes waits no longer for one.
 const AT_ONCE: i64 = 6 * HOUR;
 /// Pages given back to the disk at once.
@@ -31,6 +52,18 @@ pub struct Compacted {
 }
 
 impl Store {
+    /// Keeps readings as they came for so long, five minutes at the least, and everything else in proportion.
+    #[must_use]
+    pub fn keeping(mut self, readings: Span) -> Store {
+        self.retention = Retention::of(readings);
+        self
+    }
+
+    /// How often it should be rolled up, so that it holds no more than a quarter beyond its time; an hour at the most.
+    pub fn compact_every(&self) -> Span {
+        Span((self.retention.readings / 4).min(HOUR))
+    }
+
     /// Rolls up and drops what is past its time at `now`. Interrupted anywhere it loses nothing: each piece is one transaction.
     pub fn compact(&self, now: Moment) -> Result<Compacted, Error> {
         let write = |source| Error::Write {
@@ -41,8 +74,8 @@ impl Store {
         loop {
             let rolled = self.with(|connection| {
                 let transaction = connection.transaction().map_err(write)?;
-                let rolled = readings(&transaction, now).map_err(write)?
-                    + fives(&transaction, now).map_err(write)?;
+                let rolled = readings(&transaction, now, self.retention).map_err(write)?
+                    + fives(&transaction, now, self.retention).map_err(write)?;
                 transaction.commit().map_err(write)?;
                 Ok(rolled)
             })?;
@@ -53,7 +86,7 @@ impl Store {
         }
         done.dropped = self.with(|connection| {
             let transaction = connection.transaction().map_err(write)?;
-            let dropped = drop_old(&transaction, now).map_err(write)?;
+            let dropped = drop_old(&transaction, now, self.retention).map_err(write)?;
             transaction.commit().map_err(write)?;
             let reclaim = format!("PRAGMA incremental_vacuum({PAGES})");
             connection.execute_batch(&reclaim).map_err(write)?;
@@ -90,11 +123,11 @@ fn until(oldest: Option<i64>, now: Moment, keep: Span, width: i64) -> Option<i64
 const PUT: &str = "ON CONFLICT (width, series, at) DO UPDATE SET
     rate = (rate * n + excluded.rate * excluded.n) / (n + excluded.n), n = n + excluded.n";
 
-fn readings(transaction: &Transaction, now: Moment) -> rusqlite::Result<usize> {
+fn readings(transaction: &Transaction, now: Moment, keep: Retention) -> rusqlite::Result<usize> {
     // The oldest of each series is the first of its rows: no scan.
     let oldest = "SELECT min((SELECT at FROM reading WHERE series = series.id ORDER BY at LIMIT 1)) FROM series";
     let oldest = transaction.query_row(oldest, [], |row| row.get(0))?;
-    let Some(until) = until(oldest, now, Span(READINGS), FIVE_MINUTES) else {
+    let Some(until) = until(oldest, now, Span(keep.readings), FIVE_MINUTES) else {
         return Ok(0);
     };
     let sql = format!(
@@ -107,10 +140,10 @@ fn readings(transaction: &Transaction, now: Moment) -> rusqlite::Result<usize> {
     transaction.execute(gone, [until])
 }
 
-fn fives(transaction: &Transaction, now: Moment) -> rusqlite::Result<usize> {
+fn fives(transaction: &Transaction, now: Moment, keep: Retention) -> rusqlite::Result<usize> {
     let oldest = "SELECT min((SELECT at FROM rolled WHERE width = ?1 AND series = series.id ORDER BY at LIMIT 1)) FROM series";
     let oldest = transaction.query_row(oldest, [FIVE_MINUTES], |row| row.get(0))?;
-    let Some(until) = until(oldest, now, Span(FIVES), HOUR) else {
+    let Some(until) = until(oldest, now, keep.fives(), HOUR) else {
         return Ok(0);
     };
     let sql = format!(
@@ -124,17 +157,20 @@ fn fives(transaction: &Transaction, now: Moment) -> rusqlite::Result<usize> {
     transaction.execute(gone, params![FIVE_MINUTES, until])
 }
 
-fn drop_old(transaction: &Transaction, now: Moment) -> rusqlite::Result<usize> {
+fn drop_old(transaction: &Transaction, now: Moment, keep: Retention) -> rusqlite::Result<usize> {
     let hours =
         "DELETE FROM rolled WHERE width = ?1 AND series IN (SELECT id FROM series) AND at < ?2";
-    let mut dropped = transaction.execute(hours, params![HOUR, now.0 - HOURS])?;
-    dropped += transaction.execute("DELETE FROM availability WHERE at < ?1", [now.0 - HOURS])?;
+    let mut dropped = transaction.execute(hours, params![HOUR, now.0 - keep.hours()])?;
+    dropped += transaction.execute(
+        "DELETE FROM availability WHERE at < ?1",
+        [now.0 - keep.hours()],
+    )?;
     for table in ["measurement", "lesson"] {
         let old = format!("DELETE FROM {table} WHERE at < ?1");
-        dropped += transaction.execute(&old, [now.0 - REST])?;
+        dropped += transaction.execute(&old, [now.0 - keep.rest()])?;
     }
     // A step that has not come to its end stays, however old it is.
     let ended = "DELETE FROM journal WHERE at < ?1 AND step IN (
         SELECT step FROM journal WHERE state IN ('Verified', 'Undone', 'Stuck', 'Refused') AND at < ?1)";
-    Ok(dropped + transaction.execute(ended, [now.0 - REST])?)
+    Ok(dropped + transaction.execute(ended, [now.0 - keep.rest()])?)
 }

@@ -270,7 +270,7 @@ pub fn page_at(state: &State, pages: &[&Arc<Page>]) -> Option<usize> {
 pub fn known_at(state: &State, at: Moment) -> Vec<&PageRow> {
     let mut known: BTreeMap<&PortionId, &PageRow> = BTreeMap::new();
     for page in state.view.pages.iter().take_while(|p| p.at <= at) {
-        known.extend(page.rows.iter().map(|r| (&r.id, r)));
+        known.extend(page.rows.iter().map(|r| (&r.id, r.as_ref())));
     }
     let mut all: Vec<&PageRow> = known.into_values().collect();
     all.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.id.cmp(&b.id)));

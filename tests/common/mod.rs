@@ -138,7 +138,7 @@ pub fn alloc(n: u8, job: &str, site: &str, node: u8) -> Alloc {
             disk: MiB(300.0),
             network: Mbps(0.0),
         },
-        ports: BTreeMap::from([(
+        ports: Ports::from_iter([(
             "http".to_string(),
             (format!("10.0.0.{n}"), 20_000 + u16::from(n)),
         )]),

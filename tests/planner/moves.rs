@@ -3,6 +3,7 @@
 use crate::common::{self, NOW};
 use foreshadow::engine::{State, absorb, clock, cycle};
 use foreshadow::model::*;
+use std::sync::Arc;
 
 /// One primary has everything, so that sharing it out again is a move that nothing forces.
 fn lopsided() -> (State, World) {
@@ -228,7 +229,9 @@ fn counted(world: &mut World, counts: [u64; 2]) {
         requests,
         latencies: Latencies::default(),
     };
-    world.readings = [(1, counts[0]), (2, counts[1])].map(one).into();
+    world.readings = [(1, counts[0]), (2, counts[1])]
+        .map(|n| Arc::new(one(n)))
+        .into();
 }
 
 #[test]

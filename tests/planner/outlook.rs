@@ -5,6 +5,7 @@ use foreshadow::engine::{clock, cycle};
 use foreshadow::model::*;
 use foreshadow::planner::{self, Book, Scene, risk};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Everything a pass looks at, to be changed by each test.
 pub struct Stage {
@@ -83,13 +84,14 @@ impl Stage {
         let scene = Scene {
             now: self.world.at,
             world: &self.world,
+            census: &planner::Census::of(&self.world, [&self.policy]),
             outlook: &self.outlook,
             policy: &self.policy,
             portions: &portions,
             beliefs: &self.beliefs,
             known: &known,
             appetite,
-            highest: Default::default(),
+            history: &Default::default(),
             forecasting: true,
             plan: "p".into(),
             parent: None,
@@ -250,14 +252,14 @@ fn small_news_moves_nothing_that_stands() {
 fn a_standby_leaves_a_node_that_goes_into_maintenance_and_none_is_placed_there() {
     let mut stage = Stage::new().demand(45.0);
     stage.world = common::with_standby(stage.world);
-    stage.outlook.hazards = vec![Hazard {
+    stage.outlook.hazards = vec![Arc::new(Hazard {
         domain: site("provider-a"),
         name: "provider-a".into(),
         per_hour: 0.1,
         within: Probability(1.0),
         repair: Span::secs(60),
         why: "maintenance".into(),
-    }];
+    })];
     let plan = stage.plan();
     let placed = placed(&plan);
     assert_eq!(placed.len(), 1, "{plan:?}");
@@ -374,14 +376,14 @@ fn a_link_from_the_clients_site_takes_what_is_behind_it() {
     let mut stage = Stage::new().demand(20.0);
     stage.world.gateways = [("edge-a".into(), "edge-a".into())].into();
     let link = Domain::link(&"edge-b".into(), &"edge-a".into());
-    stage.outlook.hazards = vec![Hazard {
+    stage.outlook.hazards = vec![Arc::new(Hazard {
         domain: link,
         name: "edge-a – edge-b".into(),
         per_hour: 1.0,
         within: Probability(0.5),
         repair: Span::secs(60),
         why: String::new(),
-    }];
+    })];
     stage.policy.risk_tolerance = 0.0;
     let plan = stage.plan();
     let placed = placed(&plan);

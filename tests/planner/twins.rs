@@ -4,6 +4,7 @@ use crate::common::{self, NOW};
 use foreshadow::engine::{State, absorb, clock, cycle};
 use foreshadow::model::*;
 use foreshadow::planner::ShadowState;
+use std::sync::Arc;
 
 /// A shadow of web at provider-a was asked for; nothing else is due.
 fn asked() -> State {
@@ -16,7 +17,7 @@ fn asked() -> State {
 /// Production has been seen for a second: 42 requests, two of which failed.
 fn seen() -> World {
     let mut world = common::world();
-    world.readings = vec![Reading {
+    world.readings = vec![Arc::new(Reading {
         portion: "web".into(),
         instance: None,
         from: NOW - Span::secs(1),
@@ -26,7 +27,7 @@ fn seen() -> World {
             buckets: vec![(Millis(10.0), 40)],
             failed: 2,
         },
-    }];
+    })];
     world
 }
 

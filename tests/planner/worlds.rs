@@ -9,6 +9,7 @@ use foreshadow::planner::{self, Book, Portion, Scene, derive, risk, shares};
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub const PORTIONS: [&str; 3] = ["web", "cart", "pricing"];
 const SITES: [&str; 4] = ["edge-a", "edge-b", "provider-a", "provider-b"];
@@ -233,7 +234,7 @@ impl Spec {
                 .map(|(_, id, p)| (id.into(), path(p)))
                 .collect(),
             scenarios: scenarios(&shocks, [1.0, 1.1, 1.2, 1.3], MOST),
-            hazards,
+            hazards: hazards.into_iter().map(Arc::new).collect(),
             ..Outlook::default()
         }
     }
@@ -330,13 +331,14 @@ impl Spec {
         let scene = Scene {
             now: world.at,
             world,
+            census: &planner::Census::of(world, [&policy]),
             outlook: &outlook,
             policy: &policy,
             portions: &portions,
             beliefs: &beliefs,
             known: &known,
             appetite,
-            highest: Default::default(),
+            history: &Default::default(),
             forecasting: true,
             plan: "p".into(),
             parent: None,

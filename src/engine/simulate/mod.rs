@@ -94,7 +94,7 @@ pub enum Error {
 }
 
 /// The product's own rules for gateways.
-pub(super) fn keeping() -> Keeping {
+pub fn keeping() -> Keeping {
     Keeping {
         newer: entries::newer,
         contingency: entries::contingency,

@@ -193,7 +193,7 @@ impl Steersman {
             world.leadership = Seen::known(Leadership::Ours { epoch }, local);
         }
         let state = std::mem::take(&mut self.state);
-        let (state, steps, copies) = turn(state, &world, local, &mut self.dice);
+        let (state, steps, (census, copies)) = turn(state, &world, local, &mut self.dice);
         self.state = state;
         self.state.memos.clear();
         for line in self
@@ -214,7 +214,7 @@ impl Steersman {
         }
         self.hear();
         if self.noted {
-            self.view = picture::view(&self.state, &world, &copies, local);
+            self.view = picture::view(&self.state, &world, (&census, &copies), local);
             recall::note(&mut self.state, &world, &mut self.view, local);
         }
     }

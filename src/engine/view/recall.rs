@@ -4,6 +4,7 @@ use super::{Command, Health, LogLine, StepView};
 use crate::model::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Shares and latencies of a portion's primaries (first) and standbys (second) at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,7 +90,7 @@ pub struct Page {
     /// How many things could not be seen, and the first of them.
     pub blind: usize,
     pub first_blind: Option<String>,
-    pub rows: Vec<PageRow>,
+    pub rows: Vec<Arc<PageRow>>,
     pub lines: Vec<LogLine>,
 }
 

@@ -3,7 +3,7 @@
 use super::world::{Event, Kind, Unit, World};
 use crate::model::*;
 use rand::Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A node is down for Nomad once it was not heard for so long, by its own heartbeat's phase.
 const SILENT: (i64, i64) = (10_000, 20_000);
@@ -227,7 +227,9 @@ impl World {
             status,
             desired_run: true,
             resources: unit.needs,
-            ports: BTreeMap::from([(part.policy.port.clone(), address(unit))]),
+            ports: [(part.policy.port.clone(), address(unit))]
+                .into_iter()
+                .collect(),
             created: unit.created,
         });
     }

@@ -123,7 +123,7 @@ fn with_map(
 
 /// What is most likely to fail within the horizon, and why that is thought.
 fn hazards(state: &State, pen: &mut Pen, area: Rect) {
-    let mut all: Vec<&crate::model::Hazard> = state.view.hazards.iter().collect();
+    let mut all: Vec<_> = state.view.hazards.iter().collect();
     all.sort_by(|a, b| b.within.0.total_cmp(&a.within.0));
     let inner = pen.section(area, "Hazards", "most likely first, within the horizon");
     if all.is_empty() {

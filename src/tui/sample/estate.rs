@@ -3,6 +3,7 @@
 use super::NOW;
 use crate::engine::view::*;
 use crate::model::*;
+use std::sync::Arc;
 
 pub fn room(cpu: f64, memory: f64) -> Resources {
     Resources {
@@ -386,13 +387,13 @@ pub fn outlook() -> Vec<OutlookView> {
     }]
 }
 
-pub fn hazard(site: &str, within: f64, why: &str) -> Hazard {
-    Hazard {
+pub fn hazard(site: &str, within: f64, why: &str) -> Arc<Hazard> {
+    Arc::new(Hazard {
         domain: Domain::Site(site.into()),
         name: site.into(),
         per_hour: within * 4.0,
         within: Probability(within),
         repair: Span::secs(540),
         why: why.into(),
-    }
+    })
 }

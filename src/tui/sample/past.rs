@@ -104,27 +104,29 @@ fn open_verdict() -> Judged {
 
 /// A page for every second line of the log, with what was known then.
 pub fn pages(view: &View) -> Vec<Arc<Page>> {
-    let row = |p: &PortionView, ago: i64| PageRow {
-        id: p.id.clone(),
-        health: if ago > 25 { Health::Good } else { p.health },
-        sentence: if ago > 25 {
-            "p99 131 ms".into()
-        } else {
-            p.sentence.clone()
-        },
-        rate: p
-            .traffic
-            .as_ref()
-            .map(|t| (t.rate.0 - ago as f64 / 3.0).max(1.0)),
-        p99: p.traffic.as_ref().map(|t| t.p99.0),
-        success: p.traffic.as_ref().map(|t| t.success),
-        foreseen: p.band.iter().map(|b| b.high).reduce(f64::max),
-        capacity: p.capacity.map(|c| c.0),
-        shares: p
-            .instances
-            .iter()
-            .map(|i| (i.node.clone(), i.role.clone(), i.desired, i.observed))
-            .collect(),
+    let row = |p: &PortionView, ago: i64| {
+        Arc::new(PageRow {
+            id: p.id.clone(),
+            health: if ago > 25 { Health::Good } else { p.health },
+            sentence: if ago > 25 {
+                "p99 131 ms".into()
+            } else {
+                p.sentence.clone()
+            },
+            rate: p
+                .traffic
+                .as_ref()
+                .map(|t| (t.rate.0 - ago as f64 / 3.0).max(1.0)),
+            p99: p.traffic.as_ref().map(|t| t.p99.0),
+            success: p.traffic.as_ref().map(|t| t.success),
+            foreseen: p.band.iter().map(|b| b.high).reduce(f64::max),
+            capacity: p.capacity.map(|c| c.0),
+            shares: p
+                .instances
+                .iter()
+                .map(|i| (i.node.clone(), i.role.clone(), i.desired, i.observed))
+                .collect(),
+        })
     };
     let pages = view.log.chunks(2).enumerate().map(|(k, lines)| {
         let at = lines.first().map_or(NOW, |l| l.at);

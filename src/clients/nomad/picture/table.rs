@@ -8,10 +8,12 @@ use std::sync::Arc;
 pub trait Kept {
     fn id(&self) -> &str;
     fn modify_index(&self) -> u64;
+    /// Nothing is missing that a list does not carry.
+    fn whole(&self) -> bool;
 }
 
 macro_rules! kept {
-    ($($row:ty),*) => {$(
+    ($($row:ty, $whole:expr;)*) => {$(
         impl Kept for $row {
             fn id(&self) -> &str {
                 &self.id
@@ -19,10 +21,14 @@ macro_rules! kept {
             fn modify_index(&self) -> u64 {
                 self.modify_index
             }
+            fn whole(&self) -> bool {
+                let whole: fn(&$row) -> bool = $whole;
+                whole(self)
+            }
         }
     )*};
 }
-kept!(Node, Alloc, Evaluation);
+kept!(Node, |n| !n.attributes.is_empty(); Alloc, |_| true; Evaluation, |_| true;);
 
 /// What a list brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,11 +41,20 @@ pub struct Change {
     pub went_back: bool,
 }
 
+/// A row as far as it is kept.
+#[derive(Debug)]
+struct Held<T> {
+    index: u64,
+    whole: bool,
+    /// Until it is handed over.
+    row: Option<Arc<T>>,
+}
+
 #[derive(Debug)]
 pub struct Table<T> {
-    rows: HashMap<String, Arc<T>>,
+    rows: HashMap<Box<str>, Held<T>>,
     at: u64,
-    changed: HashSet<String>,
+    changed: HashSet<Box<str>>,
     /// While a list is on its way: where the table stood then, and what was removed since.
     reading: Option<(u64, HashMap<String, u64>)>,
 }
@@ -65,18 +80,37 @@ impl<T: Kept> Table<T> {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+    /// A row that was not handed over yet.
     pub fn get(&self, id: &str) -> Option<&Arc<T>> {
-        self.rows.get(id)
+        self.rows.get(id)?.row.as_ref()
     }
+    /// All that were not handed over yet.
     pub fn rows(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.rows.values()
+        self.rows.values().filter_map(|h| h.row.as_ref())
+    }
+    /// The index of a row that is known with what a list does not carry.
+    pub(super) fn known_whole(&self, id: &str) -> Option<u64> {
+        let held = self.rows.get(id).filter(|h| h.whole)?;
+        Some(held.index)
+    }
+    /// Whether of some row that is missing.
+    pub(super) fn is_bare(&self) -> bool {
+        self.rows.values().any(|h| !h.whole)
+    }
+
+    fn hold(&mut self, id: Box<str>, row: Arc<T>) {
+        self.changed.insert(id.clone());
+        let held = Held {
+            index: row.modify_index(),
+            whole: row.whole(),
+            row: Some(row),
+        };
+        self.rows.insert(id, held);
     }
 
     pub(super) fn put(&mut self, row: Arc<T>, index: u64) {
         self.at = self.at.max(index);
-        let id = row.id().to_string();
-        self.changed.insert(id.clone());
-        self.rows.insert(id, row);
+        self.hold(row.id().into(), row);
     }
 
     pub(super) fn remove(&mut self, id: &str, index: u64) {
@@ -85,7 +119,7 @@ impl<T: Kept> Table<T> {
             gone.insert(id.to_string(), index);
         }
         if self.rows.remove(id).is_some() {
-            self.changed.insert(id.to_string());
+            self.changed.insert(id.into());
         }
     }
 
@@ -103,7 +137,7 @@ impl<T: Kept> Table<T> {
         // Without an index nothing tells old from new either.
         let anew = change.went_back || index == 0;
         // What was there before, less what the list names, is gone.
-        let mut rest: HashSet<String> = match self.rows.is_empty() {
+        let mut rest: HashSet<Box<str>> = match self.rows.is_empty() {
             true => HashSet::new(),
             false => self.rows.keys().cloned().collect(),
         };
@@ -112,21 +146,18 @@ impl<T: Kept> Table<T> {
             let id = row.id();
             rest.remove(id);
             let held = self.rows.get(id);
-            let newer = held.is_none_or(|h| row.modify_index() > h.modify_index());
+            let newer = held.is_none_or(|h| row.modify_index() > h.index);
+            let fuller =
+                held.is_some_and(|h| row.modify_index() == h.index && row.whole() && !h.whole);
             let dead = gone.get(id).is_some_and(|d| *d > index);
-            if anew || (newer && !dead) {
-                change.put += 1;
-                let id = id.to_string();
-                self.changed.insert(id.clone());
-                self.rows.insert(id, row);
+            if anew || ((newer || fuller) && !dead) {
+                change.put += usize::from(!fuller);
+                self.hold(id.into(), row);
             }
         }
         let keep_from = if anew { u64::MAX } else { index };
         for id in rest {
-            let newer = self
-                .rows
-                .get(&id)
-                .is_some_and(|r| r.modify_index() > keep_from);
+            let newer = self.rows.get(&id).is_some_and(|r| r.index > keep_from);
             if !newer {
                 change.removed += 1;
                 self.rows.remove(&id);
@@ -137,13 +168,14 @@ impl<T: Kept> Table<T> {
         change
     }
 
+    /// Hands over what changed; of that, only what tells old from new stays.
     pub(super) fn drain(&mut self) -> Vec<(String, Option<Arc<T>>)> {
         let changed = std::mem::take(&mut self.changed);
         changed
             .into_iter()
             .map(|id| {
-                let row = self.rows.get(&id).cloned();
-                (id, row)
+                let row = self.rows.get_mut(&id).and_then(|h| h.row.take());
+                (id.into(), row)
             })
             .collect()
     }

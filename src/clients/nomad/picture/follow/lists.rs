@@ -81,18 +81,16 @@ async fn nodes(shared: &Shared, wait: Option<Wait>) -> Result<Change, HttpError>
         .buffer_unordered(AT_ONCE);
     let rows: Vec<Arc<Node>> = rows.collect().await;
     let mut inner = shared.lock();
-    inner.bare = rows.iter().any(|n| n.attributes.is_empty());
-    Ok(inner.picture.list_nodes(rows, index))
+    let change = inner.picture.list_nodes(rows, index);
+    inner.bare = inner.picture.nodes().is_bare();
+    Ok(change)
 }
 
-/// A node with its attributes: as it is known, or read; without them when that fails, until the next list.
+/// A node with its attributes, read anew; without them where it is known whole already, and when that fails, until the next list.
 async fn whole(shared: &Shared, stub: NodeStub) -> Arc<Node> {
-    let held = shared.lock().picture.nodes().get(&stub.id).cloned();
-    if let Some(held) = held
-        && held.modify_index >= stub.modify_index
-        && !held.attributes.is_empty()
-    {
-        return held;
+    let known = shared.lock().picture.nodes().known_whole(&stub.id);
+    if known.is_some_and(|known| known >= stub.modify_index) {
+        return Arc::new(stub.into());
     }
     match shared.nomad.node(&stub.id).await {
         Ok(node) => Arc::new(node),
