@@ -14,6 +14,7 @@ pub mod graph;
 pub mod instances;
 mod links;
 pub mod lint;
+mod own;
 pub mod owner;
 pub mod partition;
 mod places;
