@@ -186,6 +186,9 @@ pub struct Book {
     /// Standbys that are given up for one elsewhere: they go once that one stands.
     #[serde(default)]
     pub leaving: BTreeSet<JobId>,
+    /// Standbys that serve although the others would do, and so leave the pool; they are released once they carry nothing.
+    #[serde(default)]
+    pub spared: BTreeSet<JobId>,
     /// Since when each portion's primaries suffice and traffic is well.
     pub calm: BTreeMap<PortionId, Moment>,
     /// Portions whose standbys are part of the pool, and why.

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// A standby that was not needed for so many settling times is released.
 const KEEP: i64 = 2;
+/// One that serves leaves the pool when the others would have done for so many: demand comes back, and a move is no trifle.
+const SPARE: i64 = 5;
 
 /// What a portion needs, and why.
 pub struct Need {
@@ -68,6 +70,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         .sum();
     running += under_way(book, jobs, None);
     book.leaving.retain(|j| jobs.contains_key(j));
+    book.spared.retain(|j| jobs.contains_key(j));
     let mut asks = Vec::new();
     let mut standing = Vec::new();
     for portion in &scene.policy.portions {
@@ -393,7 +396,12 @@ fn blocked(scene: &Scene, portion: &PortionPolicy) -> Option<String> {
     })
 }
 
-/// Standbys beyond what is needed go, once they carry nothing and were not needed for a while.
+/// Whether the pool may shrink: it is known what one carries, and all is well.
+fn shrinks(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> bool {
+    copies.all.iter().any(|c| c.capacity.is_some()) && scene.breach(portion).is_none()
+}
+
+/// Standbys beyond what is needed go, once they carry nothing and were not needed for a while; those that serve leave the pool before.
 fn release(
     scene: &Scene,
     book: &mut Book,
@@ -411,6 +419,11 @@ fn release(
     let surging = book.surging.contains_key(&portion.id);
     // No data never shrinks: without a reading of demand nobody can say that it is not needed.
     let unread = portion.front.is_some() && scene.rate(&portion.id).is_none();
+    // The pool shrinks where it is known what one carries and all is well.
+    let shrinks =
+        copies.all.iter().any(|c| c.capacity.is_some()) && scene.breach(portion).is_none();
+    let ramp = &scene.policy.ramp;
+    let keep = ramp.settle.max(ramp.warm);
     let mut kept = 0;
     for id in jobs {
         let Some(job) = scene.world.job(id) else {
@@ -418,18 +431,20 @@ fn release(
         };
         let (size, keep_here) = (burst::size(job, portion), needed.saturating_sub(kept));
         kept += size;
-        if size <= keep_here || serving(id) || surging || unread {
+        let pooled = serving(id) || surging;
+        if size <= keep_here || unread || (pooled && (keep_here > 0 || !shrinks)) {
             book.needed.insert(id.clone(), scene.now);
+            book.spared.remove(id);
             continue;
         }
         let since = *book.needed.entry(id.clone()).or_insert(scene.now);
-        let keep = scene
-            .policy
-            .ramp
-            .settle
-            .max(scene.policy.ramp.warm)
-            .times(KEEP);
-        if scene.now.since(since) < keep || book.working_on_job(id) {
+        let idle = scene.now.since(since);
+        if pooled && idle >= keep.times(SPARE) {
+            book.spared.insert(id.clone());
+        }
+        let waits = serving(id) || (surging && !book.spared.contains(id));
+        let keep = keep.times(KEEP);
+        if waits || idle < keep || book.working_on_job(id) {
             continue;
         }
         let why = format!("not needed for {} s", keep.0 / 1000);

@@ -391,6 +391,27 @@ fn a_surge_that_comes_and_goes_does_not_place_and_release_each_time() {
     assert!(c.moves.len() <= 12, "{:?}", c.moves);
 }
 
+#[test]
+fn a_pool_lets_those_go_that_it_does_not_need_while_the_others_serve() {
+    let mut c = Cluster::new();
+    c.turns(20, |_| 30.0);
+    c.turns(120, |i| 30.0 + (i as f64 * 2.0).min(80.0));
+    let (copies, jobs) = (c.target().instances.len(), c.standbys());
+    assert!(jobs > 1, "{jobs} standbys");
+    // The primaries alone would not do, one standby beside them does.
+    let moved = c.moves.len();
+    c.turns(160, |_| 58.0);
+    assert!(c.standbys() < jobs, "{} of {jobs} standbys", c.standbys());
+    let left = c.target().instances.len();
+    assert!((3..copies).contains(&left), "{left} of {copies} instances");
+    assert!(c.moves.len() - moved <= 4, "{:?}", c.moves);
+    let shares = c.target().shares();
+    assert!(shares.values().all(|s| *s > Share::NONE), "{shares:?}");
+    let quiet = c.moves.len();
+    c.turns(100, |_| 58.0);
+    assert_eq!(c.moves.len(), quiet, "and then nothing more is moved");
+}
+
 proptest! {
     // Each case is a run of some hundred turns.
     #![proptest_config(ProptestConfig::with_cases(12))]

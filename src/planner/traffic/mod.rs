@@ -145,9 +145,13 @@ fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -
     let stays = drain::stays(scene, copies);
     let ready = |role| copies.ready(role).filter(|c| stays(c));
     let primaries: Vec<&Copy> = ready(Role::Primary).collect();
-    let standbys = ready(Role::Standby);
     if primaries.is_empty() || book.surging.contains_key(&portion.id) {
-        split(primaries.into_iter().chain(standbys))
+        let needed = ready(Role::Standby).filter(|c| !book.spared.contains(&c.job));
+        let pool: Vec<&Copy> = primaries.into_iter().chain(needed).collect();
+        match pool.is_empty() {
+            true => split(ready(Role::Standby)),
+            false => split(pool.into_iter()),
+        }
     } else {
         apart::with_kept(scene, portion, copies, split(primaries.into_iter()))
     }

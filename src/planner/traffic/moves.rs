@@ -215,8 +215,11 @@ fn reason(ground: &Ground, book: &Book) -> (MoveKind, Cause, String) {
         let why = "each site keeps an instance for its own clients".to_string();
         (MoveKind::Kept, Cause::Upkeep, why)
     } else if standby_share(ideal) < standby_share(current) {
-        let calm = "primaries carry the forecast again; traffic goes back".to_string();
-        (MoveKind::Failback, Cause::Upkeep, calm)
+        let calm = match surging {
+            Some(_) => "fewer standbys carry the forecast; traffic leaves the others",
+            None => "primaries carry the forecast again; traffic goes back",
+        };
+        (MoveKind::Failback, Cause::Upkeep, calm.to_string())
     } else if let Some((cause, why)) = surging {
         (MoveKind::Surge, *cause, why.clone())
     } else {
