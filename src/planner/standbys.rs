@@ -419,11 +419,8 @@ fn release(
     let surging = book.surging.contains_key(&portion.id);
     // No data never shrinks: without a reading of demand nobody can say that it is not needed.
     let unread = portion.front.is_some() && scene.rate(&portion.id).is_none();
-    // The pool shrinks where it is known what one carries and all is well.
-    let shrinks =
-        copies.all.iter().any(|c| c.capacity.is_some()) && scene.breach(portion).is_none();
-    let ramp = &scene.policy.ramp;
-    let keep = ramp.settle.max(ramp.warm);
+    let shrinks = shrinks(scene, portion, copies);
+    let keep = scene.policy.ramp.settle.max(scene.policy.ramp.warm);
     let mut kept = 0;
     for id in jobs {
         let Some(job) = scene.world.job(id) else {
