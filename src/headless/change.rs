@@ -174,7 +174,3 @@ impl Turns {
         Ok(())
     }
 }
-
-#[cfg(test)]
-#[path = "change_tests.rs"]
-mod tests;

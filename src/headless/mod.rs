@@ -3,7 +3,7 @@
 mod answers;
 mod api;
 mod attach;
-mod change;
+pub mod change;
 pub mod delta;
 mod door;
 mod events;

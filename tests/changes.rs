@@ -1,9 +1,14 @@
-use super::*;
-use crate::headless::delta::{diff, thin};
-use crate::tui::sample;
+//! What an attached terminal makes of the changes that are sent: the view that was meant, where the last one lay.
+
+use foreshadow::engine::view::View;
+use foreshadow::headless::change::{Change, Turns};
+use foreshadow::headless::delta::{Patch, diff, thin};
+use foreshadow::model::{Moment, Traffic};
+use foreshadow::tui::sample;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The same noise for the same seed.
 struct Noise(u64);
