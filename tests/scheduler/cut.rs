@@ -6,11 +6,14 @@ use crate::program::{Program, alone, kind, text};
 use crate::several::{CALM, lock, until};
 use foreshadow::act::entries::PREFIX;
 use foreshadow::clients::consul::{Consul, KvQuery};
+use foreshadow::engine::clock;
 use foreshadow::engine::view::View;
-use foreshadow::model::{Action, Applied, Instance, Share, Site, Target, keys};
+use foreshadow::model::{Action, Applied, Instance, JobSpec, Memo, Share, Site, Target, keys};
+use foreshadow::planner::derive::release;
 use foreshadow::sandbox::fault::Fault;
 use foreshadow::sandbox::world::ConsulKind;
 use foreshadow::store::Store;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -93,6 +96,7 @@ impl Two {
         let mut ways = Vec::new();
         let away = estate.at_gateway(&config, AWAY, &[HOME, AWAY]);
         ways.extend(beyond(&estate, &away, HOME).await);
+        measured(&estate).await;
         let mut away = estate.schedule(&away);
         let consul = estate.gateway().0;
         until("a leader", async || lock(&consul).await?.session).await;
@@ -185,6 +189,27 @@ impl Two {
     }
 }
 
+/// What shadows would have found of the entry at the edge. Instances that nobody measured get no more than their first shares, and which of
+/// them are ready by then is chance.
+async fn measured(estate: &Estate) {
+    let job = reqwest::get(format!("http://{}/v1/job/shop", estate.world.nomad)).await;
+    let job = job.expect("Nomad answers").bytes().await.expect("a job");
+    let job = JobSpec::new(serde_json::from_slice(&job).expect("a job"));
+    let release = release(&job, &["web".into()]);
+    let memos = [HOME, "edge-b"].map(|site| {
+        let key =
+            json!({"portion": "web", "release": release, "site": site, "class": "edge-small"});
+        let profile = json!({
+            "key": key, "knee": 30.0, "knee_spread": 1.0, "cpu_a_request": 3.0, "memory": 32.0,
+            "startup": 1000, "curve": [], "runs": 20, "samples": 2_000, "at": clock::now(),
+        });
+        Memo::Profile(serde_json::from_value(profile).expect("a profile"))
+    });
+    let store = estate.folder().join(format!("{AWAY}.db"));
+    let store = Store::open(&store).expect("a store");
+    store.remember(&memos).expect("it is kept");
+}
+
 /// Puts a way before the agent of another gateway in a configuration, whose DNS is then out of sight.
 async fn beyond(estate: &Estate, config: &Path, name: &str) -> Option<Way> {
     let gateway = estate.world.gateways.iter().find(|g| g.name == name)?;
@@ -228,19 +253,28 @@ async fn a_site_that_is_cut_off_goes_on_by_itself_and_comes_back_without_a_jump(
     let _alone = alone();
     let two = Two::start().await;
     let dns = two.estate.gateway().1;
-    // Two instances of a portion at the site, on different nodes: one may die.
-    let (service, doomed) = until("two instances of a portion at the site", async || {
-        let all = two.targets().await;
-        all.values().find_map(|target| {
-            let here = at_home(target);
-            let nodes: BTreeSet<&str> = here.iter().map(|i| i.node.as_str()).collect();
-            let prepared = target
-                .contingencies
-                .iter()
-                .any(|c| here.first().is_some_and(|i| c.lost == [i.alloc.clone()]));
-            (nodes.len() > 1 && prepared).then(|| (target.service.clone(), here[0].clone()))
-        })
-    })
+    // An instance of a portion at the site that may die: it carries traffic, and another one there is prepared to.
+    let (service, doomed) = until(
+        "an instance at the site that another one stands in for",
+        async || {
+            let all = two.targets().await;
+            all.values().find_map(|target| {
+                let stands_in = |doomed: &Instance| {
+                    let prepared = target
+                        .contingencies
+                        .iter()
+                        .find(|c| c.lost == [doomed.alloc.clone()]);
+                    let takes = |i: &&Instance| {
+                        let there = i.site == doomed.site && i.node != doomed.node;
+                        there && prepared.is_some_and(|c| c.shares.contains_key(&i.alloc))
+                    };
+                    target.instances.iter().any(|i| takes(&i))
+                };
+                let doomed = at_home(target).into_iter().find(|i| stands_in(i))?;
+                Some((target.service.clone(), doomed.clone()))
+            })
+        },
+    )
     .await;
     until("a follower at the site", async || {
         two.view(HOME).await?.following
