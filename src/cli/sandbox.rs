@@ -433,7 +433,7 @@ pub(super) fn summary(
         "lost_planned": unexplained.iter().map(|(_, loss)| loss.requests).sum::<u64>(),
         "unexplained": unexplained.iter().map(|(after, loss)| json!({
             "after_s": after.as_secs_f64(), "site": loss.site, "instance": loss.instance,
-            "fault": loss.fault.map(|f| f.to_string()), "requests": loss.requests,
+            "fault": loss.fault.map(|f| f.to_string()), "said": loss.said, "requests": loss.requests,
         })).collect::<Vec<_>>(),
         "lessons": state.tally.lessons, "forecasts": state.tally.forecasts, "held": state.tally.held,
     })

@@ -210,6 +210,7 @@ fn sum_up(live: &Live) -> serde_json::Value {
             site: Site::new(""),
             instance: None,
             fault: None,
+            said: None,
             requests: whole as u64,
         };
         (whole >= 1.0).then_some((after, loss))

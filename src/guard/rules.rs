@@ -200,6 +200,7 @@ fn ours(job: &JobId) -> Result<(), Held> {
 }
 
 /// The old side stays: a standby that still carries a share in any target is not released.
+/// Nothing of the job carries traffic: neither by a target nor in the eyes of clients, who may still be given what a target has just left out.
 fn released(job: &JobId, facts: &Facts) -> Result<(), Held> {
     let Some(allocs) = facts.world.allocs.fresh(facts.now, FRESH) else {
         return Err(Held::by(
@@ -207,6 +208,7 @@ fn released(job: &JobId, facts: &Facts) -> Result<(), Held> {
             "allocations cannot be read",
         ));
     };
+    let of_job: Vec<&AllocId> = allocs.of(job).map(|a| &a.id).collect();
     for front in facts.world.fronts.values() {
         let Some(target) = front
             .target
@@ -218,20 +220,34 @@ fn released(job: &JobId, facts: &Facts) -> Result<(), Held> {
                 "a target cannot be read",
             ));
         };
-        let carries = |a: &&Alloc| {
-            &a.job == job
-                && target
-                    .as_ref()
-                    .is_some_and(|t| t.share_of(&a.id) > Share::NONE)
-        };
-        if let Some(alloc) = allocs.iter().find(carries) {
-            return Err(Held::by(
-                Law::RetreatIsAPlan,
-                format!("{job} still carries traffic ({})", alloc.id),
-            ));
+        let Some(target) = target else { continue };
+        let carries = |a: &&&AllocId| target.share_of(a) > Share::NONE;
+        if let Some(alloc) = of_job.iter().find(carries) {
+            let why = format!("{job} still carries traffic ({alloc})");
+            return Err(Held::by(Law::RetreatIsAPlan, why));
+        }
+        if let Some((gateway, alloc)) = given(front, target.owner, &of_job, facts.now) {
+            let why = format!("{gateway} still gives clients {alloc} of {job}");
+            return Err(Held::by(Law::RetreatIsAPlan, why));
         }
     }
     Ok(())
+}
+
+/// A gateway that can be heard whose clients are given one of the allocations. In the mesh entries say nothing of that.
+fn given<'a>(
+    front: &'a Front,
+    owner: Owner,
+    allocs: &[&AllocId],
+    now: Moment,
+) -> Option<(&'a GatewayId, &'a AllocId)> {
+    let heard = front.entries.iter().filter(|_| owner != Owner::Mesh);
+    heard
+        .filter_map(|(gateway, entries)| Some((gateway, entries.fresh(now, FRESH)?)))
+        .find_map(|(gateway, entries)| {
+            let serves = |e: &&FrontEntry| e.serves() && allocs.contains(&&e.instance);
+            Some((gateway, &entries.iter().find(serves)?.instance))
+        })
 }
 
 /// The last look at a shadow before it is registered.

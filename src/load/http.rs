@@ -45,13 +45,15 @@ impl fmt::Display for Fault {
 }
 
 /// What came of one request, and which instance it was sent to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub instance: Option<SocketAddr>,
     /// The 2xx status, or the fault.
     pub result: Result<u16, Fault>,
     /// Bytes of the answer, its header fields and its body, as far as it came.
     pub bytes: u64,
+    /// What an answer that says no gives as its reason: the first line of its body.
+    pub said: Option<Box<str>>,
 }
 
 impl Reply {
@@ -61,6 +63,7 @@ impl Reply {
             instance: None,
             result,
             bytes: 0,
+            said: None,
         }
     }
 }
@@ -155,36 +158,39 @@ impl HttpClient {
 
     /// As [`HttpClient::get`], of any request.
     pub async fn ask(&self, instance: SocketAddr, asked: &Asked, request_id: &str) -> Reply {
-        let mut bytes = 0;
-        let result = match asked.at(instance, request_id) {
-            Some(request) => tokio::time::timeout(self.timeout, self.exchange(request, &mut bytes))
-                .await
-                .unwrap_or(Err(Fault::Timeout)),
-            // Only an id with control characters comes here: nothing can be sent.
-            None => Err(Fault::Broken),
-        };
-        Reply {
+        let mut reply = Reply {
             instance: Some(instance),
-            result,
-            bytes,
+            ..Reply::of(Err(Fault::Broken))
+        };
+        // Without one the id has control characters: nothing can be sent.
+        if let Some(request) = asked.at(instance, request_id) {
+            let answered = tokio::time::timeout(self.timeout, self.exchange(request, &mut reply));
+            reply.result = answered.await.unwrap_or(Err(Fault::Timeout));
         }
+        reply
     }
 
     async fn exchange(
         &self,
         request: hyper::Request<Full<Bytes>>,
-        bytes: &mut u64,
+        reply: &mut Reply,
     ) -> Result<u16, Fault> {
         let answer = self.client.request(request).await.map_err(|e| fault(&e))?;
         let status = answer.status();
         let fields = answer.headers().iter();
-        *bytes += fields
+        reply.bytes += fields
             .map(|(name, value)| (name.as_str().len() + value.len() + FIELD_EXTRA) as u64)
             .sum::<u64>();
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Fault::Broken)?;
-            *bytes += frame.data_ref().map_or(0, |d| d.len() as u64);
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            reply.bytes += data.len() as u64;
+            if !status.is_success() && reply.said.is_none() {
+                reply.said = first_line(data);
+            }
         }
         if status.is_success() {
             Ok(status.as_u16())
@@ -192,6 +198,16 @@ impl HttpClient {
             Err(Fault::Status(status.as_u16()))
         }
     }
+}
+
+/// As much of a reason as one wants to read in a report.
+const REASON: usize = 160;
+
+fn first_line(body: &[u8]) -> Option<Box<str>> {
+    let line = body.split(|b| *b == b'\n').next()?;
+    let line = String::from_utf8_lossy(&line[..line.len().min(REASON)]);
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    (!line.is_empty()).then(|| line.into())
 }
 
 fn fault(error: &Error) -> Fault {

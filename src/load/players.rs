@@ -67,6 +67,8 @@ pub struct PlayersConfig {
     pub seed: u64,
 }
 
+/// Between two requests that find out whether there is anything to play against.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// Sent by each site at most at once; beyond, a request counts as lost (`overload`).
 const MAX_IN_FLIGHT: usize = 1024;
 
@@ -82,6 +84,8 @@ pub struct Loss {
     pub instance: Option<SocketAddr>,
     /// None: answered well, but late.
     pub fault: Option<Fault>,
+    /// The reason that the first of them was given.
+    pub said: Option<Box<str>>,
     pub requests: u64,
 }
 
@@ -106,11 +110,16 @@ struct SiteBook {
 
 type LossKey = (Moment, Site, Option<SocketAddr>, Option<Fault>);
 
+struct Lost {
+    until: Moment,
+    said: Option<Box<str>>,
+    requests: u64,
+}
+
 #[derive(Default)]
 struct Books {
     sites: BTreeMap<Site, SiteBook>,
-    /// With the end of the last and the number.
-    losses: BTreeMap<LossKey, (Moment, u64)>,
+    losses: BTreeMap<LossKey, Lost>,
 }
 
 /// The shared books of all players: written by them, read by the metrics endpoint and the caller at any time.
@@ -160,9 +169,13 @@ impl Board {
         let ended = surely_ended(started, record.intended + record.latency);
         let second = Moment(sent.0 - sent.0.rem_euclid(1000));
         let key = (second, site.clone(), record.reply.instance, fault);
-        let (until, requests) = books.losses.entry(key).or_insert((ended, 0));
-        *until = (*until).max(ended);
-        *requests += 1;
+        let lost = books.losses.entry(key).or_insert_with(|| Lost {
+            until: ended,
+            said: record.reply.said.clone(),
+            requests: 0,
+        });
+        lost.until = lost.until.max(ended);
+        lost.requests += 1;
     }
 
     /// All that was booked so far.
@@ -175,13 +188,14 @@ impl Board {
             lost: sum(|b| b.lost),
             late: sum(|b| b.late),
             losses: losses
-                .map(|((at, site, instance, fault), (until, requests))| Loss {
+                .map(|((at, site, instance, fault), lost)| Loss {
                     at: *at,
-                    until: *until,
+                    until: lost.until,
                     site: site.clone(),
                     instance: *instance,
                     fault: *fault,
-                    requests: *requests,
+                    said: lost.said.clone(),
+                    requests: lost.requests,
                 })
                 .collect(),
         }
@@ -260,10 +274,16 @@ impl Players {
         Ok(Self { config, clients })
     }
 
-    /// Waits until every site's DNS has named an instance, at most for `patience`; says whether they all have.
+    /// Waits until the clients of every site have had a good answer, at most for `patience`; says whether they all have. An entry that DNS
+    /// names serves nobody before all that it calls is there too.
     pub async fn ready(&self, patience: Duration) -> bool {
-        let all = self.clients.iter().map(|c| c.ready(patience));
-        futures::future::join_all(all).await.into_iter().all(|r| r)
+        let answered = async |client: &Arc<SrvClient>| {
+            while client.get(&self.config.path, "ready").await.result.is_err() {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        let all = futures::future::join_all(self.clients.iter().map(answered));
+        tokio::time::timeout(patience, all).await.is_ok()
     }
 
     /// Plays the rate from now at all sites at once, to its end or until `cancel`; the books are in `board`.

@@ -12,6 +12,7 @@ fn record(index: u64, at_ms: u64, took_ms: u64, result: Result<u16, Fault>) -> R
             instance: Some(([127, 0, 10, 1], 20000).into()),
             result,
             bytes: 0,
+            said: None,
         },
     }
 }

@@ -108,9 +108,15 @@ async fn an_order_goes_through_all_parts_does_without_the_soft_one_and_fails_wit
             .contains(r#""without":["shop-ledger"]"#)
     );
 
+    let gone = pricing.addr;
     pricing.end().await;
-    let failed = http.get(web.addr, "/", "order-4").await.result;
-    assert_eq!(failed, Err(Fault::Status(502)));
+    let failed = http.get(web.addr, "/", "order-4").await;
+    assert_eq!(failed.result, Err(Fault::Status(502)));
+    let said = format!(
+        "web: upstream shop-cart failed: status_502 at {} (cart: upstream shop-pricing failed: connect at {})",
+        cart.addr, gone
+    );
+    assert_eq!(failed.said.as_deref(), Some(said.as_str()));
     assert_eq!(http.get(web.addr, "/health", "-").await.result, Ok(200));
     let metrics = body(web.addr, "/metrics").await;
     for line in [

@@ -181,14 +181,14 @@ pub struct Book {
     /// Nodes that went away under traffic, whatever Nomad has placed on them since.
     #[serde(default)]
     pub node_falls: BTreeMap<NodeId, Fall>,
-    /// When a standby was last needed, by its job.
+    /// When a standby was last needed or served, by its job.
     pub needed: BTreeMap<JobId, Moment>,
     /// Standbys that are given up for one elsewhere: they go once that one stands.
     #[serde(default)]
     pub leaving: BTreeSet<JobId>,
-    /// Standbys that serve although the others would do, and so leave the pool; they are released once they carry nothing.
+    /// Since when the others would have done without a standby of the pool, by its job.
     #[serde(default)]
-    pub spared: BTreeSet<JobId>,
+    pub spare: BTreeMap<JobId, Moment>,
     /// Since when each portion's primaries suffice and traffic is well.
     pub calm: BTreeMap<PortionId, Moment>,
     /// Portions whose standbys are part of the pool, and why.

@@ -70,7 +70,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
         .sum();
     running += under_way(book, jobs, None);
     book.leaving.retain(|j| jobs.contains_key(j));
-    book.spared.retain(|j| jobs.contains_key(j));
+    book.spare.retain(|j, _| jobs.contains_key(j));
     let mut asks = Vec::new();
     let mut standing = Vec::new();
     for portion in &scene.policy.portions {
@@ -401,6 +401,17 @@ fn shrinks(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> bool {
     copies.all.iter().any(|c| c.capacity.is_some()) && scene.breach(portion).is_none()
 }
 
+/// How long what is not needed stays as it is.
+fn keep(scene: &Scene) -> Span {
+    scene.policy.ramp.settle.max(scene.policy.ramp.warm)
+}
+
+/// Whether a standby that may serve leaves the pool: the others have long been enough.
+pub fn leaves_pool(scene: &Scene, book: &Book, job: &JobId) -> bool {
+    let since = book.spare.get(job);
+    since.is_some_and(|since| scene.now.since(*since) >= keep(scene).times(SPARE))
+}
+
 /// Standbys beyond what is needed go, once they carry nothing and were not needed for a while; those that serve leave the pool before.
 fn release(
     scene: &Scene,
@@ -420,7 +431,6 @@ fn release(
     // No data never shrinks: without a reading of demand nobody can say that it is not needed.
     let unread = portion.front.is_some() && scene.rate(&portion.id).is_none();
     let shrinks = shrinks(scene, portion, copies);
-    let keep = scene.policy.ramp.settle.max(scene.policy.ramp.warm);
     let mut kept = 0;
     for id in jobs {
         let Some(job) = scene.world.job(id) else {
@@ -431,17 +441,22 @@ fn release(
         let pooled = serving(id) || surging;
         if size <= keep_here || unread || (pooled && (keep_here > 0 || !shrinks)) {
             book.needed.insert(id.clone(), scene.now);
-            book.spared.remove(id);
+            book.spare.remove(id);
             continue;
         }
-        let since = *book.needed.entry(id.clone()).or_insert(scene.now);
-        let idle = scene.now.since(since);
-        if pooled && idle >= keep.times(SPARE) {
-            book.spared.insert(id.clone());
+        if pooled {
+            book.spare.entry(id.clone()).or_insert(scene.now);
+        } else {
+            book.spare.remove(id);
         }
-        let waits = serving(id) || (surging && !book.spared.contains(id));
-        let keep = keep.times(KEEP);
-        if waits || idle < keep || book.working_on_job(id) {
+        // Law 4: it stays warm for a while after the last of its clients has been told of others.
+        let waits = serving(id) || (surging && !leaves_pool(scene, book, id));
+        if waits {
+            book.needed.insert(id.clone(), scene.now);
+        }
+        let since = *book.needed.entry(id.clone()).or_insert(scene.now);
+        let keep = keep(scene).times(KEEP);
+        if scene.now.since(since) < keep || book.working_on_job(id) {
             continue;
         }
         let why = format!("not needed for {} s", keep.0 / 1000);

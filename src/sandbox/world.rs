@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// An hour of trace in so many seconds.
 pub const SECONDS_PER_HOUR: f64 = 6.0;
-/// Clients wait this long for the first entry of the front before they give up.
-const FIRST_ENTRY: Duration = Duration::from_secs(30);
+/// Clients wait this long for a first answer before they begin all the same.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
 /// From the start of an estate to the first moment of its played day: all is up by then.
 const LEAD: Span = Span::secs(3);
 /// Seconds over which a scheduler counts requests to tell a rate.
@@ -237,9 +237,9 @@ impl World {
         }
         let begins = tokio::time::Instant::now() + millis(self.begins.since(now()));
         let players = Players::new(self.players.clone())?;
-        if !players.ready(FIRST_ENTRY).await {
+        if !players.ready(FIRST_ANSWER).await {
             tracing::warn!(
-                "clients begin although DNS names no instance of {} yet",
+                "clients begin although {} has not answered all of them yet",
                 self.players.service
             );
         }
@@ -252,7 +252,7 @@ impl World {
             + Span((late.as_secs_f64() * 3_600_000.0 / SECONDS_PER_HOUR) as i64);
         config.rate = asked(&self.scenario, &series, from);
         let players = Players::new(config)?;
-        players.ready(FIRST_ENTRY).await;
+        players.ready(FIRST_ANSWER).await;
         let mut incidents = Player::new(&self.scenario, begins);
         tokio::select! {
             () = self.stop.cancelled() => {}

@@ -204,6 +204,34 @@ fn law_04_a_standby_that_carries_traffic_is_not_released() {
     }
 }
 
+/// A target has left the standby out, but one gateway has not come to it yet.
+#[test]
+fn law_04_a_standby_that_clients_are_still_given_is_not_released() {
+    let mut world = with_standby(world());
+    let step = Step {
+        action: Action::ReleaseStandby {
+            portion: "web".into(),
+            job: "foreshadow-standby-web-1".into(),
+        },
+        ..planned().0
+    };
+    let asked = |world: &World| guarded(&step, world, &policy(), (60.0, 5));
+    assert_eq!(asked(&world).map_err(|held| held.why), Ok(()));
+    let front = world.fronts.get_mut(&ServiceName::from("shop-web"));
+    let entries = &mut front.expect("front").entries;
+    let lags = Seen::known(vec![entry(3, true)], NOW);
+    entries.insert("edge-b".into(), lags.clone());
+    let held = asked(&world).unwrap_err();
+    assert_eq!(held.law, Law::RetreatIsAPlan);
+    assert!(held.why.starts_with("edge-b still gives"), "{}", held.why);
+    // What its gateways' clients are given decides the mesh, not the entry.
+    let front = world.fronts.get_mut(&ServiceName::from("shop-web"));
+    if let Some(Seen::Known { value: Some(t), .. }) = &mut front.expect("front").target {
+        t.owner = Owner::Mesh;
+    }
+    assert_eq!(asked(&world).map_err(|held| held.why), Ok(()));
+}
+
 #[test]
 fn law_05_whatever_cannot_be_seen_the_plan_writes_nothing() {
     let (_, steps, view) = turn(state(), &World::unknown(NOW, "Consul and Nomad are gone"));

@@ -116,6 +116,15 @@ pub fn placed(plan: &Plan) -> Vec<(String, String, &JobSpec, &str)> {
         .collect()
 }
 
+/// The jobs of standbys that are released.
+pub fn released(plan: &Plan) -> Vec<String> {
+    let release = |s: &Step| match &s.action {
+        Action::ReleaseStandby { job, .. } => Some(job.to_string()),
+        _ => None,
+    };
+    plan.steps.iter().filter_map(release).collect()
+}
+
 fn site(name: &str) -> Domain {
     Domain::Site(name.into())
 }
@@ -226,11 +235,11 @@ fn one_that_stands_makes_room_for_one_that_can_stand_nowhere_else() {
             .leaving
             .contains(&"foreshadow-standby-web-1".into())
     );
-    let released = plan
-        .steps
-        .iter()
-        .any(|s| matches!(s.action, Action::ReleaseStandby { .. }));
-    assert!(!released, "the new one stands before the old one goes");
+    let released = released(&plan);
+    assert!(
+        released.is_empty(),
+        "the new one stands before the old one goes"
+    );
 }
 
 #[test]
@@ -293,13 +302,6 @@ fn the_one_that_gave_way_is_released_once_the_new_one_was_there_for_a_while() {
     };
     stage.world.blocked = Seen::known(vec![blocked], NOW);
     stage.book.leaving = ["foreshadow-standby-web-1".into()].into();
-    let released = |plan: &Plan| -> Vec<String> {
-        let release = |s: &Step| match &s.action {
-            Action::ReleaseStandby { job, .. } => Some(job.to_string()),
-            _ => None,
-        };
-        plan.steps.iter().filter_map(release).collect()
-    };
     let first = stage.plan();
     assert!(
         placed(&first).is_empty() && released(&first).is_empty(),

@@ -1,6 +1,7 @@
 //! The ways in which traffic moves besides a ramp's plain step: emergencies, drains, nodes that flap, and failures that come together.
 
 use crate::common::{self, NOW, alloc_id};
+use crate::outlook::{Stage, released};
 use crate::worlds::{Load, One, Spec};
 use foreshadow::engine::{State, absorb, clock, cycle};
 use foreshadow::model::*;
@@ -288,4 +289,37 @@ fn three_portions_that_fail_at_once_are_not_sent_to_the_same_node() {
     assert_eq!(two, 2, "and where there is room for two, two are placed");
     let standby = |w: &&Waiting| w.what.starts_with("standby of");
     assert_eq!(waiting.iter().filter(standby).count(), 1, "{waiting:?}");
+}
+
+/// Failback takes the last share at the moment `ends`; whoever looked DNS up just before still goes there.
+#[test]
+fn a_standby_of_a_surge_that_others_could_long_have_done_without_stays_warm_after_its_last_share() {
+    let mut stage = Stage::new().demand(20.0);
+    stage.world = common::with_standby(stage.world);
+    if let Some(Seen::Known { value, .. }) = stage.world.traffic.get_mut(&PortionId::from("web")) {
+        value.rate = Rps(20.0);
+    }
+    let give = |world: &mut World, shares: [u32; 3]| {
+        let front = world.fronts.get_mut(&ServiceName::from("shop-web"));
+        if let Some(Seen::Known { value: Some(t), .. }) = &mut front.expect("the front").target {
+            let all = t.instances.iter_mut().zip(shares);
+            all.for_each(|(instance, share)| instance.share = Share(share));
+        }
+    };
+    give(&mut stage.world, [4_000, 4_000, 2_000]);
+    let (ends, warm) = (60, 10);
+    let first_release = (0..90).find(|s| {
+        stage.world = common::at(stage.world.clone(), NOW + Span::secs(*s));
+        if *s == ends {
+            give(&mut stage.world, [5_000, 5_000, 0]);
+        }
+        let plan = stage.plan();
+        stage.book.inflight.clear();
+        !released(&plan).is_empty()
+    });
+    assert_eq!(
+        first_release,
+        Some(ends + warm - 1),
+        "twice the time to settle after the last moment in which it served"
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::ShopError;
 use super::config::{Route, ShopConfig, UpstreamConfig};
-use crate::load::http::{Fault, HttpClient, Reply};
+use crate::load::http::{HttpClient, Reply};
 use crate::load::srv_client::{SrvClient, SrvConfig};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -78,7 +78,9 @@ impl Upstream {
         }
     }
 
-    pub async fn call(&self, request_id: &str) -> Result<(), Fault> {
+    /// # Errors
+    /// What went wrong, at which instance, and the reason it gave.
+    pub async fn call(&self, request_id: &str) -> Result<(), String> {
         let reply = match &self.way {
             Way::Stub(takes) => {
                 tokio::time::sleep(*takes).await;
@@ -87,11 +89,16 @@ impl Upstream {
             Way::Fixed(http, addr) => http.get(*addr, "/", request_id).await,
             Way::Service(client) => client.get("/", request_id).await,
         };
-        let outcome = reply.result.map(|_| ());
-        let label = outcome.map_or_else(|fault| fault.to_string(), |()| "ok".to_string());
+        let outcome = reply.result.map_err(|fault| fault.to_string());
+        let label = outcome.as_ref().err().map_or("ok", String::as_str);
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        *calls.entry(label).or_default() += 1;
-        outcome
+        *calls.entry(label.to_string()).or_default() += 1;
+        drop(calls);
+        outcome.map(|_| ()).map_err(|fault| {
+            let at = reply.instance.map(|at| format!(" at {at}"));
+            let said = reply.said.map(|said| format!(" ({said})"));
+            fault + &at.unwrap_or_default() + &said.unwrap_or_default()
+        })
     }
 
     pub fn calls(&self) -> BTreeMap<String, u64> {

@@ -12,6 +12,7 @@ use super::instances::{Copies, Copy, Role};
 use super::owner::{level, owner};
 use super::scene::{Draft, FRESH, Scene};
 use super::shares::{distance, split};
+use super::standbys::leaves_pool;
 use super::trust::steady;
 use crate::model::*;
 use std::collections::BTreeMap;
@@ -146,7 +147,7 @@ fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -
     let ready = |role| copies.ready(role).filter(|c| stays(c));
     let primaries: Vec<&Copy> = ready(Role::Primary).collect();
     if primaries.is_empty() || book.surging.contains_key(&portion.id) {
-        let needed = ready(Role::Standby).filter(|c| !book.spared.contains(&c.job));
+        let needed = ready(Role::Standby).filter(|c| !leaves_pool(scene, book, &c.job));
         let pool: Vec<&Copy> = primaries.into_iter().chain(needed).collect();
         match pool.is_empty() {
             true => split(ready(Role::Standby)),
