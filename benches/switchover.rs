@@ -33,6 +33,14 @@ struct Size {
     crowd: usize,
 }
 
+impl Size {
+    /// What goes round (a check, a client's look at DNS) is met by the deaths at moments that are spread evenly over it: how much is lost hangs on
+    /// that moment more than on anything else.
+    async fn wait_for_phase(&self, run: u64, round: Duration) {
+        tokio::time::sleep(round.mul_f64(run as f64 / self.deaths as f64)).await;
+    }
+}
+
 fn main() {
     let size = match std::env::args().any(|a| a == "--bench") {
         true => Size {
@@ -41,7 +49,7 @@ fn main() {
             runs: 5,
             services: 10,
             kills: 10,
-            deaths: 3,
+            deaths: 8,
             crowd: 500,
         },
         false => Size {
@@ -199,6 +207,7 @@ async fn alone(rig: &Rig, size: &Size, every: Duration, run: u64) -> LoadReport 
     }
     let client = rig.client(&service).await;
     requests(&client, size.rate, size.soak, 1).await;
+    size.wait_for_phase(run, every).await;
     old.kill();
     requests(&client, size.rate, every + Duration::from_secs(3), 2).await
 }
@@ -213,6 +222,8 @@ async fn dying(rig: &Rig, size: &Size, service: &str) -> (f64, [Server; 2]) {
         rig.passes(service, new.at.port()).await;
         let client = rig.client(service).await;
         requests(&client, size.rate, size.soak, 2 * run).await;
+        // Eight times 137.5 ms is even over the check's second and over the tenth after which clients resolve again.
+        size.wait_for_phase(run, Duration::from_millis(1_100)).await;
         old.kill();
         let report = requests(&client, size.rate, Duration::from_secs(4), 2 * run + 1).await;
         lost += report.failed;

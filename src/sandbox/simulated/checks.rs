@@ -94,6 +94,26 @@ impl World {
             .any(|e| e.passing || e.passed.is_some_and(recent))
     }
 
+    /// `anytime_`: everything that is ended. What a gateway's clients have resolved they still call; of one behind a cut nobody can know.
+    pub(super) fn watch_end(&mut self, serial: u64) {
+        let Some(unit) = self.units.get(&serial).filter(|u| self.answers(u)) else {
+            return;
+        };
+        let part = unit.part;
+        let calls = |g: &usize| {
+            let known = &self.gateways[*g].fronts[part].cached;
+            !self.parted(*g)
+                && known
+                    .iter()
+                    .any(|(n, weight)| *n == serial && *weight > 0.0)
+        };
+        if let Some(gateway) = (0..self.gateways.len()).find(calls) {
+            let (who, id) = (&self.gateways[gateway].id, &unit.id);
+            let text = format!("{id} is ended while clients of {who} call it");
+            self.breaks("anytime_nothing_ends_that_clients_call", text);
+        }
+    }
+
     /// `eventually_`: some time after the last fault everything is as it should be.
     pub fn check_converged(&mut self) {
         for part in 0..self.spec.parts.len() {

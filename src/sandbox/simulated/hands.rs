@@ -395,9 +395,10 @@ impl World {
             .iter()
             .filter(|(_, u)| &u.job == job && u.holds());
         let all: Vec<u64> = all.map(|(n, _)| *n).collect();
-        all.into_iter()
-            .skip(keep)
-            .for_each(|serial| self.stop(serial));
+        for serial in all.into_iter().skip(keep) {
+            self.watch_end(serial);
+            self.stop(serial);
+        }
     }
 
     /// What a search of the knee would have found there, a run's chance included.
