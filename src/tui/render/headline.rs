@@ -113,7 +113,7 @@ fn calm(state: &State, lost: Option<(String, Tone)>) -> Vec<Piece<'_>> {
     let text = match (of(Health::Moving), of(Health::Watch)) {
         (0, 0) => format!("all {all} portions are well, nothing needs you"),
         (0, n) => {
-            format!("nothing needs you; {n} of {all} portions stand ready for what is foreseen")
+            format!("nothing needs you; standbys of {n} of {all} portions serve or are ready")
         }
         (n, _) => format!("nothing needs you; traffic of {n} of {all} portions is being moved"),
     };

@@ -164,6 +164,24 @@ fn where_all_that_cannot_be_seen_is_at_one_gateway_it_is_named() {
 }
 
 #[test]
+fn standbys_that_serve_or_are_ready_are_told_whole_at_80_columns() {
+    let mut view = calm();
+    view.portions[0].health = Health::Watch;
+    let told = picture(&at(view, Options::default()), (80, 24));
+    let wanted = "nothing needs you; standbys of 1 of 5 portions serve or are ready ";
+    assert!(line(&told, 0).contains(wanted), "{told}");
+}
+
+#[test]
+fn a_portions_screen_tells_its_slo_and_beside_it_what_is() {
+    let mut state = at(sample::shop(), Options::default());
+    state.trail.push(Place::of(Screen::Portion));
+    let told = picture(&state, (80, 24));
+    let wanted = "SLO p95 ≤ 400 ms, 99.0% answered · now 428 ms, 98.1%, 64.7 rps";
+    assert!(told.contains(wanted), "{told}");
+}
+
+#[test]
 fn the_smallest_terminal_is_told_what_is_needed_on_lines_of_its_own() {
     let state = at(sample::shop(), Options::default());
     let told = picture(&state, (20, 5));
