@@ -5,15 +5,19 @@
 //! twice as fast. The cast is version 2 of the format of asciinema.
 #![allow(clippy::disallowed_methods)] // a recording is about time
 
+#[path = "../tests/common/pty.rs"]
+#[expect(dead_code, reason = "its size stays as it is")]
+mod pty;
+
 use foreshadow::tui::png;
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use portable_pty::CommandBuilder;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::io::{BufWriter, Write};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 type Anything = Box<dyn std::error::Error>;
@@ -53,30 +57,12 @@ fn record(
         .map(|k| k.map(|(at, key)| (at.parse().unwrap_or(0.0), key)))
         .collect::<Result<_, _>>()?;
     keys.reverse();
-    let pair = native_pty_system().openpty(PtySize {
-        rows,
-        cols,
-        pixel_width: 0,
-        pixel_height: 0,
-    })?;
     let mut command = CommandBuilder::new(program[0]);
     command.args(&program[1..]);
     command.cwd(std::env::current_dir()?);
     command.env("TERM", "xterm-256color");
     command.env("LC_ALL", "C.UTF-8");
-    let mut child = pair.slave.spawn_command(command)?;
-    drop(pair.slave);
-    let mut reader = pair.master.try_clone_reader()?;
-    let mut writer = pair.master.take_writer()?;
-    let (tell, output) = channel();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 65_536];
-        while let Ok(n @ 1..) = reader.read(&mut buffer) {
-            if tell.send(buffer[..n].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
+    let mut pty = pty::start(command, (cols, rows));
     let mut file = BufWriter::new(File::create(out)?);
     let title = program[1..].join(" ");
     writeln!(
@@ -89,9 +75,10 @@ fn record(
     while began.elapsed().as_secs_f64() < seconds {
         let now = began.elapsed().as_secs_f64();
         if let Some((_, key)) = keys.pop_if(|(at, _)| *at <= now) {
-            writer.write_all(key.replace("ENTER", "\r").replace("ESC", "\x1b").as_bytes())?;
+            pty.writer
+                .write_all(key.replace("ENTER", "\r").replace("ESC", "\x1b").as_bytes())?;
         }
-        match output.recv_timeout(Duration::from_millis(50)) {
+        match pty.output.recv_timeout(Duration::from_millis(50)) {
             Ok(bytes) => {
                 rest.extend(bytes);
                 // A letter may have been cut in two.
@@ -113,8 +100,8 @@ fn record(
         }
     }
     file.flush()?;
-    writer.write_all(b"q")?;
-    child.wait()?;
+    pty.writer.write_all(b"q")?;
+    pty.child.wait()?;
     Ok(())
 }
 

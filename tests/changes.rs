@@ -2,8 +2,10 @@
 
 use foreshadow::engine::view::View;
 use foreshadow::headless::change::{Change, Turns};
-use foreshadow::headless::delta::{Patch, diff, thin};
-use foreshadow::model::{Moment, Traffic};
+use foreshadow::headless::delta::{MORE, Patch, diff, thin};
+use foreshadow::headless::made::Made;
+use foreshadow::headless::stream::{Told, encode};
+use foreshadow::model::{Moment, Span, Traffic};
 use foreshadow::tui::sample;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -156,4 +158,56 @@ fn what_a_later_version_tells_is_passed_over_and_what_does_not_fit_is_refused() 
         let refused = view.change(&read(wrong)).unwrap_err();
         assert!(refused.to_string().contains("a new snapshot"), "{refused}");
     }
+}
+
+/// A view, and the one a second later.
+fn two_views() -> (Arc<View>, Arc<View>) {
+    let before = sample::shop();
+    let mut after = before.clone();
+    after.at = after.at + Span::secs(1);
+    after.cycle += 1;
+    (Arc::new(before), Arc::new(after))
+}
+
+#[test]
+fn a_picture_is_made_once_for_all_readers_of_a_view() {
+    let (before, after) = two_views();
+    let mut made = Made::default();
+    let first = made.picture(&before, MORE).unwrap();
+    let second = made.picture(&before, 2 * MORE).unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    let fewer = made.picture(&before, 1).unwrap();
+    assert_ne!(first, fewer);
+    let newer = made.picture(&after, MORE).unwrap();
+    assert_ne!(first, newer);
+    // Two readers of different views, in turns.
+    assert_eq!(made.picture(&before, MORE).unwrap(), first);
+}
+
+#[test]
+fn an_event_is_made_once_and_reads_as_if_each_reader_had_one_of_its_own() {
+    let (before, after) = two_views();
+    let mut made = Made::default();
+    let old = made.picture(&before, MORE).unwrap();
+    let new = made.picture(&after, MORE).unwrap();
+    let (was, is) = (thin(&before, MORE).unwrap(), thin(&after, MORE).unwrap());
+    let snapshot = encode(&Told::Snapshot(was.clone())).unwrap();
+    assert_eq!(made.event(None, &old).unwrap(), Some(snapshot));
+    let first = made.event(Some(&old), &new).unwrap().unwrap();
+    let patch = diff(&was, &is).unwrap();
+    assert_eq!(first, encode(&Told::Delta(patch)).unwrap());
+    let second = made.event(Some(&old), &new).unwrap().unwrap();
+    assert_eq!(first.as_ptr(), second.as_ptr());
+    assert_eq!(made.event(Some(&new), &new).unwrap(), None);
+}
+
+#[test]
+fn a_picture_that_no_reader_holds_is_not_kept() {
+    let (before, _) = two_views();
+    let mut made = Made::default();
+    let picture = made.picture(&before, MORE).unwrap();
+    made.event(None, &picture).unwrap();
+    let kept = Arc::downgrade(&picture);
+    drop(picture);
+    assert!(kept.upgrade().is_none());
 }

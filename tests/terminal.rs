@@ -401,3 +401,16 @@ fn without_colour_no_colour_is_sent_and_in_a_plain_locale_ascii_alone() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("default, dark, light"), "{said}");
 }
+
+#[test]
+fn where_nothing_can_be_drawn_it_says_so_and_what_to_do_and_writes_no_escapes() {
+    let served = served(sample::shop());
+    let tried = std::process::Command::new(binary())
+        .args(["tui", "--attach", &format!("http://{}", served.at)])
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&tried.stderr);
+    assert_eq!(tried.status.code(), Some(1), "{said}");
+    assert!(said.contains("it is no terminal; `--headless`"), "{said}");
+    assert!(tried.stdout.is_empty(), "{:?}", tried.stdout);
+}

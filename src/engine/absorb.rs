@@ -200,8 +200,12 @@ fn arrived(
             workload.book.calm.remove(portion);
         }
     }
-    let (steps, took, why) = (mv.steps.len(), outcome.at.since(mv.since).0, &mv.why);
-    let text = format!("{word} of {service} complete in {steps} steps, {took} ms: {why}");
+    let steps = match mv.steps.len() {
+        1 => "1 step".to_string(),
+        n => format!("{n} steps"),
+    };
+    let (took, why) = (outcome.at.since(mv.since).0, &mv.why);
+    let text = format!("{word} of {service} complete in {steps}, {took} ms: {why}");
     let kind = LogKind::Verification;
     state.say(outcome.at, kind, Some(mv.cause), portion, text);
 }

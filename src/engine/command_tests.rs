@@ -4,8 +4,8 @@ use crate::engine::view::Mode;
 
 const NOW: Moment = Moment(1_000_000);
 
-pub fn state() -> State {
-    let portion = PortionPolicy {
+pub fn web() -> PortionPolicy {
+    PortionPolicy {
         id: "web".into(),
         job: "shop".into(),
         groups: vec!["web".into()],
@@ -34,9 +34,12 @@ pub fn state() -> State {
         shadow: true,
         standby: true,
         probe: true,
-    };
+    }
+}
+
+pub fn state() -> State {
     let policy = Policy {
-        portions: vec![portion],
+        portions: vec![web()],
         ..Policy::default()
     };
     let workload = Workload {

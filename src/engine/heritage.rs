@@ -57,27 +57,30 @@ pub fn packed(beliefs: &Beliefs, most: usize) -> Result<Vec<u8>, String> {
     }
 }
 
+/// Those of `left` that are newer than what is held of the same key, which take its place.
+fn renew<T: Clone>(own: &mut Vec<T>, left: &[T], of: fn(&T) -> (&ProfileKey, Moment)) -> Vec<T> {
+    let mut newer = Vec::new();
+    for it in left {
+        let (key, at) = of(it);
+        let held = own.iter().map(of).find(|(own, _)| *own == key);
+        if held.is_none_or(|(_, held)| held < at) {
+            own.retain(|o| of(o).0 != key);
+            own.push(it.clone());
+            newer.push(it.clone());
+        }
+    }
+    newer
+}
+
 /// Takes over what is newer than what is believed here, for the store, too; what that was, in a sentence.
 pub fn inherit(state: &mut State, left: &Heritage) -> Option<String> {
-    let (mut profiles, mut verdicts) = (0, 0);
-    for profile in &left.profiles {
-        let own = state.beliefs.profile(&profile.key);
-        if own.is_none_or(|own| own.at < profile.at) {
-            state.beliefs.profiles.retain(|p| p.key != profile.key);
-            state.beliefs.profiles.push(profile.clone());
-            state.memos.push(Memo::Profile(profile.clone()));
-            profiles += 1;
-        }
-    }
-    for verdict in &left.verdicts {
-        let own = state.beliefs.verdict(&verdict.key);
-        if own.is_none_or(|own| own.at < verdict.at) {
-            state.beliefs.verdicts.retain(|v| v.key != verdict.key);
-            state.beliefs.verdicts.push(verdict.clone());
-            state.memos.push(Memo::Judged(verdict.clone()));
-            verdicts += 1;
-        }
-    }
+    let beliefs = &mut state.beliefs;
+    let profiles = renew(&mut beliefs.profiles, &left.profiles, |p| (&p.key, p.at));
+    let verdicts = renew(&mut beliefs.verdicts, &left.verdicts, |v| (&v.key, v.at));
+    let taken = (profiles.len(), verdicts.len());
+    state.memos.extend(profiles.into_iter().map(Memo::Profile));
+    state.memos.extend(verdicts.into_iter().map(Memo::Judged));
+    let (profiles, verdicts) = taken;
     let others = of_portions(state, left);
     state.tally.profiles = state.beliefs.profiles.len() as u64;
     (profiles + verdicts + others > 0).then(|| {

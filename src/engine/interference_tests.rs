@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::command::tests::web;
 use crate::planner::book::ShadowRun;
 use serde_json::json;
 
@@ -21,33 +22,10 @@ fn portion(id: &str, calls: &[&str]) -> Portion {
 fn wanted(id: &str, upstreams: Upstreams) -> PortionPolicy {
     PortionPolicy {
         id: id.into(),
-        job: "shop".into(),
         groups: vec![id.into()],
         front: None,
-        owner: OwnerChoice::default(),
-        port: "http".into(),
-        path: "/".into(),
-        health: "/health".into(),
-        depends_on: Vec::new(),
-        slo: Slo {
-            quantile: 0.99,
-            latency: Millis(400.0),
-            success: 0.999,
-        },
-        data: Data::Free,
         upstreams,
-        stand_ins: Vec::new(),
-        metrics: Metrics {
-            clients: Vec::new(),
-            path: "/metrics".into(),
-            requests: "r".into(),
-            duration: "d".into(),
-            failed: String::new(),
-            only: Vec::new(),
-        },
-        shadow: true,
-        standby: true,
-        probe: true,
+        ..web()
     }
 }
 

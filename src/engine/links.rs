@@ -1,8 +1,7 @@
 //! Which links between sites carry: told by what gateways at one end see of instances at the other.
 
-use super::notice::event;
+use super::notice::{event, news};
 use super::state::State;
-use super::view::LogKind;
 use crate::model::*;
 use crate::planner;
 use std::collections::BTreeMap;
@@ -30,7 +29,7 @@ pub fn notice(state: &mut State, world: &World, now: Moment) {
         if was.is_some_and(|was| was != carries) {
             let word = if carries { "is back" } else { "is cut" };
             let text = format!("link {} – {} {word}", link.0, link.1);
-            state.say(now, LogKind::Fault, None, None, text);
+            state.say(now, news(carries), None, None, text);
             let name = link_name(&link.0, &link.1);
             event(state, since, &name, SubjectKind::Link, carries);
         }

@@ -92,7 +92,7 @@ fn availability(state: &mut State, world: &World, now: Moment) {
             let word = if up { "is back" } else { "is down" };
             state.say(
                 now,
-                LogKind::Fault,
+                news(up),
                 None,
                 None,
                 format!("node {} {word}", node.name),
@@ -108,15 +108,17 @@ fn availability(state: &mut State, world: &World, now: Moment) {
             } else {
                 "is lost: none of its nodes is heard"
             };
-            state.say(
-                now,
-                LogKind::Fault,
-                None,
-                None,
-                format!("site {site} {word}"),
-            );
+            state.say(now, news(up), None, None, format!("site {site} {word}"));
             event(state, now, site.as_str(), SubjectKind::Site, up);
         }
+    }
+}
+
+/// What falls is a fault, and what comes back is none.
+pub(super) fn news(up: bool) -> LogKind {
+    match up {
+        true => LogKind::Notice,
+        false => LogKind::Fault,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The state and the world as one `View`: what faces may know.
 
 mod ground;
+mod health;
 
 use super::state::{State, Workload};
 use super::view::*;
 use crate::model::*;
 use crate::planner::{self, Census, Copies, Role, Scene, ShadowState, risk};
 use ground::{Books, Dangers, Learnt, nodes, sites};
+use health::health;
 use std::collections::BTreeMap;
 
 /// Log lines that a view carries; a face that follows keeps more.
@@ -262,69 +264,6 @@ fn portion(
         moving: None,
         stairs: Vec::new(),
         pinned: None,
-    }
-}
-
-fn health(
-    workload: &Workload,
-    policy: &PortionPolicy,
-    copies: Option<&Copies>,
-    traffic: Option<&Traffic>,
-    path: Option<&DemandPath>,
-    now: Moment,
-) -> (Health, String) {
-    let book = &workload.book;
-    let mv = policy.front.as_ref().and_then(|f| book.moves.get(f));
-    let standbys = copies.map_or(0, |c| c.of(Role::Standby).filter(|c| c.ready).count());
-    if let Some(t) = traffic
-        && t.samples >= workload.policy.ramp.min_samples
-        && (t.success < policy.slo.success || t.at_slo > policy.slo.latency)
-    {
-        let done = if mv.is_some() {
-            "traffic is being moved"
-        } else {
-            "looking for room"
-        };
-        return (
-            Health::Breach,
-            format!(
-                "{:.1}% answered, p{:.0} {} (limit {}): {done}",
-                t.success * 100.0,
-                policy.slo.quantile * 100.0,
-                t.at_slo,
-                policy.slo.latency
-            ),
-        );
-    }
-    if let Some(m) = mv {
-        let steps = workload.policy.ramp.steps.len();
-        return (
-            Health::Moving,
-            format!("{} of {steps} steps: {}", m.done, m.why),
-        );
-    }
-    let (serve, stand) = match standbys {
-        1 => (
-            "1 standby serves".to_string(),
-            "1 standby stands ready".to_string(),
-        ),
-        n => (
-            format!("{n} standbys serve"),
-            format!("{n} standbys stand ready"),
-        ),
-    };
-    if let Some((_, why)) = book.surging.get(&policy.id) {
-        return (Health::Watch, format!("{serve}: {why}"));
-    }
-    if standbys > 0 {
-        let peak = path.and_then(|p| p.peak(0.9, now, now + workload.policy.horizon));
-        let peak = peak.map_or_else(String::new, |p| format!(", up to {p} foreseen"));
-        return (Health::Watch, format!("{stand}{peak}"));
-    }
-    match traffic {
-        None if policy.front.is_some() => (Health::Unknown, "traffic is not seen".into()),
-        None => (Health::Good, "no front: watched only".into()),
-        Some(t) => (Health::Good, format!("p99 {}", t.p99)),
     }
 }
 

@@ -120,9 +120,10 @@ impl Recall {
                 self.moves.insert(portion.id.clone(), shown);
             }
             None => {
-                if let Some(last) = self.moves.get_mut(&portion.id) {
-                    last.ended.get_or_insert(now);
-                    last.waits = None;
+                if let Some(last) = self.moves.get_mut(&portion.id)
+                    && last.ended.is_none()
+                {
+                    end(last, portion, now);
                 }
             }
         }
@@ -233,6 +234,16 @@ fn shown(mv: &Move, ramp: &Ramp, portion: &PortionView, waits: Option<String>) -
         min_samples: ramp.min_samples,
         waits,
         ended: None,
+    }
+}
+
+/// It is over: gone all the way where what it led to is asked for now.
+fn end(mv: &mut MoveView, portion: &PortionView, now: Moment) {
+    mv.ended = Some(now);
+    mv.waits = None;
+    let standbys = portion.instances.iter().filter(|i| i.role == "standby");
+    if standbys.map(|i| i.desired.0).sum::<u32>() == mv.to.0 {
+        mv.done = mv.steps.len();
     }
 }
 

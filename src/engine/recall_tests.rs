@@ -115,6 +115,37 @@ fn the_share_after_each_step_leads_from_begin_to_end_and_the_next_look_counts_do
 }
 
 #[test]
+fn a_move_that_is_over_is_done_where_it_led_to_what_is_asked_for_now() {
+    let ended = |desired: u32| {
+        let mut mv = MoveView {
+            kind: "emergency".into(),
+            cause: Cause::Reactive,
+            why: String::new(),
+            from: Share(1_000),
+            to: Share(5_000),
+            steps: vec![Share(10_000)],
+            done: 0,
+            since: Moment(0),
+            verified: None,
+            soak: Span::secs(4),
+            min_samples: 5,
+            waits: Some("the last write".into()),
+            ended: None,
+        };
+        let mut web = portion("web", Health::Good);
+        let standby = serde_json::json!({
+            "alloc": "a", "job": "shop", "node": "n", "site": "b", "role": "standby", "ready": true, "desired": desired,
+            "observed": null, "cpu": null, "memory": null,
+        });
+        web.instances = vec![serde_json::from_value(standby).expect("a standby")];
+        end(&mut mv, &web, Moment(9_000));
+        (mv.done, mv.ended, mv.waits)
+    };
+    assert_eq!(ended(5_000), (1, Some(Moment(9_000)), None));
+    assert_eq!(ended(1_000), (0, Some(Moment(9_000)), None));
+}
+
+#[test]
 fn a_quantile_is_the_bound_of_its_bucket_and_none_of_nothing() {
     let of = |buckets: &[(f64, u64)]| Latencies {
         buckets: buckets.iter().map(|(b, n)| (Millis(*b), *n)).collect(),

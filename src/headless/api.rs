@@ -1,6 +1,7 @@
 //! What the API stands on, and what its answers have in common.
 
 use super::gate::{self, Gate};
+use super::made::Made;
 use super::metrics::Counted;
 use super::ndjson::rfc3339;
 use super::routes::routes;
@@ -13,7 +14,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// A command is far smaller than this, in bytes.
@@ -46,6 +47,7 @@ pub struct Api {
 pub(super) struct Shared {
     pub api: Api,
     pub gate: Gate,
+    pub made: Arc<Mutex<Made>>,
     /// Ends the streams.
     pub over: CancellationToken,
 }
@@ -59,7 +61,13 @@ impl FromRef<Shared> for Api {
 /// Everything behind one door, which asks for the read token if there is one; streams end with `over`.
 pub fn router(api: Api, read_token: Option<SecretString>, over: CancellationToken) -> Router {
     let gate = Gate::new(read_token);
-    let shared = Shared { api, gate, over };
+    let made = Arc::default();
+    let shared = Shared {
+        api,
+        gate,
+        made,
+        over,
+    };
     let mut router = Router::new();
     let mut paths = Vec::new();
     for route in routes() {

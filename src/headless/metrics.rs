@@ -307,22 +307,18 @@ fn of_the_loop(text: &mut Text, view: &View, now: Moment) {
     for (law, count) in &t.holds {
         text.put("foreshadow_holds_total", &[("law", law)], *count as f64);
     }
-    text.put("foreshadow_weight_writes_total", &[], t.writes as f64);
-    text.put(
-        "foreshadow_weight_writes_delayed_total",
-        &[],
-        t.writes_waited as f64,
-    );
-    text.put("foreshadow_switchovers_total", &[], t.switchovers as f64);
-    text.put("foreshadow_failbacks_total", &[], t.failbacks as f64);
-    text.put(
-        "foreshadow_preallocations_total",
-        &[],
-        t.preallocations as f64,
-    );
-    text.put("foreshadow_shadows_total", &[], t.shadows as f64);
-    text.put("foreshadow_measurements_total", &[], t.measurements as f64);
-    text.put("foreshadow_lessons_total", &[], t.lessons as f64);
+    for (name, count) in [
+        ("foreshadow_weight_writes_total", t.writes),
+        ("foreshadow_weight_writes_delayed_total", t.writes_waited),
+        ("foreshadow_switchovers_total", t.switchovers),
+        ("foreshadow_failbacks_total", t.failbacks),
+        ("foreshadow_preallocations_total", t.preallocations),
+        ("foreshadow_shadows_total", t.shadows),
+        ("foreshadow_measurements_total", t.measurements),
+        ("foreshadow_lessons_total", t.lessons),
+    ] {
+        text.put(name, &[], count as f64);
+    }
     if !view.reactions.is_empty() {
         reactions(text, view);
     }

@@ -9,6 +9,7 @@ mod door;
 mod events;
 mod exposition;
 mod gate;
+pub mod made;
 mod metrics;
 mod ndjson;
 mod openapi;

@@ -2,6 +2,7 @@
 
 use super::api::Shared;
 use super::delta::{self, Patch};
+use super::made::Made;
 use crate::engine::view::View;
 use axum::body::Body;
 use axum::extract::State;
@@ -16,7 +17,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Events come no faster than this, whatever the engine does.
@@ -125,7 +126,8 @@ impl Unpacker {
 /// What one reader has been sent.
 struct Reader {
     views: watch::Receiver<Arc<View>>,
-    sent: Option<Value>,
+    sent: Option<Arc<Value>>,
+    made: Arc<Mutex<Made>>,
     /// Portions that go out with all there is.
     whole: usize,
     packer: Packer,
@@ -135,36 +137,34 @@ struct Reader {
 
 impl Reader {
     /// The next event, whenever there is one; `None` when the engine has gone, or the API ends.
-    async fn next(&mut self) -> Option<Told> {
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
             let changed = tokio::select! {
                 () = self.over.cancelled() => return None,
                 changed = tokio::time::timeout(BEAT, self.views.changed()) => changed,
             };
             match changed {
-                Err(_) => return Some(Told::Beat),
+                Err(_) => return encode(&Told::Beat).ok(),
                 Ok(Err(_)) => return None,
                 Ok(Ok(())) => {}
             }
             if self.sent.is_some() {
                 pace().await;
             }
+            // Who waits for another reader's picture takes the view that is the newest then.
+            let mut made = self.made.lock().await;
             let view = Arc::clone(&self.views.borrow_and_update());
-            let new = delta::thin(&view, self.whole).ok()?;
+            let new = made.picture(&view, self.whole).ok()?;
             if self.whole < view.portions.len() {
                 // What is left out yet is due, whether or not something changes.
                 self.whole += delta::MORE;
                 self.views.mark_changed();
             }
-            let told = match &self.sent {
-                None => Told::Snapshot(new.clone()),
-                Some(old) => match delta::diff(old, &new) {
-                    Some(patch) => Told::Delta(patch),
-                    None => continue,
-                },
-            };
+            let event = made.event(self.sent.as_ref(), &new).ok()?;
             self.sent = Some(new);
-            return Some(told);
+            if event.is_some() {
+                return event;
+            }
         }
     }
 }
@@ -182,14 +182,15 @@ pub(super) async fn stream_view(State(shared): State<Shared>, headers: HeaderMap
     let reader = Reader {
         views,
         sent: None,
+        made: shared.made,
         whole: delta::MORE,
         packer: Packer::new(packed),
         over: shared.over,
         _place: place,
     };
     let events = stream::unfold(reader, |mut reader| async move {
-        let told = reader.next().await?;
-        let bytes = reader.packer.pack(encode(&told).ok()?).ok()?;
+        let event = reader.next().await?;
+        let bytes = reader.packer.pack(event).ok()?;
         Some((Ok::<_, Infallible>(bytes), reader))
     });
     sent(events, packed)

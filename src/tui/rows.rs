@@ -5,7 +5,7 @@ use crate::engine::view::{
     CandidateView, InstanceView, LogLine, NodeView, Page, PageRow, PortionView, ShadowView,
     SiteView, StepView,
 };
-use crate::model::{Moment, PortionId, Site};
+use crate::model::{Moment, NodeStatus, PortionId, Site};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -172,6 +172,7 @@ pub fn sites(state: &State) -> Vec<&SiteView> {
     all
 }
 
+/// Those that are not up first.
 pub fn nodes(state: &State) -> Vec<&NodeView> {
     let site = state.place().site.as_ref();
     let text = |n: &NodeView| {
@@ -187,6 +188,7 @@ pub fn nodes(state: &State) -> Vec<&NodeView> {
     let all = state.view.nodes.iter();
     let mut all: Vec<&NodeView> = all.filter(|n| site.is_none_or(|s| &n.site == s)).collect();
     keep(state, &mut all, text);
+    all.sort_by_key(|n| n.status == NodeStatus::Ready);
     all
 }
 

@@ -17,7 +17,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::{DefaultTerminal, Terminal};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const FRAME: Span = Span::millis(250);
 /// Silence is told from here on, and again each second.
 const QUIET: Span = Span::secs(3);
+
+const NO_TERMINAL: &str = "cannot draw on the standard output: it is no terminal; `--headless` tells the same as lines, and `foreshadow screenshot` draws one picture";
 
 /// The terminal until `q`, Ctrl-C, the end of the input, or `cancel`. It is put back as it was on
 /// every way out, a panic too.
@@ -40,6 +42,9 @@ pub async fn run(
     options: Options,
     cancel: CancellationToken,
 ) -> io::Result<()> {
+    if !io::stdout().is_terminal() {
+        return Err(io::Error::other(NO_TERMINAL));
+    }
     let _restore = Restore::prepare(options.mouse)?;
     let backend = CrosstermBackend::new(io::stdout());
     let mut terminal = Terminal::new(backend).map_err(told("open the terminal"))?;

@@ -4,7 +4,7 @@ use super::headline;
 use super::pen::{Pen, Piece, Target, clock, piece, row, short, width};
 use crate::engine::view::Mode;
 use crate::model::Span;
-use crate::tui::keys::{self, Act};
+use crate::tui::keys::{self as table, Act};
 use crate::tui::look::Tone;
 use crate::tui::state::{Overlay, Screen, State};
 use ratatui::layout::Rect;
@@ -70,37 +70,42 @@ fn verdict(state: &State, pen: &mut Pen, area: Rect) {
     pen.line(x, area.y, end.saturating_sub(x + 1), &text);
 }
 
-/// Whether it acts, and whether keys may.
-fn mode<'a>(state: &'a State, pen: &Pen) -> Vec<Piece<'a>> {
+/// Whether it acts.
+fn acts<'a>(state: &State, pen: &Pen) -> Piece<'a> {
     let look = pen.look;
     let (glyph, word, tone) = match state.view.mode {
         Mode::Act => (look.pick("●", "o"), "acts", Tone::Good),
         Mode::Observe => (look.pick("○", "-"), "observes only", Tone::Watch),
     };
-    let (keys, tone_keys) = match state.options.allow_act {
-        true => ("keys may act", Tone::Warn),
-        false => ("keys read-only", Tone::Dim),
-    };
-    vec![
-        piece(format!("{glyph} {word}"), tone),
-        piece(look.pick(" · ", " | "), Tone::Dim),
-        piece(keys, tone_keys),
-    ]
+    piece(format!("{glyph} {word}"), tone)
 }
 
-/// Narrower than this, the mode stands in the footer.
-const ROOMY: u16 = 76;
+/// Whether keys may.
+fn keys<'a>(state: &State) -> Piece<'a> {
+    match state.options.allow_act {
+        true => piece("keys may act", Tone::Warn),
+        false => piece("keys read-only", Tone::Dim),
+    }
+}
+
+/// Narrower than this, what keys may stands in the footer, and narrower than that whether it acts too.
+const ROOMY: u16 = 100;
+const NARROW: u16 = 76;
 
 /// Who, how, and what it does: one sentence.
 fn banner(state: &State, pen: &mut Pen, area: Rect) {
     let y = area.y + 1;
     let style = pen.look.badge(Tone::Accent);
     let mut x = pen.text(area.x, y, area.width, " foreshadow ", style) + 1;
-    if area.width >= ROOMY {
-        let mode = mode(state, pen);
-        x = pen.line(x, y, area.right().saturating_sub(x), &mode);
-        x = pen.tone(x, y, 3, pen.look.pick(" · ", " | "), Tone::Dim);
+    let dot = pen.look.pick(" · ", " | ");
+    let mut mode = Vec::new();
+    if area.width >= NARROW {
+        mode.extend([acts(state, pen), piece(dot, Tone::Dim)]);
     }
+    if area.width >= ROOMY {
+        mode.extend([keys(state), piece(dot, Tone::Dim)]);
+    }
+    x = pen.line(x, y, area.right().saturating_sub(x), &mode);
     let doing = headline::doing(state);
     pen.line(x, y, area.right().saturating_sub(x + 1), &doing);
 }
@@ -136,10 +141,11 @@ fn tabs(state: &State, pen: &mut Pen, area: Rect) {
 /// What stands in the way of everything: a hold, or that little can be seen.
 fn warning(state: &State) -> Option<String> {
     let view = &state.view;
-    let blind = match view.blind.len() {
-        0 => None,
-        1 => Some(format!("blind to {}", view.blind[0])),
-        n => Some(format!("blind to {n} things; first {}", view.blind[0])),
+    let blind = match (view.blind.len(), one_place(&view.blind)) {
+        (0, _) => None,
+        (1, _) => Some(format!("blind to {}", view.blind[0])),
+        (n, Some((place, why))) => Some(format!("blind to {n} things at {place}: {why}")),
+        (n, None) => Some(format!("blind to {n} things; first {}", view.blind[0])),
     };
     let hold = view.hold.as_ref().map(|hold| format!("held: {hold}"));
     let frozen = view.frozen.as_ref().map(|(who, until)| {
@@ -148,6 +154,18 @@ fn warning(state: &State) -> Option<String> {
     });
     let all: Vec<String> = [hold, frozen, blind].into_iter().flatten().collect();
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// The gateway that all of it is at, and why the first cannot be seen.
+fn one_place(blind: &[String]) -> Option<(&str, &str)> {
+    let first = at_place(blind.first()?)?;
+    let same = |b: &String| at_place(b).is_some_and(|(place, _)| place == first.0);
+    blind.iter().all(same).then_some(first)
+}
+
+fn at_place(blind: &str) -> Option<(&str, &str)> {
+    let (what, why) = blind.split_once(": ")?;
+    Some((what.rsplit_once(" at ")?.1, why))
 }
 
 fn crumbs(state: &State, pen: &mut Pen, area: Rect) {
@@ -202,7 +220,11 @@ fn footer(state: &State, pen: &mut Pen, area: Rect) {
     let y = area.bottom() - 1;
     let mut wide = area.width.saturating_sub(2);
     if area.width < ROOMY {
-        let mode = mode(state, pen);
+        let mut mode = vec![keys(state)];
+        if area.width < NARROW {
+            let dot = piece(pen.look.pick(" · ", " | "), Tone::Dim);
+            mode.splice(0..0, [acts(state, pen), dot]);
+        }
         let begin = pen.right(area.right() - 1, y, &mode);
         wide = begin.saturating_sub(area.x + 2);
     }
@@ -221,10 +243,10 @@ fn footer(state: &State, pen: &mut Pen, area: Rect) {
     if state.options.allow_act {
         acts.extend([Act::Hold, Act::Abort, Act::Switch, Act::Shadow, Act::Pin]);
     }
-    acts.extend([Act::NextScreen, Act::Palette, Act::Help, Act::Quit]);
+    acts.extend([Act::Help, Act::NextScreen, Act::Palette, Act::Quit]);
     let mut x = area.x + 1;
     for act in acts {
-        let binding = keys::of(act);
+        let binding = table::of(act);
         let keys = &state.options.keys;
         let (shown, word) = match act {
             Act::Right => {

@@ -1,8 +1,8 @@
 //! The first two lines of every screen: what is wrong, and what foreshadow does about it.
 
-use super::pen::{Piece, piece};
-use crate::engine::view::{Health, Mode, MoveView, PortionView, StepView};
-use crate::model::{Cause, PortionId};
+use super::pen::{Piece, piece, short};
+use crate::engine::view::{Health, Mode, MoveView, NodeView, PortionView, StepView};
+use crate::model::{Cause, NodeStatus, PortionId, Span};
 use crate::tui::look::Tone;
 use crate::tui::state::State;
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ pub fn wrong(state: &State) -> (Option<String>, Vec<Piece<'_>>) {
     let n = needs().count();
     let verb = if n == 1 { "NEEDS" } else { "NEED" };
     let mut pieces = Vec::new();
-    if let Some(lost) = lost {
-        pieces.push(piece(format!("{lost}; "), Tone::Bad));
+    if let Some((lost, tone)) = lost {
+        pieces.push(piece(format!("{lost}; "), tone));
     }
     let (what, why) = match stuck.get(&worst.id) {
         Some(s) if worst.health != Health::Breach => (s.verb.as_str(), s.state.as_str()),
@@ -56,8 +56,8 @@ pub fn wrong(state: &State) -> (Option<String>, Vec<Piece<'_>>) {
     (Some(format!(" {n} {verb} YOU ")), pieces)
 }
 
-/// The sites that cannot be reached, or are without a node that is up.
-fn lost(state: &State) -> Option<String> {
+/// The sites that cannot be reached, or are without a node that is up; where there is none, the nodes that are not up.
+fn lost(state: &State) -> Option<(String, Tone)> {
     let mut lost = state.view.sites.iter().filter_map(|s| {
         let what = match (s.reachable, s.nodes_up) {
             (false, _) => "cut off",
@@ -66,15 +66,28 @@ fn lost(state: &State) -> Option<String> {
         };
         Some(format!("{} {what}", s.site))
     });
-    let first = lost.next()?;
-    Some(match lost.count() {
+    let Some(first) = lost.next() else {
+        return Some((lost_nodes(state)?, Tone::Warn));
+    };
+    let text = match lost.count() {
         0 => first,
         n => format!("{first}, {n} more sites lost"),
+    };
+    Some((text, Tone::Bad))
+}
+
+fn lost_nodes(state: &State) -> Option<String> {
+    let down = |n: &&NodeView| matches!(n.status, NodeStatus::Down | NodeStatus::Disconnected);
+    let mut lost = state.view.nodes.iter().filter(down);
+    let first = lost.next()?;
+    Some(match lost.count() {
+        0 => format!("node {} down", first.name),
+        n => format!("{} nodes down", n + 1),
     })
 }
 
 /// What there is to say when nobody is needed.
-fn calm(state: &State, lost: Option<String>) -> Vec<Piece<'_>> {
+fn calm(state: &State, lost: Option<(String, Tone)>) -> Vec<Piece<'_>> {
     let counts = counts(state);
     let of = |h: Health| counts.get(&h).copied().unwrap_or(0);
     let all = state.view.portions.len();
@@ -91,16 +104,16 @@ fn calm(state: &State, lost: Option<String>) -> Vec<Piece<'_>> {
         );
         return vec![piece(text, Tone::Warn)];
     }
-    if let Some(lost) = lost {
+    if let Some((lost, tone)) = lost {
         return vec![
-            piece(format!("{} {lost}", sign(Health::Breach)), Tone::Bad),
-            piece("; no portion breaks its SLO, nothing needs you", Tone::Good),
+            piece(format!("{} {lost}", sign(Health::Breach)), tone),
+            piece("; no SLO is broken, nothing needs you", Tone::Good),
         ];
     }
     let text = match (of(Health::Moving), of(Health::Watch)) {
         (0, 0) => format!("all {all} portions are well, nothing needs you"),
         (0, n) => {
-            format!("nothing needs you; {n} of {all} portions stand ready for what is foreseen")
+            format!("nothing needs you; standbys of {n} of {all} portions serve or are ready")
         }
         (n, _) => format!("nothing needs you; traffic of {n} of {all} portions is being moved"),
     };
@@ -118,17 +131,29 @@ pub fn doing(state: &State) -> Vec<Piece<'_>> {
     }
     let moving = |p: &&PortionView| p.moving.as_ref().is_some_and(|m| m.ended.is_none());
     let mut moved: Vec<&PortionView> = view.portions.iter().filter(moving).collect();
-    moved.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.id.cmp(&b.id)));
-    let moves = moved.iter().filter_map(|p| {
+    let urgent = |p: &PortionView| {
+        p.moving
+            .as_ref()
+            .is_some_and(|m| m.cause == Cause::Reactive)
+    };
+    let order = |p: &PortionView| (urgent(p), p.health);
+    moved.sort_by(|a, b| order(b).cmp(&order(a)).then_with(|| a.id.cmp(&b.id)));
+    let moves = moved.iter().take(TOLD).filter_map(|p| {
         let m = p.moving.as_ref()?;
         Some((m.cause, moves(p, m)))
     });
     let flying = |s: &&StepView| !finished(&s.state) && !s.state.starts_with("held");
     let told = |s: &&StepView| moved.iter().any(|p| s.portion.as_ref() == Some(&p.id));
-    let steps = view.steps.iter().filter(flying).filter(|s| !told(s));
-    let steps = steps.map(|s| (s.cause, does(s)));
+    let mut steps: Vec<&StepView> = view.steps.iter().filter(flying).collect();
+    steps.retain(|s| !told(s));
+    steps.sort_by_key(|s| s.cause);
+    let steps = steps.into_iter().take(TOLD).map(|s| (s.cause, does(s)));
+    let all = moves.chain(moved_away(state, &moved)).chain(steps);
+    let mut all: Vec<(Cause, String)> = all.collect();
+    // What answers something that is wrong goes first.
+    all.sort_by_key(|(cause, _)| *cause != Cause::Reactive);
     let mut out = Vec::new();
-    for (cause, text) in moves.chain(steps).take(TOLD) {
+    for (cause, text) in all.into_iter().take(TOLD) {
         if !out.is_empty() {
             out.push(piece(look.pick(" · ", " | "), Tone::Dim));
         }
@@ -159,8 +184,31 @@ fn moves(p: &PortionView, m: &MoveView) -> String {
         _ => format!("moves {} to standbys", p.id),
     };
     let all = m.steps.len();
-    let (step, now) = (m.done.min(all), m.share_after(m.done));
-    format!("{what}, step {step} of {all}: {now} on standbys now")
+    let (done, now) = (m.done.min(all), m.share_after(m.done));
+    format!("{what}: {done} of {all} steps, {now} on standbys")
+}
+
+/// What was moved because something was wrong is told for so long, while nothing moves.
+const MOVED: Span = Span::secs(60);
+
+/// The moves that have just answered something that was wrong.
+fn moved_away(state: &State, moving: &[&PortionView]) -> Option<(Cause, String)> {
+    let ago = |p: &PortionView| {
+        let m = p.moving.as_ref().filter(|m| m.cause == Cause::Reactive)?;
+        let ago = state.view.at.since(m.ended?);
+        (m.done > 0 && ago <= MOVED).then_some(ago)
+    };
+    if !moving.is_empty() {
+        return None;
+    }
+    let just = || state.view.portions.iter().filter(|p| ago(p).is_some());
+    let last = just().min_by_key(|p| ago(p))?;
+    let what = match just().count() {
+        1 => last.id.to_string(),
+        n => format!("{n} portions"),
+    };
+    let text = format!("moved {what} away {} ago", short(ago(last)?));
+    Some((Cause::Reactive, text))
 }
 
 /// A step in words.
@@ -181,5 +229,8 @@ fn does(s: &StepView) -> String {
 
 pub fn finished(state: &str) -> bool {
     let word = state.split([':', ' ']).next().unwrap_or_default();
-    matches!(word, "verified" | "undone" | "stuck" | "refused")
+    matches!(
+        word,
+        "applied" | "verified" | "undone" | "stuck" | "refused"
+    )
 }

@@ -57,7 +57,11 @@ fn drawn(state: &State, area: Rect, buf: &mut Buffer) -> Vec<Spot> {
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (w, h) = SMALLEST;
         let text = format!("foreshadow needs {w}x{h} or more");
-        pen.tone(area.x, area.y, area.width, &text, super::look::Tone::Warn);
+        let lines = pen::wrap(&text, area.width);
+        for (k, line) in lines.iter().take(usize::from(area.height)).enumerate() {
+            let y = area.y + k as u16;
+            pen.tone(area.x, y, area.width, line, super::look::Tone::Warn);
+        }
         return pen.spots;
     }
     let body = frame::draw(state, &mut pen, area);

@@ -72,9 +72,9 @@ impl<'a> Columns<'a> {
         let spare = wide.saturating_sub(fixed);
         let (peak, standbys) = match compact {
             true => (false, false),
-            false => (spare >= 24, spare >= 36),
+            false => (spare >= 24, spare >= 39),
         };
-        let taken = u16::from(peak) * 14 + u16::from(standbys) * 11;
+        let taken = u16::from(peak) * 14 + u16::from(standbys) * 14;
         let most = match (one_line, compact) {
             (_, true) => spare.saturating_sub(taken + 60),
             (true, _) => 36,
@@ -149,12 +149,14 @@ fn header(pen: &mut Pen, area: Rect, cols: &Columns<'_>) {
     if cols.numbers {
         put("ok", 7, true);
     }
-    put("rate, then forecast", cols.spark, false);
+    let charted = ["rate, then forecast", "rate, forecast", "rate"];
+    let fits = charted.into_iter().find(|c| width(c) < cols.spark);
+    put(fits.unwrap_or_default(), cols.spark, false);
     if cols.peak {
         put("peak to come", 14, true);
     }
     if cols.standbys {
-        put("standbys", 11, true);
+        put("standbys", 14, true);
     }
     if cols.sentence {
         put("  why", 10, false);
@@ -211,8 +213,8 @@ fn draw_row(pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
         x += 14;
     }
     if cols.standbys {
-        pen.right(x + 10, y, &standbys(p));
-        x += 11;
+        pen.right(x + 13, y, &standbys(p));
+        x += 14;
     }
     let (x, y, tone) = if cols.sentence {
         (x + 2, y, Tone::Plain)

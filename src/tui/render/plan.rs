@@ -88,19 +88,18 @@ fn outlook(o: &OutlookView, pen: &mut Pen, area: Rect) {
     let inner = pen.section(area, "Futures", "that placements are weighed over");
     let s = &o.scenarios;
     let text = format!(
-        "{} of {} kept, off by {:.3} ({:.0}% of what one alone would be), {:.1}% not looked at",
+        "{} of {} kept, off by {:.3} ({:.0}% of one alone), {:.1}% not looked at",
         s.list.len(),
         s.considered,
         s.error,
         100.0 * s.error_relative,
         100.0 * s.left_out
     );
-    pen.tone(
+    pen.line(
         inner.x + 2,
         inner.y,
         inner.width.saturating_sub(2),
-        &text,
-        Tone::Plain,
+        &[piece(text, Tone::Plain)],
     );
     let Some(total) = &o.total else { return };
     let sites: Vec<String> = o
@@ -109,18 +108,17 @@ fn outlook(o: &OutlookView, pen: &mut Pen, area: Rect) {
         .map(|(s, r)| format!("{s} {:.0}", r.0))
         .collect();
     let text = format!(
-        "all portions up to {:.0} rps ({:.0} to {:.0}): {}",
+        "in sum up to {:.0} rps ({:.0} to {:.0}): {}",
         total.mid,
         total.low,
         total.high,
         sites.join(", ")
     );
-    pen.tone(
+    pen.line(
         inner.x + 2,
         inner.y + 1,
         inner.width.saturating_sub(2),
-        &text,
-        Tone::Plain,
+        &[piece(text, Tone::Plain)],
     );
 }
 

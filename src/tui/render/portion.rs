@@ -89,14 +89,15 @@ fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
         Tone::Dim,
     )];
     let mut add = |text: String| facts.push(piece(format!("{dot}{text}"), Tone::Dim));
+    if let Some(t) = &p.traffic {
+        let (rate, answered) = (brief(t.rate.0), percent(t.success));
+        add(format!("now {}, {answered}, {rate} rps", t.at_slo));
+    }
     if let Some(front) = &p.front {
         add(format!("front {front}"));
     }
     if !needs.is_empty() {
         add(format!("calls {}", needs.join(", ")));
-    }
-    if let Some(t) = &p.traffic {
-        add(format!("now {} rps, p99 {}", brief(t.rate.0), t.p99));
     }
     if let Some(why) = &p.not_shadowable {
         add(format!("cannot be shadowed: {why}"));

@@ -38,8 +38,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
 /// The plan's steps, as many as there is room for.
 fn doing(state: &State, pen: &mut Pen, area: Rect) {
     let key = state.key(Act::Go(Screen::Plan));
-    let note = format!("{key} shows the whole plan");
-    let inner = pen.section(area, "Doing", &note);
+    let note = format!("under way, then the last ones; {key} shows all");
+    let inner = pen.section(area, "Steps", &note);
     let shown = state.view.steps.iter().take(usize::from(inner.height));
     for (k, s) in shown.enumerate() {
         super::plan::brief_step(pen, row(inner, k), s);
@@ -57,6 +57,12 @@ fn lines(pen: &mut Pen, area: Rect, lines: &[&LogLine]) {
     }
     for (k, l) in lines.iter().take(usize::from(area.height)).enumerate() {
         let (glyph, _, tone) = pen.look.kind(l.kind);
+        // Whom it is about, where the line does not say so itself.
+        let about = l.portion.as_ref().map_or("", |p| p.as_str());
+        let about = match l.text.contains(about) {
+            true => String::new(),
+            false => format!("{about}: "),
+        };
         pen.line(
             area.x + 1,
             area.y + k as u16,
@@ -64,6 +70,7 @@ fn lines(pen: &mut Pen, area: Rect, lines: &[&LogLine]) {
             &[
                 piece(clock(l.at), Tone::Dim),
                 piece(format!(" {glyph} "), tone),
+                piece(about, Tone::Strong),
                 piece(l.text.as_str(), Tone::Plain),
             ],
         );

@@ -115,9 +115,10 @@ fn timeline(pen: &mut Pen, area: Rect, pages: &[&Arc<Page>], at: usize) {
 fn table(pen: &mut Pen, area: Rect, known: &[&PageRow], page: &Page) {
     let inner = pen.section(area, "What was known", "marked: new on this page");
     let wide = inner.width >= 100;
+    let about = if wide { "shares" } else { "why" };
     let head = format!(
         "  {:<11}{:<9}{:>8}{:>9}{:>7}{:>10}{:>10}  {}",
-        "portion", "state", "rate/s", "p99", "ok", "foreseen", "capacity", "shares"
+        "portion", "state", "rate/s", "p99", "ok", "foreseen", "capacity", about
     );
     pen.tone(inner.x, inner.y, inner.width, &head, Tone::Dim);
     let fits = usize::from(inner.height.saturating_sub(1));

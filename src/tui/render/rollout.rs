@@ -82,7 +82,7 @@ fn head(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
             area.width,
             &[lead, name, piece(text, Tone::Dim)],
         );
-        keys_line(state, pen, row(area, 1), p, "no look is due");
+        keys_line(state, pen, row(area, 1), p, "nothing moves");
         return;
     };
     let (sign, cause, cause_tone) = pen.look.cause(m.cause);
@@ -109,7 +109,7 @@ fn head(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
 fn countdown(m: &MoveView, now: Moment) -> String {
     let waits = m.waits.as_deref();
     if m.ended.is_some() {
-        return "no look is due".into();
+        return "nothing moves".into();
     }
     match (m.next_look(now), waits) {
         (Some(Span(0)), None) => format!("step {} is due now", m.done + 1),
@@ -190,13 +190,15 @@ fn ladder(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
         let timed = in_step(p, m, step, state.view.at);
         let here = m.done == step && m.ended.is_none();
         let next = m.done + 1 == step && m.ended.is_none();
+        // It went all the way.
+        let end = m.ended.is_some() && m.done == step;
+        let whole = end && step == m.steps.len();
         let (glyph, word, tone) = match () {
             () if here => (pen.look.pick("▸", ">"), "in force", Tone::Moving),
-            () if step < m.done => (pen.look.pick("✓", "v"), "done", Tone::Good),
+            () if step < m.done || whole => (pen.look.pick("✓", "v"), "done", Tone::Good),
             () if next => (pen.look.pick("◌", "o"), "next", Tone::Watch),
-            () if m.ended.is_some() && step == m.done => {
-                (pen.look.pick("■", "#"), "ended here", Tone::Plain)
-            }
+            () if end => (pen.look.pick("■", "#"), "ended here", Tone::Plain),
+            () if m.ended.is_some() => (pen.look.pick("·", "."), "not taken", Tone::Dim),
             () => (pen.look.pick("·", "."), "to come", Tone::Dim),
         };
         let name = match step {
@@ -206,6 +208,7 @@ fn ladder(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
         let seen = match &timed {
             Some(_) if here => last.and_then(|s| s.observed),
             Some((_, seen)) => *seen,
+            None if end => last.and_then(|s| s.observed),
             None => None,
         };
         let seen = seen.map_or_else(|| "-".to_string(), |s| s.to_string());

@@ -165,15 +165,10 @@ fn queue(
     let told = candidates.get(at).filter(|_| inner.height >= 6);
     if let Some(c) = told {
         let lines = [chance(c), taught(c)];
-        for (k, text) in lines.iter().enumerate() {
+        for (k, text) in lines.into_iter().enumerate() {
             let y = inner.bottom() - 2 + k as u16;
-            pen.tone(
-                inner.x + 2,
-                y,
-                inner.width.saturating_sub(2),
-                text,
-                Tone::Dim,
-            );
+            let room = inner.width.saturating_sub(2);
+            pen.line(inner.x + 2, y, room, &[piece(text, Tone::Dim)]);
         }
     }
     let list = inner.height - if told.is_some() { 3 } else { 0 };

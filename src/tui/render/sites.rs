@@ -213,7 +213,7 @@ pub(super) fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
             Tone::Bad,
         )
     } else if s.nodes_up < s.nodes {
-        (format!("{} {nodes}", pen.look.pick("◆", "*")), Tone::Warn)
+        (format!("{} {nodes}", pen.look.pick("✗", "X")), Tone::Warn)
     } else {
         (format!("{} {nodes}", pen.look.pick("●", "o")), Tone::Good)
     }
@@ -235,12 +235,15 @@ fn card(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
         ],
     );
     let room = area.right().saturating_sub(x + 2);
-    if width(&word) + 2 <= room {
-        pen.right(
-            area.right() - 2,
-            area.y,
-            &[piece(format!(" {word} "), tone)],
-        );
+    // Where there is little room, how many nodes are up matters less than that it is cut off.
+    let short = match word.split_once(", ") {
+        Some((cut, _)) => cut.to_string(),
+        None => word.replace(" nodes", ""),
+    };
+    let told = [word, short].into_iter().find(|w| width(w) + 2 <= room);
+    if let Some(told) = told {
+        let text = format!(" {told} ");
+        pen.right(area.right() - 2, area.y, &[piece(text, tone)]);
     }
     let inner = Rect {
         x: area.x + 2,
@@ -265,7 +268,7 @@ fn facts(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView) {
     let reach: Vec<String> = reach.map(|(o, ms)| format!("{o} {ms:.0}")).collect();
     let risky = s.hazard.0 >= 0.1;
     let tone = if risky { Tone::Warn } else { Tone::Plain };
-    let hazard = format!("{} that it fails within the horizon", percent(s.hazard.0));
+    let hazard = format!("{} within the horizon", percent(s.hazard.0));
     let facts = [
         ("serves", living.primaries(&s.site), Tone::Strong),
         ("standby", living.standbys(&s.site), Tone::Watch),

@@ -85,7 +85,7 @@ pub fn staircase(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
         .filter_map(|(x, s)| Some((*x, percent(s.observed?))));
     Plot {
         x: (start, 0.0),
-        top: 104.0,
+        top: 100.0,
         lines: vec![
             line(asked, Tone::Watch, true),
             line(stairs(seen), Tone::Moving, false),

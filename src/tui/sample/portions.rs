@@ -336,7 +336,7 @@ pub fn portions() -> Vec<PortionView> {
             &told(
                 "web",
                 Health::Breach,
-                "98.1% answered, p95 428 ms (limit 400 ms): traffic is being moved",
+                "98.1% answered (limit 99%), p95 428 ms (limit 400 ms): traffic is being moved",
                 80.0,
                 612.0,
                 0.981,
@@ -368,7 +368,7 @@ pub fn portions() -> Vec<PortionView> {
             &told(
                 "pricing",
                 Health::Watch,
-                "1 standbys stand ready, up to 66.3 rps foreseen",
+                "1 standby stands ready, up to 66.3 rps foreseen",
                 60.0,
                 88.0,
                 0.9999,

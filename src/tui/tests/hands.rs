@@ -163,7 +163,7 @@ fn what_is_copied_is_what_other_tools_call_it() {
     assert_eq!(copied("jy").as_deref(), Some("cart"));
     assert_eq!(copied("⏎y"), Some(alloc));
     assert_eq!(copied("4y").as_deref(), Some("edge-a"));
-    assert_eq!(copied("5y").as_deref(), Some("edge-a-1-id"));
+    assert_eq!(copied("5y").as_deref(), Some("edge-b-1-id"));
     assert_eq!(copied("6y").as_deref(), Some("sh-0010"));
     assert_eq!(copied("3y").as_deref(), Some("web"));
     assert!(copied("8y").is_some_and(|text| text.contains("renewed")));

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod hands;
+mod incident;
 mod keys;
 mod screens;
 mod terminal;
