@@ -165,8 +165,8 @@ pub fn target(instances: Vec<Instance>) -> Target {
         parent: None,
         epoch: Epoch(5),
         owner: Owner::Front,
-        instances,
-        contingencies: vec![],
+        instances: instances.into(),
+        contingencies: vec![].into(),
         index: 100,
     }
 }
@@ -216,7 +216,7 @@ pub fn world() -> World {
     };
     front.entries.insert(
         "edge-a".into(),
-        Seen::known(vec![entry(1, true), entry(2, true)], NOW),
+        Seen::known(vec![entry(1, true), entry(2, true)].into(), NOW),
     );
     world.fronts.insert("shop-web".into(), front);
     let traffic = Traffic {
