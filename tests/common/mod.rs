@@ -329,7 +329,7 @@ pub fn known(
         half_life: appetite.half_life,
         sure: appetite.sure,
     };
-    foreshadow::learn::known(beliefs, &keys.collect(), &reading)
+    foreshadow::learn::Measured::of(beliefs).known(&keys.collect(), &reading)
 }
 
 /// An engine that acts under epoch 5, without forecasting, that believes 30 requests a second of each instance.
