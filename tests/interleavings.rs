@@ -530,7 +530,7 @@ fn world_of(written: Written, ready: bool) -> World {
     front.target = Some(Seen::known(Some(target_of(written)), NOW));
     front.entries.insert(
         "edge-a".into(),
-        Seen::known(vec![entry(1, true), entry(3, ready)], NOW),
+        Seen::known(vec![entry(1, true), entry(3, ready)].into(), NOW),
     );
     world
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The clock ticks of a second in `/proc/PID/stat`.
 const TICKS: f64 = 100.0;
 
+/// How the C library keeps memory, as the systemd unit sets it.
+const HEAP: &str = "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=1048576:glibc.malloc.mmap_threshold=262144";
+
 /// A running `foreshadow run`, ended when it is dropped.
 pub struct Foreshadow {
     child: Child,
@@ -86,6 +89,7 @@ impl Foreshadow {
         let child = command
             .args(["run", "--config"])
             .arg(&config)
+            .env("GLIBC_TUNABLES", HEAP)
             .env("NOMAD_ADDR", format!("http://{}", served.nomad))
             .env("CONSUL_HTTP_ADDR", served.consul.to_string())
             .stdout(Stdio::null())

@@ -234,7 +234,7 @@ impl Estate {
             epoch: Epoch(7),
             owner: Owner::Front,
             instances: (p * INSTANCES..(p + 1) * INSTANCES).map(instance).collect(),
-            contingencies: Vec::new(),
+            contingencies: Vec::new().into(),
             index: 0,
         };
         let all = (0..self.size.portions).map(target).collect();

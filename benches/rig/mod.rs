@@ -226,10 +226,11 @@ impl Rig {
             contingencies: vec![Contingency {
                 domain: Domain::Node(old.node.clone()),
                 lost: vec![old.alloc.clone()],
-                shares: BTreeMap::from(shares),
+                shares: BTreeMap::from(shares).into(),
                 stake: Some(stake(service)),
-            }],
-            instances: vec![old, new],
+            }]
+            .into(),
+            instances: vec![old, new].into(),
             index: 0,
         };
         let value = serde_json::to_vec(&target).expect("plain data");

@@ -243,7 +243,7 @@ pub fn consul(bytes: &[u8]) {
         );
     }
     if let Some(pairs) = read::<Vec<KvPair>>(bytes) {
-        let keys = observe::consul::Keys::of(&pairs);
+        let keys = observe::consul::Keys::of(&pairs, &mut observe::consul::Read::default());
         keys.targets
             .into_iter()
             .flatten()

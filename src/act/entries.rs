@@ -185,8 +185,8 @@ mod tests {
             parent: None,
             epoch: Epoch(3),
             owner: Owner::Front,
-            instances,
-            contingencies: vec![],
+            instances: instances.into(),
+            contingencies: vec![].into(),
             index: 10,
         }
     }
@@ -233,16 +233,17 @@ mod tests {
             Contingency {
                 domain: Domain::Site(Site::new("s1")),
                 lost: vec![ids[0].clone(), ids[1].clone()],
-                shares: to_c.clone(),
+                shares: to_c.clone().into(),
                 stake: None,
             },
             Contingency {
                 domain: Domain::Node(NodeId::new("n1")),
                 lost: vec![ids[0].clone()],
-                shares: to_c,
+                shares: to_c.into(),
                 stake: None,
             },
-        ];
+        ]
+        .into();
         let one = contingency(&t, &ids[..1]).map(|c| c.domain.clone());
         assert_eq!(one, Some(Domain::Node(NodeId::new("n1"))));
         let both = contingency(&t, &ids[..2]).map(|c| c.domain.clone());

@@ -293,7 +293,7 @@ impl Keeper {
     ) -> Result<(), OwnerError> {
         let prepared = force.prepared(&target);
         let shares = prepared.as_ref().map(|c| c.shares.clone());
-        let shares = shares.unwrap_or_else(|| target.shares());
+        let shares = shares.unwrap_or_else(|| target.shares().into());
         let weights = self.apply(force, &target, &shares).await?;
         force
             .applied
@@ -380,7 +380,7 @@ impl Keeper {
             let domain = force.contingency.get(&target.service);
             let shares = domain
                 .and_then(|d| target.contingencies.iter().find(|c| &c.domain == d))
-                .map_or_else(|| target.shares(), |c| c.shares.clone());
+                .map_or_else(|| target.shares().into(), |c| c.shares.clone());
             owners::keep_up(&self.desk, target, &shares).await?;
         }
         Ok(())

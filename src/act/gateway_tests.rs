@@ -38,13 +38,15 @@ fn target() -> Target {
         instances: vec![
             instance("old-0000", Share::ALL),
             instance("new-0000", Share::NONE),
-        ],
+        ]
+        .into(),
         contingencies: vec![Contingency {
             domain: Domain::Node("old-0000".into()),
             lost: vec!["old-0000".into()],
-            shares: BTreeMap::from(shares),
+            shares: BTreeMap::from(shares).into(),
             stake: None,
-        }],
+        }]
+        .into(),
         index: 41,
     }
 }

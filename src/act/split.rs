@@ -111,7 +111,7 @@ mod tests {
             epoch: Epoch(1),
             owner: Owner::Front,
             instances: shares.iter().enumerate().map(one).collect(),
-            contingencies: vec![],
+            contingencies: vec![].into(),
             index: 1,
         }
     }

@@ -203,13 +203,15 @@ mod tests {
             instances: vec![
                 instance("old-0000", "a", Share::ALL),
                 instance("new-0000", "b", Share::NONE),
-            ],
+            ]
+            .into(),
             contingencies: vec![Contingency {
                 domain: Domain::Site("a".into()),
                 lost: vec!["old-0000".into()],
-                shares: BTreeMap::from(shares),
+                shares: BTreeMap::from(shares).into(),
                 stake: stake(k),
-            }],
+            }]
+            .into(),
             index: 1,
         }
     }
@@ -296,13 +298,15 @@ mod tests {
                 at("far-a-00", "a", 3_000),
                 at("far-b-00", "b", 1_000),
                 at("far-c-00", "c", 1_000),
-            ],
+            ]
+            .into(),
             contingencies: vec![Contingency {
                 domain: Domain::Node("n1".into()),
                 lost: vec!["home-1-0".into()],
-                shares: BTreeMap::from(shares),
+                shares: BTreeMap::from(shares).into(),
                 stake: None,
-            }],
+            }]
+            .into(),
             ..target(0)
         };
         let far = target
@@ -359,7 +363,7 @@ mod tests {
         fails(&mut force, "home-1-0");
         for target in force.targets.values_mut() {
             let shares = [("far-a-00".into(), Share::ALL)];
-            target.contingencies[0].shares = BTreeMap::from(shares);
+            target.contingencies[0].shares = BTreeMap::from(shares).into();
         }
         assert!(at_home(&mut force, &home, Moment(0)).is_empty());
     }

@@ -101,8 +101,8 @@ mod tests {
             parent: None,
             epoch: Epoch(3),
             owner,
-            instances: vec![],
-            contingencies: vec![],
+            instances: vec![].into(),
+            contingencies: vec![].into(),
             index: 9,
         };
         let applied = Applied {
@@ -130,7 +130,7 @@ mod tests {
         };
         Front {
             target: Some(Seen::known(Some(target), NOW)),
-            entries: BTreeMap::from([("g".into(), Seen::known(vec![entry], NOW))]),
+            entries: BTreeMap::from([("g".into(), Seen::known(vec![entry].into(), NOW))]),
             dns: BTreeMap::new(),
             applied: BTreeMap::from([("g".into(), Seen::known(applied, NOW))]),
         }

@@ -4,7 +4,7 @@ use super::state::{State, Workload};
 use crate::learn;
 use crate::model::*;
 use crate::planner::risk;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Between two steps of the policy evidence fades so little that what is known is worked out anew so many times only.
@@ -15,11 +15,10 @@ pub fn know(state: &mut State, world: &World, now: Moment) {
     let nodes = world.nodes.value().into_iter().flatten();
     let places: BTreeSet<(&Site, &NodeClass)> = nodes.map(|n| (&n.site, &n.class)).collect();
     let (beliefs, workloads) = (&state.beliefs, &mut state.workloads);
-    let common = mark(beliefs, &places);
-    // Nothing is known of what was never measured.
-    let measured: BTreeSet<&PortionId> = beliefs.profiles.iter().map(|p| &p.key.portion).collect();
+    let marks = Marks::of(beliefs, &places);
+    let mut measured = None;
     for workload in workloads {
-        let mark = mark_of(workload, common);
+        let mark = marks.of_workload(workload);
         let every = workload.policy.step.0 / AGED;
         let fresh = |(at, from): (Moment, u64)| from == mark && now.since(at).0 < every;
         if workload.known_from.is_some_and(fresh) {
@@ -33,7 +32,8 @@ pub fn know(state: &mut State, world: &World, now: Moment) {
             sure: appetite.sure,
         };
         let portions = workload.portions.iter();
-        let portions = portions.filter(|p| measured.contains(&p.id));
+        // Nothing is known of what was never measured.
+        let portions = portions.filter(|p| marks.profiles.contains_key(&p.id));
         let keys = portions.flat_map(|p| {
             places.iter().map(|(site, class)| ProfileKey {
                 portion: p.id.clone(),
@@ -42,31 +42,50 @@ pub fn know(state: &mut State, world: &World, now: Moment) {
                 class: (*class).clone(),
             })
         });
-        workload.known = learn::known(beliefs, &keys.collect(), &reading);
+        let measured = measured.get_or_insert_with(|| learn::Measured::of(beliefs));
+        workload.known = measured.known(&keys.collect(), &reading);
     }
 }
 
-/// Differs once anything but time changes what is known.
-fn mark(beliefs: &Beliefs, places: &BTreeSet<(&Site, &NodeClass)>) -> u64 {
-    let mut mark = DefaultHasher::new();
-    places.hash(&mut mark);
-    for profile in &beliefs.profiles {
-        (profile.at, profile.runs, profile.knee.0.to_bits()).hash(&mut mark);
-    }
-    for skill in beliefs.skill.values() {
-        let of = &skill.calibration;
-        for one in [of.startup, of.capacity, of.latency] {
-            (one.bias.to_bits(), one.width.to_bits()).hash(&mut mark);
+/// What differs once anything but time changes what is known: of all places, and of each portion.
+struct Marks<'a> {
+    places: u64,
+    profiles: BTreeMap<&'a PortionId, DefaultHasher>,
+    beliefs: &'a Beliefs,
+}
+
+impl<'a> Marks<'a> {
+    fn of(beliefs: &'a Beliefs, places: &BTreeSet<(&Site, &NodeClass)>) -> Marks<'a> {
+        let mut mark = DefaultHasher::new();
+        places.hash(&mut mark);
+        let mut profiles: BTreeMap<&PortionId, DefaultHasher> = BTreeMap::new();
+        for profile in &beliefs.profiles {
+            let mark = profiles.entry(&profile.key.portion).or_default();
+            (profile.at, profile.runs, profile.knee.0.to_bits()).hash(mark);
+        }
+        Marks {
+            places: mark.finish(),
+            profiles,
+            beliefs,
         }
     }
-    mark.finish()
-}
 
-/// The same with what is the workload's own.
-fn mark_of(workload: &Workload, common: u64) -> u64 {
-    let mut mark = DefaultHasher::new();
-    (common, workload.policy.risk_tolerance.to_bits()).hash(&mut mark);
-    let portions = workload.portions.iter();
-    portions.for_each(|p| (&p.id, &p.release).hash(&mut mark));
-    mark.finish()
+    /// What is known of one portion is made of its own profiles, and of how these have done.
+    fn of_workload(&self, workload: &Workload) -> u64 {
+        let mut mark = DefaultHasher::new();
+        (self.places, workload.policy.risk_tolerance.to_bits()).hash(&mut mark);
+        for portion in &workload.portions {
+            (&portion.id, &portion.release).hash(&mut mark);
+            let profiles = self.profiles.get(&portion.id);
+            profiles.map(Hasher::finish).hash(&mut mark);
+            let skill = self.beliefs.skill.get(&portion.id).map(|s| &s.calibration);
+            for one in skill
+                .into_iter()
+                .flat_map(|of| [of.startup, of.capacity, of.latency])
+            {
+                (one.bias.to_bits(), one.width.to_bits()).hash(&mut mark);
+            }
+        }
+        mark.finish()
+    }
 }

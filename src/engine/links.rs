@@ -154,7 +154,7 @@ mod tests {
         world.allocs = Seen::known(vec![alloc].into(), at);
         let mut front = Front::default();
         for (gateway, passing) in [("a", from_a), ("b", from_b)] {
-            let entries = Seen::known(vec![entry(passing)], at);
+            let entries = Seen::known(vec![entry(passing)].into(), at);
             front.entries.insert(gateway.into(), entries);
         }
         world.fronts.insert("shop-web".into(), front);

@@ -46,7 +46,7 @@ pub fn view(
         }));
     }
     portions.sort_by(|a, b| b.health.cmp(&a.health).then(a.id.cmp(&b.id)));
-    let books = Books::of(world);
+    let books = Books::of(world, census);
     let dangers = Dangers::of(state);
     View {
         at: now,
@@ -299,10 +299,7 @@ fn instances(
             InstanceView {
                 alloc: c.alloc.clone(),
                 job: c.job.clone(),
-                node: world
-                    .node(&c.node)
-                    .map(|n| n.name.clone())
-                    .unwrap_or_default(),
+                node: c.on.name.clone(),
                 site: c.site.clone(),
                 role: match c.role {
                     Role::Primary => "primary".into(),

@@ -9,6 +9,6 @@ mod profiles;
 mod verdicts;
 
 pub use forecasts::score;
-pub use pool::{Reading, known};
+pub use pool::{Measured, Reading};
 pub use profiles::{changed, fold, sentence};
 pub use verdicts::{Sides, Worse, in_force, interference, verdict};

@@ -26,32 +26,42 @@ pub struct Reading {
     pub sure: f64,
 }
 
-/// What is known of each of `keys`; nothing of those whose release was never measured anywhere.
-pub fn known(
-    beliefs: &Beliefs,
-    keys: &BTreeSet<ProfileKey>,
-    reading: &Reading,
-) -> BTreeMap<ProfileKey, Known> {
-    let mut groups: BTreeMap<(&PortionId, &Release), Vec<&Profile>> = BTreeMap::new();
-    for p in &beliefs.profiles {
-        groups
-            .entry((&p.key.portion, &p.key.release))
-            .or_default()
-            .push(p);
+/// Profiles by the release that they are of: of many workloads each asks for its own.
+pub struct Measured<'a> {
+    beliefs: &'a Beliefs,
+    of: BTreeMap<(&'a PortionId, &'a Release), Vec<&'a Profile>>,
+}
+
+impl<'a> Measured<'a> {
+    pub fn of(beliefs: &'a Beliefs) -> Measured<'a> {
+        let mut of: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for p in &beliefs.profiles {
+            let release: &mut Vec<_> = of.entry((&p.key.portion, &p.key.release)).or_default();
+            release.push(p);
+        }
+        Measured { beliefs, of }
     }
-    let mut made: BTreeMap<(&PortionId, &Release), Group> = BTreeMap::new();
-    let mut out = BTreeMap::new();
-    for key in keys {
-        let id = (&key.portion, &key.release);
-        let Some(profiles) = groups.get(&id) else {
-            continue;
-        };
-        let group = made
-            .entry(id)
-            .or_insert_with(|| Group::new(beliefs, profiles, reading));
-        out.insert(key.clone(), group.at(key));
+
+    /// What is known of each of `keys`; nothing of those whose release was never measured anywhere.
+    pub fn known(
+        &self,
+        keys: &BTreeSet<ProfileKey>,
+        reading: &Reading,
+    ) -> BTreeMap<ProfileKey, Known> {
+        let mut made: BTreeMap<(&PortionId, &Release), Group> = BTreeMap::new();
+        let mut out = BTreeMap::new();
+        for key in keys {
+            let id = (&key.portion, &key.release);
+            let Some(profiles) = self.of.get(&id) else {
+                continue;
+            };
+            let group = made
+                .entry(id)
+                .or_insert_with(|| Group::new(self.beliefs, profiles, reading));
+            out.insert(key.clone(), group.at(key));
+        }
+        out
     }
-    out
 }
 
 /// All places of one portion's release.

@@ -50,7 +50,9 @@ fn look(profiles: Vec<Profile>, at: &ProfileKey, now: Moment) -> Option<Known> {
         half_life: DAY,
         sure: 0.1,
     };
-    known(&beliefs, &BTreeSet::from([at.clone()]), &reading).remove(at)
+    Measured::of(&beliefs)
+        .known(&BTreeSet::from([at.clone()]), &reading)
+        .remove(at)
 }
 
 #[test]
@@ -158,11 +160,11 @@ fn predictions_that_were_poor_make_what_is_believed_wider() {
     };
     let at = key("edge-a", "small");
     let keys = BTreeSet::from([at.clone()]);
-    let before = known(&beliefs, &keys, &reading)[&at].clone();
+    let before = Measured::of(&beliefs).known(&keys, &reading)[&at].clone();
     let skill = beliefs.skill.entry("web".into()).or_default();
     skill.calibration.capacity.width = 2.0;
     skill.calibration.startup.bias = 2f64.ln();
-    let after = known(&beliefs, &keys, &reading)[&at].clone();
+    let after = Measured::of(&beliefs).known(&keys, &reading)[&at].clone();
     assert!((after.knee.spread - 2.0 * before.knee.spread).abs() < 1e-9);
     assert!(after.knee.low < before.knee.low);
     assert!((after.startup.middle - 2.0 * before.startup.middle).abs() < 1e-6);

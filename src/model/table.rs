@@ -92,6 +92,10 @@ impl<T: Row> Table<T> {
         };
         *self = self.iter().cloned().map(change).collect();
     }
+    /// The rows as they are shared, in the order of their IDs.
+    pub fn shared(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.rows.values()
+    }
     pub fn iter(&self) -> Rows<'_, T> {
         self.into_iter()
     }

@@ -3,6 +3,7 @@
 use super::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One instance behind a front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,9 +29,9 @@ pub struct Target {
     /// By what means gateways write the shares.
     #[serde(default)]
     pub owner: Owner,
-    pub instances: Vec<Instance>,
+    pub instances: SharedList<Instance>,
     /// The switch that would be done for each failure domain, already cleared.
-    pub contingencies: Vec<Contingency>,
+    pub contingencies: SharedList<Contingency>,
     /// The KV entry's ModifyIndex; 0 before it was written. Not part of the written document.
     #[serde(skip)]
     pub index: u64,
@@ -57,7 +58,7 @@ pub struct Contingency {
     pub domain: Domain,
     /// Instances that are lost with it.
     pub lost: Vec<AllocId>,
-    pub shares: BTreeMap<AllocId, Share>,
+    pub shares: Arc<BTreeMap<AllocId, Share>>,
     /// Requests a second that go to those who are lost, each counted by its job's priority: what is switched first where not all can
     /// be at once. `None` where demand was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -181,7 +181,7 @@ pub struct SrvSeen {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Front {
     pub target: Option<Seen<Option<Target>>>,
-    pub entries: BTreeMap<GatewayId, Seen<Vec<FrontEntry>>>,
+    pub entries: BTreeMap<GatewayId, Seen<SharedList<FrontEntry>>>,
     pub dns: BTreeMap<GatewayId, Seen<Vec<SrvSeen>>>,
     pub applied: BTreeMap<GatewayId, Seen<Applied>>,
 }

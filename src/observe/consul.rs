@@ -7,10 +7,11 @@ use crate::clients::consul::{HealthQuery, KvPair, KvQuery, ServiceEntry};
 use crate::clients::gateway::Gateway;
 use crate::model::*;
 use futures::future::{join, join_all};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 /// Meta key on entries of ours: the allocation behind it.
 pub const META_ALLOC: &str = "foreshadow_alloc";
@@ -65,8 +66,9 @@ impl Watches {
             }
         }
         let (consul, dc) = (sources.keeper.clone(), sources.kv_datacenter.clone());
+        let known = Arc::new(Mutex::new(Read::default()));
         let read = move |wait| {
-            let (consul, dc) = (consul.clone(), dc.clone());
+            let (consul, dc, known) = (consul.clone(), dc.clone(), known.clone());
             async move {
                 let query = KvQuery {
                     dc: dc.as_deref(),
@@ -74,7 +76,8 @@ impl Watches {
                     ..KvQuery::default()
                 };
                 let found = consul.kv_list(keys::ROOT, query).await?;
-                Ok(found.map(|pairs| Keys::of(&pairs)))
+                let mut known = known.lock().await;
+                Ok(found.map(|pairs| Keys::of(&pairs, &mut known)))
             }
         };
         let asking = if many { Asking::AT_EASE } else { Asking::OFTEN };
@@ -98,7 +101,7 @@ impl Watches {
                 Some(pulse) => as_of(entries, &pulse.seen().await),
                 None => entries,
             };
-            (w, entries.map(|all| all.to_vec()), dns)
+            (w, entries.map(SharedList::from), dns)
         });
         let (read, keys) = join(join_all(reads), self.keys.seen()).await;
         let mut fronts: BTreeMap<ServiceName, Front> = BTreeMap::new();
@@ -242,12 +245,34 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub fn of(pairs: &[KvPair]) -> Keys {
+    /// What the keys say; a target that was read before is not read again while its key has not been written.
+    pub fn of(pairs: &[KvPair], before: &mut Read) -> Keys {
         Keys {
             leadership: leadership(pairs),
-            targets: targets(pairs),
+            targets: targets(pairs, before),
             applied: applied(pairs),
         }
+    }
+}
+
+/// Targets as they were last read, by their keys, with a digest of each value: of thousands few are written at a time.
+#[derive(Default)]
+pub struct Read(HashMap<String, (u64, Target)>);
+
+impl Read {
+    fn target(&mut self, pair: &KvPair) -> serde_json::Result<Target> {
+        let mut digest = DefaultHasher::new();
+        (pair.modify_index, &pair.value).hash(&mut digest);
+        let digest = digest.finish();
+        if let Some((of, target)) = self.0.get(&pair.key)
+            && *of == digest
+        {
+            return Ok(target.clone());
+        }
+        let mut target: Target = serde_json::from_slice(&pair.value)?;
+        target.index = pair.modify_index;
+        self.0.insert(pair.key.clone(), (digest, target.clone()));
+        Ok(target)
     }
 }
 
@@ -264,9 +289,14 @@ fn leadership(pairs: &[KvPair]) -> Leadership {
 }
 
 /// A target that does not parse makes all of them unknown: it is not for us to overwrite what we do not understand.
-fn targets(pairs: &[KvPair]) -> Result<BTreeMap<ServiceName, Target>, String> {
+fn targets(pairs: &[KvPair], before: &mut Read) -> Result<BTreeMap<ServiceName, Target>, String> {
     let pairs = pairs.iter().filter(|p| p.key.starts_with(keys::TARGETS));
-    let read = pairs.map(|pair| match target(pair) {
+    let pairs: Vec<&KvPair> = pairs.collect();
+    if before.0.len() > pairs.len() {
+        let there: HashSet<&str> = pairs.iter().map(|p| p.key.as_str()).collect();
+        before.0.retain(|key, _| there.contains(key.as_str()));
+    }
+    let read = pairs.into_iter().map(|pair| match before.target(pair) {
         Ok(target) => Ok((target.service.clone(), target)),
         Err(e) => Err(format!(
             "{} in Consul's KV is not a target of this version: {e}",
@@ -274,12 +304,6 @@ fn targets(pairs: &[KvPair]) -> Result<BTreeMap<ServiceName, Target>, String> {
         )),
     });
     read.collect()
-}
-
-fn target(pair: &KvPair) -> serde_json::Result<Target> {
-    let mut target: Target = serde_json::from_slice(&pair.value)?;
-    target.index = pair.modify_index;
-    Ok(target)
 }
 
 fn applied(pairs: &[KvPair]) -> BTreeMap<(GatewayId, ServiceName), Applied> {

@@ -1,6 +1,7 @@
 //! What the planner remembers between cycles: what is under way, and since when things are as they are.
 
 use super::chances::Chances;
+use super::contingency::Drills;
 use crate::model::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -214,6 +215,9 @@ pub struct Book {
     /// What a shadow of each place is worth now, the best first.
     #[serde(default)]
     pub worth: Vec<super::worth::Candidate>,
+    /// What is prepared for failures, as last worked out for each service.
+    #[serde(skip)]
+    pub drills: BTreeMap<ServiceName, Drills>,
     /// Grows with every name that is made from it.
     pub serial: u64,
 }

@@ -3,12 +3,14 @@
 use super::instances::{META_SHADOW, META_STANDBY};
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Meta key on shadows' jobs: whose shadow it is.
 pub const META_PORTION: &str = "foreshadow_portion";
 
 #[derive(Clone, Debug, Default)]
 pub struct Census {
+    nodes: HashMap<NodeId, Arc<Node>>,
     /// What Nomad has allocated on each node.
     held: HashMap<NodeId, Resources>,
     /// By portion, stopped ones too.
@@ -20,11 +22,19 @@ pub struct Census {
 impl Census {
     /// Counts a world for the workloads of these policies.
     pub fn of<'a>(world: &World, policies: impl IntoIterator<Item = &'a Policy>) -> Census {
-        let mut census = Census::default();
+        let nodes = world.nodes.value().into_iter().flat_map(Table::shared);
+        let mut census = Census {
+            nodes: nodes.map(|n| (n.id.clone(), n.clone())).collect(),
+            ..Census::default()
+        };
         for alloc in world.allocs.value().into_iter().flatten() {
             if alloc.holds() {
-                let sum = census.held.entry(alloc.node.clone()).or_default();
-                *sum = sum.plus(alloc.resources);
+                match census.held.get_mut(&alloc.node) {
+                    Some(sum) => *sum = sum.plus(alloc.resources),
+                    None => {
+                        census.held.insert(alloc.node.clone(), alloc.resources);
+                    }
+                }
             }
         }
         let policies = policies.into_iter();
@@ -43,6 +53,11 @@ impl Census {
             }
         }
         census
+    }
+
+    /// What was seen of a node.
+    pub fn node(&self, id: &NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(id)
     }
 
     pub fn held(&self, node: &NodeId) -> Resources {

@@ -1,9 +1,10 @@
 //! For each failure domain, the switch that would be done: prepared and cleared before it is needed.
 
-use super::instances::{Copies, Role};
+use super::instances::{Copies, Copy, Role};
 use super::shares::split;
 use crate::model::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Evidence of what instances carry fades all the time: shares that differ by less than this (two points) are not worth a write.
 const ALIKE: u32 = 200;
@@ -36,62 +37,159 @@ fn near_stakes(prepared: Option<Rps>, wanted: Option<Rps>) -> bool {
 }
 
 /// Demand now, and how much one of its requests counts beside those of other services.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stakes {
     pub demand: Option<Rps>,
     pub importance: f64,
 }
 
-/// One contingency for each node and site that carries a share of this target. A domain without which nothing ready
-/// would be left has none: there is nowhere to switch to.
-pub fn contingencies(copies: &Copies, target: &Target, stakes: Stakes) -> Vec<Contingency> {
-    let demand = stakes.demand.unwrap_or_default();
-    let carrying: Vec<&Instance> = target
-        .instances
-        .iter()
-        .filter(|i| i.share > Share::NONE)
-        .collect();
-    let domains: BTreeSet<Domain> = carrying
-        .iter()
+/// What is prepared for one failure domain, apart from the demand that it would have to bear.
+#[derive(Clone, Debug)]
+struct Drill {
+    domain: Domain,
+    lost: Vec<AllocId>,
+    /// What the lost have now.
+    part: Share,
+    /// Requests a second that the primaries that are left carry; unknown where one of them is, or none is left.
+    left: Option<Rps>,
+    /// The shares, as they were last split: whether the primaries were enough then, and over whom.
+    split: Option<(bool, Arc<BTreeMap<AllocId, Share>>)>,
+}
+
+/// What of an instance that is ready may change what is prepared.
+#[derive(Clone, Debug)]
+struct Ready {
+    alloc: AllocId,
+    role: Role,
+    node: NodeId,
+    site: Site,
+    capacity: Option<Rps>,
+    serves: bool,
+}
+
+impl Ready {
+    fn of(copy: &Copy) -> Ready {
+        Ready {
+            alloc: copy.alloc.clone(),
+            role: copy.role,
+            node: copy.node.clone(),
+            site: copy.site.clone(),
+            capacity: copy.capacity,
+            serves: copy.share > Share::NONE,
+        }
+    }
+    fn is(&self, copy: &Copy) -> bool {
+        (&self.alloc, &self.node, &self.site) == (&copy.alloc, &copy.node, &copy.site)
+            && (self.role, self.capacity) == (copy.role, copy.capacity)
+            && self.serves == (copy.share > Share::NONE)
+    }
+}
+
+/// A service's contingencies as they were last worked out, and from what. It is no memory of the planner's: with it the answer is the
+/// same as without, only sooner.
+#[derive(Clone, Debug, Default)]
+pub struct Drills {
+    ready: Vec<Ready>,
+    instances: SharedList<Instance>,
+    drills: Vec<Drill>,
+    stakes: Option<Stakes>,
+    made: SharedList<Contingency>,
+}
+
+/// Books that differ in nothing else tell the same.
+impl PartialEq for Drills {
+    fn eq(&self, _: &Drills) -> bool {
+        true
+    }
+}
+
+impl Drills {
+    /// One contingency for each node and site that carries a share of this target. A domain without which nothing ready
+    /// would be left has none: there is nowhere to switch to. Worked out anew only as far as it may differ.
+    pub fn contingencies(
+        &mut self,
+        copies: &Copies,
+        instances: &SharedList<Instance>,
+        stakes: Stakes,
+    ) -> SharedList<Contingency> {
+        let ready = || copies.all.iter().filter(|c| c.ready && c.alive);
+        let same = self.instances == *instances
+            && self.ready.len() == ready().count()
+            && self.ready.iter().zip(ready()).all(|(r, c)| r.is(c));
+        if same && self.stakes == Some(stakes) {
+            return self.made.clone();
+        }
+        if !same {
+            *self = Drills {
+                ready: ready().map(Ready::of).collect(),
+                instances: instances.clone(),
+                drills: drills(copies, instances),
+                ..Drills::default()
+            };
+        }
+        self.stakes = Some(stakes);
+        let drills = self.drills.iter_mut();
+        let made = drills.filter_map(|d| d.contingency(copies, stakes));
+        self.made = made.collect();
+        self.made.clone()
+    }
+}
+
+/// What would be lost with each node and site that carries a share, in the order of the domains.
+fn drills(copies: &Copies, instances: &[Instance]) -> Vec<Drill> {
+    let carrying = || instances.iter().filter(|i| i.share > Share::NONE);
+    let domains: BTreeSet<Domain> = carrying()
         .flat_map(|i| [Domain::Node(i.node.clone()), Domain::Site(i.site.clone())])
         .collect();
-    domains
-        .into_iter()
-        .filter_map(|domain| {
-            let hit = |node: &NodeId, site: &Site| domain.holds(node, site);
-            let left = |role| {
-                copies
-                    .ready(role)
-                    .filter(|c| !hit(&c.node, &c.site))
-                    .collect::<Vec<_>>()
-            };
-            let primaries = left(Role::Primary);
-            let enough = Copies::capacity(primaries.iter().copied())
-                .is_some_and(|c| !primaries.is_empty() && c.0 * 0.8 >= demand.0);
-            let mut stay = primaries;
-            // Standbys join when the primaries that are left would not carry the demand, and stay where they serve already.
-            stay.extend(
-                left(Role::Standby)
-                    .into_iter()
-                    .filter(|c| !enough || c.share > Share::NONE),
-            );
-            let shares = split(stay.into_iter());
-            let lost = carrying.iter().filter(|i| hit(&i.node, &i.site));
-            let part: u32 = lost.clone().map(|i| i.share.0).sum();
-            let counted = |d: Rps| Rps(d.0 * Share(part).fraction() * stakes.importance);
-            (!shares.is_empty()).then(|| Contingency {
-                lost: lost.map(|i| i.alloc.clone()).collect(),
-                domain: domain.clone(),
-                shares,
-                stake: stakes.demand.map(counted),
-            })
+    let drill = |domain: Domain| {
+        let lost = || carrying().filter(|i| domain.holds(&i.node, &i.site));
+        let primaries = || {
+            let all = copies.ready(Role::Primary);
+            all.filter(|c| !domain.holds(&c.node, &c.site))
+        };
+        Drill {
+            lost: lost().map(|i| i.alloc.clone()).collect(),
+            part: Share(lost().map(|i| i.share.0).sum()),
+            left: Copies::capacity(primaries()).filter(|_| primaries().next().is_some()),
+            split: None,
+            domain,
+        }
+    };
+    domains.into_iter().map(drill).collect()
+}
+
+impl Drill {
+    fn contingency(&mut self, copies: &Copies, stakes: Stakes) -> Option<Contingency> {
+        let demand = stakes.demand.unwrap_or_default();
+        let enough = self.left.is_some_and(|c| c.0 * 0.8 >= demand.0);
+        let known = self.split.take().filter(|(was, _)| *was == enough);
+        let shares =
+            known.map_or_else(|| Arc::new(self.stay(copies, enough)), |(_, shares)| shares);
+        self.split = Some((enough, shares.clone()));
+        let counted = |d: Rps| Rps(d.0 * self.part.fraction() * stakes.importance);
+        (!shares.is_empty()).then(|| Contingency {
+            lost: self.lost.clone(),
+            domain: self.domain.clone(),
+            shares,
+            stake: stakes.demand.map(counted),
         })
-        .collect()
+    }
+
+    /// Standbys join when the primaries that are left would not carry the demand, and stay where they serve already.
+    fn stay(&self, copies: &Copies, enough: bool) -> BTreeMap<AllocId, Share> {
+        let left = |role| {
+            let all = copies.ready(role);
+            all.filter(|c| !self.domain.holds(&c.node, &c.site))
+        };
+        let standbys = left(Role::Standby).filter(|c| !enough || c.share > Share::NONE);
+        split(left(Role::Primary).chain(standbys))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn staked(stake: Option<f64>) -> Vec<Contingency> {
         let mut all = prepared(5_000, "x");
@@ -116,7 +214,7 @@ mod tests {
         vec![Contingency {
             domain: Domain::Site("edge-a".into()),
             lost: vec![lost.into()],
-            shares: shares.map(|(id, s)| (id.into(), Share(s))).into(),
+            shares: Arc::new(shares.map(|(id, s)| (id.into(), Share(s))).into()),
             stake: Some(Rps(40.0)),
         }]
     }
@@ -127,5 +225,89 @@ mod tests {
         assert!(!much_alike(&prepared(5_000, "x"), &prepared(5_250, "x")));
         assert!(!much_alike(&prepared(5_000, "x"), &prepared(5_000, "y")));
         assert!(!much_alike(&prepared(5_000, "x"), &[]));
+    }
+
+    fn copy(n: u8, (role, ready, serves, carries): (bool, bool, bool, u8)) -> Copy {
+        let site = Site::from(["edge-a", "edge-b"][usize::from(n % 2)]);
+        let node = NodeId::new(format!("node-{}", n % 4));
+        let on = Node {
+            id: node.clone(),
+            name: node.to_string(),
+            site: site.clone(),
+            class: "std".into(),
+            status: NodeStatus::Ready,
+            eligible: true,
+            draining: false,
+            capacity: Resources::default(),
+            clock: Mhz(0.0),
+            price: Price(0.0),
+            host_volumes: BTreeSet::new(),
+            meta: BTreeMap::new(),
+        };
+        Copy {
+            alloc: AllocId::new(format!("alloc-{n}")),
+            job: "job".into(),
+            role: if role { Role::Primary } else { Role::Standby },
+            node,
+            site,
+            class: "std".into(),
+            release: "1".into(),
+            address: "10.0.0.1".into(),
+            port: 80,
+            ready,
+            registered: true,
+            young: false,
+            share: if serves { Share(5_000) } else { Share::NONE },
+            capacity: (carries > 0).then_some(Rps(f64::from(carries))),
+            alive: true,
+            on: Arc::new(on),
+            going: None,
+        }
+    }
+
+    fn any_copies() -> impl Strategy<Value = Copies> {
+        let one = (any::<bool>(), any::<bool>(), any::<bool>(), 0u8..3);
+        prop::collection::vec(prop::option::weighted(0.8, one), 0..6).prop_map(|all| {
+            let all = (0u8..).zip(all);
+            let all = all.filter_map(|(n, of)| Some(copy(n, of?))).collect();
+            Copies { all }
+        })
+    }
+
+    fn any_stakes() -> impl Strategy<Value = Stakes> {
+        let demand = prop::option::of(0u8..8);
+        (demand, 1u8..3).prop_map(|(demand, importance)| Stakes {
+            demand: demand.map(|d| Rps(f64::from(d))),
+            importance: f64::from(importance),
+        })
+    }
+
+    fn instances(copies: &Copies, shares: u8) -> SharedList<Instance> {
+        let instance = |(k, c): (usize, &Copy)| Instance {
+            alloc: c.alloc.clone(),
+            address: c.address.clone(),
+            port: c.port,
+            node: c.node.clone(),
+            site: c.site.clone(),
+            health: "/health".into(),
+            share: Share(u32::from(shares >> k & 1) * 2_500),
+        };
+        copies.all.iter().enumerate().map(instance).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_prepared_is_the_same_with_and_without_what_was_prepared_before(
+            turns in prop::collection::vec((any_copies(), any::<u8>(), prop::collection::vec(any_stakes(), 1..4)), 1..5),
+        ) {
+            let mut kept = Drills::default();
+            for (copies, shares, stakes) in turns {
+                let instances = instances(&copies, shares);
+                for stakes in stakes {
+                    let anew = Drills::default().contingencies(&copies, &instances, stakes);
+                    prop_assert_eq!(kept.contingencies(&copies, &instances, stakes), anew);
+                }
+            }
+        }
     }
 }

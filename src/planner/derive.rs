@@ -155,7 +155,6 @@ fn unspread(constraints: &mut Vec<Value>) {
 
 /// What both have in common: only the portion's groups, bound to the node, without what belongs to the live job alone.
 fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Result<JobSpec, String> {
-    let mut job = live.clone();
     let groups: Vec<Value> = portion
         .groups
         .iter()
@@ -165,6 +164,16 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
                 .ok_or_else(|| format!("job {} has no group {g}", live.id()))
         })
         .collect::<Result<_, _>>()?;
+    // A job may have many groups: only those that are wanted are copied.
+    let fields = live.0.as_object().into_iter().flatten();
+    let fields = fields.map(|(key, value)| match key.as_str() {
+        "TaskGroups" => (key.clone(), Value::Null),
+        _ => (key.clone(), value.clone()),
+    });
+    let mut job = JobSpec::new(match live.0.is_object() {
+        true => Value::Object(fields.collect()),
+        false => Value::Null,
+    });
     let root = object(job.edit())?;
     for own in [
         "CreateIndex",

@@ -1,8 +1,10 @@
 //! Who serves a portion: primaries and standbys, whether each is ready, and how much each can carry.
 
 use super::scene::Scene;
+use super::wishes;
 use crate::model::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// An allocation may take so long to pass its first check.
 const YOUNG: Span = Span::secs(20);
@@ -18,6 +20,15 @@ pub const META_RELEASE: &str = "foreshadow_release";
 pub enum Role {
     Primary,
     Standby,
+}
+
+/// How the node of an instance is about to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// It is being drained: what runs there may be ended any moment.
+    Drained,
+    /// It goes within the horizon for sure.
+    Foreseen,
 }
 
 /// One running instance of a portion.
@@ -44,12 +55,15 @@ pub struct Copy {
     pub capacity: Option<Rps>,
     /// On a usable node that Nomad sees (a lost one still runs at a cut-off site).
     pub alive: bool,
+    /// Its node as it was seen, and whether that is about to go.
+    pub on: Arc<Node>,
+    pub going: Option<Going>,
 }
 
 /// Everything the planner asks about one portion's instances.
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
-    pub all: Vec<Copy>,
+    pub all: SharedList<Copy>,
 }
 
 impl Copies {
@@ -82,26 +96,77 @@ pub fn capacity(known: &BTreeMap<ProfileKey, Known>, key: &ProfileKey) -> Option
     (there.knee.low > 0.0).then_some(Rps(there.knee.low))
 }
 
+/// What the instances of a workload's portions are found in, gathered once a pass.
+pub struct Roster<'a> {
+    /// Allocations of the portions' own jobs that hold resources, in the order of their IDs.
+    of_group: HashMap<(&'a JobId, &'a Group), Vec<&'a Alloc>>,
+    /// What goes within the horizon for sure.
+    goes: Vec<&'a Domain>,
+}
+
+impl<'a> Roster<'a> {
+    pub fn of(scene: &Scene<'a>) -> Roster<'a> {
+        let jobs: BTreeSet<&JobId> = scene.policy.portions.iter().map(|p| &p.job).collect();
+        let mut of_group: HashMap<_, Vec<_>> = HashMap::new();
+        for alloc in jobs.into_iter().flat_map(|job| scene.allocs_of(job)) {
+            if alloc.holds() {
+                let group = of_group.entry((&alloc.job, &alloc.group)).or_default();
+                group.push(alloc);
+            }
+        }
+        Roster {
+            of_group,
+            goes: wishes::certain(scene).collect(),
+        }
+    }
+
+    /// Primaries and standbys of a portion.
+    fn members(&self, scene: &Scene<'a>, policy: &PortionPolicy) -> Vec<(Role, &'a Alloc)> {
+        let Some(group) = policy.groups.first() else {
+            return Vec::new();
+        };
+        let primaries = self.of_group.get(&(&policy.job, group));
+        let primaries = primaries.into_iter().flatten();
+        let standbys = scene.census.all_standbys(&policy.id);
+        let standbys = standbys
+            .filter(|job| **job != policy.job)
+            .flat_map(|job| scene.allocs_of(job))
+            .filter(|a| a.holds() && &a.group == group);
+        let primaries = primaries.map(|a| (Role::Primary, *a));
+        primaries
+            .chain(standbys.map(|a| (Role::Standby, a)))
+            .collect()
+    }
+
+    fn going(&self, node: &Node) -> Option<Going> {
+        let goes = || self.goes.iter().any(|d| d.holds(&node.id, &node.site));
+        match node.draining {
+            true => Some(Going::Drained),
+            false => goes().then_some(Going::Foreseen),
+        }
+    }
+}
+
 /// The instances of a portion in this world. Nothing when allocations are unknown.
-pub fn copies(scene: &Scene, policy: &PortionPolicy, release: &Release, limit: Span) -> Copies {
+pub fn copies(
+    scene: &Scene,
+    roster: &Roster,
+    policy: &PortionPolicy,
+    release: &Release,
+    limit: Span,
+) -> Copies {
     let (world, known) = (scene.world, scene.known);
-    let (Some(allocs), Some(jobs)) = (world.allocs.value(), world.jobs.value()) else {
+    let (Some(_), Some(jobs)) = (world.allocs.value(), world.jobs.value()) else {
         return Copies::default();
     };
     let front = policy.front.as_ref().and_then(|f| world.fronts.get(f));
     let target = front.and_then(|f| f.target.as_ref()?.value()?.as_ref());
     let mut all: Vec<Copy> = Vec::new();
-    let standbys = scene.census.all_standbys(&policy.id);
-    let of = standbys
-        .filter(|job| **job != policy.job)
-        .map(|job| (Role::Standby, job));
-    let of = [(Role::Primary, &policy.job)].into_iter().chain(of);
-    let all_of = of.flat_map(|(role, job)| allocs.of(job).map(move |a| (role, a)));
-    let own = |a: &Alloc| a.holds() && policy.groups.first() == Some(&a.group);
-    for (role, alloc) in all_of.filter(|(_, a)| own(a)) {
-        let (Some(node), Some((address, port))) =
-            (world.node(&alloc.node), alloc.ports.get(&policy.port))
-        else {
+    for (role, alloc) in roster.members(scene, policy) {
+        let (Some(node), Some((address, port))) = (
+            scene.census.node(&alloc.node),
+            alloc.ports.get(&policy.port),
+        ) else {
             continue;
         };
         let release = match role {
@@ -135,26 +200,26 @@ pub fn copies(scene: &Scene, policy: &PortionPolicy, release: &Release, limit: S
             young: world.at.since(alloc.created) < YOUNG,
             share: target.map_or(Share::NONE, |t| t.share_of(&alloc.id)),
             alive: node.status == NodeStatus::Ready,
+            going: roster.going(node),
+            on: node.clone(),
         });
     }
     all.sort_by(|a, b| (a.role, &a.alloc).cmp(&(b.role, &b.alloc)));
-    Copies { all }
+    Copies { all: all.into() }
 }
 
 /// Whether any gateway that can be heard has an entry whose check has run, and whether most of those see it passing: one
 /// gateway that has just come back, or cannot reach it alone, outvotes nobody.
 fn seen(front: &Front, alloc: &AllocId, now: Moment, limit: Span) -> (bool, bool) {
-    let heard: Vec<&FrontEntry> = front
-        .entries
-        .values()
-        .filter_map(|entries| entries.fresh(now, limit))
-        .filter_map(|entries| {
-            entries
-                .iter()
-                .find(|e| &e.instance == alloc && e.agent_alive)
-        })
-        .collect();
-    let registered = heard.iter().any(|e| e.checked);
-    let passing = heard.iter().filter(|e| e.passing).count();
-    (registered, passing * 2 > heard.len())
+    let heard = front.entries.values().filter_map(|entries| {
+        let mut all = entries.fresh(now, limit)?.iter();
+        all.find(|e| &e.instance == alloc && e.agent_alive)
+    });
+    let (mut registered, mut passing, mut count) = (false, 0, 0);
+    for entry in heard {
+        registered |= entry.checked;
+        passing += usize::from(entry.passing);
+        count += 1;
+    }
+    (registered, passing * 2 > count)
 }

@@ -47,13 +47,14 @@ use std::collections::BTreeMap;
 
 /// One pass over one workload. The book is the planner's memory; the plan is what should be done now, and why not more.
 pub fn plan(scene: &Scene, book: &mut Book) -> (Plan, BTreeMap<PortionId, Copies>) {
+    let roster = instances::Roster::of(scene);
     let copies: BTreeMap<PortionId, Copies> = scene
         .policy
         .portions
         .iter()
         .filter_map(|p| {
             let portion = scene.portions.iter().find(|x| x.id == p.id)?;
-            let set = instances::copies(scene, p, &portion.release, FRESH);
+            let set = instances::copies(scene, &roster, p, &portion.release, FRESH);
             Some((p.id.clone(), set))
         })
         .collect();

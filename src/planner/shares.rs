@@ -26,21 +26,23 @@ pub fn exact(parts: &[(AllocId, f64)]) -> BTreeMap<AllocId, Share> {
     if total <= 0.0 {
         return BTreeMap::new();
     }
-    let mut rounded: Vec<(AllocId, u32, f64)> = parts
+    let mut rounded: Vec<(&AllocId, u32, f64)> = parts
         .iter()
         .map(|(id, w)| {
             let want = w / total * 10_000.0;
-            (id.clone(), want as u32, want.fract())
+            (id, want as u32, want.fract())
         })
         .collect();
     let missing = 10_000 - rounded.iter().map(|(_, n, _)| n).sum::<u32>();
-    rounded.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
+    if missing > 0 {
+        rounded.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(b.0)));
+    }
     for part in rounded.iter_mut().take(missing as usize) {
         part.1 += 1;
     }
     rounded
         .into_iter()
-        .map(|(id, n, _)| (id, Share(n)))
+        .map(|(id, n, _)| (id.clone(), Share(n)))
         .collect()
 }
 

@@ -103,12 +103,15 @@ pub fn shared(sites: &[&Site], asks: &[Ask], standing: &[Standing], links: &Link
         .collect()
 }
 
+/// What goes within the horizon for sure.
+pub fn certain<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Domain> + use<'a> {
+    let hazards = scene.outlook.hazards.iter();
+    hazards.filter(|h| h.within.0 >= 1.0).map(|h| &h.domain)
+}
+
 /// A node that goes within the horizon for sure: what stands there goes with it.
 pub fn goes(scene: &Scene, node: &Node) -> bool {
-    let hazards = scene.outlook.hazards.iter();
-    hazards
-        .filter(|h| h.within.0 >= 1.0)
-        .any(|h| h.domain.holds(&node.id, &node.site))
+    certain(scene).any(|d| d.holds(&node.id, &node.site))
 }
 
 /// Whether a standby there had better stand elsewhere: the node is drained, closed or goes.

@@ -165,8 +165,8 @@ pub fn target(instances: Vec<Instance>) -> Target {
         parent: None,
         epoch: Epoch(5),
         owner: Owner::Front,
-        instances,
-        contingencies: vec![],
+        instances: instances.into(),
+        contingencies: vec![].into(),
         index: 100,
     }
 }
@@ -216,7 +216,7 @@ pub fn world() -> World {
     };
     front.entries.insert(
         "edge-a".into(),
-        Seen::known(vec![entry(1, true), entry(2, true)], NOW),
+        Seen::known(vec![entry(1, true), entry(2, true)].into(), NOW),
     );
     world.fronts.insert("shop-web".into(), front);
     let traffic = Traffic {
@@ -329,7 +329,7 @@ pub fn known(
         half_life: appetite.half_life,
         sure: appetite.sure,
     };
-    foreshadow::learn::known(beliefs, &keys.collect(), &reading)
+    foreshadow::learn::Measured::of(beliefs).known(&keys.collect(), &reading)
 }
 
 /// An engine that acts under epoch 5, without forecasting, that believes 30 requests a second of each instance.

@@ -32,9 +32,10 @@ async fn a_contingency_that_nobody_corrects_ends_once_what_it_was_for_is_well_ag
     first.contingencies = vec![Contingency {
         domain: Domain::Node("n".into()),
         lost: vec![alloc(1)],
-        shares: BTreeMap::from(to_other),
+        shares: BTreeMap::from(to_other).into(),
         stake: None,
-    }];
+    }]
+    .into();
     bench.apply(&first).await;
     let of = |e: &[ServiceEntry], n: u8| {
         let id = format!("foreshadow-{SERVICE}-{n:08x}");

@@ -66,7 +66,7 @@ fn world() -> World {
         maintenance: false,
         agent_alive: true,
     };
-    let entries = Seen::known(vec![entry(1), entry(2)], at);
+    let entries = Seen::known(vec![entry(1), entry(2)].into(), at);
     let front = Front {
         entries: BTreeMap::from([("edge-a".into(), entries)]),
         ..Front::default()

@@ -207,8 +207,8 @@ fn target(owner: Owner, instances: Vec<Instance>) -> Target {
         parent: None,
         epoch: Epoch(3),
         owner,
-        instances,
-        contingencies: vec![],
+        instances: instances.into(),
+        contingencies: vec![].into(),
         index: 0,
     }
 }

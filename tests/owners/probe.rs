@@ -124,9 +124,10 @@ fn prepared(one: SocketAddr, two: SocketAddr) -> Target {
         contingencies: vec![Contingency {
             domain: Domain::Node("n".into()),
             lost: vec![alloc(1)],
-            shares: BTreeMap::from(shares),
+            shares: BTreeMap::from(shares).into(),
             stake: None,
-        }],
+        }]
+        .into(),
         ..target(Owner::Agent, instances)
     }
 }

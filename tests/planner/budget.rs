@@ -88,7 +88,7 @@ fn world() -> World {
             target: Some(Seen::known(Some(target), NOW)),
             ..Front::default()
         };
-        let seen = Seen::known(entries, NOW);
+        let seen = Seen::known(entries.into(), NOW);
         front.entries.insert("edge-a".into(), seen);
         world.fronts.insert(service(k), front);
         let traffic = Traffic {

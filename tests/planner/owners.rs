@@ -62,7 +62,7 @@ fn entries_that_serve_before_any_target_are_never_all_taken_out() {
         front(&mut world)
             .entries
             .values_mut()
-            .for_each(|e| *e = Seen::known(vec![], at));
+            .for_each(|e| *e = Seen::known(vec![].into(), at));
         let (none, view) = turn(state, &world);
         assert_eq!(none, None);
         assert!(

@@ -145,7 +145,7 @@ impl Cluster {
                 }
             });
         }
-        let instances: Vec<Instance> = self.target().instances.clone();
+        let instances = self.target().instances.clone();
         for seen in self.front().entries.values_mut() {
             if let Seen::Known { value, .. } = seen {
                 *value = instances

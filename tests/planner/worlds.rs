@@ -294,7 +294,7 @@ impl Spec {
             let seen = GATEWAYS
                 .iter()
                 .zip(entries)
-                .map(|(g, e)| (GatewayId::from(*g), Seen::known(e, NOW)));
+                .map(|(g, e)| (GatewayId::from(*g), Seen::known(e.into(), NOW)));
             let front_seen = Front {
                 target: Some(Seen::known(target, NOW)),
                 entries: seen.collect(),

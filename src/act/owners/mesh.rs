@@ -289,7 +289,7 @@ mod tests {
             });
             let target = Target {
                 service: "web".into(), plan: "p".into(), parent: None, epoch: Epoch(1), owner: Owner::Mesh,
-                instances: instances.collect(), contingencies: vec![], index: 1,
+                instances: instances.collect(), contingencies: vec![].into(), index: 1,
             };
             let splits = splits(&target, &target.shares());
             prop_assert_eq!(splits.len(), shares.iter().filter(|s| **s > 0).count());

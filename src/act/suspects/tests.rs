@@ -250,7 +250,7 @@ fn target(service: &str, shares: &[(u8, u32)]) -> Target {
         epoch: Epoch(1),
         owner: Owner::Front,
         instances: shares.iter().map(instance).collect(),
-        contingencies: vec![],
+        contingencies: vec![].into(),
         index: 1,
     }
 }
@@ -261,9 +261,10 @@ fn only_whoever_serves_or_would_serve_is_probed_and_only_where_all_its_services_
     web.contingencies = vec![Contingency {
         domain: Domain::Node("n".into()),
         lost: vec!["0".into()],
-        shares: BTreeMap::from([("1".into(), Share::ALL), ("3".into(), Share::NONE)]),
+        shares: BTreeMap::from([("1".into(), Share::ALL), ("3".into(), Share::NONE)]).into(),
         stake: None,
-    }];
+    }]
+    .into();
     let mut named = target("web", &[(4, 100)]);
     named.instances[0].address = "db.example".into();
     let quiet = target("quiet", &[(5, 100)]);

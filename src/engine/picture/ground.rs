@@ -3,7 +3,7 @@
 use crate::engine::state::State;
 use crate::engine::view::{NodeView, SiteView};
 use crate::model::*;
-use crate::planner::{Copies, Role};
+use crate::planner::{Census, Copies, Role};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -15,34 +15,42 @@ pub(super) struct Books<'a> {
 }
 
 impl<'a> Books<'a> {
-    pub(super) fn of(world: &'a World) -> Books<'a> {
+    pub(super) fn of(world: &'a World, census: &Census) -> Books<'a> {
         let mut books = Books {
             nodes: world.nodes.value().into_iter().flatten().collect(),
             by_node: HashMap::new(),
             by_site: BTreeMap::new(),
         };
-        let sites: HashMap<&NodeId, &Site> = books.nodes.iter().map(|n| (&n.id, &n.site)).collect();
-        for alloc in world
-            .allocs
-            .value()
-            .into_iter()
-            .flatten()
-            .filter(|a| a.holds())
-        {
-            let used = world.usage.get(&alloc.id).and_then(|u| u.value());
-            let add = |sum: &mut (Resources, Resources)| {
-                sum.0 = sum.0.plus(alloc.resources);
-                if let Some(u) = used {
-                    sum.1.cpu = sum.1.cpu + u.cpu;
-                    sum.1.memory = sum.1.memory + u.memory;
-                }
+        for node in &books.nodes {
+            let reserved = census.held(&node.id);
+            books
+                .by_node
+                .insert(&node.id, (reserved, Resources::default()));
+            let sum = books.by_site.entry(&node.site).or_default();
+            sum.0 = sum.0.plus(reserved);
+        }
+        // Both are in the order of the allocations' IDs.
+        let mut used = world.usage.iter().peekable();
+        for alloc in world.allocs.value().into_iter().flatten() {
+            while used.next_if(|(id, _)| **id < alloc.id).is_some() {}
+            let Some((_, usage)) = used.next_if(|(id, _)| **id == alloc.id) else {
+                continue;
             };
-            add(books.by_node.entry(&alloc.node).or_default());
-            if let Some(site) = sites.get(&alloc.node) {
-                add(books.by_site.entry(site).or_default());
+            if let Some(usage) = usage.value().filter(|_| alloc.holds()) {
+                books.uses(&alloc.node, usage, census);
             }
         }
         books
+    }
+
+    fn uses(&mut self, on: &NodeId, usage: &Usage, census: &Census) {
+        let add = |sum: &mut (Resources, Resources)| {
+            sum.1.cpu = sum.1.cpu + usage.cpu;
+            sum.1.memory = sum.1.memory + usage.memory;
+        };
+        let site = census.node(on).map(|n| &n.site);
+        self.by_node.get_mut(on).map(add);
+        site.and_then(|s| self.by_site.get_mut(s)).map(add);
     }
 }
 

@@ -78,7 +78,8 @@ pub fn plan(
         Err(why) => return out.wait(what, why),
     };
     let current = target.as_ref().map(Target::shares).unwrap_or_default();
-    let copies = &steady(scene, book, portion, copies, target.as_ref());
+    let before = target.as_ref();
+    let copies = &steady(scene, book, portion, copies, (before, &current));
     surge::surge(scene, book, portion, copies);
     let mut ideal = ideal(scene, book, portion, copies);
     if owner == Owner::Nomad {
@@ -93,8 +94,7 @@ pub fn plan(
         }
         return;
     }
-    let before = target.as_ref();
-    let prepared = before.map_or(&[][..], |b| &b.contingencies);
+    let prepared = before.map_or(&[][..], |b| &b.contingencies[..]);
     let ground = Ground {
         scene,
         portion,
@@ -143,7 +143,7 @@ fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -
             return shares;
         }
     }
-    let stays = drain::stays(scene, copies);
+    let stays = drain::stays(copies);
     let ready = |role| copies.ready(role).filter(|c| stays(c));
     let primaries: Vec<&Copy> = ready(Role::Primary).collect();
     if primaries.is_empty() || book.surging.contains_key(&portion.id) {
@@ -202,7 +202,7 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
     };
     let (to, who) = match prepared.iter().find(answers) {
         Some(c) => (
-            c.shares.clone(),
+            Shares::clone(&c.shares),
             format!("what is cleared for {} is done", c.domain),
         ),
         None => (ideal.clone(), "the ready ones take over".to_string()),

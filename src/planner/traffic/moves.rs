@@ -189,11 +189,11 @@ fn begin(ground: &Ground, book: &Book) -> Move {
 /// What kind of move it is, and why.
 fn reason(ground: &Ground, book: &Book) -> (MoveKind, Cause, String) {
     let Ground {
-        scene,
         portion,
         copies,
         current,
         ideal,
+        ..
     } = *ground;
     let standby_share = |shares: &Shares| -> u32 {
         copies
@@ -208,7 +208,7 @@ fn reason(ground: &Ground, book: &Book) -> (MoveKind, Cause, String) {
             Cause::Upkeep,
             "asked for by the operator".to_string(),
         )
-    } else if let Some(leaving) = drain::first(scene, copies, current) {
+    } else if let Some(leaving) = drain::first(copies, current) {
         let why = format!("traffic leaves: {}", leaving.why);
         (MoveKind::Drain, leaving.cause(), why)
     } else if surging.is_none() && only_kept(copies, current, ideal) {

@@ -9,7 +9,7 @@ use crate::planner::scene::Scene;
 /// Decides whether standbys belong to the pool now.
 pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, copies: &Copies) {
     let factor = scene.appetite.load_factor;
-    let stays = drain::stays(scene, copies);
+    let stays = drain::stays(copies);
     let primaries: Vec<&Copy> = copies.standing().filter(|c| stays(c)).collect();
     let job = scene.world.job(&portion.job);
     let wanted = job.map_or(0, |j| j.count(&portion.groups[0]) as usize);
@@ -26,7 +26,7 @@ pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, cop
         _ => false,
     };
     let leaves = copies.of(Role::Primary).filter(|c| !stays(c));
-    let leaves = leaves.filter_map(|c| drain::leaving(scene, c)).next();
+    let leaves = leaves.filter_map(drain::leaving).next();
     let unsure = primaries.is_empty() || carries.is_none();
     let why = if let Some(leaves) = leaves.filter(|_| unsure || over(now, 1.0)) {
         // What stays would not do alone.

@@ -3,8 +3,8 @@
 use super::{Next, Shares};
 use crate::model::*;
 use crate::planner::book::Book;
-use crate::planner::contingency::{Stakes, contingencies, much_alike};
-use crate::planner::instances::Copies;
+use crate::planner::contingency::{Stakes, much_alike};
+use crate::planner::instances::{Copies, Copy};
 use crate::planner::scene::{Draft, Scene};
 
 /// A service's shares are written at most this often, emergencies excepted.
@@ -46,7 +46,7 @@ pub(super) fn write(
         why,
         planned,
     } = next;
-    let mut target = target(scene, portion, copies, before, &shares);
+    let mut target = target(scene, book, portion, copies, (before, &shares));
     target.owner = owner;
     if target.instances.is_empty() {
         return out.wait(
@@ -95,7 +95,13 @@ pub(super) fn enter(
     if soon || copies.all.iter().all(|c| known(&c.alloc)) {
         return;
     }
-    let mut next = target(scene, portion, copies, Some(before), &before.shares());
+    let mut next = target(
+        scene,
+        book,
+        portion,
+        copies,
+        (Some(before), &before.shares()),
+    );
     next.owner = before.owner;
     let gone = |i: &&Instance| i.share > Share::NONE && copies.get(&i.alloc).is_none();
     next.instances
@@ -110,41 +116,61 @@ pub(super) fn enter(
     out.step(scene, Some(&portion.id), Cause::Upkeep, action, why);
 }
 
-/// The whole document: every live instance with its share, dead ones that still have one dropped, contingencies anew.
+/// The whole document: every live instance with its share, dead ones that still have one dropped, contingencies as they are wanted.
 fn target(
     scene: &Scene,
+    book: &mut Book,
     portion: &PortionPolicy,
     copies: &Copies,
-    before: Option<&Target>,
-    shares: &Shares,
+    (before, shares): (Option<&Target>, &Shares),
 ) -> Target {
-    let instances = copies
-        .all
-        .iter()
-        .map(|c| Instance {
-            alloc: c.alloc.clone(),
-            address: c.address.clone(),
-            port: c.port,
-            node: c.node.clone(),
-            site: c.site.clone(),
-            health: portion.health.clone(),
-            share: shares.get(&c.alloc).copied().unwrap_or_default(),
-        })
-        .collect();
-    let mut target = Target {
-        service: portion.front.clone().unwrap_or_else(|| "".into()),
+    let service: ServiceName = portion.front.clone().unwrap_or_else(|| "".into());
+    let stakes = Stakes {
+        demand: scene.rate(&portion.id),
+        importance: scene.world.importance(&portion.job),
+    };
+    let instances = instances(portion, copies, before, shares);
+    let drills = book.drills.entry(service.clone()).or_default();
+    Target {
+        contingencies: drills.contingencies(copies, &instances, stakes),
+        service,
         plan: scene.plan.clone(),
         parent: before.map(|b| b.plan.clone()),
         epoch: scene.epoch,
         owner: Owner::default(),
         instances,
-        contingencies: Vec::new(),
         index: before.map_or(0, |b| b.index),
+    }
+}
+
+/// Live instances with their shares: those of the target before, where they are the same.
+fn instances(
+    portion: &PortionPolicy,
+    copies: &Copies,
+    before: Option<&Target>,
+    shares: &Shares,
+) -> SharedList<Instance> {
+    let share = |c: &Copy| shares.get(&c.alloc).copied().unwrap_or_default();
+    let is = |c: &Copy, i: &Instance| {
+        (&c.alloc, &c.address, c.port) == (&i.alloc, &i.address, i.port)
+            && (&c.node, &c.site) == (&i.node, &i.site)
+            && (&portion.health, share(c)) == (&i.health, i.share)
     };
-    let stakes = Stakes {
-        demand: scene.rate(&portion.id),
-        importance: scene.world.importance(&portion.job),
+    let same = |b: &&SharedList<Instance>| {
+        let pairs = || copies.all.iter().zip(b.iter());
+        b.len() == copies.all.len() && pairs().all(|(c, i)| is(c, i))
     };
-    target.contingencies = contingencies(copies, &target, stakes);
-    target
+    if let Some(before) = before.map(|b| &b.instances).filter(same) {
+        return before.clone();
+    }
+    let instance = |c: &Copy| Instance {
+        alloc: c.alloc.clone(),
+        address: c.address.clone(),
+        port: c.port,
+        node: c.node.clone(),
+        site: c.site.clone(),
+        health: portion.health.clone(),
+        share: share(c),
+    };
+    copies.all.iter().map(instance).collect()
 }

@@ -101,7 +101,7 @@ impl World {
                     let here = &gateway.fronts[n];
                     front
                         .entries
-                        .insert(id.clone(), told(apart, now, || self.entries(here)));
+                        .insert(id.clone(), told(apart, now, || self.entries(here).into()));
                     let answer = || self.answers_of(here);
                     front
                         .dns

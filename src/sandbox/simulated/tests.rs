@@ -141,8 +141,9 @@ fn a_target_under_an_old_epoch_or_over_an_old_index_is_refused() {
             site: "edge-a".into(),
             health: "/health".into(),
             share: Share::NONE,
-        }],
-        contingencies: Vec::new(),
+        }]
+        .into(),
+        contingencies: Vec::new().into(),
         index,
     };
     let write = |world: &mut World, t: &Target| world.write(0, t, None, false, t.epoch);
