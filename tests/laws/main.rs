@@ -219,8 +219,8 @@ fn law_04_a_standby_that_clients_are_still_given_is_not_released() {
     assert_eq!(asked(&world).map_err(|held| held.why), Ok(()));
     let front = world.fronts.get_mut(&ServiceName::from("shop-web"));
     let entries = &mut front.expect("front").entries;
-    let lags = Seen::known(vec![entry(3, true)], NOW);
-    entries.insert("edge-b".into(), lags.clone());
+    let lags = Seen::known(vec![entry(3, true)].into(), NOW);
+    entries.insert("edge-b".into(), lags);
     let held = asked(&world).unwrap_err();
     assert_eq!(held.law, Law::RetreatIsAPlan);
     assert!(held.why.starts_with("edge-b still gives"), "{}", held.why);
