@@ -53,6 +53,9 @@ job "foreshadow" {
         FORESHADOW_ACT_TOKEN_FILE = "/etc/foreshadow/act-token"
         CONSUL_HTTP_ADDR          = "127.0.0.1:8500"
         NOMAD_ADDR                = "http://127.0.0.1:4646"
+
+        # One heap for all threads, given back as it empties: less memory (docs/scale.md).
+        GLIBC_TUNABLES = "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=1048576:glibc.malloc.mmap_threshold=262144"
       }
 
       # Another configuration restarts it; policies do not.
