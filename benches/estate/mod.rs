@@ -83,6 +83,7 @@ struct State {
     nodes_at: usize,
     allocs_at: usize,
     keys_at: usize,
+    checks_at: usize,
     /// How often each allocation was replaced, and its own index.
     allocs: Vec<(u32, usize)>,
     node_index: Vec<usize>,
@@ -97,6 +98,7 @@ pub struct Estate {
     pub events: broadcast::Sender<String>,
     pub front_moved: Vec<Notify>,
     pub keys_moved: Notify,
+    pub checks_moved: Notify,
     pub changing: AtomicBool,
 }
 
@@ -117,6 +119,7 @@ impl Estate {
                 nodes_at: BEFORE,
                 allocs_at: BEFORE,
                 keys_at: BEFORE,
+                checks_at: BEFORE,
                 allocs: vec![(0, BEFORE); size.allocs()],
                 node_index: vec![BEFORE; size.nodes],
                 fronts: vec![(BEFORE, None); size.portions],
@@ -124,6 +127,7 @@ impl Estate {
             events: broadcast::channel(10_000).0,
             front_moved: (0..size.portions).map(|_| Notify::new()).collect(),
             keys_moved: Notify::new(),
+            checks_moved: Notify::new(),
             changing: AtomicBool::new(false),
         }
     }
@@ -208,6 +212,17 @@ impl Estate {
     pub fn front_at(&self, p: usize) -> usize {
         self.lock().fronts[p].0
     }
+    pub fn checks_at(&self) -> usize {
+        self.lock().checks_at
+    }
+    /// All checks that are critical, and their index.
+    pub fn critical(&self) -> (Value, usize) {
+        let state = self.lock();
+        let fronts = state.fronts.iter().enumerate();
+        let critical = fronts.filter_map(|(p, (_, n))| Some((p, (*n)?)));
+        let check = |(p, n): (usize, usize)| rows::check(GATEWAY, &front(p), &id(n, state.allocs[n].0), "critical");
+        (critical.map(check).collect(), state.checks_at)
+    }
     pub fn keys_at(&self) -> usize {
         self.lock().keys_at
     }
@@ -239,6 +254,25 @@ impl Estate {
         };
         let all = (0..self.size.portions).map(target).collect();
         (all, state.keys_at)
+    }
+
+    /// What the gateway has done about each target.
+    pub fn applied(&self, targets: &[Target]) -> Vec<Applied> {
+        let state = self.lock();
+        let of = |(target, (index, _)): (&Target, &(usize, Option<usize>))| Applied {
+            gateway: GatewayId::new(GATEWAY),
+            service: target.service.clone(),
+            plan: target.plan.clone(),
+            epoch: target.epoch,
+            index: *index as u64,
+            weights: target.instances.iter().map(|i| (i.alloc.clone(), 100)).collect(),
+            owner: Owner::Front,
+            contingency: None,
+            at: Moment(MADE / 1_000_000),
+            reaction: None,
+            suspected: Vec::new(),
+        };
+        targets.iter().zip(&state.fronts).map(of).collect()
     }
 
     /// The `k`th change: of a hundred, one instance fails and is replaced, two checks turn, one node registers anew, and 96
@@ -286,8 +320,10 @@ impl Estate {
         let mut state = self.lock();
         state.index += 1;
         state.fronts[p] = (state.index, critical);
+        state.checks_at = state.index;
         drop(state);
         self.front_moved[p].notify_waiters();
+        self.checks_moved.notify_waiters();
     }
 
     fn register(&self, n: usize) {

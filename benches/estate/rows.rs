@@ -106,7 +106,16 @@ pub fn entry(gateway: &str, front: &str, alloc: &str, port: u16, status: &str) -
         },
         "Checks": [
             {"Node": gateway, "CheckID": "serfHealth", "Name": "Serf Health Status", "Status": "passing", "Output": "Agent alive and reachable", "ServiceID": "", "ServiceName": "", "ModifyIndex": 20},
-            {"Node": gateway, "CheckID": format!("service:foreshadow-{front}-{alloc}"), "Name": "http", "Status": status, "Output": "HTTP GET http://127.0.0.1/health: 200 OK", "ServiceID": format!("foreshadow-{front}-{alloc}"), "ServiceName": front, "ModifyIndex": 20},
+            check(gateway, front, alloc, status),
         ],
+    })
+}
+
+/// The check of such an entry.
+pub fn check(gateway: &str, front: &str, alloc: &str, status: &str) -> Value {
+    let id = format!("foreshadow-{front}-{alloc}");
+    json!({
+        "Node": gateway, "CheckID": format!("service:{id}"), "Name": "http", "Status": status,
+        "Output": "HTTP GET http://127.0.0.1/health: 200 OK", "ServiceID": id, "ServiceName": front, "ModifyIndex": 20,
     })
 }

@@ -227,17 +227,34 @@ async fn consul(
             let (entries, at) = estate.entries(p);
             indexed(AT, at, entries.to_string())
         }
+        ["v1", "health", "state", "critical"] => {
+            blocked(query, &estate.checks_moved, || estate.checks_at()).await;
+            let (checks, at) = estate.critical();
+            indexed(AT, at, checks.to_string())
+        }
+        ["v1", "health", "state", _] => {
+            blocked(query, &Notify::new(), || 20).await;
+            indexed(AT, 20, "[]")
+        }
         ["v1", "kv", "foreshadow"] => {
             blocked(query, &estate.keys_moved, || estate.keys_at()).await;
             let (targets, at) = estate.targets();
-            let pair = |t: &foreshadow::model::Target| {
-                let value = serde_json::to_vec(t).expect("a target");
+            let pair = |key: String, value: serde_json::Result<Vec<u8>>, at: u64| {
                 json!({
-                    "Key": format!("foreshadow/target/{}", t.service), "Value": STANDARD.encode(value),
-                    "Flags": 0, "LockIndex": 0, "CreateIndex": 20, "ModifyIndex": 20,
+                    "Key": key, "Value": STANDARD.encode(value.expect("plain")),
+                    "Flags": 0, "LockIndex": 0, "CreateIndex": 20, "ModifyIndex": at,
                 })
             };
-            let pairs: Value = targets.iter().map(pair).collect();
+            let applied = estate.applied(&targets);
+            let reports = applied.iter().map(|a| {
+                let key = format!("foreshadow/applied/{GATEWAY}/{}", a.service);
+                pair(key, serde_json::to_vec(a), a.index)
+            });
+            let wanted = targets.iter().map(|t| {
+                let key = format!("foreshadow/target/{}", t.service);
+                pair(key, serde_json::to_vec(t), 20)
+            });
+            let pairs: Value = reports.chain(wanted).collect();
             indexed(AT, at, pairs.to_string())
         }
         ["v1", "kv", ..] => {

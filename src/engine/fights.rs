@@ -132,7 +132,7 @@ mod tests {
             target: Some(Seen::known(Some(target), NOW)),
             entries: BTreeMap::from([("g".into(), Seen::known(vec![entry].into(), NOW))]),
             dns: BTreeMap::new(),
-            applied: BTreeMap::from([("g".into(), Seen::known(applied, NOW))]),
+            applied: BTreeMap::from([("g".into(), Seen::known(applied.into(), NOW))]),
         }
     }
 

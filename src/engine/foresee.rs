@@ -18,7 +18,7 @@ pub struct Told {
     maintenance: Vec<Maintenance>,
     at: Moment,
     mark: u64,
-    hazards: Vec<Arc<Hazard>>,
+    dangers: Arc<forecast::Dangers>,
 }
 
 pub fn foresee(state: &mut State, world: &World, now: Moment) {
@@ -32,14 +32,14 @@ pub fn foresee(state: &mut State, world: &World, now: Moment) {
     let mark = (!due.is_empty()).then(|| mark(state, world));
     for k in due {
         let workload = &mut workloads[k];
-        let hazards = hazards(state, world, &workload.policy, (mark, now));
+        let dangers = dangers(state, world, &workload.policy, (mark, now));
         let portions = workload.portions.iter();
         let calls: forecast::Calls = portions
             .map(|p| (p.id.clone(), p.depends_on.clone()))
             .collect();
         let (history, policy) = (&state.history, &workload.policy);
         let known = (&state.beliefs, &calls, &workload.fits);
-        let made = forecast::outlook_among(&hazards, history, world, policy, known, now);
+        let made = forecast::outlook_among(&dangers, history, world, policy, known, now);
         (workload.outlook, workload.fits) = made;
         state.tally.forecasts += 1;
     }
@@ -79,7 +79,7 @@ fn mark(state: &State, world: &World) -> u64 {
     )
         .hash(&mut mark);
     for node in world.nodes.value().into_iter().flatten() {
-        (&node.id, node.draining).hash(&mut mark);
+        (&node.id, &node.site, node.draining).hash(&mut mark);
     }
     for site in world.gateways.values() {
         site.hash(&mut mark);
@@ -88,12 +88,12 @@ fn mark(state: &State, world: &World) -> u64 {
 }
 
 /// Told once a step for all workloads that look as far ahead.
-fn hazards(
+fn dangers(
     state: &mut State,
     world: &World,
     policy: &Policy,
     (mark, now): (Option<u64>, Moment),
-) -> Vec<Arc<Hazard>> {
+) -> Arc<forecast::Dangers> {
     let mark = mark.unwrap_or_default();
     state
         .dangers
@@ -103,7 +103,7 @@ fn hazards(
             && t.maintenance == policy.maintenance
     };
     if let Some(told) = state.dangers.iter().find(alike) {
-        return told.hazards.clone();
+        return told.dangers.clone();
     }
     let told = Told {
         season: policy.season,
@@ -111,8 +111,8 @@ fn hazards(
         maintenance: policy.maintenance.clone(),
         at: now,
         mark,
-        hazards: forecast::dangers(&state.history, world, policy, now),
+        dangers: Arc::new(forecast::Dangers::of(&state.history, world, policy, now)),
     };
     state.dangers.push(told.clone());
-    told.hazards
+    told.dangers
 }

@@ -7,6 +7,7 @@ mod bad_data;
 pub mod bands;
 mod bend;
 mod combine;
+mod dangers;
 pub mod demand;
 mod direct;
 mod events;
@@ -32,8 +33,9 @@ mod window;
 mod tests;
 
 pub use backtest::{Scores, backtest};
+pub use dangers::Dangers;
 pub use demand::{Fit, Forecast, forecast};
-pub use outlook::{Calls, Fits, dangers, outlook, outlook_among};
+pub use outlook::{Calls, Fits, outlook, outlook_among};
 pub use pool::Member;
 pub use scenarios::{Shock, scenarios};
 pub use series::{Samples, SeriesError, regular};

@@ -1,8 +1,8 @@
 //! From what was and is known to an outlook: every portion's demand, every domain's hazard, and the futures that they make.
 
+use super::dangers::Dangers;
 use super::demand::{Fit, Forecast};
 use super::events;
-use super::hazard::{Subject, Watch, hazards};
 use super::hierarchy::{self, reconcile};
 use super::scenarios::{self, Shock, scenarios};
 use super::season;
@@ -42,14 +42,14 @@ pub fn outlook(
     fits: &Fits,
     now: Moment,
 ) -> (Outlook, Fits) {
-    let all = dangers(history, world, policy, now);
+    let all = Dangers::of(history, world, policy, now);
     let known = (beliefs, calls, fits);
     outlook_among(&all, history, world, policy, known, now)
 }
 
-/// The same where the hazards of all that is seen have been told already, by [`dangers`].
+/// The same where the hazards of all that is seen have been told already.
 pub fn outlook_among(
-    hazards: &[Arc<Hazard>],
+    dangers: &Dangers,
     history: &History,
     world: &World,
     policy: &Policy,
@@ -95,12 +95,12 @@ pub fn outlook_among(
         add_up(total, &demand);
     }
     let carrying = carrying(world, policy);
-    let hazards = concerning(hazards, world, policy, &carrying);
+    let hazards = dangers.concerning(world, policy, &carrying);
     let outlook = Outlook {
         at: now,
         horizon: policy.horizon,
         sites: sites(&demand, world, policy),
-        scenarios: prospects(&hazards, &demand, world, &carrying),
+        scenarios: prospects(dangers, &hazards, &demand, &carrying),
         demand,
         total,
         hazards,
@@ -213,52 +213,20 @@ fn carrying<'a>(world: &'a World, policy: &Policy) -> BTreeSet<&'a NodeId> {
     of_jobs.filter(|a| a.holds()).map(|a| &a.node).collect()
 }
 
-/// Those that may concern the policy: of what carries it, of the sites where it may run, and of the links there.
-fn concerning(
-    hazards: &[Arc<Hazard>],
-    world: &World,
-    policy: &Policy,
-    carrying: &BTreeSet<&NodeId>,
-) -> Vec<Arc<Hazard>> {
-    let allowed = policy.sites.iter();
-    let carry = carrying.iter().filter_map(|n| world.site_of(n));
-    let gates = world.gateways.values();
-    let sites: BTreeSet<&Site> = allowed.chain(carry).chain(gates).collect();
-    let at = |n: &NodeId| world.site_of(n).is_some_and(|s| sites.contains(s));
-    // A policy without sites is about all of them.
-    let any = policy.sites.is_empty();
-    let concerns = |h: &&Arc<Hazard>| match &h.domain {
-        _ if any => true,
-        Domain::Node(n) => at(n),
-        Domain::Site(s) => sites.contains(s),
-        Domain::Link(a, b) => sites.contains(a) && sites.contains(b),
-    };
-    hazards.iter().filter(concerns).cloned().collect()
-}
-
 /// Joint futures of demand and of what carries the policy's portions: a node that holds none of them changes nothing.
 fn prospects(
+    dangers: &Dangers,
     hazards: &[Arc<Hazard>],
     demand: &BTreeMap<PortionId, DemandPath>,
-    world: &World,
     carrying: &BTreeSet<&NodeId>,
 ) -> Scenarios {
-    let nodes = world.nodes.value();
-    let of = |site: &Site| nodes.map_or(0, |all| all.of(site).count()) as f64;
-    let all = nodes.map_or(0, Table::len).max(1) as f64;
-    let ends: BTreeSet<&Site> = nodes.into_iter().flatten().map(|n| &n.site).collect();
-    let links = (ends.len() * ends.len().saturating_sub(1) / 2).max(1) as f64;
     let shocks: Vec<Shock> = hazards
         .iter()
         .filter(|h| !matches!(&h.domain, Domain::Node(n) if !carrying.contains(n)))
         .map(|h| Shock {
             domain: h.domain.clone(),
             probability: h.within.0,
-            part: match &h.domain {
-                Domain::Node(_) => 1.0 / all,
-                Domain::Site(site) => of(site) / all,
-                Domain::Link(..) => 1.0 / links,
-            },
+            part: dangers.part(&h.domain),
         })
         .collect();
     let peak = |level: f64| -> f64 {
@@ -387,60 +355,6 @@ fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
         warnings: f.warnings.clone(),
         because,
     }
-}
-
-/// Hazards of the nodes that are seen, of their sites and of the links between those; none while the nodes are unknown.
-pub fn dangers(history: &History, world: &World, policy: &Policy, now: Moment) -> Vec<Arc<Hazard>> {
-    let Some(nodes) = world.nodes.value() else {
-        return Vec::new();
-    };
-    let nodes: Vec<&Node> = nodes.iter().collect();
-    let watch = Watch {
-        since: history.watched_since,
-        now,
-        season: policy.season,
-        horizon: policy.horizon,
-    };
-    let happened = events::unplanned(&history.availability, policy, &nodes);
-    let mut out = hazards(&subjects(&nodes, world), &happened, &watch);
-    // A drain is no chance: what is drained goes.
-    let drained: BTreeSet<&NodeId> = nodes.iter().filter(|n| n.draining).map(|n| &n.id).collect();
-    for hazard in &mut out {
-        if matches!(&hazard.domain, Domain::Node(n) if drained.contains(n)) {
-            hazard.within = Probability(1.0);
-            hazard.why = format!("being drained; {}", hazard.why);
-        }
-    }
-    events::maintain(&mut out, policy, now);
-    out.into_iter().map(Arc::new).collect()
-}
-
-/// Every node, every site, and every link from a gateway's site, where clients are, to another site.
-fn subjects(nodes: &[&Node], world: &World) -> Vec<Subject> {
-    let sites: BTreeSet<&Site> = nodes.iter().map(|n| &n.site).collect();
-    let mut subjects: Vec<Subject> = nodes
-        .iter()
-        .map(|n| Subject {
-            domain: Domain::Node(n.id.clone()),
-            name: n.name.clone(),
-            class: n.class.to_string(),
-            site: n.site.to_string(),
-        })
-        .collect();
-    subjects.extend(sites.iter().map(|s| Subject {
-        name: s.to_string(),
-        class: String::new(),
-        site: s.to_string(),
-        domain: Domain::Site((*s).clone()),
-    }));
-    let gates: BTreeSet<&Site> = world.gateways.values().collect();
-    let ways: BTreeSet<(&Site, &Site)> = gates
-        .iter()
-        .flat_map(|a| sites.iter().map(|b| (*(a.min(b)), *(a.max(b)))))
-        .filter(|(a, b)| a != b)
-        .collect();
-    subjects.extend(ways.into_iter().map(|(a, b)| Subject::link(a, b)));
-    subjects
 }
 
 #[cfg(test)]

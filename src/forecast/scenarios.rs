@@ -6,6 +6,8 @@
 //! the Kantorovich distance to all futures down most; what is not kept gives its probability to the nearest one that is.
 
 use crate::model::{Domain, Scenario, Scenarios};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Demand levels of the scenarios; each stands for the probability nearest to it.
 pub const DEMAND: [f64; 4] = [0.5, 0.8, 0.95, 0.99];
@@ -41,23 +43,7 @@ pub fn scenarios(shocks: &[Shock], multiples: [f64; 4], most: usize) -> Scenario
         .iter()
         .filter(|s| s.probability > 0.0)
         .partition(|s| s.probability >= SURE);
-    let mut prospects: Vec<Prospect> = failures(&risky)
-        .into_iter()
-        .flat_map(|(weight, failed)| {
-            let levels = masses().into_iter().enumerate();
-            levels.map(move |(level, mass)| Prospect {
-                weight: weight * mass,
-                level,
-                failed: failed.clone(),
-            })
-        })
-        .collect();
-    prospects.sort_by(|a, b| {
-        b.weight
-            .total_cmp(&a.weight)
-            .then_with(|| (&a.failed, a.level).cmp(&(&b.failed, b.level)))
-    });
-    prospects.truncate(CONSIDERED);
+    let mut prospects = likeliest(failures(&risky));
     let looked_at: f64 = prospects.iter().map(|f| f.weight).sum();
     prospects
         .iter_mut()
@@ -95,6 +81,34 @@ pub fn scenarios(shocks: &[Shock], multiples: [f64; 4], most: usize) -> Scenario
         error: kept.error,
         error_relative: kept.error / kept.of_one.max(f64::MIN_POSITIVE),
     }
+}
+
+/// The likeliest futures, each of these failures at each level of demand; the likeliest first.
+fn likeliest(failures: Vec<(f64, Vec<usize>)>) -> Vec<Prospect> {
+    let masses = masses();
+    let mut all: Vec<(f64, usize, usize)> = failures
+        .iter()
+        .enumerate()
+        .flat_map(|(f, (weight, _))| {
+            let levels = masses.iter().enumerate();
+            levels.map(move |(level, mass)| (weight * mass, f, level))
+        })
+        .collect();
+    let likelier = |a: &(f64, usize, usize), b: &(f64, usize, usize)| {
+        let of = |p: &(f64, usize, usize)| (&failures[p.1].1, p.2);
+        b.0.total_cmp(&a.0).then_with(|| of(a).cmp(&of(b)))
+    };
+    if all.len() > CONSIDERED {
+        all.select_nth_unstable_by(CONSIDERED, likelier);
+        all.truncate(CONSIDERED);
+    }
+    all.sort_by(likelier);
+    let prospects = all.into_iter().map(|(weight, f, level)| Prospect {
+        weight,
+        level,
+        failed: failures[f].1.clone(),
+    });
+    prospects.collect()
 }
 
 /// Each demand level with the probability between the midpoints around it.
@@ -136,39 +150,47 @@ struct Kept {
     of_one: f64,
 }
 
+/// Chosen one after the other. What a future brings the distance down by only ever gets less as others are chosen, so that one which
+/// once brought less than another brings now need not be asked again (Minoux, "Accelerated greedy algorithms", 1978).
 fn forward(
     prospects: &[Prospect],
     distance: impl Fn(&Prospect, &Prospect) -> f64,
     most: usize,
 ) -> Kept {
     let n = prospects.len();
-    let apart: Vec<f64> = prospects
-        .iter()
-        .flat_map(|a| prospects.iter().map(|b| distance(a, b)).collect::<Vec<_>>())
-        .collect();
+    let apart = matrix(prospects, distance);
     let row = |k: usize| &apart[k * n..(k + 1) * n];
-    let mut nearest = vec![f64::INFINITY; n];
-    let mut chosen: Vec<usize> = Vec::new();
-    let (mut error, mut of_one) = (0.0, 0.0);
+    let sum = |from: &[f64]| -> f64 {
+        let each = from.iter().zip(prospects);
+        each.map(|(d, f)| f.weight * d).sum()
+    };
+    let first = (0..n).min_by(|a, b| sum(row(*a)).total_cmp(&sum(row(*b))).then(a.cmp(b)));
+    let mut chosen: Vec<usize> = first.into_iter().collect();
+    let mut nearest = first.map_or(Vec::new(), |k| row(k).to_vec());
+    let of_one = sum(&nearest);
+    // Never negative, and so in the order of their bits; of the same, the first.
+    let gain = |u: usize, nearest: &[f64]| -> u64 {
+        let pairs = nearest.iter().zip(row(u)).zip(prospects);
+        let gain: f64 = pairs.map(|((c, d), f)| f.weight * (c - d).max(0.0)).sum();
+        gain.to_bits()
+    };
+    let others = (0..n).filter(|u| first != Some(*u));
+    let mut known: BinaryHeap<(u64, Reverse<usize>, usize)> =
+        others.map(|u| (gain(u, &nearest), Reverse(u), 1)).collect();
     while chosen.len() < most.min(n) {
-        let off = |u: usize| -> f64 {
-            let pairs = nearest.iter().zip(row(u)).zip(prospects);
-            pairs.map(|((c, d), f)| f.weight * c.min(*d)).sum()
+        let Some((_, Reverse(best), asked)) = known.pop() else {
+            break;
         };
-        let left = (0..n).filter(|u| !chosen.contains(u));
-        let best = left
-            .map(|u| (off(u), u))
-            .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let Some((off, best)) = best else { break };
+        if asked < chosen.len() {
+            known.push((gain(best, &nearest), Reverse(best), chosen.len()));
+            continue;
+        }
         for (c, d) in nearest.iter_mut().zip(row(best)) {
             *c = c.min(*d);
         }
-        if chosen.is_empty() {
-            of_one = off;
-        }
-        error = off;
         chosen.push(best);
     }
+    let error = sum(&nearest);
     let mut weights: Vec<(usize, f64)> = chosen.iter().map(|k| (*k, 0.0)).collect();
     for (k, prospect) in prospects.iter().enumerate() {
         let near = weights
@@ -183,6 +205,20 @@ fn forward(
         error,
         of_one,
     }
+}
+
+/// How far any two are apart, row by row.
+fn matrix(prospects: &[Prospect], distance: impl Fn(&Prospect, &Prospect) -> f64) -> Vec<f64> {
+    let n = prospects.len();
+    let mut apart = vec![0.0; n * n];
+    for (i, a) in prospects.iter().enumerate() {
+        for (j, b) in prospects[..i].iter().enumerate() {
+            let d = distance(a, b);
+            apart[i * n + j] = d;
+            apart[j * n + i] = d;
+        }
+    }
+    apart
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ pub struct Front {
     pub target: Option<Seen<Option<Target>>>,
     pub entries: BTreeMap<GatewayId, Seen<SharedList<FrontEntry>>>,
     pub dns: BTreeMap<GatewayId, Seen<Vec<SrvSeen>>>,
-    pub applied: BTreeMap<GatewayId, Seen<Applied>>,
+    pub applied: BTreeMap<GatewayId, Seen<Arc<Applied>>>,
 }
 
 /// Who holds the leader's lock.

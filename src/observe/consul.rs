@@ -1,9 +1,11 @@
 //! What Consul says of fronts: entries at each gateway, SRV records as clients get them, targets and what was applied.
 
+use super::crowd::{self, Crowd, One};
 use super::srv::Sample;
-use super::watch::{Asking, Watch};
+use super::watch::{Asking, Feed, Watch};
 use super::{Sources, seen};
-use crate::clients::consul::{HealthQuery, KvPair, KvQuery, ServiceEntry};
+use crate::clients::consul::{Consul, HealthQuery, KvPair, KvQuery, ServiceEntry};
+use crate::clients::http::{HttpError, Indexed, Wait};
 use crate::clients::gateway::Gateway;
 use crate::model::*;
 use futures::future::{join, join_all};
@@ -20,17 +22,16 @@ pub const META_ALLOC: &str = "foreshadow_alloc";
 /// and the keys under `foreshadow/`. The operator's stop is no part of it: that is read at each look.
 pub struct Watches {
     fronts: Vec<WatchedFront>,
+    /// Of each gateway, where there are many fronts.
+    crowds: BTreeMap<GatewayId, Crowd>,
     keys: Watch<Keys>,
 }
 
-/// Of more fronts each is asked for seldom, lest agents are asked all the time for what has not changed.
+/// More fronts than this share a few connections: see [`Crowd`].
 const FEW: usize = 64;
 
 struct WatchedFront {
     gateway: GatewayId,
-    /// Where there are many: a key that is asked for often. While its answers come and the query for the entries waits, these
-    /// are as they were.
-    pulse: Option<Arc<Watch<()>>>,
     service: ServiceName,
     entries: Arc<Watch<Vec<FrontEntry>>>,
     dns: Option<Sample>,
@@ -43,28 +44,7 @@ impl Watches {
         let services: Vec<(&ServiceName, bool)> = portions
             .filter_map(|p| Some((p.front.as_ref()?, p.owner.is_front())))
             .collect();
-        let mut fronts = Vec::new();
         let many = services.len() > FEW;
-        for gateway in &sources.gateways {
-            let agent = Arc::new(OnceCell::new());
-            let pulse = many.then(|| Arc::new(pulse(sources, gateway)));
-            for (service, fronted) in &services {
-                let of = (gateway, agent.clone());
-                let asking = if many { Asking::SELDOM } else { Asking::OFTEN };
-                let entries = entries(sources, of, service, *fronted, asking);
-                let entries = Arc::new(entries);
-                let dns = gateway.dns.clone().map(|dns| {
-                    Sample::start(dns, (*service).clone(), entries.clone(), sources.clock)
-                });
-                fronts.push(WatchedFront {
-                    gateway: gateway.id.clone(),
-                    pulse: pulse.clone(),
-                    service: (*service).clone(),
-                    entries,
-                    dns,
-                });
-            }
-        }
         let (consul, dc) = (sources.keeper.clone(), sources.kv_datacenter.clone());
         let known = Arc::new(Mutex::new(Read::default()));
         let read = move |wait| {
@@ -81,27 +61,83 @@ impl Watches {
             }
         };
         let asking = if many { Asking::AT_EASE } else { Asking::OFTEN };
-        Watches {
-            fronts,
-            keys: Watch::start(read, |_| (), sources.clock, asking),
+        let keys = Watch::start(read, |_| (), sources.clock, asking);
+        let mut watches = Watches {
+            fronts: Vec::new(),
+            crowds: BTreeMap::new(),
+            keys,
+        };
+        for gateway in &sources.gateways {
+            watches.meet(sources, gateway, &services, many);
+        }
+        watches
+    }
+
+    /// Begins with one gateway's entries of all services.
+    fn meet(
+        &mut self,
+        sources: &Sources,
+        gateway: &Gateway,
+        services: &[(&ServiceName, bool)],
+        many: bool,
+    ) {
+        let agent = Arc::new(OnceCell::new());
+        let mut all = Vec::new();
+        for (service, own) in services {
+            let entries = if many {
+                let (feed, entries) = Watch::fed();
+                all.push(one(sources, service, *own, feed));
+                entries
+            } else {
+                let read = entries(gateway, agent.clone(), (*service).clone(), *own);
+                let news = serving(sources);
+                Watch::start(read, news, sources.clock, Asking::OFTEN)
+            };
+            let entries = Arc::new(entries);
+            let dns = gateway.dns.clone().map(|dns| {
+                Sample::start(dns, (*service).clone(), entries.clone(), sources.clock)
+            });
+            self.fronts.push(WatchedFront {
+                gateway: gateway.id.clone(),
+                service: (*service).clone(),
+                entries,
+                dns,
+            });
+        }
+        if many {
+            let ailing = crowd::ailing(&gateway.consul, &agent, sources.clock);
+            let of = gateway.clone();
+            let read = move |one: &One| {
+                let read = entries(&of, agent.clone(), one.service.clone(), one.own);
+                async move { Ok(read(None).await?.value) }
+            };
+            let about = (gateway.id.clone(), ailing);
+            let crowd = Crowd::start(about, all, &self.keys, read, sources.clock);
+            self.crowds.insert(gateway.id.clone(), crowd);
         }
     }
 
     /// All fronts of the policies, as each gateway has them and clients there see them, with target and reports.
     pub async fn fronts(&self) -> BTreeMap<ServiceName, Front> {
-        let reads = self.fronts.iter().map(|w| async move {
-            let dns = async {
-                match &w.dns {
-                    Some(sample) => Some(sample.seen().await),
-                    None => None,
-                }
-            };
-            let (entries, dns) = futures::join!(w.entries.seen(), dns);
-            let entries = match &w.pulse {
-                Some(pulse) => as_of(entries, &pulse.seen().await),
-                None => entries,
-            };
-            (w, entries.map(SharedList::from), dns)
+        let heard = self.crowds.iter();
+        let heard = heard.map(|(gateway, crowd)| async move { (gateway, crowd.heard().await) });
+        let heard: BTreeMap<&GatewayId, Seen<()>> = join_all(heard).await.into_iter().collect();
+        let reads = self.fronts.iter().map(|w| {
+            let heard = heard.get(&w.gateway);
+            async move {
+                let dns = async {
+                    match &w.dns {
+                        Some(sample) => Some(sample.seen().await),
+                        None => None,
+                    }
+                };
+                let (entries, dns) = futures::join!(w.entries.seen(), dns);
+                let entries = match heard {
+                    Some(heard) => as_of(entries, heard, w.entries.settled()),
+                    None => entries,
+                };
+                (w, entries.map(SharedList::from), dns)
+            }
         });
         let (read, keys) = join(join_all(reads), self.keys.seen()).await;
         let mut fronts: BTreeMap<ServiceName, Front> = BTreeMap::new();
@@ -121,62 +157,62 @@ impl Watches {
     }
 }
 
-/// A reading that would have changed by itself, as of the last answer of its server.
-fn as_of<T>(reading: Seen<T>, pulse: &Seen<Arc<()>>) -> Seen<T> {
-    match (reading, pulse) {
-        (Seen::Known { value, at }, Seen::Known { at: heard, .. }) => {
+/// A reading that would have changed if anything had been told of it, as of when its agent was last heard; unknown while it is not.
+fn as_of<T>(reading: Seen<T>, heard: &Seen<()>, settled: bool) -> Seen<T> {
+    match (reading, heard) {
+        (_, Seen::Unknown { why }) => Seen::unknown(why.clone()),
+        (Seen::Known { value, at }, Seen::Known { at: heard, .. }) if settled => {
             Seen::known(value, at.max(*heard))
         }
         (reading, _) => reading,
     }
 }
 
-/// Whether the gateway's agent, and the servers behind it, answer.
-fn pulse(sources: &Sources, gateway: &Gateway) -> Watch<()> {
-    let consul = gateway.consul.clone();
-    let read = move |wait| {
-        let consul = consul.clone();
-        async move {
-            let found = consul.kv_get(keys::HOLD, None, false, wait).await?;
-            Ok(found.map(drop))
-        }
-    };
-    Watch::start(read, |_| (), sources.clock, Asking::OFTEN)
+/// The name of the agent behind a client, asked for once.
+pub async fn agent_name<'a>(
+    consul: &Consul,
+    known: &'a OnceCell<String>,
+) -> Result<&'a str, HttpError> {
+    let name = async || Ok(consul.agent_self().await?.node_name().to_string());
+    known.get_or_try_init(name).await.map(String::as_str)
 }
 
-/// Watches the gateway's own entries of a front, in the eyes of its datacenter; has the wheel look when one stops serving.
-/// Where others may own the weights: the entries of the whole datacenter that Nomad made, and external ones of ours.
+/// Reads the gateway's own entries of a front, in the eyes of its datacenter. Where others may own the weights: the entries of the
+/// whole datacenter that Nomad made, and external ones of ours.
 fn entries(
-    sources: &Sources,
-    (gateway, agent): (&Gateway, Arc<OnceCell<String>>),
-    service: &ServiceName,
-    fronted: bool,
-    asking: Asking,
-) -> Watch<Vec<FrontEntry>> {
-    let (consul, service) = (gateway.consul.clone(), service.clone());
-    let read = move |wait| {
+    gateway: &Gateway,
+    agent: Arc<OnceCell<String>>,
+    service: ServiceName,
+    own: bool,
+) -> impl Fn(Option<Wait>) -> Later<'static, Result<Indexed<Vec<FrontEntry>>, HttpError>> + Send + use<>
+{
+    let consul = gateway.consul.clone();
+    move |wait| {
         let (consul, service, agent) = (consul.clone(), service.clone(), agent.clone());
-        async move {
-            let name = async || Ok(consul.agent_self().await?.node_name().to_string());
-            let agent = agent.get_or_try_init(name).await?;
+        Box::pin(async move {
+            let agent = agent_name(&consul, &agent).await?;
             let query = HealthQuery {
                 wait,
                 ..HealthQuery::default()
             };
             let found = consul.health_service(service.as_str(), query).await?;
             Ok(found.map(|list| {
-                let own = list.iter().filter(|e| &e.node.node == agent);
-                let ours = own.filter_map(entry);
-                match fronted {
+                let of_agent = list.iter().filter(|e| e.node.node == agent);
+                let ours = of_agent.filter_map(entry);
+                match own {
                     true => ours.collect::<Vec<_>>(),
                     false => ours.chain(list.iter().filter_map(of_others)).collect(),
                 }
             }))
-        }
-    };
+        })
+    }
+}
+
+/// Has the wheel look when one of them stops serving.
+fn serving(sources: &Sources) -> impl Fn(&Vec<FrontEntry>) + Send + use<> {
     let wake = sources.wake.clone();
     let serving = AtomicUsize::new(0);
-    let news = move |entries: &Vec<FrontEntry>| {
+    move |entries| {
         let now = entries.iter().filter(|e| e.serves()).count();
         if now < serving.swap(now, Ordering::Relaxed)
             && let Some(wake) = &wake
@@ -184,8 +220,16 @@ fn entries(
             // A full channel has the wheel turning already.
             let _ = wake.try_send(());
         }
-    };
-    Watch::start(read, news, sources.clock, asking)
+    }
+}
+
+fn one(sources: &Sources, service: &ServiceName, own: bool, feed: Feed<Vec<FrontEntry>>) -> One {
+    One {
+        service: service.clone(),
+        own,
+        feed,
+        news: Box::new(serving(sources)),
+    }
 }
 
 /// An entry of ours; others behind the same name are none of our business.
@@ -241,38 +285,57 @@ pub async fn hold(sources: &Sources, now: Moment) -> Seen<bool> {
 pub struct Keys {
     pub leadership: Leadership,
     pub targets: Result<BTreeMap<ServiceName, Target>, String>,
-    pub applied: BTreeMap<(GatewayId, ServiceName), Applied>,
+    pub applied: BTreeMap<(GatewayId, ServiceName), Arc<Applied>>,
 }
 
 impl Keys {
-    /// What the keys say; a target that was read before is not read again while its key has not been written.
+    /// What the keys say; what was read before is not read again while its key has not been written.
     pub fn of(pairs: &[KvPair], before: &mut Read) -> Keys {
         Keys {
             leadership: leadership(pairs),
             targets: targets(pairs, before),
-            applied: applied(pairs),
+            applied: applied(pairs, before),
         }
     }
 }
 
-/// Targets as they were last read, by their keys, with a digest of each value: of thousands few are written at a time.
+/// Targets and reports as they were last read, by their keys, with a digest of each value: of thousands few are written at a time.
 #[derive(Default)]
-pub struct Read(HashMap<String, (u64, Target)>);
+pub struct Read {
+    targets: Known<Target>,
+    applied: Known<Arc<Applied>>,
+}
 
-impl Read {
-    fn target(&mut self, pair: &KvPair) -> serde_json::Result<Target> {
+struct Known<T>(HashMap<String, (u64, T)>);
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Known(HashMap::new())
+    }
+}
+
+impl<T: Clone> Known<T> {
+    /// What a key says, as it was read before or as `read` reads it now.
+    fn of<E>(&mut self, pair: &KvPair, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let mut digest = DefaultHasher::new();
         (pair.modify_index, &pair.value).hash(&mut digest);
         let digest = digest.finish();
-        if let Some((of, target)) = self.0.get(&pair.key)
+        if let Some((of, value)) = self.0.get(&pair.key)
             && *of == digest
         {
-            return Ok(target.clone());
+            return Ok(value.clone());
         }
-        let mut target: Target = serde_json::from_slice(&pair.value)?;
-        target.index = pair.modify_index;
-        self.0.insert(pair.key.clone(), (digest, target.clone()));
-        Ok(target)
+        let value = read()?;
+        self.0.insert(pair.key.clone(), (digest, value.clone()));
+        Ok(value)
+    }
+
+    /// Forgets keys that are gone.
+    fn only(&mut self, pairs: &[&KvPair]) {
+        if self.0.len() > pairs.len() {
+            let there: HashSet<&str> = pairs.iter().map(|p| p.key.as_str()).collect();
+            self.0.retain(|key, _| there.contains(key.as_str()));
+        }
     }
 }
 
@@ -290,13 +353,14 @@ fn leadership(pairs: &[KvPair]) -> Leadership {
 
 /// A target that does not parse makes all of them unknown: it is not for us to overwrite what we do not understand.
 fn targets(pairs: &[KvPair], before: &mut Read) -> Result<BTreeMap<ServiceName, Target>, String> {
-    let pairs = pairs.iter().filter(|p| p.key.starts_with(keys::TARGETS));
-    let pairs: Vec<&KvPair> = pairs.collect();
-    if before.0.len() > pairs.len() {
-        let there: HashSet<&str> = pairs.iter().map(|p| p.key.as_str()).collect();
-        before.0.retain(|key, _| there.contains(key.as_str()));
-    }
-    let read = pairs.into_iter().map(|pair| match before.target(pair) {
+    let pairs = under(pairs, keys::TARGETS);
+    before.targets.only(&pairs);
+    let read = |pair: &KvPair| -> serde_json::Result<Target> {
+        let mut target: Target = serde_json::from_slice(&pair.value)?;
+        target.index = pair.modify_index;
+        Ok(target)
+    };
+    let read = pairs.into_iter().map(|pair| match before.targets.of(pair, || read(pair)) {
         Ok(target) => Ok((target.service.clone(), target)),
         Err(e) => Err(format!(
             "{} in Consul's KV is not a target of this version: {e}",
@@ -306,11 +370,20 @@ fn targets(pairs: &[KvPair], before: &mut Read) -> Result<BTreeMap<ServiceName, 
     read.collect()
 }
 
-fn applied(pairs: &[KvPair]) -> BTreeMap<(GatewayId, ServiceName), Applied> {
-    pairs
-        .iter()
-        .filter(|p| p.key.starts_with(keys::APPLIED))
-        .filter_map(|p| serde_json::from_slice::<Applied>(&p.value).ok())
+fn under<'a>(pairs: &'a [KvPair], prefix: &str) -> Vec<&'a KvPair> {
+    let pairs = pairs.iter();
+    pairs.filter(|p| p.key.starts_with(prefix)).collect()
+}
+
+fn applied(
+    pairs: &[KvPair],
+    before: &mut Read,
+) -> BTreeMap<(GatewayId, ServiceName), Arc<Applied>> {
+    let pairs = under(pairs, keys::APPLIED);
+    before.applied.only(&pairs);
+    let read = |pair: &KvPair| serde_json::from_slice(&pair.value).map(Arc::new);
+    let all = pairs.into_iter();
+    all.filter_map(|pair| before.applied.of(pair, || read(pair)).ok())
         .map(|a| ((a.gateway.clone(), a.service.clone()), a))
         .collect()
 }

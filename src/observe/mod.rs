@@ -1,6 +1,7 @@
 //! Turns replies into a `World` in which every value has its age and unknowns stay unknown; it may not guess.
 
 pub mod consul;
+mod crowd;
 pub mod nomad;
 mod picture;
 mod srv;

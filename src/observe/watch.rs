@@ -25,11 +25,6 @@ impl Asking {
         longest: Duration::from_secs(5),
         rest: Duration::ZERO,
     };
-    /// One of many: that nothing has changed is told by something else.
-    pub const SELDOM: Asking = Asking {
-        longest: Duration::from_secs(300),
-        rest: Duration::ZERO,
-    };
     /// A long answer that changes often.
     pub const AT_EASE: Asking = Asking {
         longest: Duration::from_secs(5),
@@ -47,18 +42,64 @@ const AGAIN: Duration = Duration::from_millis(400);
 pub struct Watch<T> {
     last: watch::Receiver<Reading<T>>,
     again: Arc<Notify>,
-    task: JoinHandle<()>,
+    /// None where another feeds it.
+    task: Option<JoinHandle<()>>,
 }
 
 /// What was answered last, and how many answers there were before.
 struct Reading<T> {
     seen: Seen<Arc<T>>,
     answers: u64,
+    /// Nothing is known to have changed since.
+    settled: bool,
+}
+
+impl<T> Default for Reading<T> {
+    fn default() -> Self {
+        Reading {
+            seen: Seen::unknown("not read yet"),
+            answers: 0,
+            settled: false,
+        }
+    }
 }
 
 impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// The other end of a watch that is fed by whoever watches many things at once.
+pub struct Feed<T>(watch::Sender<Reading<T>>);
+
+impl<T> Feed<T> {
+    /// A reading, and whether it is still as things are.
+    pub fn say(&self, seen: Seen<Arc<T>>, settled: bool) {
+        say(&self.0, seen, settled);
+    }
+
+    /// Something has changed since the last reading.
+    pub fn unsettle(&self) {
+        self.0.send_if_modified(|reading| {
+            reading.settled = false;
+            false
+        });
+    }
+}
+
+/// Each reading of a watch from now on, beginning with the last one there is.
+pub struct Follow<T>(watch::Receiver<Reading<T>>);
+
+impl<T> Follow<T> {
+    /// The next one that was not seen; of several, the last. Never once the watch is gone.
+    pub async fn next(&mut self) -> Seen<Arc<T>> {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.0.borrow_and_update().seen.clone()
     }
 }
 
@@ -75,10 +116,7 @@ impl<T: Send + Sync + 'static> Watch<T> {
         R: Fn(Option<Wait>) -> F + Send + 'static,
         F: Future<Output = Result<Indexed<T>, HttpError>> + Send,
     {
-        let (tell, last) = watch::channel(Reading {
-            seen: Seen::unknown("not read yet"),
-            answers: 0,
-        });
+        let (tell, last) = watch::channel(Reading::default());
         let again = Arc::new(Notify::new());
         let kicked = again.clone();
         let task = tokio::spawn(async move {
@@ -102,11 +140,11 @@ impl<T: Send + Sync + 'static> Watch<T> {
                         delays = self::delays();
                         index = found.index;
                         news(&found.value);
-                        say(&tell, Seen::known(Arc::new(found.value), clock()));
+                        say(&tell, Seen::known(Arc::new(found.value), clock()), true);
                     }
                     Err(e) => {
                         index = 0;
-                        say(&tell, Seen::unknown(e.to_string()));
+                        say(&tell, Seen::unknown(e.to_string()), true);
                     }
                 }
                 if let Some(pause) = pause {
@@ -115,7 +153,26 @@ impl<T: Send + Sync + 'static> Watch<T> {
                 }
             }
         });
+        let task = Some(task);
         Watch { last, again, task }
+    }
+
+    /// One that knows what its feed is given.
+    pub fn fed() -> (Feed<T>, Self) {
+        let (tell, last) = watch::channel(Reading::default());
+        let (again, task) = (Arc::new(Notify::new()), None);
+        (Feed(tell), Watch { last, again, task })
+    }
+
+    pub fn follow(&self) -> Follow<T> {
+        let mut last = self.last.clone();
+        last.mark_changed();
+        Follow(last)
+    }
+
+    /// Whether nothing is known to have changed since the last reading.
+    pub fn settled(&self) -> bool {
+        self.last.borrow().settled
     }
 
     /// The reading with the time of the answer it is from. One that is unknown is asked for again first, and waited for a little.
@@ -144,9 +201,10 @@ impl<T: Send + Sync + 'static> Watch<T> {
     }
 }
 
-fn say<T>(tell: &watch::Sender<Reading<T>>, seen: Seen<Arc<T>>) {
+fn say<T>(tell: &watch::Sender<Reading<T>>, seen: Seen<Arc<T>>, settled: bool) {
     tell.send_modify(|reading| {
         reading.seen = seen;
+        reading.settled = settled;
         reading.answers += 1;
     });
 }

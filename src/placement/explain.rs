@@ -52,6 +52,28 @@ pub fn explain(problem: &Problem, answer: &Answer, portion: usize) -> Vec<Candid
     rows
 }
 
+/// For each portion, the nodes where one of its standbys may stand and by how much the objective would change, 0 where one stands.
+pub fn near(problem: &Problem, answer: &Answer) -> Vec<Vec<(usize, i64)>> {
+    let mut state = restore(problem, &problem.candidate_cost, &answer.standbys);
+    let portions = problem.instance().portions.iter().enumerate();
+    let of = portions.map(|(portion, written)| {
+        let stands = |node: &usize| {
+            let nodes = answer.standbys.get(portion);
+            nodes.is_some_and(|nodes| nodes.contains(node))
+        };
+        let nodes = written.candidates.iter().map(|c| c.0);
+        let near = nodes.filter_map(|node| match stands(&node) {
+            true => Some((node, 0)),
+            false => {
+                let candidate = problem.candidate_on(portion, node)?;
+                Some((node, gain(&mut state, portion, candidate).1?))
+            }
+        });
+        near.collect()
+    });
+    of.collect()
+}
+
 /// Other nodes on which one of the portion's standbys could stand, everything else as it is, with an objective within
 /// `within_pct` percent of the answer's; the best first.
 pub fn alternatives(
@@ -216,16 +238,29 @@ fn delta_to(state: &mut State, portion: usize, node: usize) -> Result<i64, Strin
     let Some(candidate) = problem.candidate_on(portion, node) else {
         return Err(never(problem, portion, node));
     };
-    let places = problem
-        .slots(portion)
-        .filter(|&slot| state.domain_is_free(slot, candidate));
-    let places: Vec<usize> = places.collect();
-    let Some(&slot) = places.first() else {
-        return Err("another standby of the portion stands in that failure domain".to_owned());
-    };
-    let fitting = places.iter().filter(|&&slot| state.fits(slot, candidate));
-    let best = fitting.map(|&slot| state.delta(slot, candidate)).min();
-    best.ok_or_else(|| nearest_miss(state, portion, slot, &[candidate]))
+    match gain(state, portion, candidate) {
+        (_, Some(best)) => Ok(best),
+        (Some(slot), None) => Err(nearest_miss(state, portion, slot, &[candidate])),
+        (None, None) => {
+            Err("another standby of the portion stands in that failure domain".to_owned())
+        }
+    }
+}
+
+/// A slot whose failure domain is free at the candidate, and the best change of the objective of those that fit there.
+fn gain(state: &mut State, portion: usize, candidate: usize) -> (Option<usize>, Option<i64>) {
+    let (mut free, mut best) = (None, None::<i64>);
+    for slot in state.problem.slots(portion) {
+        if !state.domain_is_free(slot, candidate) {
+            continue;
+        }
+        free.get_or_insert(slot);
+        if state.fits(slot, candidate) {
+            let delta = state.delta(slot, candidate);
+            best = Some(best.map_or(delta, |b| b.min(delta)));
+        }
+    }
+    (free, best)
 }
 
 /// The state of an answer; one that breaks a rule counts as nothing placed.

@@ -32,7 +32,7 @@ use serde::Serialize;
 
 pub use bound::lower_bound;
 pub use conditions::{Conditions, Draw, MAX_SCENARIOS, Risk, Scenario, Shared};
-pub use explain::{Candidate, alternatives, explain};
+pub use explain::{Candidate, alternatives, explain, near};
 pub use instance::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, ProblemError};
 pub use problem::Problem;
 pub use referee::{Score, Violation, check};

@@ -131,13 +131,15 @@ fn portion_cost(problem: &Problem, i: usize, nodes: &[usize]) -> Result<i64, Vio
 fn worst_utilisation(problem: &Problem, standbys: &[Vec<usize>]) -> Result<f64, Violation> {
     let instance = problem.instance();
     let (domains, resources) = (instance.domains.len(), instance.resources.len());
-    let mut base = vec![vec![0_i64; resources]; instance.nodes.len()];
-    let mut surge = vec![vec![vec![0_i64; resources]; domains]; instance.nodes.len()];
+    // By node and resource, and by node, failed domain and resource.
+    let mut base = vec![0_i64; instance.nodes.len() * resources];
+    let mut surge = vec![0_i64; instance.nodes.len() * domains * resources];
+    let at = |node: usize, failed: usize| (node * domains + failed) * resources;
     for (portion, nodes) in instance.portions.iter().zip(standbys) {
         for &node in nodes {
             for r in 0..resources {
-                base[node][r] += portion.reserve[r];
-                surge[node][portion.primary_domain][r] += portion.active[r] - portion.reserve[r];
+                base[node * resources + r] += portion.reserve[r];
+                surge[at(node, portion.primary_domain) + r] += portion.active[r] - portion.reserve[r];
             }
         }
     }
@@ -150,7 +152,8 @@ fn worst_utilisation(problem: &Problem, standbys: &[Vec<usize>]) -> Result<f64, 
             .filter(|(f, _)| *f != node.domain)
         {
             for (r, resource) in instance.resources.iter().enumerate() {
-                let (needed, free) = (base[j][r] + surge[j][f][r], node.free[r]);
+                let needed = base[j * resources + r] + surge[at(j, f) + r];
+                let free = node.free[r];
                 if needed > free {
                     let (node, failed) = (node.id.clone(), failed.id.clone());
                     let resource = resource.clone();

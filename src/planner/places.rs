@@ -228,11 +228,7 @@ pub fn alternatives(
         ..Options::default()
     };
     let answer = placement::search(&problem, &options, &|| false);
-    let near = |portion: usize| {
-        let all = placement::explain(&problem, &answer, portion).into_iter();
-        all.filter_map(|c| Some((c.node, c.delta?))).collect()
-    };
-    (0..asks.len()).map(near).collect()
+    placement::near(&problem, &answer)
 }
 
 fn read<'a>(

@@ -69,20 +69,25 @@ impl<'a> Homes<'a> {
         all.map(|(k, s)| self.scenario(k, s, of)).collect()
     }
 
-    /// Probability of the futures in which the portion wants its standbys and clients reach the site.
-    pub fn wanted(&self, portion: &PortionId, site: &Site) -> f64 {
+    /// For each site the probability of the futures in which the portion wants its standbys and clients reach the site.
+    pub fn wanted(&self, portion: &PortionId) -> Vec<f64> {
+        let mut all = vec![0.0; self.sites.len()];
         let Some(home) = self.homes.iter().find(|h| h.portion == portion) else {
-            return 0.0;
+            return all;
         };
-        let counts = |s: &&Scenario| {
+        for s in &self.scene.outlook.scenarios.list {
             let gone = self.gone(&s.failed);
-            !gone.contains(site)
-                && self
-                    .wants(home, s.level, |c| self.loses(&gone, s, c))
-                    .is_some()
-        };
-        let list = self.scene.outlook.scenarios.list.iter();
-        list.filter(counts).map(|s| s.weight).sum()
+            let lost = |c: &Copy| self.loses(&gone, s, c);
+            if self.wants(home, s.level, lost).is_none() {
+                continue;
+            }
+            for (site, sum) in self.sites.iter().zip(&mut all) {
+                if !gone.contains(site) {
+                    *sum += s.weight;
+                }
+            }
+        }
+        all
     }
 
     /// Whether the copy is lost in that future.

@@ -107,7 +107,7 @@ impl World {
                         .dns
                         .insert(id.clone(), told(apart || dns, now, answer));
                     if let Some(report) = here.report.clone() {
-                        front.applied.insert(id, told(away, now, || report));
+                        front.applied.insert(id, told(away, now, || report.into()));
                     }
                 }
                 (part.service.clone(), front)
