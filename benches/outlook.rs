@@ -29,7 +29,7 @@ fn node(k: usize) -> Node {
     let site = ["edge-a", "edge-b", "provider-a", "provider-b"][k / 3];
     Node {
         id: NodeId::new(format!("id-{k}")),
-        name: format!("{site}-{k}"),
+        name: format!("{site}-{k}").into(),
         site: site.into(),
         class: "std".into(),
         status: NodeStatus::Ready,

@@ -220,7 +220,9 @@ impl Estate {
         let state = self.lock();
         let fronts = state.fronts.iter().enumerate();
         let critical = fronts.filter_map(|(p, (_, n))| Some((p, (*n)?)));
-        let check = |(p, n): (usize, usize)| rows::check(GATEWAY, &front(p), &id(n, state.allocs[n].0), "critical");
+        let check = |(p, n): (usize, usize)| {
+            rows::check(GATEWAY, &front(p), &id(n, state.allocs[n].0), "critical")
+        };
         (critical.map(check).collect(), state.checks_at)
     }
     pub fn keys_at(&self) -> usize {
@@ -265,7 +267,11 @@ impl Estate {
             plan: target.plan.clone(),
             epoch: target.epoch,
             index: *index as u64,
-            weights: target.instances.iter().map(|i| (i.alloc.clone(), 100)).collect(),
+            weights: target
+                .instances
+                .iter()
+                .map(|i| (i.alloc.clone(), 100))
+                .collect(),
             owner: Owner::Front,
             contingency: None,
             at: Moment(MADE / 1_000_000),

@@ -15,6 +15,7 @@ pub fn absorb(state: &mut State, outcome: Outcome) {
     let mut workloads = std::mem::take(&mut state.workloads);
     for workload in &mut workloads {
         if workload.book.inflight.remove(&outcome.step.id).is_some() {
+            workload.still = None;
             settle(state, workload, &outcome);
         }
     }

@@ -16,6 +16,8 @@ const SOMEONE: &str = "an operator";
 /// `hold` is not here: it is a key in Consul, written by the shell, so that it binds every foreshadow.
 pub fn ask(state: &mut State, command: Command, now: Moment) {
     let (who, command) = whose(command);
+    // What is asked for is looked at by all.
+    state.workloads.iter_mut().for_each(|w| w.still = None);
     let said = match command {
         Command::Hold { on } => format!("hold {}", if on { "on" } else { "off" }),
         Command::Abort => abort(state),

@@ -2,6 +2,7 @@
 
 use super::clock::Dice;
 use super::state::{State, Workload};
+use super::still::{Moved, Still};
 use super::view::{LogKind, Mode, View};
 use super::{command, foresee, interference, know, notice, picture, pledges, recall, writes};
 use crate::guard::{self, Cleared, Facts};
@@ -9,6 +10,9 @@ use crate::model::*;
 use crate::planner::{self, Census, Scene, instances::Copies, risk};
 use rand::Rng;
 use std::collections::BTreeMap;
+
+/// Steps that views show at most.
+pub(super) const SHOWN: usize = 60;
 
 /// See, foresee, plan, clear. Effects are only *returned*: the shell hands them on.
 pub fn cycle(
@@ -34,7 +38,8 @@ pub(super) fn turn(
     dice: &mut Dice,
 ) -> (State, Vec<Cleared<Step>>, Counted) {
     state.cycle += 1;
-    notice::notice(&mut state, world, now);
+    let moved = Moved::since(&mut state, world, now);
+    notice::notice(&mut state, world, &moved, now);
     interference::watch(&mut state, world, now);
     know::know(&mut state, world, now);
     foresee::foresee(&mut state, world, now);
@@ -42,16 +47,31 @@ pub(super) fn turn(
     let mut copies = BTreeMap::new();
     state.held.clear();
     let mut workloads = std::mem::take(&mut state.workloads);
-    let mut drafted = Vec::new();
+    let (mut drafted, mut planned) = (Vec::new(), Vec::new());
     for (k, workload) in workloads.iter_mut().enumerate() {
         let seed = dice.random();
+        if let Some(set) = moved.still(workload, world, now) {
+            copies.extend(set.iter().map(|(id, set)| (id.clone(), set.clone())));
+            // What observing holds is held again, as far as it is shown.
+            let steps = workload.plan.iter().flat_map(|p| &p.steps);
+            let shown = SHOWN.saturating_sub(drafted.len());
+            drafted.extend(steps.take(shown).map(|s| (k, s.clone())));
+            continue;
+        }
         let (plan, set) = plan(&state, workload, (world, &census), now, seed);
         announce(&mut state, &plan, now);
         drafted.extend(plan.steps.iter().map(|s| (k, s.clone())));
         workload.plan = Some(plan);
         copies.extend(set);
+        planned.push(k);
     }
     let cleared = clear_all(&mut state, &mut workloads, drafted, world, &copies, now);
+    let acts = state.mode == Mode::Act && state.epoch.is_some();
+    let acts = acts && world.hold.value() == Some(&false);
+    for k in planned {
+        let still = Still::of(&workloads[k], &copies, (world, acts), now);
+        workloads[k].still = still;
+    }
     state.workloads = workloads;
     pledges::settle(&mut state, world, &copies, now);
     (state, cleared, (census, copies))

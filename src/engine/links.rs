@@ -2,8 +2,10 @@
 
 use super::notice::{event, news};
 use super::state::State;
+use super::still::Moved;
 use crate::model::*;
 use crate::planner;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// A link must look dead for so long before it is taken for dead: checks do not all run at once.
@@ -11,8 +13,11 @@ const SURE: Span = Span::secs(10);
 
 /// Notes links that fell or came back. One is down while nothing at its far end that runs, and that others see passing,
 /// passes from its near end; what nobody can tell changes nothing.
-pub fn notice(state: &mut State, world: &World, now: Moment) {
-    for (link, carries) in seen(world, now) {
+pub fn notice(state: &mut State, world: &World, moved: &Moved, now: Moment) {
+    let mut sights = std::mem::take(&mut state.links_sights);
+    let links = seen(world, &mut sights, moved, now);
+    state.links_sights = sights;
+    for (link, carries) in links {
         let was = state.links_up.get(&link).copied();
         if carries {
             state.links_silent.remove(&link);
@@ -36,41 +41,97 @@ pub fn notice(state: &mut State, world: &World, now: Moment) {
     }
 }
 
+/// What one gateway sees of one front: by the site of its instances, whether some pass, and whether some fail there alone. It stays
+/// so while what it was told from does.
+#[derive(Clone, Debug, Default)]
+pub struct Sights(FxHashMap<(GatewayId, ServiceName), Sight>);
+
+#[derive(Clone, Debug)]
+struct Sight {
+    entries: SharedList<FrontEntry>,
+    far: Vec<(Site, bool)>,
+}
+
 /// Every link of which something can be told now, and whether it carries.
-fn seen(world: &World, now: Moment) -> BTreeMap<(Site, Site), bool> {
+fn seen(
+    world: &World,
+    sights: &mut Sights,
+    moved: &Moved,
+    now: Moment,
+) -> BTreeMap<(Site, Site), bool> {
+    if moved.all() {
+        sights.0.clear();
+    }
     let mut out: BTreeMap<(Site, Site), bool> = BTreeMap::new();
     for (gateway, near) in &world.gateways {
-        let mut far: BTreeMap<&Site, (bool, bool)> = BTreeMap::new();
-        for front in world.fronts.values() {
-            let entries = front
-                .entries
-                .get(gateway)
-                .and_then(|e| e.fresh(now, planner::FRESH));
-            for e in entries
-                .into_iter()
-                .flatten()
-                .filter(|e| e.checked && e.agent_alive)
-            {
-                let Some(site) = runs_at(world, &e.instance).filter(|s| *s != near) else {
-                    continue;
-                };
-                let told = far.entry(site).or_default();
-                told.0 |= e.passing;
-                told.1 |= !e.passing && others_see(world, front, gateway, &e.instance, now);
+        let mut far: BTreeMap<Site, bool> = BTreeMap::new();
+        for (service, front) in &world.fronts {
+            let entries = front.entries.get(gateway);
+            let Some(entries) = entries.and_then(|e| e.fresh(now, planner::FRESH)) else {
+                continue;
+            };
+            let of = (gateway.clone(), service.clone());
+            let known = sights.0.get(&of);
+            let same = |s: &&Sight| s.entries.is_same(entries) && !moved.among(&s.entries);
+            if let Some(known) = known.filter(same) {
+                known
+                    .far
+                    .iter()
+                    .for_each(|(site, passes)| tell(&mut far, site, *passes));
+                continue;
+            }
+            let told = sight(world, front, (gateway, near), entries, now);
+            told.iter()
+                .for_each(|(site, passes)| tell(&mut far, site, *passes));
+            // What others see may change by itself.
+            if told.iter().all(|(_, passes)| *passes) {
+                let (entries, far) = (entries.clone(), told);
+                sights.0.insert(of, Sight { entries, far });
+            } else {
+                sights.0.remove(&of);
             }
         }
-        for (site, (passes, fails)) in far {
-            let link = if near <= site {
-                (near, site)
+        for (site, passes) in far {
+            let link = if *near <= site {
+                (near.clone(), site)
             } else {
-                (site, near)
+                (site, near.clone())
             };
-            if passes || fails {
-                *out.entry((link.0.clone(), link.1.clone())).or_default() |= passes;
-            }
+            *out.entry(link).or_default() |= passes;
         }
     }
     out
+}
+
+fn tell(far: &mut BTreeMap<Site, bool>, site: &Site, passes: bool) {
+    match far.get_mut(site) {
+        Some(told) => *told |= passes,
+        None => drop(far.insert(site.clone(), passes)),
+    }
+}
+
+/// Sites elsewhere of which a gateway's entries of one front tell that some instance passes, or that one fails only from here.
+fn sight(
+    world: &World,
+    front: &Front,
+    (gateway, near): (&GatewayId, &Site),
+    entries: &[FrontEntry],
+    now: Moment,
+) -> Vec<(Site, bool)> {
+    let mut far: BTreeMap<&Site, (bool, bool)> = BTreeMap::new();
+    for e in entries.iter().filter(|e| e.checked && e.agent_alive) {
+        let Some(site) = runs_at(world, &e.instance).filter(|s| *s != near) else {
+            continue;
+        };
+        let told = far.entry(site).or_default();
+        told.0 |= e.passing;
+        told.1 |= !e.passing && others_see(world, front, gateway, &e.instance, now);
+    }
+    let told = far
+        .into_iter()
+        .filter(|(_, (passes, fails))| *passes || *fails);
+    told.map(|(site, (passes, _))| (site.clone(), passes))
+        .collect()
 }
 
 /// The site of an instance on a node that Nomad hears.
@@ -166,7 +227,9 @@ mod tests {
         let mut state = State::default();
         for (at, a, b, running) in looks {
             let now = Moment(at * 1000);
-            notice(&mut state, &world(now, *a, *b, *running), now);
+            let world = world(now, *a, *b, *running);
+            let moved = Moved::since(&mut state, &world, now);
+            notice(&mut state, &world, &moved, now);
         }
         let events = state.history.availability.iter();
         events

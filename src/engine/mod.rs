@@ -28,6 +28,7 @@ mod settling;
 pub mod simulate;
 pub mod startup;
 pub mod state;
+mod still;
 mod turn;
 pub mod view;
 mod writes;

@@ -1,6 +1,7 @@
 //! What each look adds to history, and how past forecasts did against it.
 
 use super::state::{Promise, State};
+use super::still::Moved;
 use super::view::{LogKind, PastPoint};
 use super::{fights, links, pledges};
 use crate::learn;
@@ -10,10 +11,10 @@ use crate::planner::{self, risk};
 /// A forecast is scored this many steps after it was made.
 const SCORE_AHEAD: i64 = 10;
 
-pub fn notice(state: &mut State, world: &World, now: Moment) {
+pub fn notice(state: &mut State, world: &World, moved: &Moved, now: Moment) {
     portions(state, world, now);
     availability(state, world, now);
-    links::notice(state, world, now);
+    links::notice(state, world, moved, now);
     demand(state, world, now);
     reactions(state, world, now);
     fights::notice(state, world, now);
@@ -81,11 +82,11 @@ fn availability(state: &mut State, world: &World, now: Moment) {
     for node in nodes {
         let up = node.status == NodeStatus::Ready;
         *sites.entry(node.site.clone()).or_default() |= up;
-        let was = match state.nodes_up.get_mut(&node.name) {
+        let was = match state.nodes_up.get_mut(&*node.name) {
             Some(known) => Some(std::mem::replace(known, (node.site.clone(), up))),
             None => {
                 let seen = (node.site.clone(), up);
-                state.nodes_up.insert(node.name.clone(), seen)
+                state.nodes_up.insert(node.name.to_string(), seen)
             }
         };
         if was.is_some_and(|(_, was)| was != up) {

@@ -3,6 +3,7 @@
 mod ground;
 mod health;
 
+use super::cycle::SHOWN;
 use super::state::{State, Workload};
 use super::view::*;
 use crate::model::*;
@@ -410,5 +411,5 @@ fn steps(state: &State) -> Vec<StepView> {
         .iter()
         .rev()
         .map(|(s, word)| view(s, word.clone()));
-    held.chain(flying).chain(done).take(60).collect()
+    held.chain(flying).chain(done).take(SHOWN).collect()
 }

@@ -319,15 +319,25 @@ fn row(p: &PortionView) -> PageRow {
         foreseen: p.band.iter().map(|b| b.high).reduce(f64::max),
         capacity: p.capacity.map(|c| c.0),
         shares: carrying(p)
-            .map(|i| (i.node.clone(), i.role.clone(), i.desired, i.observed))
+            .map(|i| {
+                (
+                    i.node.to_string(),
+                    i.role.to_string(),
+                    i.desired,
+                    i.observed,
+                )
+            })
             .collect(),
     }
 }
 
 /// Whether a portion stands otherwise than was known: its numbers alone may change at any time.
 fn otherwise(known: &PageRow, now: &PortionView) -> bool {
-    let was = known.shares.iter().map(|(node, _, d, _)| (node, *d));
-    let is = carrying(now).map(|i| (&i.node, i.desired));
+    let was = known
+        .shares
+        .iter()
+        .map(|(node, _, d, _)| (node.as_str(), *d));
+    let is = carrying(now).map(|i| (&*i.node, i.desired));
     known.health != now.health || !was.eq(is)
 }
 

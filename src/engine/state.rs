@@ -1,9 +1,11 @@
 //! What the engine carries from cycle to cycle: data only.
 
 use super::foresee::Told;
+use super::links::Sights;
 use super::pledges::Pledge;
 use super::reactions::Reactions;
 use super::recall::Recall;
+use super::still::{Still, Then};
 use super::view::{LogKind, LogLine, Mode, PastPoint, Preview, Tally};
 use crate::forecast::Fits;
 use crate::guard::Writes;
@@ -37,6 +39,8 @@ pub struct Workload {
     /// What forecasts have learnt of each series; losing it costs time, nothing else.
     pub fits: Fits,
     pub plan: Option<Plan>,
+    /// What it was planned with, while nothing is under way in it.
+    pub still: Option<Still>,
 }
 
 /// A forecast that waits for the moment it spoke of.
@@ -53,6 +57,10 @@ pub struct State {
     pub mode: Mode,
     pub forecasting: bool,
     pub workloads: Vec<Workload>,
+    /// Of more workloads than this (64 unless it is said) those that are still are not planned at each turn.
+    pub few: Option<usize>,
+    /// What the last turn saw of Nomad.
+    pub then: Then,
     pub history: History,
     /// When outlooks were last made, and the hazards of everything as they were told for them.
     pub foreseen: Moment,
@@ -75,6 +83,7 @@ pub struct State {
     /// Whether each link carried when last something could be told, and since when those that do not look dead.
     pub links_up: BTreeMap<(Site, Site), bool>,
     pub links_silent: BTreeMap<(Site, Site), Moment>,
+    pub links_sights: Sights,
     /// Reaction times of contingencies.
     pub reactions: Reactions,
     /// Outcomes for the step list of faces, newest last.

@@ -7,6 +7,7 @@ pub use recall::{MoveView, Page, PageRow, Preview, Stair};
 use crate::model::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,10 +68,10 @@ pub struct BandPoint {
 pub struct InstanceView {
     pub alloc: AllocId,
     pub job: JobId,
-    pub node: String,
+    pub node: Arc<str>,
     pub site: Site,
     /// `primary` or `standby`.
-    pub role: String,
+    pub role: Cow<'static, str>,
     pub ready: bool,
     pub desired: Share,
     /// Realised share in the SRV answers of the gateways, if they could be read.
@@ -244,7 +245,7 @@ pub struct SiteView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     pub id: NodeId,
-    pub name: String,
+    pub name: Arc<str>,
     pub site: Site,
     pub class: NodeClass,
     pub status: NodeStatus,
@@ -253,7 +254,7 @@ pub struct NodeView {
     pub reserved: Resources,
     pub used: Resources,
     pub hazard: Probability,
-    pub portions: Vec<String>,
+    pub portions: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -117,7 +117,7 @@ fn subjects(nodes: &[&Node], world: &World) -> Vec<Subject> {
         .iter()
         .map(|n| Subject {
             domain: Domain::Node(n.id.clone()),
-            name: n.name.clone(),
+            name: n.name.to_string(),
             class: n.class.to_string(),
             site: n.site.to_string(),
         })

@@ -120,7 +120,7 @@ pub fn unplanned(events: &[Availability], policy: &Policy, nodes: &[&Node]) -> V
                 && match e.kind {
                     SubjectKind::Site => site(&e.subject),
                     SubjectKind::Node => {
-                        let home = nodes.iter().find(|n| n.name == e.subject);
+                        let home = nodes.iter().find(|n| *n.name == *e.subject);
                         m.nodes.contains(&e.subject) || home.is_some_and(|n| site(n.site.as_str()))
                     }
                     SubjectKind::Link => e.subject.split(" – ").any(site),

@@ -65,6 +65,12 @@ impl<T: Change + Clone> Change for Arc<T> {
     }
 }
 
+impl Change for Arc<str> {
+    fn change(&mut self, patch: &Patch) -> Result<(), Misfit> {
+        whole(self, patch)
+    }
+}
+
 /// Changed member by member. All members must stand here: one that is missing does not compile.
 macro_rules! members {
     ($($type:ident { $($member:ident),+ $(,)? })+) => {$(
@@ -128,7 +134,7 @@ members! {
 }
 
 wholes! {
-    bool, u64, usize, f64, String, (String, f64), (String, Moment), (f64, f64, f64),
+    bool, u64, usize, f64, String, std::borrow::Cow<'static, str>, (String, f64), (String, Moment), (f64, f64, f64),
     (Option<f64>, Option<f64>), std::collections::BTreeMap<String, u64>,
     std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
     Moment, Span, Epoch, Share, Rps, Millis, Mhz, MiB, Mbps, Probability,

@@ -426,7 +426,7 @@ fn of_portion(text: &mut Text, p: &PortionView) {
         let labels = [
             portion,
             ("site", i.site.as_str()),
-            ("role", i.role.as_str()),
+            ("role", &*i.role),
             ("alloc", i.alloc.as_str()),
         ];
         text.put(

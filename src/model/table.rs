@@ -2,6 +2,7 @@
 
 use super::{Alloc, AllocId, JobId, Node, NodeId, Site};
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -56,6 +57,25 @@ pub struct Table<T: Row> {
     rows: OrdMap<T::Id, Arc<T>>,
     /// The same rows by what they belong to.
     groups: OrdMap<(T::Of, T::Id), Arc<T>>,
+}
+
+impl<T: Row + PartialEq> Table<T> {
+    /// Rows that are not as they were then: as they are now, and as they were. It costs what has changed since then.
+    pub fn changed<'a>(&'a self, then: &'a Self) -> impl Iterator<Item = &'a T> {
+        then.rows
+            .diff(&self.rows)
+            .flat_map(|item| match item {
+                DiffItem::Add(_, row) | DiffItem::Remove(_, row) => [Some(row.as_ref()), None],
+                DiffItem::Update { old, new } => [Some(new.1.as_ref()), Some(old.1.as_ref())],
+            })
+            .flatten()
+    }
+    /// Takes the place of the row with the same ID, unless that is the same.
+    pub fn renew(&mut self, row: T) {
+        if self.get(row.id()) != Some(&row) {
+            self.put(row);
+        }
+    }
 }
 
 impl<T: Row> Table<T> {
@@ -211,11 +231,15 @@ mod tests {
             let (copy, then) = (table.clone(), rows(&map));
             for (k, v) in after {
                 match v {
+                    Some(v) if k % 2 == 0 => { table.renew(Named(k, v)); map.insert(k, v); }
                     Some(v) => { table.put(Named(k, v)); map.insert(k, v); }
                     None => { table.remove(&k); map.remove(&k); }
                 }
                 prop_assert_eq!(table.get(&k).map(|n| n.1), map.get(&k).copied());
             }
+            let differ: BTreeMap<u8, ()> = table.changed(&copy).map(|n| (n.0, ())).collect();
+            let wanted = (0..=255).filter(|k| copy.get(k) != table.get(k)).map(|k| (k, ()));
+            prop_assert_eq!(differ, wanted.collect());
             prop_assert_eq!(Vec::from(copy), then);
             prop_assert_eq!(table.len(), map.len());
             for of in any_of(&map) {

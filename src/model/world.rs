@@ -56,7 +56,7 @@ pub enum NodeStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
-    pub name: String,
+    pub name: Arc<str>,
     pub site: Site,
     pub class: NodeClass,
     pub status: NodeStatus,
@@ -94,7 +94,7 @@ pub struct Alloc {
     pub job: JobId,
     pub group: Group,
     pub node: NodeId,
-    pub node_name: String,
+    pub node_name: Arc<str>,
     pub status: AllocStatus,
     pub desired_run: bool,
     pub resources: Resources,

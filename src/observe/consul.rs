@@ -5,8 +5,8 @@ use super::srv::Sample;
 use super::watch::{Asking, Feed, Watch};
 use super::{Sources, seen};
 use crate::clients::consul::{Consul, HealthQuery, KvPair, KvQuery, ServiceEntry};
-use crate::clients::http::{HttpError, Indexed, Wait};
 use crate::clients::gateway::Gateway;
+use crate::clients::http::{HttpError, Indexed, Wait};
 use crate::model::*;
 use futures::future::{join, join_all};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -94,9 +94,10 @@ impl Watches {
                 Watch::start(read, news, sources.clock, Asking::OFTEN)
             };
             let entries = Arc::new(entries);
-            let dns = gateway.dns.clone().map(|dns| {
-                Sample::start(dns, (*service).clone(), entries.clone(), sources.clock)
-            });
+            let dns = gateway
+                .dns
+                .clone()
+                .map(|dns| Sample::start(dns, (*service).clone(), entries.clone(), sources.clock));
             self.fronts.push(WatchedFront {
                 gateway: gateway.id.clone(),
                 service: (*service).clone(),
@@ -360,13 +361,15 @@ fn targets(pairs: &[KvPair], before: &mut Read) -> Result<BTreeMap<ServiceName, 
         target.index = pair.modify_index;
         Ok(target)
     };
-    let read = pairs.into_iter().map(|pair| match before.targets.of(pair, || read(pair)) {
-        Ok(target) => Ok((target.service.clone(), target)),
-        Err(e) => Err(format!(
-            "{} in Consul's KV is not a target of this version: {e}",
-            pair.key
-        )),
-    });
+    let read = pairs
+        .into_iter()
+        .map(|pair| match before.targets.of(pair, || read(pair)) {
+            Ok(target) => Ok((target.service.clone(), target)),
+            Err(e) => Err(format!(
+                "{} in Consul's KV is not a target of this version: {e}",
+                pair.key
+            )),
+        });
     read.collect()
 }
 

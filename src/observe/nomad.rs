@@ -37,7 +37,7 @@ pub fn node(n: &seen::Node, names: &mut Names) -> Node {
     let number = |text: Option<&String>| text.and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
     Node {
         id: NodeId(names.of(&n.id)),
-        name: n.name.clone(),
+        name: names.of(&n.name),
         site: Site(names.of(&n.datacenter)),
         class: NodeClass(names.of(&n.node_class)),
         status: match n.status.as_str() {
@@ -68,7 +68,7 @@ pub fn alloc(a: &seen::Alloc, names: &mut Names) -> Alloc {
         job: JobId(names.of(&a.job_id)),
         group: Group(names.of(&a.task_group)),
         node: NodeId(names.of(&a.node_id)),
-        node_name: a.node_name.clone(),
+        node_name: names.of(&a.node_name),
         status: match a.client_status.as_str() {
             "pending" => AllocStatus::Pending,
             "running" => AllocStatus::Running,

@@ -57,13 +57,13 @@ impl Mirror {
     pub fn take(&mut self, glance: Glance, now: Moment) -> Sight {
         for (id, row) in glance.changes.nodes {
             match row {
-                Some(row) => self.nodes.rows.put(nomad::node(&row, &mut self.names)),
+                Some(row) => self.nodes.rows.renew(nomad::node(&row, &mut self.names)),
                 None => self.nodes.rows.remove(&NodeId::new(id)),
             }
         }
         for (id, row) in glance.changes.allocs {
             match row {
-                Some(row) => self.allocs.rows.put(nomad::alloc(&row, &mut self.names)),
+                Some(row) => self.allocs.rows.renew(nomad::alloc(&row, &mut self.names)),
                 None => self.allocs.rows.remove(&AllocId::new(id)),
             }
         }

@@ -19,8 +19,9 @@ const READINGS: usize = 20;
 const ALL_READINGS: usize = 40_000;
 const FEWEST_READINGS: usize = 8;
 
-/// Places that are read at the same time.
+/// Places that are read at the same time; of more, all are read no sooner than this after the last time, however often is looked.
 const AT_ONCE: usize = 64;
+const RESPITE: Span = Span::secs(5);
 
 #[derive(Default)]
 pub struct Memory {
@@ -68,6 +69,9 @@ impl Endpoint {
 
 /// Reads every place once, and takes what each endpoint wants of it.
 pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Moment) {
+    if memory.pages.len() > AT_ONCE && now.since(memory.at) < RESPITE {
+        return;
+    }
     let wishes = endpoints(sources, world);
     memory.meet(sources, &wishes);
     let mut of_place: BTreeMap<&str, Vec<&Wish>> = BTreeMap::new();

@@ -18,6 +18,8 @@ pub struct Memory {
     known: BTreeMap<AllocId, Seen<Usage>>,
     last: Option<AllocId>,
     at: Option<Moment>,
+    /// There are more than one look asks for.
+    many: bool,
 }
 
 /// Allocations of the policies' portions and of our own jobs, each with its last reading.
@@ -26,16 +28,15 @@ pub async fn read(
     memory: &mut Memory,
     world: &World,
 ) -> BTreeMap<AllocId, Seen<Usage>> {
-    let watched = watched(sources, world);
     let at = world.at;
-    let all = watched.len() <= AT_A_LOOK;
-    let due = all || memory.at.is_none_or(|last| at.since(last) >= EVERY);
-    let turn = match due {
-        true => memory.turn(&watched),
-        false => Vec::new(),
-    };
-    memory.at = if due { Some(at) } else { memory.at };
-    let reads = turn.into_iter().map(|id| async move {
+    let due = !memory.many || memory.at.is_none_or(|last| at.since(last) >= EVERY);
+    if !due {
+        return memory.known.clone();
+    }
+    let watched = watched(sources, world);
+    memory.many = watched.len() > AT_A_LOOK;
+    memory.at = Some(at);
+    let reads = memory.turn(&watched).into_iter().map(|id| async move {
         let stats = sources.nomad.alloc_stats(id.as_str()).await;
         (id, seen(stats, at).map(|s| nomad::usage(&s)))
     });

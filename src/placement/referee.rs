@@ -139,7 +139,8 @@ fn worst_utilisation(problem: &Problem, standbys: &[Vec<usize>]) -> Result<f64, 
         for &node in nodes {
             for r in 0..resources {
                 base[node * resources + r] += portion.reserve[r];
-                surge[at(node, portion.primary_domain) + r] += portion.active[r] - portion.reserve[r];
+                surge[at(node, portion.primary_domain) + r] +=
+                    portion.active[r] - portion.reserve[r];
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use super::instances::{META_SHADOW, META_STANDBY};
 use crate::model::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Meta key on shadows' jobs: whose shadow it is.
@@ -10,9 +11,9 @@ pub const META_PORTION: &str = "foreshadow_portion";
 
 #[derive(Clone, Debug, Default)]
 pub struct Census {
-    nodes: HashMap<NodeId, Arc<Node>>,
+    nodes: FxHashMap<NodeId, Arc<Node>>,
     /// What Nomad has allocated on each node.
-    held: HashMap<NodeId, Resources>,
+    held: FxHashMap<NodeId, Resources>,
     /// By portion, stopped ones too.
     standbys: BTreeMap<PortionId, Vec<(JobId, bool)>>,
     /// Jobs of shadows with the portions they are of, those of no workload's portion under `None`.

@@ -73,7 +73,7 @@ fn value(target: &str, node: &Node) -> Option<Option<String>> {
         "node.datacenter" => Some(Some(node.site.to_string())),
         "node.class" => Some(Some(node.class.to_string())),
         "node.unique.id" => Some(Some(node.id.to_string())),
-        "node.unique.name" => Some(Some(node.name.clone())),
+        "node.unique.name" => Some(Some(node.name.to_string())),
         _ => None,
     }
 }

@@ -232,7 +232,7 @@ mod tests {
         let node = NodeId::new(format!("node-{}", n % 4));
         let on = Node {
             id: node.clone(),
-            name: node.to_string(),
+            name: node.as_str().into(),
             site: site.clone(),
             class: "std".into(),
             status: NodeStatus::Ready,

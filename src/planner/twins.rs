@@ -127,7 +127,7 @@ fn twin(
     let found = lint::lint(&job, live, &fronts.collect::<Vec<_>>(), &free);
     match lint::sentence(&found) {
         Some(why) => Err(why),
-        None => Ok(Some((job, home.site.clone(), node.name.clone()))),
+        None => Ok(Some((job, home.site.clone(), node.name.to_string()))),
     }
 }
 

@@ -125,7 +125,7 @@ pub fn crowd(rows: usize) -> View {
     });
     view.nodes = many(&view.nodes, rows, |n, k| {
         n.id = NodeId::new(format!("n-{k:04}"));
-        n.name = format!("{}-{k:04}", n.name);
+        n.name = format!("{}-{k:04}", n.name).into();
     });
     view.shadows = many(&view.shadows, rows, |s, k| {
         s.id = ShadowId::new(format!("sh-{k:04}"))

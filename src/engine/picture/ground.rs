@@ -4,13 +4,14 @@ use crate::engine::state::State;
 use crate::engine::view::{NodeView, SiteView};
 use crate::model::*;
 use crate::planner::{Census, Copies, Role};
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is reserved in Nomad's books, and what is really used, of each node and each site.
 pub(super) struct Books<'a> {
     nodes: Vec<&'a Node>,
-    by_node: HashMap<&'a NodeId, (Resources, Resources)>,
+    by_node: FxHashMap<&'a NodeId, (Resources, Resources)>,
     by_site: BTreeMap<&'a Site, (Resources, Resources)>,
 }
 
@@ -18,7 +19,7 @@ impl<'a> Books<'a> {
     pub(super) fn of(world: &'a World, census: &Census) -> Books<'a> {
         let mut books = Books {
             nodes: world.nodes.value().into_iter().flatten().collect(),
-            by_node: HashMap::new(),
+            by_node: FxHashMap::default(),
             by_site: BTreeMap::new(),
         };
         for node in &books.nodes {
@@ -57,14 +58,14 @@ impl<'a> Books<'a> {
 /// Every domain's hazard, as the workload that looks furthest sees it, in the order in which they were first told.
 pub(super) struct Dangers<'a> {
     told: Vec<&'a Arc<Hazard>>,
-    at: HashMap<&'a Domain, usize>,
+    at: FxHashMap<&'a Domain, usize>,
 }
 
 impl<'a> Dangers<'a> {
     pub(super) fn of(state: &'a State) -> Dangers<'a> {
         let mut dangers = Dangers {
             told: Vec::new(),
-            at: HashMap::new(),
+            at: FxHashMap::default(),
         };
         for hazard in state.workloads.iter().flat_map(|w| &w.outlook.hazards) {
             match dangers.at.get(&hazard.domain) {
@@ -125,12 +126,17 @@ pub(super) fn nodes(
     dangers: &Dangers,
     copies: &BTreeMap<PortionId, Copies>,
 ) -> Vec<NodeView> {
-    let mut on: HashMap<&NodeId, Vec<String>> = HashMap::new();
+    let mut on: FxHashMap<&NodeId, Vec<Arc<str>>> = FxHashMap::default();
     for (id, set) in copies {
-        for c in &set.all {
+        // One text for all of them.
+        let mut standby: Option<Arc<str>> = None;
+        for c in &*set.all {
             on.entry(&c.node).or_default().push(match c.role {
-                Role::Primary => id.to_string(),
-                Role::Standby => format!("{id} (standby)"),
+                Role::Primary => id.0.clone(),
+                Role::Standby => {
+                    let text = || format!("{id} (standby)").into();
+                    standby.get_or_insert_with(text).clone()
+                }
             });
         }
     }
@@ -147,7 +153,7 @@ pub(super) fn nodes(
             reserved,
             used,
             hazard: dangers.of_domain(&Domain::Node(n.id.clone())),
-            portions: on.get(&n.id).cloned().unwrap_or_default(),
+            portions: on.remove(&n.id).unwrap_or_default(),
         }
     };
     books.nodes.iter().map(view).collect()

@@ -88,6 +88,8 @@ pub fn world(seed: u64, keeping: Keeping) -> (u64, Option<Failure>) {
     };
     let world = share(Simulated::new(setup));
     let mut steersman = Steersman::new(world.clone(), &trace, BEGIN, seed);
+    // In every other world it plans as where there are many workloads: what is still stays as it was planned.
+    steersman.state.few = seed.is_multiple_of(2).then_some(0);
     steersman.until(BEGIN + SETTLED);
     lock(&world).open_books();
     steersman.until(BEGIN + END);

@@ -227,7 +227,7 @@ pub fn of_scenario(scenario: &Scenario, spec: &Spec, from: Moment) -> Vec<Fault>
     let end = from + Span(scenario.length.as_millis() as i64);
     let mut out: Vec<Fault> = Vec::new();
     let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    let number = |name: &str| spec.nodes.iter().position(|n| n.name == name);
+    let number = |name: &str| spec.nodes.iter().position(|n| *n.name == *name);
     for incident in &scenario.incidents {
         let at = from + Span(incident.at.as_millis() as i64);
         let mut begin = |key: String, kind: Kind, out: &mut Vec<Fault>| {

@@ -327,7 +327,8 @@ impl World {
             .parts
             .iter()
             .position(|p| Some(&p.id) == portion.as_ref());
-        let node = named(job).and_then(|name| self.spec.nodes.iter().position(|n| n.name == name));
+        let node =
+            named(job).and_then(|name| self.spec.nodes.iter().position(|n| *n.name == *name));
         let (Some(part), Some(node)) = (part, node) else {
             return refused(format!(
                 "{id} is bound to no node and portion of this estate"

@@ -233,7 +233,7 @@ fn node(spec: &NodeSpec, kind: SiteKind, number: usize) -> Node {
     };
     Node {
         id: NodeId::new(format!("{:08x}-{name}", number * 0x0001_0001)),
-        name,
+        name: name.into(),
         site: spec.site.clone(),
         class: spec.class.clone(),
         status: NodeStatus::Ready,

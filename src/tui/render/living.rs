@@ -36,7 +36,7 @@ impl<'a> Living<'a> {
                     continue;
                 };
                 here.load += rate * i.observed.unwrap_or(i.desired).fraction();
-                let names = match i.role.as_str() {
+                let names = match &*i.role {
                     "standby" => &mut here.standby,
                     _ => &mut here.primary,
                 };

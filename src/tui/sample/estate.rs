@@ -50,8 +50,8 @@ pub fn nodes(portions: &[PortionView]) -> Vec<NodeView> {
                 .iter()
                 .flat_map(|p| p.instances.iter().map(move |i| (p, i)));
             let lives = here
-                .filter(|(_, i)| i.node == name)
-                .map(|(p, i)| match i.role.as_str() {
+                .filter(|(_, i)| *i.node == *name)
+                .map(|(p, i)| match &*i.role {
                     "standby" => format!("{} (standby)", p.id),
                     _ => p.id.to_string(),
                 });
@@ -59,8 +59,8 @@ pub fn nodes(portions: &[PortionView]) -> Vec<NodeView> {
             let part = reserved * (1.4 - 0.3 * f64::from(n));
             all.push(NodeView {
                 id: NodeId::new(format!("{site}-{n}-id")),
-                portions: lives.collect(),
-                name,
+                portions: lives.map(Into::into).collect(),
+                name: name.into(),
                 site: site.into(),
                 class: if kind == "edge" {
                     "edge-small".into()

@@ -124,7 +124,14 @@ pub fn pages(view: &View) -> Vec<Arc<Page>> {
             shares: p
                 .instances
                 .iter()
-                .map(|i| (i.node.clone(), i.role.clone(), i.desired, i.observed))
+                .map(|i| {
+                    (
+                        i.node.to_string(),
+                        i.role.to_string(),
+                        i.desired,
+                        i.observed,
+                    )
+                })
                 .collect(),
         })
     };

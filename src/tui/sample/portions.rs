@@ -54,7 +54,7 @@ fn instance(
     name: &str,
     n: usize,
     node: &str,
-    role: &str,
+    role: &'static str,
     desired: u32,
     observed: Option<u32>,
 ) -> InstanceView {

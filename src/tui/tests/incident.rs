@@ -40,7 +40,7 @@ fn a_lost_node_is_named_first_and_stands_first_among_the_nodes() {
     nodes.trail.push(Place::of(Screen::Nodes));
     let shown = picture(&nodes, (80, 24));
     let marked = shown.lines().find(|l| l.contains("> ")).expect("a cursor");
-    assert!(marked.contains(&name), "{shown}");
+    assert!(marked.contains(&*name), "{shown}");
     view.nodes[0].status = NodeStatus::Disconnected;
     let two = picture(&at(view, Options::default()), (80, 24));
     assert!(line(&two, 0).contains("2 nodes down; "), "{two}");

@@ -1,0 +1,237 @@
+//! Which workloads need not be planned anew at this turn: of many, those in which nothing is under way and of which nothing was
+//! seen to change. A plan made anew would say the same but for what only time brings, and that is looked at in time.
+
+use super::state::{State, Workload};
+use super::view::Mode;
+use crate::model::*;
+use crate::planner::{Copies, FRESH, ShadowState};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// So many workloads are planned anew at each turn, whatever happens.
+const FEW: usize = 64;
+/// However still, a workload is planned anew once in this time.
+const LONGEST: Span = Span::secs(30);
+/// Demand that has grown by this part of what it was is other demand.
+const GROWN: f64 = 0.1;
+/// Less than this is none.
+const LITTLE: f64 = 1.0;
+
+/// What a workload was planned with, when nothing was under way in it.
+#[derive(Clone, Debug)]
+pub struct Still {
+    at: Moment,
+    mark: (Moment, Option<u64>, u64, usize),
+    sights: Vec<Sight>,
+    copies: BTreeMap<PortionId, Copies>,
+}
+
+/// What was seen of one portion's front.
+#[derive(Clone, Debug, PartialEq)]
+struct Sight {
+    entries: Vec<Option<SharedList<FrontEntry>>>,
+    target: Option<Option<(PlanId, Epoch, u64)>>,
+    applied: Vec<Option<Arc<Applied>>>,
+}
+
+/// What differs from the turn before.
+pub struct Moved {
+    all: bool,
+    allocs: HashSet<AllocId>,
+    jobs: HashSet<JobId>,
+    sites: HashSet<Site>,
+}
+
+/// What the last turn saw of Nomad, and how we stood.
+#[derive(Clone, Debug, Default)]
+pub struct Then {
+    nodes: Option<Table<Node>>,
+    allocs: Option<Table<Alloc>>,
+    stance: Stance,
+}
+
+/// Mode, whether it forecasts, the epoch, and the operator's stop.
+type Stance = (Mode, bool, Option<Epoch>, Option<bool>);
+
+impl Moved {
+    /// Notes what is seen now for the next turn.
+    pub fn since(state: &mut State, world: &World, now: Moment) -> Moved {
+        let nodes = world.nodes.fresh(now, FRESH);
+        let allocs = world.allocs.fresh(now, FRESH);
+        let stance = (
+            state.mode,
+            state.forecasting,
+            state.epoch,
+            world.hold.value().copied(),
+        );
+        let then = Then {
+            nodes: nodes.cloned(),
+            allocs: allocs.cloned(),
+            stance,
+        };
+        let was = std::mem::replace(&mut state.then, then);
+        let jobs = world.jobs.fresh(now, FRESH);
+        let (Some((nodes_then, allocs_then)), Some(nodes), Some(allocs), Some(_)) =
+            (was.nodes.zip(was.allocs), nodes, allocs, jobs)
+        else {
+            return Moved::everything();
+        };
+        Moved {
+            all: was.stance != stance || state.workloads.len() <= state.few.unwrap_or(FEW),
+            allocs: (allocs.changed(&allocs_then))
+                .map(|a| a.id.clone())
+                .collect(),
+            jobs: (allocs.changed(&allocs_then))
+                .map(|a| a.job.clone())
+                .collect(),
+            sites: (nodes.changed(&nodes_then))
+                .map(|n| n.site.clone())
+                .collect(),
+        }
+    }
+
+    /// Nothing is known to be as it was.
+    pub fn all(&self) -> bool {
+        self.all
+    }
+
+    /// Whether what differs may be about one of these entries' instances.
+    pub fn among(&self, entries: &[FrontEntry]) -> bool {
+        !self.sites.is_empty()
+            || (!self.allocs.is_empty()
+                && entries.iter().any(|e| self.allocs.contains(&e.instance)))
+    }
+
+    fn everything() -> Moved {
+        Moved {
+            all: true,
+            allocs: HashSet::new(),
+            jobs: HashSet::new(),
+            sites: HashSet::new(),
+        }
+    }
+
+    /// The instances of a workload that stays as it was planned; `None` where it is to be planned anew.
+    pub fn still<'a>(
+        &self,
+        workload: &'a Workload,
+        world: &World,
+        now: Moment,
+    ) -> Option<&'a BTreeMap<PortionId, Copies>> {
+        let still = workload.still.as_ref().filter(|_| !self.all)?;
+        let policy = &workload.policy;
+        let same = turn(policy, still.at) == turn(policy, now)
+            && now.since(still.at) < LONGEST.times(2)
+            && still.mark == mark(workload)
+            && !policy.sites.iter().any(|s| self.sites.contains(s))
+            && !still.concerned(&self.jobs, &self.sites)
+            && still.sights.len() == policy.portions.len()
+            && (policy.portions.iter().zip(&still.sights))
+                .all(|(p, sight)| Sight::of(p, world, now) == *sight)
+            && policy
+                .portions
+                .iter()
+                .all(|p| calm(workload, p, world, now));
+        same.then_some(&still.copies)
+    }
+}
+
+impl Still {
+    /// After a workload was planned and its steps were cleared or held; `None` where something is under way in it.
+    pub fn of(
+        workload: &Workload,
+        copies: &BTreeMap<PortionId, Copies>,
+        (world, acting): (&World, bool),
+        now: Moment,
+    ) -> Option<Still> {
+        let book = &workload.book;
+        let steps = workload.plan.as_ref().is_none_or(|p| !p.steps.is_empty());
+        // Who does not act is held at each turn.
+        let drafts = steps && acting;
+        let shadows = book.shadows.values();
+        let busy = drafts
+            || !book.inflight.is_empty()
+            || !book.moves.is_empty()
+            || !book.surging.is_empty()
+            || !book.falls.is_empty()
+            || !book.node_falls.is_empty()
+            || !book.leaving.is_empty()
+            || !book.asked.is_empty()
+            || !book.asked_shadows.is_empty()
+            || shadows.into_iter().any(|s| s.state != ShadowState::Done);
+        let blocked = world.blocked.value();
+        let waits = |b: &Blocked| workload.policy.portions.iter().any(|p| p.job == b.job);
+        let portions = &workload.policy.portions;
+        let quiet = !busy
+            && !blocked.is_none_or(|all| all.iter().any(waits))
+            && portions.iter().all(|p| calm(workload, p, world, now));
+        let ours = portions.iter();
+        let ours = ours.filter_map(|p| Some((p.id.clone(), copies.get(&p.id)?.clone())));
+        quiet.then(|| Still {
+            at: now,
+            mark: mark(workload),
+            sights: portions.iter().map(|p| Sight::of(p, world, now)).collect(),
+            copies: ours.collect(),
+        })
+    }
+
+    /// Whether what differs is about its instances.
+    fn concerned(&self, jobs: &HashSet<JobId>, sites: &HashSet<Site>) -> bool {
+        let mut all = self.copies.values().flat_map(|c| c.all.iter());
+        (!jobs.is_empty() || !sites.is_empty())
+            && all.any(|c| jobs.contains(&c.job) || sites.contains(&c.site))
+    }
+}
+
+impl Sight {
+    fn of(portion: &PortionPolicy, world: &World, now: Moment) -> Sight {
+        let front = portion.front.as_ref().and_then(|f| world.fronts.get(f));
+        let entries = front.into_iter().flat_map(|f| f.entries.values());
+        let applied = front.into_iter().flat_map(|f| f.applied.values());
+        let target = front.and_then(|f| f.target.as_ref()?.fresh(now, FRESH));
+        Sight {
+            entries: entries.map(|e| e.fresh(now, FRESH).cloned()).collect(),
+            target: target.map(|t| {
+                Some((
+                    t.as_ref()?.plan.clone(),
+                    t.as_ref()?.epoch,
+                    t.as_ref()?.index,
+                ))
+            }),
+            applied: applied.map(|a| a.value().cloned()).collect(),
+        }
+    }
+}
+
+/// What else the plan was made with.
+fn mark(workload: &Workload) -> (Moment, Option<u64>, u64, usize) {
+    (
+        workload.outlook.at,
+        workload.known_from.map(|k| k.1),
+        workload.policy.risk_tolerance.to_bits(),
+        workload.policy.freezes.len(),
+    )
+}
+
+/// Whether clients are served as they should be, and ask for no more than was foreseen, or what is asked now is not seen at all.
+fn calm(workload: &Workload, portion: &PortionPolicy, world: &World, now: Moment) -> bool {
+    let Some(traffic) = world.traffic.get(&portion.id) else {
+        return true;
+    };
+    let Some(t) = traffic.fresh(now, FRESH) else {
+        return false;
+    };
+    let broken = t.samples >= workload.policy.ramp.min_samples
+        && (t.success < portion.slo.success || t.at_slo > portion.slo.latency);
+    let path = workload.outlook.demand.get(&portion.id);
+    let foreseen = path.and_then(|p| p.peak(0.5, now, now + workload.policy.horizon));
+    !broken && foreseen.is_some_and(|f| t.rate.0 <= f.0 * (1.0 + GROWN) + LITTLE)
+}
+
+/// Workloads that were planned at once are planned anew at different turns.
+fn turn(policy: &Policy, at: Moment) -> i64 {
+    let mut name = DefaultHasher::new();
+    policy.workload.hash(&mut name);
+    (at.0 + (name.finish() % LONGEST.0 as u64) as i64) / LONGEST.0
+}
