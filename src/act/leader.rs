@@ -2,7 +2,7 @@
 //! Consul ends a session whose TTL is over at twice that TTL, but one whose check turns critical at once: so ours hangs on our own
 //! entry's check, wherever that can be.
 
-use super::presence::Presence;
+use super::presence::{LIFE, Presence};
 use crate::clients::consul::{CatalogNode, Consul, SessionSpec};
 use crate::clients::http::{HttpError, Wait};
 use crate::guard::Lease;
@@ -18,8 +18,9 @@ pub const TTL: Duration = Duration::from_secs(10);
 pub const LOCK_DELAY: Duration = Duration::from_secs(1);
 /// A session is renewed this often.
 const RENEW: Duration = Duration::from_secs(3);
-/// The lease ends before Consul could give the lock away, by the session's TTL or by [`LIFE`](super::presence::LIFE).
+/// The lease ends before Consul could give the lock away, by our silence or by the session's TTL.
 const LEASE: Span = Span::secs(8);
+const _: () = assert!(LEASE.0 < LIFE.as_millis() as i64 && LIFE.as_millis() < TTL.as_millis());
 /// An entry that Consul refused is asked for again so much later.
 const AGAIN: Span = Span::secs(30);
 
