@@ -22,7 +22,7 @@ service "shop-ledger" {
 }
 
 # Foreshadow's own entry, by which it is found. The leader's session hangs on its check: without this rule a killed leader's lock is
-# another's after up to 21 s, with it after 11 s at most.
+# another's after some 21 s, with it after 11 s at most.
 service "foreshadow" {
   policy = "write"
 }

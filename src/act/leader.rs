@@ -79,7 +79,7 @@ impl Leader {
         if let Some(why) = alone.filter(|_| !std::mem::replace(said, true)) {
             let longest = 2 * TTL + LOCK_DELAY;
             tracing::warn!(
-                "the leader's lock hangs on its session's TTL alone, so another gateway leads up to {longest:?} after this process was killed: {why}"
+                "the leader's lock hangs on its session's TTL alone, so another gateway leads some {longest:?} after this process was killed: {why}"
             );
         }
         let mut term = Term {
