@@ -88,7 +88,8 @@ struct Service {
 }
 
 impl Service {
-    fn start() -> Service {
+    /// With its API at a port, where Consul's agent can ask for it, or where `api` says.
+    fn start(api: Option<&str>) -> Service {
         let folder = tempfile::tempdir().unwrap();
         let args = ["sandbox", "--headless", "--format", "json", "--for", "120s"];
         let mut sandbox = Program::start(folder.path(), &args, &[]);
@@ -104,9 +105,8 @@ impl Service {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         // Nobody listens there when the listener has gone.
-        let api = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        let api = api.map_or_else(|| free.unwrap().to_string(), str::to_string);
         let config = folder.path().join("foreshadow.hcl");
         let text = format!(
             "mode = \"act\"\npolicies = []\ncycle = \"500ms\"\nkv_datacenter = \"edge\"\napi = \"{api}\"\ngateway \"edge-a\" {{\n  site = \"edge-a\"\n}}\n"
@@ -168,30 +168,43 @@ impl Service {
         assert!(said.status.success(), "{said:?}");
     }
 
-    /// Statuses of the checks of its entries in Consul's catalog.
+    /// The checks of its entry in Consul's catalog, as `life passing`, in their order. The sandbox's own scheduler has one beside it.
     fn checks(&self) -> Vec<String> {
+        let own = format!("foreshadow:{}:", self.program.pid());
         let answer = self.get("/v1/health/service/foreshadow");
         let entries: Vec<Value> =
             serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer}"));
         let checks = entries
             .iter()
             .flat_map(|e| e["Checks"].as_array().unwrap().clone());
-        let own = checks.filter(|c| c["ServiceID"] == "foreshadow");
-        own.map(|c| c["Status"].as_str().unwrap().to_string())
-            .collect()
+        let text = |check: &Value, of: &str| check[of].as_str().unwrap().to_string();
+        let own = checks.filter(|c| text(c, "ServiceID").starts_with(&own));
+        let told = own.map(|c| {
+            let id = text(&c, "CheckID");
+            format!(
+                "{} {}",
+                id.rsplit(':').next().unwrap_or_default(),
+                text(&c, "Status")
+            )
+        });
+        let mut told: Vec<String> = told.collect();
+        told.sort();
+        told
     }
 }
 
 #[test]
 fn a_service_is_ready_with_its_first_cycle_is_found_in_consul_and_takes_its_leave() {
-    let mut service = Service::start();
+    let mut service = Service::start(None);
     service.hears("READY=1");
     let status = service.hears("STATUS=");
     assert!(
         status.contains("WATCHDOG=1") && status.contains("0 portions, 0 in breach"),
         "{status}"
     );
-    let passes = comes_true(PATIENCE, || service.checks() == ["passing"]);
+    let passes = comes_true(PATIENCE, || {
+        service.checks() == ["life passing", "view passing"]
+    });
     assert!(passes, "its entry in Consul: {:?}", service.checks());
     service.hold("on");
     let kept = service.get("/v1/kv/foreshadow/hold?raw&dc=edge");
@@ -208,6 +221,22 @@ fn a_service_is_ready_with_its_first_cycle_is_found_in_consul_and_takes_its_leav
     );
     let kept: PathBuf = service.folder.path().join("foreshadow.db");
     assert!(kept.is_file(), "its store stays");
+}
+
+#[test]
+fn a_service_whose_api_is_a_socket_is_found_in_consul_by_its_life_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix://{}", folder.path().join("api.sock").display());
+    let mut service = Service::start(Some(&socket));
+    let passes = comes_true(PATIENCE, || service.checks() == ["life passing"]);
+    assert!(passes, "its entry in Consul: {:?}", service.checks());
+    service.program.signal(Signal::SIGTERM);
+    assert!(service.program.until_its_end(PATIENCE).success());
+    assert_eq!(
+        service.checks(),
+        Vec::<String>::new(),
+        "it has taken itself out"
+    );
 }
 
 /// A foreshadow that observes, started as systemd would, with nothing to be reached and no word on where its API is.

@@ -21,7 +21,8 @@ service "shop-ledger" {
   policy = "write"
 }
 
-# Foreshadow's own entry, by which it is found.
+# Foreshadow's own entry, by which it is found. The leader's session hangs on its check: without this rule a killed leader's lock is
+# another's after some 21 s, with it after 11 s at most.
 service "foreshadow" {
   policy = "write"
 }

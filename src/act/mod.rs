@@ -23,6 +23,6 @@ pub use journal::{Journal, Left, SharedJournal};
 pub use leader::{LOCK_DELAY, Lead, Leader, TTL, hold};
 pub use notes::{LARGEST as LARGEST_NOTE, Note, Notes};
 pub use paper::PaperHands;
-pub use presence::{Presence, SERVICE};
+pub use presence::{LIFE, Presence, SERVICE};
 pub use probe::Probing;
 pub use suspects::Said;

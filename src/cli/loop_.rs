@@ -3,7 +3,7 @@
 use super::args::{Format, HoldArgs, RunArgs, Switch};
 use super::logging::Tuner;
 use super::{Exit, by_hand, doors, exit, reload, service};
-use crate::act::{self, Presence};
+use crate::act;
 use crate::clients::connect::{Access, Peer};
 use crate::clients::consul::Consul;
 use crate::clients::http::System;
@@ -59,6 +59,7 @@ fn setup(path: &Path, open: OpenStore, log: &Tuner) -> Result<(Config, Setup, Re
         .unwrap_or_default();
     let setup = Setup {
         name: format!("{name} (pid {})", std::process::id()),
+        api: doors::asked_by_agents(&config),
         nomad: access.nomad,
         gateways,
         kv_datacenter: config.kv_datacenter.clone(),
@@ -105,7 +106,6 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
     runtime.block_on(async {
         let (config, setup, (rules, asked)) = setup(&args.config, store_of_a_run, log)?;
         let cancel = CancellationToken::new();
-        let presence = presence(&config, &setup)?;
         let journal = doors::journal(&setup.store);
         let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
         let keys = doors::keys(&config)?;
@@ -116,13 +116,11 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
         let paths = config.policies.clone();
         let shown = keys.certificates.clone();
         tokio::spawn(reload::keep(paths, rules, asked, shown, cancel.clone()));
-        let present = presence.map(|p| tokio::spawn(p.keep(cancel.clone())));
         let told =
             headless::tell(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
-        let lasts = [Some(systemd), present].into_iter().flatten();
-        for last in lasts.chain(doors) {
+        for last in std::iter::once(systemd).chain(doors) {
             // What it had to say is said, or cannot be.
             let _ = last.await;
         }
@@ -170,19 +168,6 @@ pub fn plan(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
             ExitCode::from(exit::CHANGES)
         })
     })
-}
-
-/// Its own entry at the first gateway's agent: of one that may write, and that the agent can ask how it is.
-fn presence(config: &Config, setup: &Setup) -> Result<Option<Presence>, Exit> {
-    let api = doors::asked_by_agents(config).filter(|_| config.act);
-    let (Some(api), Some(gateway)) = (api, setup.gateways.first()) else {
-        return Ok(None);
-    };
-    Ok(Some(Presence {
-        consul: Arc::new(Consul::new(&gateway.consul).map_err(|e| Exit::failed(&e))?),
-        api,
-        site: gateway.site.to_string(),
-    }))
 }
 
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {

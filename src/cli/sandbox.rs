@@ -228,6 +228,7 @@ fn setup(
         .collect::<Result<Vec<_>, Exit>>()?;
     Ok(Setup {
         name: format!("sandbox (pid {})", std::process::id()),
+        api: None,
         nomad: nomad(world)?,
         gateways,
         kv_datacenter: Some("edge".into()),

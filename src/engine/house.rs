@@ -8,7 +8,9 @@ use super::state::{State, Workload};
 use super::view::{Command, LogKind, Mode, View};
 use super::{Rules, Shell, clock, run};
 use crate::act::owners::Desk;
-use crate::act::{self, ClusterHands, Keeper, Lead, Leader, PaperHands, Probing, SharedJournal};
+use crate::act::{
+    self, ClusterHands, Keeper, Lead, Leader, PaperHands, Presence, Probing, SERVICE, SharedJournal,
+};
 use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
 use crate::clients::dns::{Dns, DnsError};
@@ -55,6 +57,8 @@ pub struct GatewaySetup {
 /// What a house is built from.
 pub struct Setup {
     pub name: String,
+    /// Where Consul's agent can ask whether the view is fresh.
+    pub api: Option<SocketAddr>,
     pub nomad: Peer,
     pub gateways: Vec<GatewaySetup>,
     pub kv_datacenter: Option<String>,
@@ -329,10 +333,21 @@ fn lead(
     let leader = Leader {
         consul,
         datacenter: setup.kv_datacenter.clone(),
-        name: setup.name.clone(),
+        presence: presence(setup),
         clock: clock::now,
     };
     tokio::spawn(leader.keep(leads, cancel))
+}
+
+/// Our own entry at the first gateway's agent. Processes in containers may have the same number, so the moment is in its ID too.
+fn presence(setup: &Setup) -> Presence {
+    let first = setup.gateways.first();
+    Presence {
+        id: format!("{SERVICE}:{}:{}", std::process::id(), clock::now().0),
+        name: setup.name.clone(),
+        site: first.map_or_else(String::new, |g| g.site.to_string()),
+        api: setup.api,
+    }
 }
 
 /// The lease alone is the engine's business, the session is the hands'.

@@ -93,6 +93,7 @@ async fn call_everything(at: &str, token: &Token) -> String {
         lock_delay: Duration::ZERO,
         delete_keys: false,
         node: None,
+        check: None,
     };
     said += &shown(consul.session_create(&session, None).await);
     let ops = [TxnOp::Get { key: "k".into() }];

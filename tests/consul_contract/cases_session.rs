@@ -9,6 +9,7 @@ use crate::script::Case;
 pub fn all() -> Vec<(&'static str, Case)> {
     let mut all = lives();
     all.extend(refusals());
+    all.extend(of_services());
     all.extend(ends());
     all
 }
@@ -67,6 +68,68 @@ fn refusals() -> Vec<(&'static str, Case)> {
             s.get("p", &format!("/v1/session/info/{id}")).await;
             s.put("a", &format!("/v1/session/destroy/{id}?dc=provider"), "").await;
             s.get("p", &format!("/v1/session/info/{id}")).await;
+        }
+    }
+}
+
+/// A check of service `alive`, under this ID, that must be passed again within this time.
+fn alive(id: &str, ttl: &str) -> String {
+    format!(
+        r#"{{"ID":"alive","Name":"alive","Checks":[{{"CheckID":"{id}","Name":"alive","TTL":"{ttl}","Status":"passing"}}]}}"#
+    )
+}
+
+fn of_services() -> Vec<(&'static str, Case)> {
+    cases! {
+        "a session watches a service's check beside gossip's" => |s| {
+            s.do_put("b", "/v1/agent/service/register", &alive("alive:check", "60s")).await;
+            let id = s.session("b", "one", r#"{"ServiceChecks":[{"ID":"alive:check"}]}"#).await;
+            s.get("a", &format!("/v1/session/info/{id}")).await;
+            s.do_put("b", "/v1/agent/check/warn/alive:check", "").await;
+            s.put("b", &format!("/v1/session/renew/{id}"), "").await;
+            s.do_put("b", "/v1/agent/check/fail/alive:check", "").await;
+            s.put("b", &format!("/v1/session/renew/{id}"), "").await;
+            s.put("b", "/v1/session/create", r#"{"ServiceChecks":[{"ID":"alive:check"}]}"#).await;
+            s.put("a", "/v1/session/create", r#"{"ServiceChecks":[{"ID":"alive:check"}]}"#).await;
+            s.put("a", "/v1/session/create", r#"{"ServiceChecks":[{}]}"#).await;
+            let id = s.session("a", "two", r#"{"ServiceChecks":[]}"#).await;
+            s.get("a", &format!("/v1/session/info/{id}")).await;
+            s.do_put("b", "/v1/agent/service/deregister/alive", "").await;
+        }
+        "a service that is registered again keeps what its check found, until that is passed again" => |s| {
+            s.do_put("a", "/v1/agent/service/register", &alive("alive:check", "60s")).await;
+            s.do_put("a", "/v1/agent/check/fail/alive:check", "").await;
+            s.do_put("a", "/v1/agent/service/register", &alive("alive:check", "60s")).await;
+            s.put("a", "/v1/session/create", r#"{"ServiceChecks":[{"ID":"alive:check"}]}"#).await;
+            s.put("a", "/v1/agent/check/pass/alive:check", "").await;
+            let id = s.session("a", "one", r#"{"ServiceChecks":[{"ID":"alive:check"}]}"#).await;
+            s.do_put("a", "/v1/agent/service/register", &alive("alive:other", "60s")).await;
+            s.get("a", &format!("/v1/session/info/{id}")).await;
+            s.do_put("a", "/v1/agent/service/deregister/alive", "").await;
+            s.get("a", &format!("/v1/session/info/{id}")).await;
+            s.put("a", "/v1/agent/check/pass/alive:check", "").await;
+        }
+        "a check that nobody passes again ends its session when its TTL is over, and the lock waits for its delay" => |s| {
+            s.do_put("b", "/v1/agent/service/register", &alive("alive:check", "3s")).await;
+            let two = s.session("a", "two", r#"{"TTL":"10s"}"#).await;
+            let id = s.session("b", "one", r#"{"TTL":"10s","LockDelay":"1s","ServiceChecks":[{"ID":"alive:check"}]}"#).await;
+            s.do_put("b", "/v1/agent/check/pass/alive:check", "").await;
+            s.do_put("a", &format!("/v1/kv/alive/k?acquire={id}"), "1").await;
+            s.look("a", &format!("/v1/kv/alive/k?index={}&wait=60s", s.look("a", "/v1/kv/alive/k").await.index)).await;
+            s.get("a", "/v1/kv/alive/k").await;
+            s.put("a", &format!("/v1/kv/alive/k?acquire={two}"), "2").await;
+            s.get("b", "/v1/agent/checks?filter=CheckID==\"alive:check\"").await;
+            // The one whose own TTL alone counts is of the same age.
+            for session in [&id, &two] {
+                s.get("a", &format!("/v1/session/info/{session}")).await;
+            }
+            let path = &format!("/v1/kv/alive/k?acquire={two}");
+            let this = &*s;
+            let taken = until(Duration::from_secs(10), || async move { this.do_put("a", path, "3").await.json == true }).await;
+            s.note(format!("taken in the end: {taken}"));
+            s.do_put("a", &format!("/v1/session/destroy/{two}"), "").await;
+            s.delete("a", "/v1/kv/alive/k").await;
+            s.do_put("b", "/v1/agent/service/deregister/alive", "").await;
         }
     }
 }

@@ -130,6 +130,7 @@ pub async fn lead(consul: &Consul) -> Lead {
         lock_delay: Duration::ZERO,
         delete_keys: false,
         node: None,
+        check: None,
     };
     let session = consul.session_create(&spec, None).await.unwrap();
     let taken = consul.kv_acquire(keys::LEADER, b"test", &session, None);

@@ -1,7 +1,7 @@
 //! The whole way of a write: cleared by the guard, fenced by the leader's lock, applied by the gateway, verified.
 
 use super::*;
-use foreshadow::act::{ClusterHands, Journal, Lead, Leader, Measurer, SharedJournal};
+use foreshadow::act::{ClusterHands, Journal, Lead, Leader, Measurer, Presence, SharedJournal};
 use foreshadow::clients::connect::Peer;
 use foreshadow::clients::http::System;
 use foreshadow::guard::{Facts, Hands, clear};
@@ -102,7 +102,12 @@ async fn leading(bench: &Bench) -> (Lead, watch::Receiver<Option<Lead>>, Cancell
     let leader = Leader {
         consul: bench.consul.clone(),
         datacenter: None,
-        name: "test".into(),
+        presence: Presence {
+            id: "foreshadow:test".into(),
+            name: "test".into(),
+            site: "edge-a".into(),
+            api: None,
+        },
         clock: now,
     };
     tokio::spawn(leader.keep(leads_in, cancel.clone()));

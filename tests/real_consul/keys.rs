@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use super::agent::Agent;
 use foreshadow::clients::consul::*;
-use foreshadow::clients::http::HttpError;
+use foreshadow::clients::http::{HttpError, Wait};
 use std::time::Duration;
 
 #[tokio::test]
@@ -72,6 +72,7 @@ async fn a_lock_has_an_epoch_that_fences_the_writes_of_a_dead_session() {
         lock_delay: Duration::ZERO,
         delete_keys: false,
         node: None,
+        check: None,
     };
     let (lock, target) = ("foreshadow/leader", "foreshadow/target/web");
     let first = consul.session_create(&spec, None).await.unwrap();
@@ -174,4 +175,68 @@ async fn a_lock_has_an_epoch_that_fences_the_writes_of_a_dead_session() {
         consul.txn(&too_many, None).await,
         Err(HttpError::Invalid { .. })
     ));
+}
+
+#[tokio::test]
+async fn a_session_ends_and_frees_its_lock_when_its_services_check_is_passed_no_more() {
+    let Some(agent) = Agent::start("life", "127.0.210.12", "") else {
+        return;
+    };
+    let consul = agent.client();
+    let life = CheckDefinition {
+        id: "foreshadow:1:life".into(),
+        name: "it lives".into(),
+        probe: Probe::Told {
+            ttl: Duration::from_secs(3),
+        },
+        interval: Duration::ZERO,
+        timeout: Duration::ZERO,
+        initial: None,
+        deregister_after: Some(Duration::from_secs(60)),
+    };
+    let entry = Registration {
+        id: "foreshadow:1".into(),
+        name: "foreshadow".into(),
+        passing_weight: 1,
+        warning_weight: 1,
+        checks: vec![life.clone()],
+        ..Registration::default()
+    };
+    let spec = SessionSpec {
+        name: "leader".into(),
+        ttl: Duration::from_secs(600),
+        lock_delay: Duration::ZERO,
+        delete_keys: false,
+        node: None,
+        check: Some(life.id.clone()),
+    };
+    assert!(consul.check_pass(&life.id).await.is_err(), "it is unknown");
+    assert!(consul.session_create(&spec, None).await.is_err());
+    consul.register(&entry).await.unwrap();
+    assert!(
+        consul.session_create(&spec, None).await.is_err(),
+        "nobody has said yet that it lives"
+    );
+    consul.check_pass(&life.id).await.unwrap();
+    let session = consul.session_create(&spec, None).await.unwrap();
+    let lock = "foreshadow/leader";
+    assert!(consul.kv_acquire(lock, b"", &session, None).await.unwrap());
+    consul.check_pass(&life.id).await.unwrap();
+    let held = consul.kv_get(lock, None, true, None).await.unwrap();
+    assert_eq!(held.value.unwrap().session, Some(session.clone()));
+    let wait = Wait {
+        index: held.index,
+        longest: Duration::from_secs(60),
+    };
+    let freed = consul.kv_get(lock, None, false, Some(wait)).await.unwrap();
+    assert_eq!(freed.value.unwrap().session, None);
+    assert!(
+        consul
+            .session_renew(&session, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let checks = consul.agent_checks().await.unwrap();
+    assert_eq!(checks[&life.id].status, "critical");
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const FRONT: &str = "shop-web.service.consul";
-/// A killed leader's lock is free after its session's time to live, which Consul may take twice.
+/// Much longer than a killed leader's lock takes to change hands.
 const STEP: Duration = Duration::from_secs(60);
 const READS: usize = 20;
 

@@ -5,8 +5,10 @@ use crate::cut::quiet;
 use crate::estate::{Estate, JOB, a_real_consul};
 use crate::program::{Program, alone, text};
 use flate2::read::GzDecoder;
-use foreshadow::act::{LOCK_DELAY, TTL};
-use foreshadow::clients::consul::{Consul, KvPair};
+use foreshadow::act::{LIFE, LOCK_DELAY, TTL};
+use foreshadow::clients::consul::{
+    CheckDefinition, Consul, KvPair, Probe, Registration, SessionSpec,
+};
 use foreshadow::engine::view::{Command, View};
 use foreshadow::model::{Epoch, Memo, Moment, Profile, keys};
 use foreshadow::sandbox::world::ConsulKind;
@@ -36,6 +38,59 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
         }
         assert!(began.elapsed() < STEP, "no {what} in {STEP:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A key that Consul itself frees as long after [`Witness::begins`] as a killed leader's lock may take to change hands: the order of
+/// the two in Consul's log says which came first, whoever looks when.
+struct Witness(Consul);
+
+impl Witness {
+    const KEY: &str = "witness";
+
+    async fn begins(consul: Consul) -> Witness {
+        let life = CheckDefinition {
+            id: "witness:life".into(),
+            name: "as long as it may take".into(),
+            probe: Probe::Told {
+                ttl: TTL + LOCK_DELAY,
+            },
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            initial: None,
+            deregister_after: None,
+        };
+        let spec = SessionSpec {
+            name: Self::KEY.into(),
+            ttl: STEP,
+            lock_delay: Duration::ZERO,
+            delete_keys: false,
+            node: None,
+            check: Some(life.id.clone()),
+        };
+        let entry = Registration {
+            id: Self::KEY.into(),
+            name: Self::KEY.into(),
+            passing_weight: 1,
+            warning_weight: 1,
+            checks: vec![life],
+            ..Registration::default()
+        };
+        consul.register(&entry).await.unwrap();
+        consul.check_pass("witness:life").await.unwrap();
+        let session = consul.session_create(&spec, DATACENTER).await.unwrap();
+        let held = consul.kv_acquire(Self::KEY, b"", &session, DATACENTER);
+        assert!(held.await.unwrap());
+        Witness(consul)
+    }
+
+    /// The index at which the time was over.
+    async fn over(self) -> u64 {
+        let freed = until("end of the witness", async || {
+            let key = self.0.kv_get(Self::KEY, DATACENTER, true, None).await;
+            key.unwrap().value.filter(|k| k.session.is_none())
+        });
+        freed.await.modify_index
     }
 }
 
@@ -116,6 +171,55 @@ impl Several {
         }
     }
 
+    /// Kills the leader, and sees the lock change hands in time.
+    async fn kill(&mut self, leader: &str) {
+        let held = lock(&self.consul).await.expect("somebody leads");
+        let session = held.session.as_deref().expect("a session holds it");
+        let session = self.consul.session_renew(session, DATACENTER).await;
+        let session = session.expect("Consul answers").expect("it lives");
+        assert_eq!(session.ttl, format!("{}ms", TTL.as_millis()));
+        assert_eq!(u128::from(session.lock_delay), LOCK_DELAY.as_nanos());
+        let mut killed = self.programs.remove(leader).expect("it runs");
+        killed.signal(Signal::SIGKILL);
+        let began = Instant::now();
+        let witness = Witness::begins(self.estate.gateway().0).await;
+        killed.until_its_end(STEP);
+        let taken = until("lock of another's", async || {
+            let lock = lock(&self.consul).await?;
+            (lock.session.is_some() && lock.session != held.session).then_some(lock)
+        })
+        .await;
+        println!(
+            "another gateway has the lock {:.1} s after {leader} was killed; an entry lives for {} s after its last word, and the lock's delay is {} s",
+            began.elapsed().as_secs_f64(),
+            LIFE.as_secs(),
+            LOCK_DELAY.as_secs()
+        );
+        self.the_dead_is_known_as_dead(killed.pid()).await;
+        let over = witness.over().await;
+        assert!(
+            taken.modify_index < over,
+            "not within TTL and lock-delay: the lock was taken at Consul's index {}, they were over at {over}",
+            taken.modify_index
+        );
+    }
+
+    /// The one that was killed is dead in Consul, which has noticed by its silence; the one whose agent is in another datacenter than
+    /// the keys has said once what that means.
+    async fn the_dead_is_known_as_dead(&self, pid: u32) {
+        let life = format!("foreshadow:{pid}:");
+        let checks = self.consul.agent_checks().await.unwrap();
+        let mut own = checks.values().filter(|c| c.check_id.starts_with(&life));
+        let own = own.next().expect("its entry is there");
+        assert_eq!(
+            (own.status.as_str(), own.output.as_str()),
+            ("critical", "TTL expired")
+        );
+        let log = std::fs::read_to_string(self.estate.folder().join("stderr.log")).unwrap();
+        let elsewhere = "its keys are in datacenter edge, which is not our agent's";
+        assert_eq!(log.matches(elsewhere).count(), 1, "{log}");
+    }
+
     /// What was learnt is taken over from Consul's KV: the file is no file of a store any more.
     async fn comes_back_with_a_damaged_store(&mut self, name: &'static str) {
         let folder = self.estate.folder();
@@ -182,24 +286,8 @@ async fn the_leader_is_killed(consul: ConsulKind) {
     .await;
     assert!(left.value.len() < 320 * 1024, "{} bytes", left.value.len());
 
-    let held = lock(&several.consul).await.expect("somebody leads");
-    let session = held.session.as_deref().expect("a session holds it");
-    let session = several.consul.session_renew(session, DATACENTER).await;
-    let session = session.expect("Consul answers").expect("it lives");
-    assert_eq!(session.ttl, format!("{}ms", TTL.as_millis()));
-    assert_eq!(u128::from(session.lock_delay), LOCK_DELAY.as_nanos());
-    let mut killed = several.programs.remove(first).expect("it runs");
-    killed.signal(Signal::SIGKILL);
-    let began = Instant::now();
-    killed.until_its_end(STEP);
+    several.kill(first).await;
     let (second, new) = several.leader().await;
-    println!(
-        "{second} leads {:.1} s after {first} was killed; Consul ends a session {} to {} s after its last renewal, and keeps its lock {} s",
-        began.elapsed().as_secs_f64(),
-        TTL.as_secs(),
-        2 * TTL.as_secs(),
-        LOCK_DELAY.as_secs()
-    );
     assert_ne!(second, first);
     assert_eq!(new.0, old.0 + 1, "the lock changed hands once");
     several.all_follow(second, new).await;

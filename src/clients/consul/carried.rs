@@ -5,7 +5,7 @@ use super::reply::{CatalogNode, KvPair, Session};
 use super::service::Registration;
 use crate::clients::http::{Answer, Ask, HttpError, Indexed, Transport, Wait};
 use async_trait::async_trait;
-use consulrs::api::{catalog, kv, service, session};
+use consulrs::api::{catalog, check, kv, service, session};
 use reqwest::Url;
 use rustify::Endpoint;
 use rustify::client::Client;
@@ -78,6 +78,8 @@ pub struct SessionSpec {
     /// A node of the datacenter asked, where the agent stands in another one: a session is always some node's. Its health is
     /// none of ours then, and only the TTL ends the session.
     pub node: Option<String>,
+    /// The ID of a service's check at the node: the session ends as soon as it turns critical.
+    pub check: Option<String>,
 }
 
 /// What must hold for a key to be written.
@@ -135,6 +137,16 @@ impl Consul {
         let ask = Ask::put(format!("turn maintenance of service {id:?} {mode}"), &[])
             .query_if("reason", on.then_some(reason));
         self.order(ask, request).await
+    }
+
+    /// Has a TTL check of this agent pass until its TTL is over; one that it does not have is an error. `PUT /v1/agent/check/pass/:id`
+    pub async fn check_pass(&self, id: &str) -> Result<(), HttpError> {
+        let request = check::requests::TtlCheckPassRequest {
+            check: id.to_string(),
+            ..Default::default()
+        };
+        self.order(Ask::put(format!("pass check {id:?}"), &[]), request)
+            .await
     }
 
     /// One key; `None` when there is none. `GET /v1/kv/:key`
@@ -258,7 +270,7 @@ impl Consul {
             .await
     }
 
-    /// Opens a session on this agent's node, bound to the node's health, or on the one given, and gives its ID. `PUT /v1/session/create`
+    /// Opens a session on this agent's node, bound to the node's health and a check, or on the one given, and gives its ID. `PUT /v1/session/create`
     pub async fn session_create(
         &self,
         spec: &SessionSpec,
@@ -276,6 +288,13 @@ impl Consul {
             behavior: Some(behavior.to_string()),
             node: spec.node.clone(),
             node_checks: spec.node.is_some().then(Vec::new),
+            service_checks: spec.check.clone().map(|id| {
+                let id = Some(id);
+                vec![session::common::ServiceCheck {
+                    id,
+                    namespace: None,
+                }]
+            }),
             ..Default::default()
         };
         let what = format!("open session {:?}", spec.name);

@@ -132,6 +132,8 @@ pub enum Probe {
     Http { url: String },
     /// `host:port` accepts.
     Tcp { address: String },
+    /// Not at all: it passes for so long after it was told so ([`Consul::check_pass`](super::Consul::check_pass)).
+    Told { ttl: Duration },
 }
 
 impl Probe {
@@ -140,6 +142,15 @@ impl Probe {
         match self {
             Probe::Http { url } => (Some(url.clone()), None),
             Probe::Tcp { address } => (None, Some(address.clone())),
+            Probe::Told { .. } => (None, None),
+        }
+    }
+
+    /// As Consul's field TTL, with which a check has neither interval nor timeout.
+    fn ttl(&self) -> Option<Duration> {
+        match self {
+            Probe::Told { ttl } => Some(*ttl),
+            Probe::Http { .. } | Probe::Tcp { .. } => None,
         }
     }
 }
@@ -184,13 +195,16 @@ impl CheckDefinition {
 
     fn request(&self) -> AgentServiceCheck {
         let (http, tcp) = self.probe.parts();
+        let ttl = self.probe.ttl();
+        let asked = |span| ttl.is_none().then(|| millis(span));
         AgentServiceCheck {
             check_id: (!self.id.is_empty()).then(|| self.id.clone()),
             name: Some(self.name.clone()),
             http,
             tcp,
-            interval: Some(millis(self.interval)),
-            timeout: Some(millis(self.timeout)),
+            ttl: ttl.map(millis),
+            interval: asked(self.interval),
+            timeout: asked(self.timeout),
             status: self.initial.map(|s| s.text().to_string()),
             deregister_critical_service_after: self.deregister_after.map(millis),
             ..Default::default()

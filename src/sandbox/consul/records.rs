@@ -267,6 +267,15 @@ impl DirEntry {
     }
 }
 
+/// A service's check that a session watches.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceCheck {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub namespace: String,
+}
+
 /// A session; `lock_delay` in nanoseconds, as in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -280,7 +289,7 @@ pub struct Session {
     #[serde(rename = "TTL")]
     pub ttl: String,
     pub node_checks: Option<Vec<String>>,
-    pub service_checks: Option<Vec<Value>>,
+    pub service_checks: Option<Vec<ServiceCheck>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
     pub create_index: u64,
@@ -291,5 +300,12 @@ impl Session {
     /// The time-to-live in nanoseconds; zero when there is none.
     pub fn ttl_nanos(&self) -> i64 {
         go::parse_duration(&self.ttl).unwrap_or(0)
+    }
+
+    /// The checks it watches, however they were named.
+    pub fn check_ids(&self) -> impl Iterator<Item = &String> {
+        let of_services = self.service_checks.iter().flatten().map(|check| &check.id);
+        let of_the_node = self.node_checks.iter().flatten();
+        of_the_node.chain(of_services).chain(&self.checks)
     }
 }

@@ -19,7 +19,7 @@ impl Store {
         if !self.nodes.contains_key(&key(&session.node)) {
             return Err("Missing node registration".into());
         }
-        for id in session.node_checks.iter().flatten().chain(&session.checks) {
+        for id in session.check_ids() {
             let check = self.checks.get(&key_of(&session.node, id));
             let check = check.ok_or_else(|| format!("Missing check '{id}' registration"))?;
             if check.status == CRITICAL {
@@ -99,13 +99,7 @@ impl Store {
         now: Instant,
     ) {
         let watches = |session: &&Session| {
-            key(&session.node) == key(node)
-                && session
-                    .node_checks
-                    .iter()
-                    .flatten()
-                    .chain(&session.checks)
-                    .any(|id| id == check)
+            key(&session.node) == key(node) && session.check_ids().any(|id| id == check)
         };
         let ids: Vec<String> = self
             .sessions
