@@ -38,6 +38,9 @@ pub enum About {
 /// What differs once other checks of it fail, or fail otherwise.
 pub type Ailing = BTreeMap<About, u64>;
 
+/// Is told of a front's entries.
+pub type News = Box<dyn Fn(&Vec<FrontEntry>) + Send>;
+
 /// One front among many.
 pub struct One {
     pub service: ServiceName,
@@ -45,7 +48,7 @@ pub struct One {
     pub own: bool,
     pub feed: Feed<Vec<FrontEntry>>,
     /// Told of each reading before it is handed on.
-    pub news: Box<dyn Fn(&Vec<FrontEntry>) + Send>,
+    pub news: News,
 }
 
 /// What is told of all fronts of one gateway at once.
@@ -134,7 +137,7 @@ pub fn ailing(
             async move {
                 let agent = super::consul::agent_name(&consul, &agent).await?;
                 let found = consul.checks_in_state(state, None, wait).await?;
-                Ok(found.map(|checks| digests(&checks, &agent)))
+                Ok(found.map(|checks| digests(&checks, agent)))
             }
         };
         Watch::start(read, |_| (), clock, Asking::OFTEN)

@@ -84,7 +84,7 @@ pub fn node(site: &str, n: u8) -> Node {
     let name = format!("{site}-{n}");
     Node {
         id: NodeId::new(format!("id-{name}")),
-        name,
+        name: name.into(),
         site: Site::from(site),
         class: NodeClass::from(if site.starts_with("edge") {
             "small"
@@ -129,7 +129,7 @@ pub fn alloc(n: u8, job: &str, site: &str, node: u8) -> Alloc {
         job: job.into(),
         group: "web".into(),
         node: NodeId::new(format!("id-{site}-{node}")),
-        node_name: format!("{site}-{node}"),
+        node_name: format!("{site}-{node}").into(),
         status: AllocStatus::Running,
         desired_run: true,
         resources: Resources {

@@ -63,7 +63,7 @@ fn growth_is_spread_over_the_nodes_and_bound_by_room_alone_where_nothing_else_ta
     state.workloads[0].policy.budget.max_standbys = most;
     if let Seen::Known { value, .. } = &mut world.nodes {
         value.edit(|n| {
-            if n.name != "provider-a-1" {
+            if *n.name != *"provider-a-1" {
                 n.eligible = false;
             }
         });
@@ -81,7 +81,7 @@ fn a_standby_without_room_beside_it_does_not_grow_and_another_is_placed() {
     rate(&mut world, 100.0);
     if let Seen::Known { value, .. } = &mut world.nodes {
         value.edit(|n| {
-            if n.name == "provider-a-1" {
+            if *n.name == *"provider-a-1" {
                 n.capacity.cpu = Mhz(600.0);
             }
         });
@@ -249,7 +249,7 @@ fn what_mounts_a_host_volume_stands_only_where_a_node_offers_it() {
     assert!(said, "{waiting:?}");
     if let Seen::Known { value, .. } = &mut world.nodes {
         value.edit(|n| {
-            if n.name == "provider-b-2" {
+            if *n.name == *"provider-b-2" {
                 n.host_volumes.insert("assets".into());
             }
         });

@@ -69,9 +69,12 @@ impl Stage {
         let Seen::Known { value, .. } = &mut self.world.nodes else {
             panic!("nodes are known");
         };
-        assert!(value.iter().any(|n| n.name == name), "a node of that name");
+        assert!(
+            value.iter().any(|n| *n.name == *name),
+            "a node of that name"
+        );
         value.edit(|n| {
-            if n.name == name {
+            if *n.name == *name {
                 change(n);
             }
         });

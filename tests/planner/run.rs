@@ -61,14 +61,14 @@ impl Cluster {
     fn node(&mut self, name: &str, status: NodeStatus) {
         if let Seen::Known { value, .. } = &mut self.world.nodes {
             value.edit(|n| {
-                if n.name == name {
+                if *n.name == *name {
                     n.status = status;
                 }
             });
         }
         let on: Vec<AllocId> = self
             .allocs()
-            .filter(|a| a.node_name == name)
+            .filter(|a| *a.node_name == *name)
             .map(|a| a.id.clone())
             .collect();
         for id in on {
@@ -422,7 +422,7 @@ proptest! {
         faults in prop::collection::vec((0i64..120, 0usize..12, 4i64..80), 0..4),
     ) {
         let mut c = Cluster::new();
-        let names: Vec<String> = crate::worlds::nodes().into_iter().map(|n| n.name).collect();
+        let names: Vec<String> = crate::worlds::nodes().into_iter().map(|n| n.name.to_string()).collect();
         for i in 0..220i64 {
             for (at, node, length) in &faults {
                 if i == *at {

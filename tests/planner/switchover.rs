@@ -73,7 +73,7 @@ impl Run {
     fn node(&mut self, name: &str, edit: impl Fn(&mut Node)) {
         if let Seen::Known { value, .. } = &mut self.world.nodes {
             value.edit(|n| {
-                if n.name == name {
+                if *n.name == *name {
                     edit(n);
                 }
             });
@@ -264,13 +264,8 @@ fn three_portions_that_fail_at_once_are_not_sent_to_the_same_node() {
         let mut world = spec.world();
         if let Seen::Known { value, .. } = &mut world.nodes {
             // A copy asks for 200 MHz: one fits, two do not.
-            value.edit(|n| {
-                n.capacity.cpu = Mhz(if open.contains(&n.name.as_str()) {
-                    390.0
-                } else {
-                    0.0
-                })
-            });
+            value
+                .edit(|n| n.capacity.cpu = Mhz(if open.contains(&&*n.name) { 390.0 } else { 0.0 }));
         }
         let plan = spec.plan(&world, &mut Book::default(), spec.tolerance);
         let mut on: BTreeMap<NodeId, Mhz> = BTreeMap::new();

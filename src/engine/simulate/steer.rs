@@ -244,6 +244,7 @@ impl Steersman {
             beliefs: before.beliefs,
             tally: before.tally,
             recall: before.recall.kept(),
+            few: before.few,
             workloads: policies
                 .map(|policy| Workload {
                     policy,
