@@ -44,7 +44,7 @@ pub fn notice(state: &mut State, world: &World, moved: &Moved, now: Moment) {
 /// What one gateway sees of one front: by the site of its instances, whether some pass, and whether some fail there alone. It stays
 /// so while what it was told from does.
 #[derive(Clone, Debug, Default)]
-pub struct Sights(FxHashMap<(GatewayId, ServiceName), Sight>);
+pub struct Sights(BTreeMap<GatewayId, FxHashMap<ServiceName, Sight>>);
 
 #[derive(Clone, Debug)]
 struct Sight {
@@ -65,13 +65,13 @@ fn seen(
     let mut out: BTreeMap<(Site, Site), bool> = BTreeMap::new();
     for (gateway, near) in &world.gateways {
         let mut far: BTreeMap<Site, bool> = BTreeMap::new();
+        let of_gateway = sights.0.entry(gateway.clone()).or_default();
         for (service, front) in &world.fronts {
             let entries = front.entries.get(gateway);
             let Some(entries) = entries.and_then(|e| e.fresh(now, planner::FRESH)) else {
                 continue;
             };
-            let of = (gateway.clone(), service.clone());
-            let known = sights.0.get(&of);
+            let known = of_gateway.get(service);
             let same = |s: &&Sight| s.entries.is_same(entries) && !moved.among(&s.entries);
             if let Some(known) = known.filter(same) {
                 known
@@ -86,9 +86,9 @@ fn seen(
             // What others see may change by itself.
             if told.iter().all(|(_, passes)| *passes) {
                 let (entries, far) = (entries.clone(), told);
-                sights.0.insert(of, Sight { entries, far });
+                of_gateway.insert(service.clone(), Sight { entries, far });
             } else {
-                sights.0.remove(&of);
+                of_gateway.remove(service);
             }
         }
         for (site, passes) in far {

@@ -16,6 +16,7 @@ mod owners;
 mod partition;
 mod run;
 mod safety;
+mod still;
 mod switchover;
 mod together;
 mod twins;

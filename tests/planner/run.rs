@@ -8,7 +8,7 @@ use foreshadow::planner::shares;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const TURN: Span = Span::millis(500);
+pub const TURN: Span = Span::millis(500);
 /// Turns from a placement to a running allocation, and from a registration to a passing check.
 const START: i64 = 4;
 const CHECK: i64 = 2;
@@ -16,10 +16,10 @@ const CHECK: i64 = 2;
 const KNEE: f64 = 30.0;
 
 /// Two primaries of one service, and whatever foreshadow adds.
-struct Cluster {
-    turn: i64,
-    state: State,
-    world: World,
+pub struct Cluster {
+    pub turn: i64,
+    pub state: State,
+    pub world: World,
     /// Turn since which each instance could answer its check.
     up_since: BTreeMap<AllocId, i64>,
     open: Vec<Step>,
@@ -30,7 +30,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new() -> Cluster {
+    pub fn new() -> Cluster {
         let mut state = common::state();
         state.beliefs.profiles = common::profiles(KNEE);
         state.workloads[0].policy.budget.max_shadows = 0;
@@ -58,7 +58,7 @@ impl Cluster {
         seen.expect("a target")
     }
 
-    fn node(&mut self, name: &str, status: NodeStatus) {
+    pub fn node(&mut self, name: &str, status: NodeStatus) {
         if let Seen::Known { value, .. } = &mut self.world.nodes {
             value.edit(|n| {
                 if *n.name == *name {
@@ -81,7 +81,7 @@ impl Cluster {
         }
     }
 
-    fn fell(&mut self, n: u8, down: bool) {
+    pub fn fell(&mut self, n: u8, down: bool) {
         let since = if down { i64::MAX } else { self.turn };
         self.up_since.insert(common::alloc_id(n), since);
     }
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     /// One turn at this demand: what was begun comes true, the engine looks, and its cleared steps are taken.
-    fn turn(&mut self, rate: f64) {
+    pub fn turn(&mut self, rate: f64) {
         self.turn += 1;
         let now = NOW + TURN.times(self.turn);
         self.come_true(rate);
