@@ -67,6 +67,7 @@ pub fn adopt(state: &mut State, rules: &Rules, now: Moment) -> Changed {
             Some(workload) if workload.policy == *policy => continue,
             Some(workload) => {
                 let was = std::mem::replace(&mut workload.policy, policy.clone());
+                workload.book.keep_fronts(policy);
                 changed.looked_at |= was.portions != policy.portions;
                 changed.history |= was.step != policy.step
                     || was.season != policy.season
