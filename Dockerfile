@@ -1,18 +1,20 @@
 # foreshadow in a container: `docker build -t foreshadow .`, then
 #   docker run --network host --read-only -v /etc/foreshadow:/etc/foreshadow:ro -v foreshadow:/var/lib/foreshadow foreshadow
-# It speaks to the Nomad and Consul agents of its host over loopback, and its API listens there too: hence the host's network, and no
-# port of its own. The store's volume belongs to the user below.
+# It speaks to the Nomad and Consul agents of its host over loopback, and its API listens there too (`api = "127.0.0.1:4680"`): hence
+# the host's network, and no port of its own. The store (`store = "/var/lib/foreshadow/foreshadow.db"`) is on a volume of the user's below.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --locked --release --bin foreshadow && strip target/release/foreshadow
 RUN mkdir -p /empty/var/lib/foreshadow
 
-# The binary links nothing beyond glibc.
-FROM gcr.io/distroless/base-debian12
+# The binary links nothing beyond glibc and libgcc_s, which `base` would lack.
+FROM gcr.io/distroless/cc-debian12
 COPY --from=build /src/target/release/foreshadow /usr/bin/foreshadow
 COPY --from=build /src/THIRD-PARTY.md /src/LICENSE-MIT /src/LICENSE-APACHE /usr/share/doc/foreshadow/
 COPY --from=build --chown=65532:65532 /empty/var/lib/foreshadow /var/lib/foreshadow
+# One heap for all threads, given back as it empties: less memory (docs/scale.md).
+ENV GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=1048576:glibc.malloc.mmap_threshold=262144
 USER 65532:65532
 VOLUME /var/lib/foreshadow
 ENTRYPOINT ["/usr/bin/foreshadow"]

@@ -64,10 +64,10 @@ keys:
 # A Debian package with unit, manual page and completions (needs cargo-deb)
 deb: sbom
     cargo build --locked --release
-    mkdir -p target/paperwork/completions
+    mkdir -p target/paperwork/completions target/paperwork/debian
     target/release/foreshadow man > target/paperwork/foreshadow.1
     target/release/foreshadow completions bash > target/paperwork/completions/foreshadow.bash
     target/release/foreshadow completions zsh > target/paperwork/completions/_foreshadow
     target/release/foreshadow completions fish > target/paperwork/completions/foreshadow.fish
-    sed 's|/usr/local/bin/foreshadow|/usr/bin/foreshadow|' assets/systemd/foreshadow.service > target/paperwork/foreshadow.service
+    sed 's|/usr/local/bin/foreshadow|/usr/bin/foreshadow|' assets/systemd/foreshadow.service > target/paperwork/debian/foreshadow.service
     cargo deb --no-build

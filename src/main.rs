@@ -1,6 +1,5 @@
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    foreshadow::cli::main(foreshadow::cli::Cli::parse())
+    foreshadow::cli::parsed().map_or_else(|code| code, foreshadow::cli::main)
 }

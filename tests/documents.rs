@@ -147,7 +147,10 @@ fn the_examples_can_be_read() {
         .nth(1)
         .and_then(|rest| rest.split("```").next())
         .expect("a configuration in the README");
-    let config = parse_config("README.md", example).expect("a good configuration");
-    assert!(!config.act, "the example observes");
+    let packaged = include_str!("../assets/systemd/foreshadow.hcl");
+    for (file, text) in [("README.md", example), ("foreshadow.hcl", packaged)] {
+        let config = parse_config(file, text).expect("a good configuration");
+        assert!(!config.act, "the example observes");
+    }
     parse_policy("shop.hcl", include_str!("../policies/shop.hcl")).expect("a good policy");
 }

@@ -119,6 +119,8 @@ fn the_container_runs_as_nobody_and_opens_no_port() {
         !last.contains("cargo") && last.contains("COPY --from="),
         "{last}"
     );
+    // Of what the binary links (tests/service.rs), the smaller ones have no libgcc_s.
+    assert!(last.starts_with("gcr.io/distroless/cc-"), "{last}");
 }
 
 #[test]
@@ -140,10 +142,24 @@ fn the_package_holds_the_program_its_unit_and_its_papers_and_each_file_of_it_exi
             || root().join(source.trim_end_matches("/*.hcl")).exists();
         assert!(there, "{source} does not exist");
     }
-    for wanted in ["systemd", "THIRD-PARTY.md", "foreshadow.1", "completions"] {
+    for wanted in [
+        "foreshadow.hcl",
+        "policies/acl",
+        "THIRD-PARTY.md",
+        "foreshadow.1",
+        "completions",
+    ] {
         assert!(
             sources.iter().any(|s| s.contains(wanted)),
             "no {wanted}: {sources:?}"
         );
     }
+    // The unit lies where scripts are made for it, or systemd would not hear of it.
+    let scripts = deb
+        .lines()
+        .find_map(|l| l.strip_prefix("maintainer-scripts = "));
+    let scripts = scripts.expect("a folder").trim_matches('"');
+    let unit = format!("> {scripts}/foreshadow.service");
+    assert!(read("justfile").contains(&unit), "`just deb`: no {unit}");
+    assert!(deb.contains("\nsystemd-units = "), "{deb}");
 }

@@ -1,8 +1,8 @@
 //! An hour and a half at sixty times its speed through the real loop and the real store, over the simulated estate: memory, file
 //! handles and the store come to rest, whatever happens meanwhile.
 //!
-//! `cargo test --test soak -- --nocapture` shows what was measured each ten minutes. It takes 90 s.
-#![allow(clippy::disallowed_methods)] // a clock that runs sixty times as fast is made here
+//! `cargo test --test soak -- --nocapture` shows what was measured each ten minutes. It takes 90 s, or so many as `FORESHADOW_SOAK` says.
+#![allow(clippy::disallowed_methods)] // a clock that runs sixty times as fast is made here, and the environment says for how long
 
 use foreshadow::engine::simulate::keeping;
 use foreshadow::engine::view::{Mode, View};
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// So much faster than time passes.
 const SPEED: i64 = 60;
-const LASTS: Span = Span::secs(90 * 60);
+/// What it lasts unless told otherwise, by a watch.
+const LASTS: i64 = 90;
 /// By then everything that is kept for looking back has come to most of its size.
 const WARM: Span = Span::secs(40 * 60);
 const EVERY: Span = Span::secs(15);
@@ -40,6 +41,13 @@ const FLAT: f64 = 12.0;
 const FILLS: f64 = 1_024.0;
 /// Handles that SQLite and the runtime may hold for a moment more or less.
 const HANDLES: usize = 3;
+
+/// How long it lasts, by the clock of the estate.
+fn lasts() -> Span {
+    let asked = std::env::var("FORESHADOW_SOAK").ok();
+    let asked = asked.map(|s| s.parse::<i64>().expect("FORESHADOW_SOAK is in seconds"));
+    Span::secs(asked.unwrap_or(LASTS) * SPEED)
+}
 
 /// The clock of the estate.
 fn clock() -> Moment {
@@ -84,7 +92,7 @@ fn trace(peak: f64) -> Series {
     Series {
         start: BEGIN - Span::secs(7_200),
         step: Span::secs(60),
-        values: (0..360).map(at).collect(),
+        values: (0..lasts().0 / 60_000 + 270).map(at).collect(),
     }
 }
 
@@ -95,13 +103,14 @@ fn faults(spec: &Spec) -> Vec<Fault> {
         lasts: Span::secs(60),
         kind: Kind::NodeDies(k as usize % spec.nodes.len()),
     };
-    (0..29).map(fault).collect()
+    (0..lasts().0 / 180_000 - 1).map(fault).collect()
 }
 
 /// What was measured at one time.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: Span,
+    turns: u64,
     resident: f64,
     handles: usize,
     readings: u64,
@@ -112,7 +121,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn take(store: &Path) -> Sample {
+    fn take(store: &Path, turns: u64) -> Sample {
         let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
         let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
@@ -130,6 +139,7 @@ impl Sample {
         let bytes = std::fs::metadata(store).map_or(0, |m| m.len());
         Sample {
             at: now.since(BEGIN),
+            turns,
             oldest: now.since(oldest),
             resident: kib.expect("a size") / 1024.0,
             handles,
@@ -217,11 +227,11 @@ async fn in_an_hour_and_a_half_memory_handles_and_the_store_come_to_rest() {
     let wheel = tokio::spawn(run(shell, state, views_in, cancel.clone()));
     let mut samples = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_secs(2));
-    while clock().since(BEGIN) < LASTS {
+    while clock().since(BEGIN) < lasts() {
         ticks.tick().await;
-        let sample = Sample::take(&path);
+        let sample = Sample::take(&path, views.borrow().cycle);
         if sample.at.0 / 600_000 > samples.last().map_or(-1, |s: &Sample| s.at.0 / 600_000) {
-            println!("{sample:?}");
+            println!("turn {}: {sample:?}", sample.turns);
         }
         samples.push(sample);
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
     version,
     about = "A scheduler that acts before the need: it shadows, profiles, forecasts, places, pre-allocates and switches, beside Nomad and Consul",
     after_help = "Try it: `foreshadow sandbox` opens the dashboard over a pretend estate on loopback; nothing else is needed.\n\n\
-        Exit codes: 0 done · 1 failed · 2 there are changes or problems · 64 bad usage or bad file · 69 Nomad or Consul cannot be reached · 75 another leader holds the lease"
+        Exit codes: 0 done · 1 failed · 2 there are changes or problems · 64 bad usage or bad file · 69 Nomad, Consul or the foreshadow that is asked cannot be reached · 75 another leader holds the lease: ask that one"
 )]
 pub struct Cli {
     /// More to say in the log on stderr (`info`, `debug`, or a filter such as `foreshadow::act=debug`).

@@ -52,8 +52,8 @@ pub(super) fn look(to: &AttachArgs) -> Result<View, Exit> {
     runtime()?.block_on(remote.view()).map_err(|e| wrong(&e))
 }
 
-/// Sends the command; names are checked first against what the other side knows.
-fn ask(to: &AttachArgs, command: &Command) -> Result<ExitCode, Exit> {
+/// Sends the command; names are checked first against what the other side knows. Returns what it showed.
+fn ask(to: &AttachArgs, command: &Command) -> Result<View, Exit> {
     let remote = remote(to)?;
     runtime()?.block_on(async {
         let view = remote.view().await.map_err(|e| wrong(&e))?;
@@ -64,8 +64,22 @@ fn ask(to: &AttachArgs, command: &Command) -> Result<ExitCode, Exit> {
         };
         let said = remote.command(&by).await.map_err(|e| wrong(&e))?;
         println!("{said}");
-        Ok(ExitCode::SUCCESS)
+        Ok(view)
     })
+}
+
+/// The same for what the leader alone plans: a follower has it wait until it leads itself.
+fn ask_leader(to: &AttachArgs, command: &Command) -> Result<ExitCode, Exit> {
+    match ask(to, command)?.following {
+        Some(led) => Err(Exit {
+            code: exit::LED_ELSEWHERE,
+            message: format!(
+                "this foreshadow does not lead ({} does): what was asked for counts once it leads; ask the leader",
+                led.leader
+            ),
+        }),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Why the command names something that is not there, if so.
@@ -108,21 +122,21 @@ pub fn switch(args: SwitchArgs) -> Result<ExitCode, Exit> {
         portion: PortionId::new(args.portion),
         to: Site::new(args.to),
     };
-    ask(&args.at, &command)
+    ask_leader(&args.at, &command)
 }
 
 pub fn abort(args: AttachArgs) -> Result<ExitCode, Exit> {
-    ask(&args, &Command::Abort)
+    ask_leader(&args, &Command::Abort)
 }
 
 pub fn reload(args: AttachArgs) -> Result<ExitCode, Exit> {
-    ask(&args, &Command::Reload)
+    ask(&args, &Command::Reload).map(|_| ExitCode::SUCCESS)
 }
 
 pub fn log_level(args: LogLevelArgs) -> Result<ExitCode, Exit> {
     // Without a filter it is the one of its start: clap wants `--reset` for that.
     let filter = args.filter;
-    ask(&args.at, &Command::LogLevel { filter })
+    ask(&args.at, &Command::LogLevel { filter }).map(|_| ExitCode::SUCCESS)
 }
 
 pub fn shadow(args: ShadowArgs) -> Result<ExitCode, Exit> {
@@ -132,11 +146,11 @@ pub fn shadow(args: ShadowArgs) -> Result<ExitCode, Exit> {
                 portion: PortionId::new(portion),
                 site: Site::new(site),
             };
-            ask(&at, &command)
+            ask_leader(&at, &command)
         }
         ShadowCommand::Stop { shadow, at } => {
             let shadow = ShadowId::new(shadow);
-            ask(&at, &Command::StopShadow { shadow })
+            ask_leader(&at, &Command::StopShadow { shadow })
         }
         ShadowCommand::List { at, format } => list(&look(&at)?, format),
     }

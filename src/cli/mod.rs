@@ -29,6 +29,7 @@ mod validate;
 pub use args::Cli;
 
 use args::Command;
+use clap::Parser;
 use logging::Tuner;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub mod exit {
     pub const CHANGES: u8 = 2;
     pub const USAGE: u8 = 64;
     pub const UNREACHABLE: u8 = 69;
+    pub const LED_ELSEWHERE: u8 = 75;
 }
 
 /// An error that has reached the edge, and the code the process ends with.
@@ -79,6 +81,20 @@ pub(super) fn chain(e: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The command line as it was given.
+///
+/// # Errors
+/// What the process ends with, once help or what is wrong was printed. clap's own 2 says something else here.
+pub fn parsed() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|e| {
+        let _ = e.print();
+        match e.use_stderr() {
+            true => ExitCode::from(exit::USAGE),
+            false => ExitCode::SUCCESS,
+        }
+    })
 }
 
 /// Runs the command line to its end.

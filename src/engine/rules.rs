@@ -68,6 +68,7 @@ pub fn adopt(state: &mut State, rules: &Rules, now: Moment) -> Changed {
             Some(workload) => {
                 let was = std::mem::replace(&mut workload.policy, policy.clone());
                 workload.still = None;
+                workload.book.keep_fronts(policy);
                 changed.looked_at |= was.portions != policy.portions;
                 changed.history |= was.step != policy.step
                     || was.season != policy.season

@@ -280,6 +280,12 @@ impl Book {
             _ => {}
         }
     }
+    /// Forgets what was worked out for services that no portion of the policy has any more.
+    pub fn keep_fronts(&mut self, policy: &Policy) {
+        let fronts = policy.portions.iter().filter_map(|p| p.front.as_ref());
+        let fronts: BTreeSet<&ServiceName> = fronts.collect();
+        self.drills.retain(|service, _| fronts.contains(service));
+    }
     /// Finished shadows are kept for a while for faces to show, the oldest go first.
     pub fn tidy(&mut self) {
         while self.shadows.len() > 24 {

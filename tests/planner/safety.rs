@@ -2,9 +2,10 @@
 
 use crate::common::{self, NOW};
 use crate::worlds::{Spec, front, ready, spec};
-use foreshadow::engine::{State, absorb, clock, cycle};
+use foreshadow::engine::{State, Workload, absorb, clock, cycle};
 use foreshadow::guard::{Facts, Law, clear};
 use foreshadow::model::*;
+use foreshadow::planner::book::{ShadowRun, TwinRun};
 use foreshadow::planner::{Book, risk, shares};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -322,6 +323,61 @@ fn a_job_that_is_not_foreshadows_own_is_never_stopped() {
             .iter()
             .all(|s| !matches!(s.action, Action::Reap { .. }))
     );
+}
+
+/// Adds the job of a shadow of this portion to what Nomad runs.
+fn shadowed(world: &mut World, job: &str, portion: &str) {
+    let mut copy = common::job();
+    copy.edit()["ID"] = job.into();
+    copy.edit()["Meta"] =
+        serde_json::json!({"foreshadow_shadow": "true", "foreshadow_portion": portion});
+    if let Seen::Known { value, .. } = &mut world.jobs {
+        value.insert(copy.id(), copy);
+    }
+}
+
+#[test]
+fn a_workload_removes_its_own_leftovers_and_nobodys_but_no_shadow_that_another_workload_runs() {
+    let mut state = common::state();
+    let mut desk = common::policy();
+    desk.workload = "desk".into();
+    (desk.portions[0].id, desk.portions[0].front) = ("help".into(), Some("desk-help".into()));
+    state.workloads.push(Workload {
+        policy: desk,
+        ..Workload::default()
+    });
+    let (id, key) = (
+        ShadowId::from("1"),
+        common::profile("provider-a", "std", 1.0).key,
+    );
+    let job = JobId::from("foreshadow-shadow-web");
+    let mut run = ShadowRun::starting(&id, &key, job, NOW, NOW + Span::secs(45));
+    run.twin = Some(TwinRun {
+        job: "foreshadow-shadow-web-twin".into(),
+        site: "edge-a".into(),
+    });
+    state.workloads[0].book.shadows.insert(id, run);
+    let mut world = common::world();
+    for (job, portion) in [
+        ("foreshadow-shadow-web", "web"),
+        ("foreshadow-shadow-web-twin", "web"),
+        ("foreshadow-shadow-web-left", "web"),
+        ("foreshadow-shadow-help-left", "help"),
+        ("foreshadow-shadow-left", "of no policy"),
+    ] {
+        shadowed(&mut world, job, portion);
+    }
+    let (state, _, _) = cycle(state, &world, NOW, &mut clock::dice(1));
+    let reaped = |k: usize| -> BTreeSet<&str> {
+        let plan = state.workloads[k].plan.as_ref().expect("a plan");
+        let jobs = plan.steps.iter().filter_map(|s| match &s.action {
+            Action::Reap { job } => job.as_str().strip_prefix("foreshadow-shadow-"),
+            _ => None,
+        });
+        jobs.collect()
+    };
+    assert_eq!(reaped(0), BTreeSet::from(["web-left", "left"]));
+    assert_eq!(reaped(1), BTreeSet::from(["help-left", "left"]));
 }
 
 /// What the guard says of a planned step from half and half to these shares of alloc 1, 2 and the standby 3.

@@ -3,7 +3,7 @@
 use crate::common::{self, NOW, alloc_id};
 use crate::outlook::{Stage, released};
 use crate::worlds::{Load, One, Spec};
-use foreshadow::engine::{State, absorb, clock, cycle};
+use foreshadow::engine::{Rules, State, absorb, adopt, clock, cycle};
 use foreshadow::model::*;
 use foreshadow::planner::Book;
 use std::collections::BTreeMap;
@@ -317,4 +317,23 @@ fn a_standby_of_a_surge_that_others_could_long_have_done_without_stays_warm_afte
         Some(ends + warm - 1),
         "twice the time to settle after the last moment in which it served"
     );
+}
+
+/// What is prepared is worked out anew only where it may differ: what it was worked out from is kept, but not for good.
+#[test]
+fn what_was_prepared_for_a_front_goes_when_no_policy_has_that_front_any_more() {
+    let mut run = Run::new(common::world(), 40.0);
+    run.turn(Span::secs(1));
+    let kept = |run: &Run| -> Vec<String> {
+        let drills = run.state.workloads[0].book.drills.keys();
+        drills.map(ServiceName::to_string).collect()
+    };
+    assert_eq!(kept(&run), ["shop-web"]);
+    let mut policy = run.state.workloads[0].policy.clone();
+    policy.risk_tolerance = 0.1;
+    adopt(&mut run.state, &Rules::new(vec![policy.clone()]), NOW);
+    assert_eq!(kept(&run), ["shop-web"], "the front is the same");
+    policy.portions[0].front = Some("shop-www".into());
+    adopt(&mut run.state, &Rules::new(vec![policy]), NOW);
+    assert_eq!(kept(&run), [""; 0]);
 }

@@ -93,30 +93,6 @@ impl World {
         self.after(wait, event);
     }
 
-    fn note(&mut self, step: &Step, epoch: Epoch, state: JournalState) {
-        if self.is(|k| *k == Trouble::DiskFull) {
-            return;
-        }
-        let entry = JournalEntry {
-            step: step.clone(),
-            epoch,
-            state,
-            at: self.now,
-            note: String::new(),
-        };
-        self.journal.insert(step.id.clone(), entry);
-    }
-
-    /// Steps that the journal left open.
-    pub fn open_steps(&self) -> Vec<JournalEntry> {
-        let open = self.journal.values().filter(|e| !e.state.is_final());
-        open.cloned().collect()
-    }
-
-    pub fn journal(&mut self, entry: JournalEntry) {
-        self.journal.insert(entry.step.id.clone(), entry);
-    }
-
     /// The step comes to the servers.
     pub(super) fn effect(&mut self, n: u64) {
         let Some(open) = self.open.get(&n) else {

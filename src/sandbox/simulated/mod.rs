@@ -12,6 +12,7 @@ pub mod faults;
 mod flow;
 mod gateways;
 mod hands;
+mod journal;
 mod nomad;
 pub mod queue;
 pub mod spec;

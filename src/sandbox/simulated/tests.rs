@@ -167,6 +167,45 @@ fn a_target_under_an_old_epoch_or_over_an_old_index_is_refused() {
 }
 
 #[test]
+fn the_journal_keeps_what_is_open_and_what_explains_a_target_that_stands() {
+    let mut world = world(false, Vec::new(), 10.0);
+    let (epoch, _) = world.lead().expect("the lock");
+    for n in 0..50 {
+        let target = Target {
+            service: "shop-web".into(),
+            plan: PlanId::new(format!("p{n}")),
+            parent: None,
+            epoch,
+            owner: Owner::Front,
+            instances: Vec::new().into(),
+            contingencies: Vec::new().into(),
+            index: world.targets[0].as_ref().map_or(0, |t| t.index),
+        };
+        let step = Step {
+            id: StepId::new(format!("p{n}.1")),
+            plan: target.plan.clone(),
+            portion: None,
+            cause: Cause::Upkeep,
+            action: Action::SetTarget {
+                target: target.clone(),
+                before: None,
+                planned: false,
+            },
+            why: "by hand".into(),
+            waits_on: Vec::new(),
+        };
+        world.note(&step, epoch, JournalState::Intended);
+        assert_eq!(world.open_steps().len(), 1);
+        let verdict = world.write(0, &target, None, false, epoch);
+        assert_eq!(verdict, Verdict::Verified);
+        world.note(&step, epoch, JournalState::Verified);
+    }
+    assert_eq!(world.journal.len(), 1, "one target stands");
+    world.check_explained();
+    assert!(world.broken().is_empty(), "{:?}", world.broken());
+}
+
+#[test]
 fn faults_are_drawn_from_the_seed_alone_and_a_heavier_day_has_more_of_every_kind() {
     let spec = Spec::new(policy(), Vec::new());
     let day = |level, seed| drawn(level, &spec, FROM, FROM + Span::secs(86_400), seed);
