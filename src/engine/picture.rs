@@ -12,6 +12,8 @@ use ground::{Books, Dangers, Learnt, nodes, sites};
 use health::health;
 use std::collections::BTreeMap;
 
+/// DNS is asked again in this time, however many services there are; one that does not answer is unknown at once.
+const ASKED: Span = Span::secs(180);
 /// Log lines that a view carries; a face that follows keeps more.
 const LINES: usize = 400;
 
@@ -282,7 +284,7 @@ fn instances(
         .iter()
         .filter_map(|f| world.fronts.get(f))
         .flat_map(|f| f.dns.values())
-        .filter_map(|d| d.fresh(now, planner::FRESH))
+        .filter_map(|d| d.fresh(now, ASKED))
         .flatten()
         .collect();
     let total: u32 = dns.iter().map(|d| d.weight).sum();

@@ -94,10 +94,9 @@ impl Watches {
                 Watch::start(read, news, sources.clock, Asking::OFTEN)
             };
             let entries = Arc::new(entries);
-            let dns = gateway
-                .dns
-                .clone()
-                .map(|dns| Sample::start(dns, (*service).clone(), entries.clone(), sources.clock));
+            let (name, count) = ((*service).clone(), services.len());
+            let sample = |dns| Sample::start(dns, name, entries.clone(), count, sources.clock);
+            let dns = gateway.dns.clone().map(sample);
             self.fronts.push(WatchedFront {
                 gateway: gateway.id.clone(),
                 service: (*service).clone(),

@@ -9,8 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Between two questions while nothing changed.
+/// Between two questions while nothing changed, where there are few services …
 const EVERY: Duration = Duration::from_secs(1);
+/// … and so many questions a second at most about all that there are.
+const A_SECOND: usize = 64;
 /// A look waits this long for the first answer.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -32,13 +34,15 @@ impl Sample {
         dns: Arc<Dns>,
         service: ServiceName,
         entries: Arc<Watch<Vec<FrontEntry>>>,
+        services: usize,
         clock: fn() -> Moment,
     ) -> Sample {
+        let every = EVERY.max(Duration::from_secs((services / A_SECOND) as u64));
         let (tell, last) = watch::channel(None);
         let task = tokio::spawn(async move {
             while !tell.is_closed() {
                 tell.send_replace(Some(ask(&dns, &service, clock).await));
-                entries.moved(EVERY).await;
+                entries.moved(every).await;
             }
         });
         Sample { last, task }

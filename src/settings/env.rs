@@ -16,9 +16,15 @@ pub fn secret(name: &str) -> Result<Option<SecretString>, Error> {
         return Ok(access(name).map(Into::into));
     };
     match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim().into())),
+        Ok(text) => Ok(written(&text)),
         Err(source) => Err(Error::Read { path, source }),
     }
+}
+
+/// A file that is empty holds no token: nobody is let in by saying nothing.
+fn written(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// The name of the API's socket in its folder, and that folder where the system's own services have theirs.
@@ -62,4 +68,17 @@ pub fn utf8() -> bool {
 /// Where `tests/setup` unpacks the real Consul.
 pub fn cache_folder() -> Option<PathBuf> {
     access("FORESHADOW_CACHE").map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn a_token_is_what_stands_in_its_file_and_an_empty_file_holds_none() {
+        let token = |text| written(text).map(|t| t.expose_secret().to_string());
+        assert_eq!(token(" s3cret\n").as_deref(), Some("s3cret"));
+        assert_eq!((token(""), token("\n")), (None, None));
+    }
 }
