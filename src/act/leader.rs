@@ -7,6 +7,7 @@ use crate::clients::consul::{CatalogNode, Consul, SessionSpec};
 use crate::clients::http::{HttpError, Wait};
 use crate::guard::Lease;
 use crate::model::*;
+use backon::{ConstantBuilder, Retryable};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -76,6 +77,7 @@ impl Leader {
         let entry = self.presence.enter(&self.consul).await;
         let entered = entry.is_ok();
         let (session, alone) = self.open(entry).await?;
+        *said &= alone.is_some();
         if let Some(why) = alone.filter(|_| !std::mem::replace(said, true)) {
             let longest = 2 * TTL + LOCK_DELAY;
             tracing::warn!(
@@ -120,7 +122,9 @@ impl Leader {
                     check: Some(self.presence.life()),
                     ..alone.clone()
                 };
-                match self.consul.session_create(&bound, dc).await {
+                // The entry may have come to the agent and not yet to the servers.
+                let create = || self.consul.session_create(&bound, dc);
+                match create.retry(soon()).await {
                     Ok(session) => return Ok((session, None)),
                     Err(e) => e.to_string(),
                 }
@@ -217,6 +221,14 @@ impl Leader {
             }
         }
     }
+}
+
+/// A few times within a second.
+fn soon() -> ConstantBuilder {
+    let each = Duration::from_millis(300);
+    ConstantBuilder::default()
+        .with_delay(each)
+        .with_max_times(3)
 }
 
 /// Sets or clears the operator's stop.

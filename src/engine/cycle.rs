@@ -50,7 +50,7 @@ pub(super) fn turn(
     let (mut drafted, mut planned) = (Vec::new(), Vec::new());
     for (k, workload) in workloads.iter_mut().enumerate() {
         let seed = dice.random();
-        if let Some(set) = moved.still(workload, world, now) {
+        if let Some(set) = moved.still(workload, (world, &census), now) {
             copies.extend(set.iter().map(|(id, set)| (id.clone(), set.clone())));
             // What observing holds is held again, as far as it is shown.
             let steps = workload.plan.iter().flat_map(|p| &p.steps);
@@ -69,7 +69,7 @@ pub(super) fn turn(
     let acts = state.mode == Mode::Act && state.epoch.is_some();
     let acts = acts && world.hold.value() == Some(&false);
     for k in planned {
-        let still = Still::of(&workloads[k], &copies, (world, acts), now);
+        let still = Still::of(&workloads[k], &copies, (world, &census, acts), now);
         workloads[k].still = still;
     }
     state.workloads = workloads;

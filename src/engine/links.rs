@@ -80,11 +80,11 @@ fn seen(
                     .for_each(|(site, passes)| tell(&mut far, site, *passes));
                 continue;
             }
-            let told = sight(world, front, (gateway, near), entries, now);
+            let (told, fails) = sight(world, front, (gateway, near), entries, now);
             told.iter()
                 .for_each(|(site, passes)| tell(&mut far, site, *passes));
-            // What others see may change by itself.
-            if told.iter().all(|(_, passes)| *passes) {
+            // What others see of one that fails may change by itself.
+            if !fails {
                 let (entries, far) = (entries.clone(), told);
                 of_gateway.insert(service.clone(), Sight { entries, far });
             } else {
@@ -110,14 +110,16 @@ fn tell(far: &mut BTreeMap<Site, bool>, site: &Site, passes: bool) {
     }
 }
 
-/// Sites elsewhere of which a gateway's entries of one front tell that some instance passes, or that one fails only from here.
+/// Sites elsewhere of which a gateway's entries of one front tell that some instance passes, or that one fails only from here; and
+/// whether any fails from here.
 fn sight(
     world: &World,
     front: &Front,
     (gateway, near): (&GatewayId, &Site),
     entries: &[FrontEntry],
     now: Moment,
-) -> Vec<(Site, bool)> {
+) -> (Vec<(Site, bool)>, bool) {
+    let mut any = false;
     let mut far: BTreeMap<&Site, (bool, bool)> = BTreeMap::new();
     for e in entries.iter().filter(|e| e.checked && e.agent_alive) {
         let Some(site) = runs_at(world, &e.instance).filter(|s| *s != near) else {
@@ -125,13 +127,14 @@ fn sight(
         };
         let told = far.entry(site).or_default();
         told.0 |= e.passing;
+        any |= !e.passing;
         told.1 |= !e.passing && others_see(world, front, gateway, &e.instance, now);
     }
     let told = far
         .into_iter()
         .filter(|(_, (passes, fails))| *passes || *fails);
-    told.map(|(site, (passes, _))| (site.clone(), passes))
-        .collect()
+    let told = told.map(|(site, (passes, _))| (site.clone(), passes));
+    (told.collect(), any)
 }
 
 /// The site of an instance on a node that Nomad hears.

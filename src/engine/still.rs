@@ -4,7 +4,7 @@
 use super::state::{State, Workload};
 use super::view::Mode;
 use crate::model::*;
-use crate::planner::{Copies, FRESH, ShadowState};
+use crate::planner::{Census, Copies, FRESH, ShadowState};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub struct Still {
     at: Moment,
     mark: (Moment, Option<u64>, u64, usize),
     sights: Vec<Sight>,
+    standbys: Vec<(JobId, bool)>,
     copies: BTreeMap<PortionId, Copies>,
 }
 
@@ -116,7 +117,7 @@ impl Moved {
     pub fn still<'a>(
         &self,
         workload: &'a Workload,
-        world: &World,
+        (world, census): (&World, &Census),
         now: Moment,
     ) -> Option<&'a BTreeMap<PortionId, Copies>> {
         let still = workload.still.as_ref().filter(|_| !self.all)?;
@@ -126,6 +127,9 @@ impl Moved {
             && still.mark == mark(workload)
             && !policy.sites.iter().any(|s| self.sites.contains(s))
             && !still.concerned(&self.jobs, &self.sites)
+            && !policy.portions.iter().any(|p| self.jobs.contains(&p.job))
+            && !waits(policy, world)
+            && still.standbys == standbys(policy, census)
             && still.sights.len() == policy.portions.len()
             && (policy.portions.iter().zip(&still.sights))
                 .all(|(p, sight)| Sight::of(p, world, now) == *sight)
@@ -142,7 +146,7 @@ impl Still {
     pub fn of(
         workload: &Workload,
         copies: &BTreeMap<PortionId, Copies>,
-        (world, acting): (&World, bool),
+        (world, census, acting): (&World, &Census, bool),
         now: Moment,
     ) -> Option<Still> {
         let book = &workload.book;
@@ -157,14 +161,13 @@ impl Still {
             || !book.falls.is_empty()
             || !book.node_falls.is_empty()
             || !book.leaving.is_empty()
+            || book.refused.values().any(|until| *until > now)
             || !book.asked.is_empty()
             || !book.asked_shadows.is_empty()
             || shadows.into_iter().any(|s| s.state != ShadowState::Done);
-        let blocked = world.blocked.value();
-        let waits = |b: &Blocked| workload.policy.portions.iter().any(|p| p.job == b.job);
         let portions = &workload.policy.portions;
         let quiet = !busy
-            && !blocked.is_none_or(|all| all.iter().any(waits))
+            && !waits(&workload.policy, world)
             && portions.iter().all(|p| calm(workload, p, world, now));
         let ours = portions.iter();
         let ours = ours.filter_map(|p| Some((p.id.clone(), copies.get(&p.id)?.clone())));
@@ -172,6 +175,7 @@ impl Still {
             at: now,
             mark: mark(workload),
             sights: portions.iter().map(|p| Sight::of(p, world, now)).collect(),
+            standbys: standbys(&workload.policy, census),
             copies: ours.collect(),
         })
     }
@@ -179,8 +183,10 @@ impl Still {
     /// Whether what differs is about its instances.
     fn concerned(&self, jobs: &HashSet<JobId>, sites: &HashSet<Site>) -> bool {
         let mut all = self.copies.values().flat_map(|c| c.all.iter());
+        let standby = |(job, _): &(JobId, bool)| jobs.contains(job);
         (!jobs.is_empty() || !sites.is_empty())
-            && all.any(|c| jobs.contains(&c.job) || sites.contains(&c.site))
+            && (all.any(|c| jobs.contains(&c.job) || sites.contains(&c.site))
+                || self.standbys.iter().any(standby))
     }
 }
 
@@ -202,6 +208,20 @@ impl Sight {
             applied: applied.map(|a| a.value().cloned()).collect(),
         }
     }
+}
+
+/// Whether Nomad cannot place something of it, or nobody knows.
+fn waits(policy: &Policy, world: &World) -> bool {
+    let ours = |b: &Blocked| policy.portions.iter().any(|p| p.job == b.job);
+    let blocked = world.blocked.value();
+    blocked.is_none_or(|all| all.iter().any(ours))
+}
+
+/// The jobs of its standbys, and whether each is stopped.
+fn standbys(policy: &Policy, census: &Census) -> Vec<(JobId, bool)> {
+    let portions = policy.portions.iter();
+    let all = portions.flat_map(|p| census.standbys_seen(&p.id));
+    all.cloned().collect()
 }
 
 /// What else the plan was made with.

@@ -33,6 +33,8 @@ const FEW: usize = 64;
 struct WatchedFront {
     gateway: GatewayId,
     service: ServiceName,
+    /// Only the gateway's own entries count.
+    own: bool,
     entries: Arc<Watch<Vec<FrontEntry>>>,
     dns: Option<Sample>,
 }
@@ -100,6 +102,7 @@ impl Watches {
             self.fronts.push(WatchedFront {
                 gateway: gateway.id.clone(),
                 service: (*service).clone(),
+                own: *own,
                 entries,
                 dns,
             });
@@ -133,7 +136,7 @@ impl Watches {
                 };
                 let (entries, dns) = futures::join!(w.entries.seen(), dns);
                 let entries = match heard {
-                    Some(heard) => as_of(entries, heard, w.entries.settled()),
+                    Some(heard) => as_of(entries, heard, w.own && w.entries.settled()),
                     None => entries,
                 };
                 (w, entries.map(SharedList::from), dns)

@@ -9,10 +9,11 @@ use crate::clients::http::HttpError;
 use crate::model::*;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -22,6 +23,11 @@ const AT_ONCE: usize = 16;
 const ROUND: Duration = Duration::from_secs(300);
 /// What could not be read is asked for again after this.
 const AGAIN: Duration = Duration::from_secs(2);
+/// An agent tells its servers of new entries when it comes to it: what a gateway has applied is read again so many times AGAIN later,
+/// and only with the last of them taken for what stands.
+const LATER: [u64; 2] = [1, 5];
+/// Entries that Nomad makes come and go without a word: they are read anew each so many times AGAIN.
+const OTHERS: u64 = 5;
 /// The states in which a check does not pass.
 const AILING: [&str; 2] = ["critical", "warning"];
 
@@ -54,6 +60,7 @@ pub struct One {
 /// What is told of all fronts of one gateway at once.
 pub struct Crowd {
     ailing: Vec<Watch<Ailing>>,
+    heard: Arc<Mutex<Heard>>,
     task: JoinHandle<()>,
 }
 
@@ -81,11 +88,15 @@ impl Crowd {
             keys.follow(),
         );
         let mut rounds = Rounds::of(gateway, fronts);
+        let heard = rounds.heard.clone();
         let task = tokio::spawn(async move {
             let mut reads = FuturesUnordered::new();
             let mut turns = tokio::time::interval(ROUND / rounds.fronts.len().max(1) as u32);
             turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut again = tokio::time::interval(AGAIN);
+            // Neither is due at once.
+            turns.reset();
+            again.reset();
             loop {
                 while reads.len() < AT_ONCE
                     && let Some(k) = rounds.next()
@@ -104,24 +115,41 @@ impl Crowd {
                 }
             }
         });
-        Crowd { ailing, task }
+        Crowd {
+            ailing,
+            heard,
+            task,
+        }
     }
 
-    /// When the agent last told of all checks; why it does not.
+    /// When the agent last told of all checks, as far as that has been taken in; why it does not.
     pub async fn heard(&self) -> Seen<()> {
-        let mut heard: Option<Seen<()>> = None;
         for watch in &self.ailing {
-            let seen = watch.seen().await.map(drop);
-            heard = Some(match (heard, seen) {
-                (None, seen) => seen,
-                (Some(Seen::Known { at, .. }), Seen::Known { at: other, .. }) => {
-                    Seen::known((), at.min(other))
-                }
-                (Some(unknown @ Seen::Unknown { .. }), _) | (_, unknown) => unknown,
-            });
+            // The first answer is waited for; what counts is what came of it.
+            let _ = watch.seen().await;
         }
-        heard.unwrap_or_else(|| Seen::unknown("not read yet"))
+        let heard = lock(&self.heard).clone();
+        heard.into_iter().reduce(older).unwrap_or_else(silence)
     }
+}
+
+type Heard = [Seen<()>; AILING.len()];
+
+fn silence() -> Seen<()> {
+    Seen::unknown("not read yet")
+}
+
+/// The older of two readings, or the one that is not there.
+fn older(a: Seen<()>, b: Seen<()>) -> Seen<()> {
+    match (a, b) {
+        (Seen::Known { at, .. }, Seen::Known { at: other, .. }) => Seen::known((), at.min(other)),
+        (unknown @ Seen::Unknown { .. }, _) | (_, unknown) => unknown,
+    }
+}
+
+/// What a thread that was lost had taken in still stands.
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches the checks at an agent that do not pass.
@@ -172,10 +200,18 @@ struct Rounds {
     due: BTreeSet<usize>,
     reading: BTreeSet<usize>,
     failed: BTreeSet<usize>,
-    /// Whose turn is next.
+    /// What is to be read later, by the count of AGAINs, and how often of each that still is.
+    later: BTreeMap<u64, Vec<usize>>,
+    unsure: BTreeMap<usize, usize>,
+    agains: u64,
+    told_keys: bool,
+    /// Whose turn is next, and where reading goes on.
     turn: usize,
+    from: usize,
     /// As last told of each state; nothing while that cannot be heard.
     told: [Option<Arc<Ailing>>; AILING.len()],
+    /// When each state was last told, and taken in.
+    heard: Arc<Mutex<Heard>>,
     /// The index of the target that the gateway applied last, by service.
     applied: HashMap<ServiceName, (u64, Moment)>,
 }
@@ -189,8 +225,14 @@ impl Rounds {
             due: BTreeSet::new(),
             reading: BTreeSet::new(),
             failed: BTreeSet::new(),
+            later: BTreeMap::new(),
+            unsure: BTreeMap::new(),
+            agains: 0,
+            told_keys: false,
             turn: 0,
+            from: 0,
             told: Default::default(),
+            heard: Arc::new(Mutex::new([silence(), silence()])),
             applied: HashMap::new(),
             fronts,
         }
@@ -201,8 +243,11 @@ impl Rounds {
         if self.told.iter().any(Option::is_none) {
             return None;
         }
+        // Round and round, so that none waits for ever for others that are asked for all the time.
         let free = |k: &&usize| !self.reading.contains(k);
-        let k = *self.due.iter().find(free)?;
+        let (after, before) = (self.due.range(self.from..), self.due.range(..self.from));
+        let k = *after.chain(before).find(free)?;
+        self.from = k + 1;
         self.due.remove(&k);
         self.reading.insert(k);
         Some(k)
@@ -226,14 +271,22 @@ impl Rounds {
             }
         };
         // What changed while it was read is read again.
-        self.fronts[k].feed.say(seen, !self.due.contains(&k));
+        let settled = !self.due.contains(&k) && !self.unsure.contains_key(&k);
+        self.fronts[k].feed.say(seen, settled);
     }
 
     /// The checks of one state that do not pass: whose have changed is read, and everything after a silence.
     fn hear(&mut self, state: usize, seen: Seen<Arc<Ailing>>) {
+        let heard = seen.clone().map(drop);
+        self.take_in(state, seen);
+        lock(&self.heard)[state] = heard;
+    }
+
+    fn take_in(&mut self, state: usize, seen: Seen<Arc<Ailing>>) {
         let Seen::Known { value: new, .. } = seen else {
             self.told[state] = None;
-            return;
+            // As they were when they were read, and no younger.
+            return self.fronts.iter().for_each(|one| one.feed.unsettle());
         };
         let old = self.told[state].replace(new.clone());
         let Some(old) = old else {
@@ -267,11 +320,17 @@ impl Rounds {
             if gateway != &self.gateway || self.applied.get(service) == Some(&mark) {
                 continue;
             }
-            self.applied.insert(service.clone(), mark);
+            let known = self.applied.insert(service.clone(), mark).is_some() || self.told_keys;
             if let Some(k) = of.copied() {
                 self.ask(k);
+                // What stood there from the start was applied long ago.
+                for later in LATER.iter().filter(|_| known) {
+                    self.later.entry(self.agains + later).or_default().push(k);
+                    *self.unsure.entry(k).or_default() += 1;
+                }
             }
         }
+        self.told_keys = true;
     }
 
     /// As good as it was until it is read, so that a look need not wait for it.
@@ -285,6 +344,20 @@ impl Rounds {
 
     fn again(&mut self) {
         self.due.append(&mut self.failed);
+        self.agains += 1;
+        for k in self.later.remove(&self.agains).into_iter().flatten() {
+            self.due.insert(k);
+            if let Entry::Occupied(mut left) = self.unsure.entry(k) {
+                *left.get_mut() -= 1;
+                if *left.get() == 0 {
+                    left.remove();
+                }
+            }
+        }
+        if self.agains.is_multiple_of(OTHERS) {
+            let others = (0..self.fronts.len()).filter(|k| !self.fronts[*k].own);
+            self.due.extend(others);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 use super::*;
 use crate::clients::http::Indexed;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
@@ -234,4 +233,89 @@ fn a_front_that_changes_while_it_is_read_is_not_settled_by_that_reading() {
     assert_eq!(rounds.next(), Some(0));
     rounds.answered(0, Ok(Vec::new()), now());
     assert!(entries.settled());
+}
+
+/// Rounds of so many fronts of which each has been read once, and their readings.
+fn read_once(count: usize) -> (Rounds, Vec<Watch<Vec<FrontEntry>>>) {
+    let one = |k: usize| {
+        let (feed, entries) = Watch::fed();
+        let one = One {
+            service: ServiceName::new(format!("front-{k}")),
+            own: true,
+            feed,
+            news: Box::new(|_| ()),
+        };
+        (one, entries)
+    };
+    let (fronts, entries): (Vec<One>, Vec<_>) = (0..count).map(one).unzip();
+    let mut rounds = Rounds::of("gate".into(), fronts);
+    for state in 0..AILING.len() {
+        rounds.hear(state, Seen::known(Arc::default(), now()));
+    }
+    while let Some(k) = rounds.next() {
+        rounds.answered(k, Ok(Vec::new()), now());
+    }
+    assert!(entries.iter().all(Watch::settled));
+    (rounds, entries)
+}
+
+fn applied(index: u64) -> Seen<Arc<Keys>> {
+    let report = Applied {
+        gateway: "gate".into(),
+        service: "front-0".into(),
+        plan: "p".into(),
+        epoch: Epoch(1),
+        index,
+        weights: BTreeMap::new(),
+        owner: Owner::Front,
+        contingency: None,
+        at: now(),
+        reaction: None,
+        suspected: Vec::new(),
+    };
+    let keys = Keys {
+        leadership: Leadership::Nobody,
+        targets: Ok(BTreeMap::new()),
+        applied: [(("gate".into(), "front-0".into()), Arc::new(report))].into(),
+    };
+    Seen::known(Arc::new(keys), now())
+}
+
+#[test]
+fn what_was_applied_is_read_until_the_agent_has_had_time_to_tell_its_servers() {
+    let (mut rounds, entries) = read_once(1);
+    let read = |rounds: &mut Rounds| {
+        let k = rounds.next();
+        k.into_iter()
+            .for_each(|k| rounds.answered(k, Ok(Vec::new()), now()));
+        (k, entries[0].settled())
+    };
+    rounds.applied(&applied(1));
+    assert_eq!(read(&mut rounds), (Some(0), true), "it stood there before");
+    rounds.applied(&applied(2));
+    assert_eq!(read(&mut rounds), (Some(0), false));
+    rounds.again();
+    assert_eq!(read(&mut rounds), (Some(0), false));
+    (1..LATER[1]).for_each(|_| rounds.again());
+    assert_eq!(read(&mut rounds), (Some(0), true));
+    assert_eq!(read(&mut rounds).0, None);
+}
+
+#[test]
+fn none_waits_for_ever_for_others_that_change_all_the_time() {
+    let (mut rounds, _entries) = read_once(3);
+    (0..3).for_each(|k| rounds.ask(k));
+    for wanted in [0, 1, 2, 0, 1] {
+        assert_eq!(rounds.next(), Some(wanted));
+        rounds.answered(wanted, Ok(Vec::new()), now());
+        rounds.ask(0);
+        rounds.ask(1);
+    }
+}
+
+#[test]
+fn while_checks_are_not_told_no_reading_is_taken_for_what_stands() {
+    let (mut rounds, entries) = read_once(2);
+    rounds.hear(1, Seen::unknown("Consul is away"));
+    assert!(entries.iter().all(|e| !e.settled()));
 }

@@ -75,11 +75,12 @@ impl Census {
 
     /// The same with those that are stopped, whose allocations may still run.
     pub fn all_standbys(&self, portion: &PortionId) -> impl Iterator<Item = &JobId> {
-        self.standbys
-            .get(portion)
-            .into_iter()
-            .flatten()
-            .map(|(job, _)| job)
+        self.standbys_seen(portion).map(|(job, _)| job)
+    }
+
+    /// The same with whether each is stopped.
+    pub fn standbys_seen(&self, portion: &PortionId) -> impl Iterator<Item = &(JobId, bool)> {
+        self.standbys.get(portion).into_iter().flatten()
     }
 
     /// Jobs of shadows that are not stopped and for this policy to mind: its own, and those that no policy claims.

@@ -114,6 +114,20 @@ fn a_reading_that_is_lost_or_a_command_is_looked_at_at_once() {
 }
 
 #[test]
+fn what_nomad_cannot_place_is_planned_for_at_once() {
+    let mut c = settled();
+    let before = planned(&c);
+    let blocked = Blocked {
+        job: "shop".into(),
+        groups: vec!["web".into()],
+        why: "no node has room".into(),
+    };
+    c.world.blocked = Seen::known(vec![blocked], before);
+    c.turn(USUAL);
+    assert!(planned(&c) > before);
+}
+
+#[test]
 fn the_same_seen_again_is_no_news() {
     let mut c = settled();
     // Lists that were read anew and say the same.
