@@ -80,6 +80,34 @@ impl Pretended {
     }
 }
 
+fn report(gateway: &str, service: &str, index: u64) -> Applied {
+    Applied {
+        gateway: gateway.into(),
+        service: service.into(),
+        plan: "p".into(),
+        epoch: Epoch(1),
+        index,
+        weights: BTreeMap::new(),
+        owner: Owner::Front,
+        contingency: None,
+        at: now(),
+        reaction: None,
+        suspected: Vec::new(),
+    }
+}
+
+fn keys<const N: usize>(reports: [Applied; N]) -> Seen<Arc<Keys>> {
+    let all = reports.into_iter();
+    let keys = Keys {
+        leadership: Leadership::Nobody,
+        targets: Ok(BTreeMap::new()),
+        applied: all
+            .map(|r| ((r.gateway.clone(), r.service.clone()), Arc::new(r)))
+            .collect(),
+    };
+    Seen::known(Arc::new(keys), now())
+}
+
 struct Met {
     crowd: Crowd,
     entries: Vec<Watch<Vec<FrontEntry>>>,
@@ -160,29 +188,8 @@ async fn what_the_gateway_applied_is_read_again() {
     }
     consul.read();
     *consul.weight.lock().expect("no panic") = 7;
-    let report = |gateway: &str, service: &str| Applied {
-        gateway: gateway.into(),
-        service: service.into(),
-        plan: "p".into(),
-        epoch: Epoch(1),
-        index: 5,
-        weights: BTreeMap::new(),
-        owner: Owner::Front,
-        contingency: None,
-        at: now(),
-        reaction: None,
-        suspected: Vec::new(),
-    };
-    let all = [report("gate", "a"), report("elsewhere", "b")];
-    let keys = Keys {
-        leadership: Leadership::Nobody,
-        targets: Ok(BTreeMap::new()),
-        applied: all
-            .into_iter()
-            .map(|r| ((r.gateway.clone(), r.service.clone()), Arc::new(r)))
-            .collect(),
-    };
-    met.tell_keys.say(Seen::known(Arc::new(keys), now()), true);
+    let all = [report("gate", "a", 5), report("elsewhere", "b", 5)];
+    met.tell_keys.say(keys(all), true);
     until(&met.entries[0], |e| e.weight == 7).await;
     assert_eq!(consul.read(), ["a".into()]);
 }
@@ -260,25 +267,7 @@ fn read_once(count: usize) -> (Rounds, Vec<Watch<Vec<FrontEntry>>>) {
 }
 
 fn applied(index: u64) -> Seen<Arc<Keys>> {
-    let report = Applied {
-        gateway: "gate".into(),
-        service: "front-0".into(),
-        plan: "p".into(),
-        epoch: Epoch(1),
-        index,
-        weights: BTreeMap::new(),
-        owner: Owner::Front,
-        contingency: None,
-        at: now(),
-        reaction: None,
-        suspected: Vec::new(),
-    };
-    let keys = Keys {
-        leadership: Leadership::Nobody,
-        targets: Ok(BTreeMap::new()),
-        applied: [(("gate".into(), "front-0".into()), Arc::new(report))].into(),
-    };
-    Seen::known(Arc::new(keys), now())
+    keys([report("gate", "front-0", index)])
 }
 
 #[test]
