@@ -73,6 +73,7 @@ impl Terminal {
                 return text;
             }
             let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{what} did not come; there is\n{text}");
             match self.pty.output.recv_timeout(left) {
                 Ok(bytes) => {
                     self.raw.extend_from_slice(&bytes);
@@ -86,6 +87,27 @@ impl Terminal {
     fn types(&mut self, keys: &[u8]) {
         self.pty.writer.write_all(keys).expect("it takes keys");
         self.pty.writer.flush().expect("it takes keys");
+    }
+
+    /// Waits until its shell has asked for a line that many times, and nothing else has the screen. That a program gave the
+    /// screen back is not enough: it may still be there, and take what is typed for itself.
+    fn prompts(&mut self, times: usize) {
+        self.until(&format!("prompt {times}"), |s| {
+            s.matches("ready>").count() == times && !s.contains("Overview")
+        });
+    }
+
+    /// Waits until its program has ended by itself.
+    fn ends(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(status) = self.pty.child.try_wait().expect("it can be asked") {
+                assert!(status.success(), "{status:?}");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not end; there is\n{}", self.text());
     }
 
     /// Closes what lies over the screen and goes to the overview's first row. What follows an Esc waits until it was taken:
@@ -352,15 +374,13 @@ fn ctrl_z_gives_the_terminal_back_and_fg_draws_it_anew() {
     shell.args(["-i"]);
     shell.env("PS1", "ready> ");
     let mut terminal = Terminal::of(shell, (120, 40));
-    terminal.until("the prompt", |s| s.contains("ready>"));
+    terminal.prompts(1);
     let program = binary();
     let line = format!("{} tui --attach http://{}\r", program.display(), served.at);
     terminal.types(line.as_bytes());
     terminal.until("the overview", |s| s.contains("> ✗ web"));
     terminal.types(b"\x1a");
-    terminal.until("the prompt", |s| {
-        s.contains("ready>") && !s.contains("> ✗ web")
-    });
+    terminal.prompts(2);
     assert!(
         !terminal.screen.screen().hide_cursor(),
         "the cursor is shown"
@@ -370,11 +390,9 @@ fn ctrl_z_gives_the_terminal_back_and_fg_draws_it_anew() {
         s.contains("> ✗ web") && s.contains(" 1 Overview◂") && s.contains("q ^c quit")
     });
     terminal.types(b"jq");
-    terminal.until("the prompt", |s| {
-        s.contains("ready>") && !s.contains("Overview◂")
-    });
+    terminal.prompts(3);
     terminal.types(b"exit\r");
-    assert!(terminal.pty.child.wait().expect("it ends").success());
+    terminal.ends();
 }
 
 #[test]

@@ -243,9 +243,11 @@ impl Drop for Restore {
     }
 }
 
-/// Best effort: on the way out there is nobody left to tell.
+/// Best effort: on the way out there is nobody left to tell. Keys come first: who sees the shell's screen may type, and a line
+/// that ends while keys are still read one by one has no end for the shell.
 fn put_back() {
     let mut out = io::stdout();
+    let _ = terminal::disable_raw_mode();
     let _ = mouse(false);
     let _ = execute!(
         out,
@@ -254,6 +256,5 @@ fn put_back() {
         terminal::LeaveAlternateScreen,
         crossterm::cursor::Show
     );
-    let _ = terminal::disable_raw_mode();
     let _ = out.flush();
 }
