@@ -2,11 +2,13 @@
 #   docker run --network host --read-only -v /etc/foreshadow:/etc/foreshadow:ro -v foreshadow:/var/lib/foreshadow foreshadow
 # It speaks to the Nomad and Consul agents of its host over loopback, and its API listens there too (`api = "127.0.0.1:4680"`): hence
 # the host's network, and no port of its own. The store (`store = "/var/lib/foreshadow/foreshadow.db"`) is on a volume of the user's below.
+# That user, 65532, must be able to read the configuration and every token file (`-e CONSUL_HTTP_TOKEN_FILE=/etc/foreshadow/consul-token`:
+# `chown 65532`, mode 0400), and to write a folder that is given in place of the volume. Without `api` none is served: there is no /run.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --locked --release --bin foreshadow && strip target/release/foreshadow
-RUN mkdir -p /empty/var/lib/foreshadow
+RUN mkdir -p -m 0700 /empty/var/lib/foreshadow
 
 # The binary links nothing beyond glibc and libgcc_s, which `base` would lack.
 FROM gcr.io/distroless/cc-debian12
@@ -18,4 +20,4 @@ ENV GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=1048576:
 USER 65532:65532
 VOLUME /var/lib/foreshadow
 ENTRYPOINT ["/usr/bin/foreshadow"]
-CMD ["run", "--config", "/etc/foreshadow/foreshadow.hcl", "--format", "json"]
+CMD ["run", "--config", "/etc/foreshadow/foreshadow.hcl", "--format", "json", "--log-format", "json"]

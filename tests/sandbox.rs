@@ -283,6 +283,23 @@ fn consul_is_served_where_the_flags_say() {
 }
 
 #[test]
+fn nomad_is_served_where_the_flag_says_even_if_that_is_where_it_would_be_anyway() {
+    let _alone = alone();
+    let usual = "127.0.0.1:4646";
+    if let Err(e) = std::net::TcpListener::bind(usual) {
+        println!("skipped: {usual} is another's ({e})");
+        return;
+    }
+    let mut child = sandbox(&["--for", "5s", "--nomad-bind", usual]);
+    let (said, mut out) = listening(&mut child);
+    assert_eq!(said["nomad"], format!("http://{usual}"));
+    assert!(ask(usual, "/v1/nodes").contains("\"Datacenter\""));
+    signal(&child, "-INT");
+    std::io::copy(&mut out, &mut std::io::sink()).expect("it says the rest");
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
 fn a_real_consul_stays_where_its_agents_are() {
     let refused = Command::new(binary())
         .args([
@@ -330,6 +347,34 @@ fn ctrl_c_leaves_no_process_and_no_folder_behind_and_what_is_under_way_comes_to_
     assert!(!folder.exists(), "{} is left", folder.display());
     let told = std::fs::read_to_string(errors.path()).expect("what it warned of");
     assert!(!told.contains("the journal cannot be written"), "{told}");
+}
+
+#[test]
+fn who_stops_reading_ends_it_and_nothing_is_left_behind() {
+    let _alone = alone();
+    let errors = tempfile::NamedTempFile::new().expect("a file");
+    let mut child = command(&["--for", "60s"])
+        .stderr(errors.reopen().expect("the file"))
+        .spawn()
+        .expect("the binary starts");
+    let (_, out) = listening(&mut child);
+    drop(out);
+    assert!(!child.wait().expect("it ends").success());
+    let told = std::fs::read_to_string(errors.path()).expect("what it said");
+    assert!(told.contains("Broken pipe"), "{told}");
+    assert_eq!(left_of(child.id()), Vec::<String>::new());
+    let folder = std::env::temp_dir().join(format!("foreshadow-{}", child.id()));
+    assert!(!folder.exists(), "{} is left", folder.display());
+}
+
+#[test]
+fn where_it_cannot_have_a_folder_it_says_which() {
+    // Not even root makes a folder there.
+    let refused = command(&[]).env("TMPDIR", "/proc").output();
+    let refused = refused.expect("the binary runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("folder /proc/foreshadow-"), "{said}");
 }
 
 #[test]

@@ -50,6 +50,11 @@ type OpenStore = fn(&Path) -> Result<Store, store::Error>;
 /// `open` opens the store: only who runs may set a damaged one aside.
 fn setup(path: &Path, open: OpenStore, log: &Tuner) -> Result<(Config, Setup, Read), Exit> {
     let (config, access, gateways) = read(path)?;
+    for peer in [&access.nomad, &access.consul] {
+        if let Err(e) = peer.token_readable() {
+            tracing::warn!("{}; until then nothing is asked there", super::chain(&e));
+        }
+    }
     let rules = Rules::new(reload::policies(&config.policies)?);
     let (rules_in, rules) = watch::channel(rules);
     let (reload, asked) = mpsc::channel(1);

@@ -2,7 +2,7 @@
 
 use super::args::{ConsulKind, Format, RuntimeKind, SandboxArgs, TaskExecArgs};
 use super::logging::Tuner;
-use super::{Exit, doors, simulated};
+use super::{Exit, doors, exit, simulated};
 use crate::clients::connect::Peer;
 use crate::clients::http::{System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
@@ -73,7 +73,13 @@ async fn open(args: &SandboxArgs, tune: Tune, cancel: CancellationToken) -> Resu
         .map_or("policies/shop.hcl".into(), |p| p.display().to_string());
     let mut policy = settings::parse_policy(&name, &text).map_err(Exit::usage)?;
     let folder = std::env::temp_dir().join(format!("foreshadow-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|e| Exit::failed(&e))?;
+    std::fs::create_dir_all(&folder).map_err(|e| Exit {
+        code: exit::FAILED,
+        message: format!(
+            "cannot make the sandbox's folder {}: {e}; TMPDIR names another place",
+            folder.display()
+        ),
+    })?;
     let world = start(args, &policy, &folder)
         .await
         .inspect_err(|_| remove(&folder))?;
@@ -313,10 +319,25 @@ async fn dashboard(args: &SandboxArgs, session: Session) -> Result<ExitCode, Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Events until the scenario ends, `--for` has passed or a signal comes; then the summary.
+/// Events until the scenario ends, `--for` has passed or a signal comes; then the summary. Where nobody reads any more, nothing
+/// stays behind all the same.
 async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, Exit> {
     let json = args.format == Format::Json;
     let mut out = std::io::stdout();
+    let told = tell(args, &mut session, &mut out).await;
+    session.cancel.cancel();
+    let (summary, _) = close(session).await;
+    told?;
+    if json {
+        headless::write_summary(&mut out, summary).map_err(|e| Exit::failed(&e))?;
+    } else {
+        println!("{}", sentence(&summary));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn tell(args: &SandboxArgs, session: &mut Session, out: &mut impl Write) -> Result<(), Exit> {
+    let json = args.format == Format::Json;
     let listening = json!({
         "at": headless::rfc3339(clock::now()), "kind": "listening",
         "nomad": format!("http://{}", session.world.nomad),
@@ -327,7 +348,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
         "metrics": session.world.metrics.iter().map(|(_, at)| format!("http://{at}/metrics")).collect::<Vec<_>>(),
         "api": format!("http://{}", session.world.api),
     });
-    say(&mut out, json, &listening)?;
+    say(out, json, &listening)?;
     let mut views = session.house.views.clone();
     let mut follower = headless::Follower::default();
     let limit = args.lasts.unwrap_or(Duration::from_secs(240));
@@ -342,7 +363,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
             }
             Some(fault) = session.faults.recv() => {
                 let event = json!({"at": headless::rfc3339(clock::now()), "kind": "fault", "text": fault.to_string(), "scenario": true});
-                say(&mut out, json, &event)?;
+                say(out, json, &event)?;
             }
             changed = views.changed() => {
                 if changed.is_err() {
@@ -350,7 +371,7 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
                 }
                 let view = views.borrow_and_update().clone();
                 for event in follower.fresh(&view) {
-                    say(&mut out, json, &event)?;
+                    say(out, json, &event)?;
                 }
             }
         }
@@ -358,15 +379,9 @@ async fn headless(args: &SandboxArgs, mut session: Session) -> Result<ExitCode, 
     session.cancel.cancel();
     let last = session.house.views.borrow().clone();
     for event in follower.fresh(&last) {
-        say(&mut out, json, &event)?;
+        say(out, json, &event)?;
     }
-    let (summary, _) = close(session).await;
-    if json {
-        headless::write_summary(&mut out, summary).map_err(|e| Exit::failed(&e))?;
-    } else {
-        println!("{}", sentence(&summary));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 pub(super) fn say(out: &mut impl Write, json: bool, event: &serde_json::Value) -> Result<(), Exit> {

@@ -3,6 +3,7 @@
 mod table;
 
 use super::args::{Format, SimulateArgs, StrategyKind};
+use super::validate::job_from;
 use super::{Exit, exit, series};
 use crate::engine::simulate::{Faults, Order, Report, Strategy, seeds, simulate as play};
 use crate::model::{JobSpec, Policy};
@@ -111,12 +112,10 @@ fn faults(text: &str) -> Result<Faults, Exit> {
 
 fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, Exit> {
     let read = |path: &Path| {
-        let name = path.display();
+        let name = path.display().to_string();
         let text =
             std::fs::read_to_string(path).map_err(|e| Exit::usage(format!("{name}: {e}")))?;
-        parse_job(&text)
-            .map(JobSpec::new)
-            .map_err(|e| Exit::usage(format!("{name}:{e}")))
+        job_from(&name, &text).map_err(Exit::usage)
     };
     let mut jobs: Vec<JobSpec> = files.iter().map(|p| read(p)).collect::<Result<_, _>>()?;
     let known = parse_job(JOB).map(JobSpec::new).map_err(Exit::usage)?;

@@ -2,6 +2,7 @@
 
 use super::args::{ConsulKind, Format, SandboxArgs};
 use super::sandbox::{CYCLE, JOB, POLICY, read, say, sentence, summary, until_signal};
+use super::validate::job_from;
 use super::{Exit, series};
 use crate::engine::clock;
 use crate::engine::simulate::live::{Live, Met, Stage};
@@ -12,7 +13,6 @@ use crate::load::trace::{Compression, parse_events};
 use crate::model::*;
 use crate::sandbox::block::Block;
 use crate::sandbox::estate::Estate;
-use crate::sandbox::nomad::parse_job;
 use crate::sandbox::scenario::{DAY, Scenario};
 use crate::sandbox::world::{SECONDS_PER_HOUR, played_day};
 use crate::settings;
@@ -78,8 +78,7 @@ fn stage(args: &SandboxArgs, begins: Option<Moment>) -> Result<Stage, Exit> {
     let policy = settings::parse_policy(&name(&args.policy, "policies/shop.hcl"), &policy)
         .map_err(Exit::usage)?;
     let job = read(args.job.as_deref(), JOB)?;
-    let job = parse_job(&job)
-        .map_err(|e| Exit::usage(format!("{}:{e}", name(&args.job, "jobs/shop.nomad.hcl"))))?;
+    let job = job_from(&name(&args.job, "jobs/shop.nomad.hcl"), &job).map_err(Exit::usage)?;
     let text = read(args.scenario.as_deref(), DAY)?;
     let estate = Estate::builtin(Block::default());
     let scenario = name(&args.scenario, "assets/scenarios/day.hcl");
@@ -102,7 +101,7 @@ fn stage(args: &SandboxArgs, begins: Option<Moment>) -> Result<Stage, Exit> {
     }
     Ok(Stage {
         policy,
-        jobs: vec![JobSpec::new(job)],
+        jobs: vec![job],
         trace,
         failures: time.past_events(&events),
         scenario,

@@ -1,6 +1,6 @@
 //! Where Nomad and Consul are and how to speak to them, from the names that HashiCorp's own tools read.
 
-use super::http::{System, Token};
+use super::http::{HttpError, System, Token};
 use reqwest::Url;
 use secrecy::SecretString;
 use std::fmt;
@@ -176,6 +176,22 @@ impl Peer {
             system,
             Address::parse("address", address, false, 80)?,
         ))
+    }
+
+    /// Whether its token can be read now: one in a file may be missing, or be another user's.
+    ///
+    /// # Errors
+    /// Names the file and why.
+    pub fn token_readable(&self) -> Result<(), HttpError> {
+        let Token::File(path) = &self.token else {
+            return Ok(());
+        };
+        let read = std::fs::read(path).map(|_| ());
+        read.map_err(|source| HttpError::TokenFile {
+            system: self.system,
+            path: path.clone(),
+            source,
+        })
     }
 
     /// What is added to each query.

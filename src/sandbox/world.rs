@@ -168,7 +168,7 @@ impl World {
         let nodes = nodes(&options, &estate, &gateways);
         // The block is ours until here; the API takes over its address, unless it has another.
         let bind = options.nomad_bind.unwrap_or(block.nomad_api());
-        let held = options.nomad_bind.map(|_| held);
+        let held = (bind != block.nomad_api()).then_some(held);
         // Clients need a provider even where they speak no TLS; who was first, wins.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()

@@ -88,6 +88,14 @@ fn the_log_is_json_whose_filter_is_changed_and_taken_back_and_it_holds_no_secret
     assert_eq!(who, kept, "what the store keeps of who asked for what");
 }
 
+#[test]
+fn a_token_file_that_cannot_be_read_is_named_at_the_start() {
+    let env = [("CONSUL_HTTP_TOKEN_FILE", "/nowhere/token".to_string())];
+    let observer = Observer::with(&[], &env);
+    let why = "cannot read the Consul token file \"/nowhere/token\"; check that it exists and may be read: No such file";
+    assert!(observer.log().contains(why), "{}", observer.log());
+}
+
 #[tokio::test]
 async fn a_bad_filter_is_refused_by_the_api_with_what_is_wrong_and_changes_nothing() {
     let _ = rustls::crypto::ring::default_provider().install_default();

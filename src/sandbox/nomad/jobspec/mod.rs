@@ -1,5 +1,6 @@
 //! Job files (HCL) to Nomad's JSON.
 
+mod arithmetic;
 mod error;
 mod shape;
 mod value;

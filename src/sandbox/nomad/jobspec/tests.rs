@@ -199,6 +199,69 @@ fn a_fault_is_told_with_line_and_columns() {
     assert_eq!((error.line, error.column), (3, 15));
 }
 
+/// What a real Nomad (1.0) made of each; where it knows more numbers than 64 bits hold, and of a branch not taken, it is refused.
+#[test]
+fn arithmetic_is_computed_or_refused_and_never_stops_anything() {
+    let count = |expression: &str| {
+        parse_job(&format!(
+            "job \"x\" {{\n  group \"g\" {{\n    count = {expression}\n  }}\n}}\n"
+        ))
+        .map(|job| int(&job["TaskGroups"][0], "Count"))
+        .map_err(|e| {
+            assert_eq!(e.line, 3, "{e}");
+            e.to_string()
+        })
+    };
+    let computed = [
+        ("7 % 4", 3),
+        ("-7 % 4", -3),
+        ("6 / 3", 2),
+        ("2 * 1.5", 3),
+        ("-(3)", -3),
+        ("true ? 3 : 1 + 1", 3),
+        ("[for x in [1]: 6 - 1][0]", 5),
+        ("-9223372036854775807 - 1", i64::MIN),
+    ];
+    for (expression, value) in computed {
+        assert_eq!(count(expression), Ok(value), "{expression}");
+    }
+    let max = i64::MAX;
+    let refused = [
+        "6 % 0",
+        "-6 % 0",
+        "6 / 0",
+        "0 / 0",
+        "1.5 % 0",
+        "1e308 * 10.5",
+        &format!("{max} * 3"),
+        &format!("{max} + 1"),
+        "(-9223372036854775807 - 1) % -1",
+        "18446744073709551615 + 1",
+        "18446744073709551615 - 0.5",
+        "-(6 % 0)",
+        "[6 % 0][0]",
+        "true ? 3 : 6 % 0",
+        "[for x in [1]: 6 % 0][0]",
+        "[for x in [0]: 6 % x][0]",
+        "[for x in [1]: \"${6 % 0}\"][0]",
+        "{a = 6 % 0}.a",
+    ];
+    for expression in refused {
+        let error = count(expression).expect_err(expression);
+        assert!(
+            error.contains("Operation failed; Error during operation: "),
+            "{error}"
+        );
+    }
+    for expression in ["1.5 + 2", "10 / 4", "18446744073709551615"] {
+        let error = count(expression).expect_err(expression);
+        assert!(error.contains("value must be a whole number"), "{error}");
+    }
+    let error = count("6 % 0").expect_err("no remainder");
+    let why = "input.hcl:3,13-14: Operation failed; Error during operation: 6 % 0 is no number of 64 bits.";
+    assert_eq!(error, why);
+}
+
 #[test]
 fn durations_are_read_as_go_reads_them() {
     for (text, nanos) in [

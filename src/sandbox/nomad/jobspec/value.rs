@@ -1,5 +1,6 @@
 //! Values in a job file: literals, templates, `var.…` and `local.…`.
 
+use super::arithmetic;
 use super::error::ParseError;
 use super::shape::Kind;
 use hcl::eval::{Context, Evaluate};
@@ -80,11 +81,13 @@ impl<'a> Reader<'a> {
             (_, Value::Null) => Value::Null,
             (Kind::Free, v) => v,
             (Kind::Text, v) => as_text(&v).ok_or_else(|| expected("string"))?.into(),
-            (Kind::Int, Value::Number(n)) => n
-                .as_i64()
-                .or(n.as_f64().map(|f| f as i64))
-                .ok_or_else(|| expected("number"))?
-                .into(),
+            (Kind::Int, Value::Number(n)) => match n.as_i64() {
+                Some(whole) => whole.into(),
+                None => {
+                    let detail = "Unsuitable value: value must be a whole number, between -9223372036854775808 and 9223372036854775807";
+                    return Err(self.wrong(span.clone(), "Unsuitable value type", detail));
+                }
+            },
             (Kind::Int, Value::String(s)) => s
                 .trim()
                 .parse::<i64>()
@@ -176,6 +179,10 @@ impl<'a> Reader<'a> {
     }
 
     fn evaluate(&self, expression: &Expression) -> Result<Value, ParseError> {
+        arithmetic::possible(expression, &self.context).map_err(|e| {
+            let detail = format!("Error during operation: {}.", e.why);
+            self.wrong(e.span, "Operation failed", detail)
+        })?;
         let hcl: hcl::Expression = expression.clone().into();
         let value = hcl
             .evaluate(&self.context)
