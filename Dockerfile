@@ -8,13 +8,14 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --locked --release --bin foreshadow && strip target/release/foreshadow
-RUN mkdir -p -m 0700 /empty/var/lib/foreshadow
+RUN mkdir -p -m 0700 /empty/foreshadow
 
 # The binary links nothing beyond glibc and libgcc_s, which `base` would lack.
 FROM gcr.io/distroless/cc-debian12
 COPY --from=build /src/target/release/foreshadow /usr/bin/foreshadow
 COPY --from=build /src/THIRD-PARTY.md /src/LICENSE-MIT /src/LICENSE-APACHE /usr/share/doc/foreshadow/
-COPY --from=build --chown=65532:65532 /empty/var/lib/foreshadow /var/lib/foreshadow
+# Copied by its parent, it keeps its mode: its user alone reads the store.
+COPY --from=build --chown=65532:65532 /empty /var/lib
 # One heap for all threads, given back as it empties: less memory (docs/scale.md).
 ENV GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=1048576:glibc.malloc.mmap_threshold=262144
 USER 65532:65532
