@@ -182,6 +182,36 @@ fn carries(line: &Value) -> f64 {
     number.and_then(|n| n.parse().ok()).expect("a number")
 }
 
+/// Requests a second that one instance is believed to carry after a lesson.
+fn believed(line: &Value) -> f64 {
+    let words = text(line).split("now believed ").nth(1);
+    let number = words.and_then(|w| w.split(' ').next()?.parse().ok());
+    number.unwrap_or_else(|| carries(line))
+}
+
+/// What an affinity outweighs: a place that carries 15 % less of what is asked.
+const LIKED: f64 = 0.85;
+
+/// Until nothing stands in for anything, and the class that was slow is believed to carry about what the other does: what is known
+/// to carry more is rightly preferred to what people like better.
+fn equals_the_other(scheduler: &mut Program) {
+    loop {
+        none_stands(scheduler);
+        let last = |place: &str| {
+            let mut lessons = scheduler.said.iter().rev();
+            let last = lessons.find(|l| lesson(l, place));
+            believed(last.expect("a lesson of each was awaited"))
+        };
+        if last("provider-a (std)") >= last("provider-b (spot)") * LIKED {
+            return;
+        }
+        let known = scheduler.said.len();
+        after(scheduler, known, "another lesson of the class", |l| {
+            lesson(l, "provider-a (std)")
+        });
+    }
+}
+
 /// The class of provider-a at a part of its speed.
 fn speed(percent: u32) -> Fault {
     Fault::ClassSpeed {
@@ -286,7 +316,7 @@ async fn used_again(
         &format!("{before} before, {now} now"),
     );
 
-    none_stands(scheduler);
+    equals_the_other(scheduler);
     let known = scheduler.said.len();
     // Nomad has put the lost instance elsewhere meanwhile.
     lose_one(estate).await;

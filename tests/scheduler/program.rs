@@ -136,7 +136,7 @@ impl Program {
 
     pub fn fail(&self, why: &str) -> ! {
         let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
-        let tail = self.said.iter().rev().take(40).rev();
+        let tail = self.said.iter().rev().take(200).rev();
         let tail: Vec<String> = tail.map(Value::to_string).collect();
         panic!(
             "{why}; it said last:\n{}\nand on stderr:\n{errors}",
