@@ -199,7 +199,8 @@ fn a_fault_is_told_with_line_and_columns() {
     assert_eq!((error.line, error.column), (3, 15));
 }
 
-/// What a real Nomad (1.0) made of each; where it knows more numbers than 64 bits hold, and of a branch not taken, it is refused.
+/// What is computed here, and the counts that are no whole numbers, are as a real Nomad (1.0) has them. Of what is refused it takes
+/// some: a remainder by zero is the dividend there, the lowest number's by -1 is 0, and a branch not taken does not matter.
 #[test]
 fn arithmetic_is_computed_or_refused_and_never_stops_anything() {
     let count = |expression: &str| {
