@@ -85,7 +85,7 @@ fn later(view: &View, noise: &mut Noise) -> View {
             p.band = p.band.iter().map(|b| band(b, noise)).collect();
         }
     }
-    for n in &mut view.nodes {
+    for n in view.nodes.iter_mut() {
         n.used.cpu.0 = noise.around(n.used.cpu.0);
     }
     view

@@ -274,7 +274,7 @@ pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
             println!("{}", counted_on(k));
         }
     }
-    for line in view.portions.iter().filter_map(judged) {
+    for line in view.portions.iter().filter_map(|p| judged(p)) {
         println!("{line}");
     }
     for v in verdicts {

@@ -177,7 +177,7 @@ pub fn plan(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
 
 fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     if format == Format::Json {
-        let forecasts: Vec<serde_json::Value> = view.portions.iter().map(forecast).collect();
+        let forecasts: Vec<serde_json::Value> = view.portions.iter().map(|p| forecast(p)).collect();
         let known: Vec<&Known> = view.portions.iter().flat_map(|p| &p.known).collect();
         let plan = serde_json::json!({
             "steps": view.steps, "waiting": view.waiting, "blind": view.blind,
@@ -201,7 +201,7 @@ fn tell(view: &View, format: Format) -> serde_json::Result<()> {
     for b in &view.blind {
         println!("cannot see      {b}");
     }
-    view.outlook.iter().for_each(tell_outlook);
+    view.outlook.iter().for_each(|o| tell_outlook(o));
     for h in view.hazards.iter().filter(|h| h.within.0 >= 0.999) {
         println!("goes for sure   {:<12} {}", h.name, h.why);
     }

@@ -67,7 +67,7 @@ impl Bulletin {
         Bulletin {
             epoch: view.epoch,
             at: view.at,
-            portions: view.portions.iter().map(told).collect(),
+            portions: view.portions.iter().map(|p| told(p)).collect(),
             steps: view.steps.clone(),
             waiting: view.waiting.clone(),
             shadows: view.shadows.clone(),

@@ -4,7 +4,7 @@ use super::clock::Dice;
 use super::state::{State, Workload};
 use super::still::{Moved, Still};
 use super::view::{LogKind, Mode, View};
-use super::{command, foresee, interference, know, notice, picture, pledges, recall, writes};
+use super::{command, foresee, interference, know, notice, picture, pledges, writes};
 use crate::guard::{self, Cleared, Facts};
 use crate::model::*;
 use crate::planner::{self, Census, Scene, instances::Copies, risk};
@@ -21,14 +21,20 @@ pub fn cycle(
     now: Moment,
     dice: &mut Dice,
 ) -> (State, Vec<Cleared<Step>>, View) {
-    let (mut state, cleared, (census, copies)) = turn(state, world, now, dice);
-    let mut view = picture::view(&state, world, (&census, &copies), now);
-    recall::note(&mut state, world, &mut view, now);
+    let (mut state, cleared, counted) = turn(state, world, now, dice);
+    let view = picture::paint(&mut state, world, counted, now);
     (state, cleared, view)
 }
 
-/// What was counted of the world, and the instances of each portion.
-pub(super) type Counted = (Census, BTreeMap<PortionId, Copies>);
+/// What a turn counted.
+#[derive(Default)]
+pub struct Counted {
+    pub census: Census,
+    /// The instances of each portion.
+    pub copies: BTreeMap<PortionId, Copies>,
+    /// Of each workload, whether it stayed as it was planned.
+    pub still: Vec<bool>,
+}
 
 /// The same for whoever shows nobody what was seen.
 pub(super) fn turn(
@@ -43,11 +49,12 @@ pub(super) fn turn(
     interference::watch(&mut state, world, now);
     know::know(&mut state, world, now);
     foresee::foresee(&mut state, world, now);
-    let census = Census::of(world, state.workloads.iter().map(|w| &w.policy));
+    let policies = state.workloads.iter().map(|w| &w.policy);
+    let census = std::mem::take(&mut state.census).renew(world, policies);
     let mut copies = BTreeMap::new();
     state.held.clear();
     let mut workloads = std::mem::take(&mut state.workloads);
-    let (mut drafted, mut planned) = (Vec::new(), Vec::new());
+    let (mut drafted, mut kept) = (Vec::new(), Vec::new());
     for (k, workload) in workloads.iter_mut().enumerate() {
         let seed = dice.random();
         if let Some(set) = moved.still(workload, (world, &census), now) {
@@ -56,6 +63,7 @@ pub(super) fn turn(
             let steps = workload.plan.iter().flat_map(|p| &p.steps);
             let shown = SHOWN.saturating_sub(drafted.len());
             drafted.extend(steps.take(shown).map(|s| (k, s.clone())));
+            kept.push(true);
             continue;
         }
         let (plan, set) = plan(&state, workload, (world, &census), now, seed);
@@ -63,18 +71,23 @@ pub(super) fn turn(
         drafted.extend(plan.steps.iter().map(|s| (k, s.clone())));
         workload.plan = Some(plan);
         copies.extend(set);
-        planned.push(k);
+        kept.push(false);
     }
     let cleared = clear_all(&mut state, &mut workloads, drafted, world, &copies, now);
     let acts = state.mode == Mode::Act && state.epoch.is_some();
     let acts = acts && world.hold.value() == Some(&false);
-    for k in planned {
-        let still = Still::of(&workloads[k], &copies, (world, &census, acts), now);
-        workloads[k].still = still;
+    let planned = workloads.iter_mut().zip(&kept).filter(|(_, kept)| !**kept);
+    for (workload, _) in planned {
+        workload.still = Still::of(workload, &copies, (world, &census, acts), now);
     }
     state.workloads = workloads;
     pledges::settle(&mut state, world, &copies, now);
-    (state, cleared, (census, copies))
+    let counted = Counted {
+        census,
+        copies,
+        still: kept,
+    };
+    (state, cleared, counted)
 }
 
 fn plan(

@@ -13,7 +13,7 @@ const SCORE_AHEAD: i64 = 10;
 
 pub fn notice(state: &mut State, world: &World, moved: &Moved, now: Moment) {
     portions(state, world, now);
-    availability(state, world, now);
+    availability(state, world, moved, now);
     links::notice(state, world, moved, now);
     demand(state, world, now);
     reactions(state, world, now);
@@ -74,14 +74,14 @@ fn portions(state: &mut State, world: &World, now: Moment) {
 }
 
 /// Nodes and sites that fell or came back since the last look.
-fn availability(state: &mut State, world: &World, now: Moment) {
+fn availability(state: &mut State, world: &World, moved: &Moved, now: Moment) {
     let Some(nodes) = world.nodes.value() else {
         return;
     };
-    let mut sites: std::collections::BTreeMap<Site, bool> = Default::default();
-    for node in nodes {
-        let up = node.status == NodeStatus::Ready;
-        *sites.entry(node.site.clone()).or_default() |= up;
+    let ready = |n: &Node| n.status == NodeStatus::Ready;
+    let (differ, sites) = moved.ground(nodes);
+    for node in differ {
+        let up = ready(node);
         let was = match state.nodes_up.get_mut(&*node.name) {
             Some(known) => Some(std::mem::replace(known, (node.site.clone(), up))),
             None => {
@@ -101,7 +101,8 @@ fn availability(state: &mut State, world: &World, now: Moment) {
             event(state, now, &node.name, SubjectKind::Node, up);
         }
     }
-    for (site, up) in sites {
+    for site in sites {
+        let up = nodes.of(&site).any(ready);
         let was = state.sites_up.insert(site.clone(), up);
         if was.is_some_and(|was| was != up) {
             let word = if up {

@@ -1,15 +1,22 @@
 //! The state and the world as one `View`: what faces may know.
 
+mod gallery;
 mod ground;
 mod health;
 
-use super::cycle::SHOWN;
+pub use gallery::Gallery;
+
+use super::command;
+use super::cycle::{Counted, SHOWN};
+use super::recall::Recall;
 use super::state::{State, Workload};
 use super::view::*;
 use crate::model::*;
 use crate::planner::{self, Census, Copies, Role, Scene, ShadowState, risk};
+use gallery::{Ground, Sight};
 use ground::{Books, Dangers, Learnt, nodes, sites};
 use health::health;
+use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
 /// DNS is asked again in this time, however many services there are; one that does not answer is unknown at once.
@@ -17,10 +24,30 @@ const ASKED: Span = Span::secs(180);
 /// Log lines that a view carries; a face that follows keeps more.
 const LINES: usize = 400;
 
-pub fn view(
+/// Paints what a turn left, and notes it to be looked back at.
+pub fn paint(state: &mut State, world: &World, counted: Counted, now: Moment) -> View {
+    let mut gallery = std::mem::take(&mut state.gallery);
+    let mut recall = std::mem::take(&mut state.recall);
+    let mut view = view(state, world, (&counted, &mut gallery), now);
+    let mut fresh = FxHashSet::default();
+    view.portions = portions(
+        state,
+        world,
+        (&counted, &mut gallery),
+        &mut recall,
+        &mut fresh,
+        now,
+    );
+    view.pages = recall.turn(state, &view, &fresh);
+    (state.gallery, state.recall) = (gallery, recall);
+    state.census = counted.census;
+    view
+}
+
+fn view(
     state: &State,
     world: &World,
-    (census, copies): (&Census, &BTreeMap<PortionId, Copies>),
+    (counted, gallery): (&Counted, &mut Gallery),
     now: Moment,
 ) -> View {
     let (scored, covered) = state
@@ -28,29 +55,17 @@ pub fn view(
         .skill
         .values()
         .fold((0, 0), |(s, c), k| (s + k.scored, c + k.covered));
-    let learnt = Learnt::of(&state.beliefs);
-    let seen = Seeing {
-        state,
-        world,
-        learnt: &learnt,
-        now,
-    };
-    let mut portions: Vec<PortionView> = Vec::new();
-    for w in &state.workloads {
-        let scene = scene(state, w, (world, census), now);
-        portions.extend(w.policy.portions.iter().map(|p| {
-            let set = copies.get(&p.id);
-            let need = learnt.profiles.contains_key(&p.id);
-            let need = need.then(|| planner::size::foreseen(&scene, p, set));
-            PortionView {
-                need: need.flatten(),
-                ..portion(&seen, w, p, set)
-            }
-        }));
-    }
-    portions.sort_by(|a, b| b.health.cmp(&a.health).then(a.id.cmp(&b.id)));
-    let books = Books::of(world, census);
-    let dangers = Dangers::of(state);
+    let known = world.nodes.value().map_or(0, Table::len);
+    let ground = gallery.ground(known, now, || {
+        let books = Books::of(world, &counted.census);
+        let dangers = Dangers::of(state);
+        Ground {
+            at: now,
+            nodes: nodes(&books, &dangers, &counted.copies).into(),
+            sites: sites(&books, &dangers).into(),
+            hazards: dangers.all().into(),
+        }
+    });
     View {
         at: now,
         cycle: state.cycle,
@@ -68,10 +83,9 @@ pub fn view(
         },
         epoch: state.epoch.unwrap_or_default(),
         blind: blind(world, now),
-        portions,
-        sites: sites(&books, &dangers),
+        sites: ground.sites,
         links: world.links.value().cloned().unwrap_or_default(),
-        nodes: nodes(&books, &dangers, copies),
+        nodes: ground.nodes,
         shadows: state
             .workloads
             .iter()
@@ -86,8 +100,10 @@ pub fn view(
             .filter_map(|w| w.plan.as_ref())
             .flat_map(|p| p.waiting.clone())
             .collect(),
-        hazards: dangers.all(),
-        outlook: state.workloads.iter().map(OutlookView::of).collect(),
+        hazards: ground.hazards,
+        outlook: (state.workloads.iter())
+            .map(|w| gallery.outlook(w))
+            .collect(),
         readings: readings(world, now),
         budgets: state.workloads.iter().map(budget).collect(),
         log: state.log.iter().rev().take(LINES).rev().cloned().collect(),
@@ -95,8 +111,55 @@ pub fn view(
         coverage_80: (scored > 0).then(|| covered as f64 / scored as f64),
         reaction_ms: state.reactions.newest(),
         reactions: state.reactions.counted(),
+        preview: state.preview.clone(),
+        frozen: command::frozen(state, now),
         ..View::default()
     }
+}
+
+/// All portions, worst first: those that may look otherwise than before are painted, the others shown again. Which are painted is
+/// told in `fresh`.
+fn portions(
+    state: &State,
+    world: &World,
+    (counted, gallery): (&Counted, &mut Gallery),
+    recall: &mut Recall,
+    fresh: &mut FxHashSet<PortionId>,
+    now: Moment,
+) -> Vec<Shared<PortionView>> {
+    let learnt = Learnt::of(&state.beliefs);
+    let seen = Seeing {
+        state,
+        world,
+        learnt: &learnt,
+        now,
+    };
+    let many = state.workloads.iter().map(|w| w.policy.portions.len());
+    let mut looking = recall.look(world, many.sum(), now);
+    let mut all: Vec<Shared<PortionView>> = Vec::new();
+    for (w, still) in state.workloads.iter().zip(&counted.still) {
+        let scene = scene(state, w, (world, &counted.census), now);
+        for p in &w.policy.portions {
+            let sight = Sight::of(state, world, p, now);
+            if *still && let Some(known) = gallery.shows(p, &sight, now) {
+                all.push(known);
+                continue;
+            }
+            let set = counted.copies.get(&p.id);
+            let mut painted = portion(&seen, w, p, set);
+            if learnt.profiles.contains_key(&p.id) {
+                painted.need = planner::size::foreseen(&scene, p, set);
+            }
+            painted.pinned.clone_from(&sight.pinned);
+            looking.note(w, &mut painted);
+            let painted = Shared::new(painted);
+            gallery.hang(sight, &painted, now);
+            fresh.insert(p.id.clone());
+            all.push(painted);
+        }
+    }
+    all.sort_by(|a, b| b.health.cmp(&a.health).then(a.id.cmp(&b.id)));
+    all
 }
 
 /// Of each kind the oldest reading; where one of them is not there, that one.

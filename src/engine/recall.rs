@@ -2,11 +2,14 @@
 //! that changed something.
 
 use super::state::{State, Workload, kept_each};
-use super::view::{InstanceView, MoveView, Page, PageRow, PortionView, Stair, StepView, View};
+use super::view::{
+    InstanceView, LogLine, MoveView, Page, PageRow, PortionView, Stair, StepView, View,
+};
 use crate::model::*;
 use crate::planner::book::{Move, MoveKind};
 use crate::store::StoredPage;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Points of shares kept of each portion.
@@ -30,27 +33,21 @@ pub struct Recall {
     seq: u64,
 }
 
-/// Notes this cycle and puts what is kept into its view.
-pub fn note(state: &mut State, world: &World, view: &mut View, now: Moment) {
-    let mut recall = std::mem::take(&mut state.recall);
-    let workloads: BTreeMap<&str, &Workload> = state
-        .workloads
-        .iter()
-        .map(|w| (w.policy.workload.as_str(), w))
-        .collect();
-    let readings = recent(world, now);
-    let most = kept_each(STAIRS, view.portions.len());
-    for portion in &mut view.portions {
-        let of = workloads.get(portion.workload.as_str()).copied();
-        recall.moving(of, portion, now);
-        recall.stair(&readings, portion, now, most);
-        portion.pinned = state.pins.get(&portion.id).cloned();
+/// Notes portions at one turn, and puts what is kept of each into its view.
+pub(super) struct Looking<'a> {
+    recall: &'a mut Recall,
+    readings: Recent<'a>,
+    /// Points of shares that each keeps.
+    most: usize,
+    now: Moment,
+}
+
+impl Looking<'_> {
+    pub(super) fn note(&mut self, of: &Workload, portion: &mut PortionView) {
+        self.recall.moving(of, portion, self.now);
+        self.recall
+            .stair(&self.readings, portion, self.now, self.most);
     }
-    recall.turn(state, view);
-    view.pages = recall.pages.iter().cloned().collect();
-    view.preview.clone_from(&state.preview);
-    view.frozen = super::command::frozen(state, now);
-    state.recall = recall;
 }
 
 /// A page as the store keeps it.
@@ -101,12 +98,26 @@ impl Recall {
         }
     }
 
+    /// Begins to note so many portions.
+    pub(super) fn look<'a>(
+        &'a mut self,
+        world: &'a World,
+        portions: usize,
+        now: Moment,
+    ) -> Looking<'a> {
+        Looking {
+            recall: self,
+            readings: recent(world, now),
+            most: kept_each(STAIRS, portions),
+            now,
+        }
+    }
+
     /// The move under way, or the last one with its end.
-    fn moving(&mut self, of: Option<&Workload>, portion: &mut PortionView, now: Moment) {
-        let found = of.zip(portion.front.as_ref());
-        let found = found.and_then(|(w, front)| Some((w, w.book.moves.get(front)?)));
-        match found {
-            Some((w, mv)) => {
+    fn moving(&mut self, w: &Workload, portion: &mut PortionView, now: Moment) {
+        let found = portion.front.as_ref();
+        match found.and_then(|front| w.book.moves.get(front)) {
+            Some(mv) => {
                 let what = format!(
                     "move of {}",
                     portion
@@ -149,15 +160,22 @@ impl Recall {
         portion.stairs = all.iter().copied().collect();
     }
 
-    /// Adds a page when something was said or some portion stands otherwise than before.
-    fn turn(&mut self, state: &State, view: &View) {
-        let fresh = state.log.iter().rev().take_while(|l| l.seq > self.seq);
-        let mut lines: Vec<_> = fresh.cloned().collect();
+    /// Adds a page when something was said or some portion stands otherwise than before; those that were not painted afresh do
+    /// not. All pages that are kept.
+    pub(super) fn turn(
+        &mut self,
+        state: &State,
+        view: &View,
+        fresh: &FxHashSet<PortionId>,
+    ) -> Vec<Arc<Page>> {
+        let new = state.log.iter().rev().take_while(|l| l.seq > self.seq);
+        let mut lines: Vec<_> = new.cloned().collect();
         lines.reverse();
         self.seq = state.seq;
         let told: BTreeSet<&PortionId> = lines.iter().filter_map(|l| l.portion.as_ref()).collect();
-        let moved = |p: &&PortionView| {
-            told.contains(&p.id) || self.known.get(&p.id).is_none_or(|k| otherwise(k, p))
+        let differs = |p: &PortionView| self.known.get(&p.id).is_none_or(|k| otherwise(k, p));
+        let moved = |p: &&Shared<PortionView>| {
+            told.contains(&p.id) || (fresh.contains(&p.id) && differs(p))
         };
         let rows: Vec<Arc<PageRow>> = view
             .portions
@@ -165,9 +183,13 @@ impl Recall {
             .filter(moved)
             .map(|p| Arc::new(row(p)))
             .collect();
-        if rows.is_empty() && lines.is_empty() {
-            return;
+        if !rows.is_empty() || !lines.is_empty() {
+            self.add(view, rows, lines);
         }
+        self.pages.iter().cloned().collect()
+    }
+
+    fn add(&mut self, view: &View, rows: Vec<Arc<PageRow>>, lines: Vec<LogLine>) {
         // A clock that was set back does not leave two pasts.
         while self.pages.back().is_some_and(|p| p.at >= view.at) {
             let gone = self.pages.pop_back();
@@ -248,10 +270,10 @@ fn end(mv: &mut MoveView, portion: &PortionView, now: Moment) {
 }
 
 /// Readings of each instance that tell of now.
-type Recent<'a> = HashMap<&'a AllocId, Vec<&'a Reading>>;
+type Recent<'a> = FxHashMap<&'a AllocId, Vec<&'a Reading>>;
 
 fn recent(world: &World, now: Moment) -> Recent<'_> {
-    let mut recent = Recent::new();
+    let mut recent = Recent::default();
     for reading in &world.readings {
         if let Some(instance) = reading.instance.as_ref()
             && now.since(reading.at) <= RECENT

@@ -26,10 +26,15 @@ fn seen(cycle: u64, lines: u64, portions: Vec<PortionView>) -> (State, View) {
     let view = View {
         at: Moment(cycle as i64 * 1_000),
         cycle,
-        portions,
+        portions: portions.into_iter().map(Shared::new).collect(),
         ..View::default()
     };
     (state, view)
+}
+
+/// Every portion was painted afresh.
+fn painted(view: &View) -> FxHashSet<PortionId> {
+    view.portions.iter().map(|p| p.id.clone()).collect()
 }
 
 #[test]
@@ -37,7 +42,7 @@ fn a_page_is_added_when_something_was_said_or_stands_otherwise_and_else_none() {
     let mut recall = Recall::default();
     let mut turn = |cycle, lines, health| {
         let (state, view) = seen(cycle, lines, vec![portion("web", health)]);
-        recall.turn(&state, &view);
+        recall.turn(&state, &view, &painted(&view));
         let pages = recall.pages.iter();
         let shape = pages.map(|p| (p.cycle, p.rows.len(), p.lines.len()));
         shape.collect::<Vec<_>>()
@@ -59,7 +64,7 @@ fn pages_are_bounded_and_what_only_dropped_ones_knew_is_carried_over() {
         };
         let all = vec![portion("web", busy), portion("quiet", Health::Good)];
         let (state, view) = seen(cycle, 0, all);
-        recall.turn(&state, &view);
+        recall.turn(&state, &view, &painted(&view));
     }
     assert_eq!(recall.pages.len(), PAGES);
     let first = &recall.pages[0];
@@ -80,7 +85,7 @@ fn a_crowd_of_portions_keeps_no_more_rows_than_are_allowed() {
         };
         let all = (0..500).map(|k| portion(&format!("p-{k}"), busy)).collect();
         let (state, view) = seen(cycle, 0, all);
-        recall.turn(&state, &view);
+        recall.turn(&state, &view, &painted(&view));
     }
     assert!(recall.rows <= ROWS, "{} rows", recall.rows);
     assert!(recall.pages.len() > 2);
@@ -171,7 +176,7 @@ fn what_an_earlier_process_saw_can_be_looked_back_at_and_all_is_told_anew_after_
         };
         let all = vec![portion("web", busy), portion("quiet", Health::Good)];
         let (state, view) = seen(cycle, cycle, all);
-        recall.turn(&state, &view);
+        recall.turn(&state, &view, &painted(&view));
         let (page, first) = (recall.pages.back().unwrap(), &recall.pages[0]);
         store.turn_page(&stored(page).unwrap(), first.at).unwrap();
     }
@@ -190,7 +195,7 @@ fn what_an_earlier_process_saw_can_be_looked_back_at_and_all_is_told_anew_after_
     }
     let (state, mut view) = seen(1, 1, vec![portion("web", Health::Good)]);
     view.at = recall.pages.back().unwrap().at + Span::secs(60);
-    again.turn(&state, &view);
+    again.turn(&state, &view, &painted(&view));
     let last = again.pages.back().unwrap();
     assert_eq!((last.cycle, last.rows.len(), last.lines.len()), (1, 1, 1));
     assert_eq!(again.pages.len(), PAGES);
@@ -200,12 +205,12 @@ fn what_an_earlier_process_saw_can_be_looked_back_at_and_all_is_told_anew_after_
 fn pages_outlive_the_process_that_wrote_them_and_those_of_the_next_one_follow() {
     let mut recall = Recall::default();
     let (state, view) = seen(7, 3, vec![portion("web", Health::Good)]);
-    recall.turn(&state, &view);
+    recall.turn(&state, &view, &painted(&view));
     let mut next = recall.kept();
     // Another process counts its lines from the beginning.
     let (state, mut view) = seen(1, 2, vec![portion("web", Health::Good)]);
     view.at = Moment(9_000);
-    next.turn(&state, &view);
+    next.turn(&state, &view, &painted(&view));
     let shape = next
         .pages
         .iter()

@@ -2,6 +2,7 @@
 
 use super::foresee::Told;
 use super::links::Sights;
+use super::picture::Gallery;
 use super::pledges::Pledge;
 use super::reactions::Reactions;
 use super::recall::Recall;
@@ -11,7 +12,7 @@ use crate::forecast::Fits;
 use crate::guard::Writes;
 use crate::learn;
 use crate::model::*;
-use crate::planner::{Book, Portion};
+use crate::planner::{Book, Census, Portion};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -97,6 +98,9 @@ pub struct State {
     pub memos: Vec<Memo>,
     /// Portions whose planned moves are held by hand, and who asked for it.
     pub pins: BTreeMap<PortionId, String>,
+    /// What was counted of the world at the last turn, and what was painted of it.
+    pub census: Census,
+    pub gallery: Gallery,
     /// What faces can look back at.
     pub recall: Recall,
     /// What was looked at before asking for it.

@@ -5,7 +5,7 @@ use super::state::{State, Workload};
 use super::view::Mode;
 use crate::model::*;
 use crate::planner::{Census, Copies, FRESH, ShadowState};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct Moved {
     allocs: HashSet<AllocId>,
     jobs: HashSet<JobId>,
     sites: HashSet<Site>,
+    /// Of nodes, those that are now; `None` where it is not known which differ.
+    nodes: Option<Vec<NodeId>>,
 }
 
 /// What the last turn saw of Nomad, and how we stood.
@@ -89,7 +91,27 @@ impl Moved {
             sites: (nodes.changed(&nodes_then))
                 .map(|n| n.site.clone())
                 .collect(),
+            nodes: Some(
+                (nodes.since(&nodes_then))
+                    .filter_map(|(_, new)| Some(new?.id.clone()))
+                    .collect(),
+            ),
         }
+    }
+
+    /// Nodes that are not as they were, and sites of which some node is not, gone ones too, while they have nodes; where it is not
+    /// known which, all.
+    pub fn ground<'a>(&self, nodes: &'a Table<Node>) -> (Vec<&'a Node>, BTreeSet<Site>) {
+        let Some(ids) = &self.nodes else {
+            let sites = nodes.iter().map(|n| n.site.clone());
+            return (nodes.iter().collect(), sites.collect());
+        };
+        let sites = self.sites.iter();
+        let sites = sites.filter(|s| nodes.of(s).next().is_some());
+        (
+            ids.iter().filter_map(|id| nodes.get(id)).collect(),
+            sites.cloned().collect(),
+        )
     }
 
     /// Nothing is known to be as it was.
@@ -110,6 +132,7 @@ impl Moved {
             allocs: HashSet::new(),
             jobs: HashSet::new(),
             sites: HashSet::new(),
+            nodes: None,
         }
     }
 
@@ -245,8 +268,8 @@ fn calm(workload: &Workload, portion: &PortionPolicy, world: &World, now: Moment
     let broken = t.samples >= workload.policy.ramp.min_samples
         && (t.success < portion.slo.success || t.at_slo > portion.slo.latency);
     let path = workload.outlook.demand.get(&portion.id);
-    let foreseen = path.and_then(|p| p.peak(0.5, now, now + workload.policy.horizon));
-    !broken && foreseen.is_some_and(|f| t.rate.0 <= f.0 * (1.0 + GROWN) + LITTLE)
+    let least = Rps((t.rate.0 - LITTLE) / (1.0 + GROWN));
+    !broken && path.is_some_and(|p| p.reaches(least, 0.5, now, now + workload.policy.horizon))
 }
 
 /// Workloads that were planned at once are planned anew at different turns.

@@ -383,18 +383,18 @@ pub struct View {
     pub following: Option<Following>,
     /// What cannot be seen now, one sentence each.
     pub blind: Vec<String>,
-    pub portions: Vec<PortionView>,
-    pub sites: Vec<SiteView>,
+    pub portions: Vec<Shared<PortionView>>,
+    pub sites: SharedList<SiteView>,
     pub links: Vec<Link>,
-    pub nodes: Vec<NodeView>,
+    pub nodes: SharedList<NodeView>,
     pub shadows: Vec<ShadowView>,
     pub candidates: Vec<CandidateView>,
     pub steps: Vec<StepView>,
     pub waiting: Vec<Waiting>,
-    pub hazards: Vec<Arc<Hazard>>,
+    pub hazards: SharedList<Arc<Hazard>>,
     /// One for each workload.
     #[serde(default)]
-    pub outlook: Vec<OutlookView>,
+    pub outlook: Vec<Shared<OutlookView>>,
     /// Of each kind of reading, the oldest.
     #[serde(default)]
     pub readings: Vec<ReadingView>,

@@ -131,7 +131,7 @@ pub(super) async fn portions(State(api): State<Api>) -> Response {
     Json(Portions {
         at: rfc3339(view.at),
         cycle: view.cycle,
-        portions: view.portions.iter().map(brief).collect(),
+        portions: view.portions.iter().map(|p| brief(p)).collect(),
     })
     .into_response()
 }

@@ -65,6 +65,12 @@ impl<T: Change + Clone> Change for Arc<T> {
     }
 }
 
+impl<T: Change + Clone> Change for Shared<T> {
+    fn change(&mut self, patch: &Patch) -> Result<(), Misfit> {
+        T::change(self, patch)
+    }
+}
+
 impl Change for Arc<str> {
     fn change(&mut self, patch: &Patch) -> Result<(), Misfit> {
         whole(self, patch)

@@ -59,6 +59,7 @@ pub fn thin(view: &View, whole: usize) -> Result<Value, serde_json::Error> {
         keep_known(&mut view, pages);
     }
     for p in &mut view.portions {
+        let p = &mut **p;
         p.past.drain(..over(p.past.len(), PAST));
         p.stairs.drain(..over(p.stairs.len(), STAIRS));
         // What a run measured load by load is long, and looked at one place at a time: over the API's own path.

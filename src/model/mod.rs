@@ -45,7 +45,7 @@ pub use policy::*;
 pub use ports::Ports;
 pub use profile::*;
 pub use seen::Seen;
-pub use shared::SharedList;
+pub use shared::{Shared, SharedList};
 pub use table::{Row, Rows, Table};
 pub use target::*;
 pub use units::*;

@@ -66,11 +66,17 @@ pub struct DemandPath {
 impl DemandPath {
     /// The highest value at `level` from `from` up to `until`.
     pub fn peak(&self, level: f64, from: Moment, until: Moment) -> Option<Rps> {
+        self.levels(level, from, until).reduce(Rps::max)
+    }
+    /// Whether some value at `level` from `from` up to `until` is as high.
+    pub fn reaches(&self, rate: Rps, level: f64, from: Moment, until: Moment) -> bool {
+        self.levels(level, from, until).any(|r| r.0 >= rate.0)
+    }
+    fn levels(&self, level: f64, from: Moment, until: Moment) -> impl Iterator<Item = Rps> {
         self.points
             .iter()
-            .filter(|p| p.at >= from && p.at <= until)
-            .map(|p| p.at_level(level))
-            .reduce(Rps::max)
+            .filter(move |p| p.at >= from && p.at <= until)
+            .map(move |p| p.at_level(level))
     }
 }
 

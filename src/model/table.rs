@@ -60,15 +60,21 @@ pub struct Table<T: Row> {
 }
 
 impl<T: Row + PartialEq> Table<T> {
-    /// Rows that are not as they were then: as they are now, and as they were. It costs what has changed since then.
+    /// Rows that are not as they were then: as they were, and as they are now. It costs what has changed since then.
+    pub fn since<'a>(
+        &'a self,
+        then: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<T>>, Option<&'a Arc<T>>)> {
+        then.rows.diff(&self.rows).map(|item| match item {
+            DiffItem::Add(_, row) => (None, Some(row)),
+            DiffItem::Remove(_, row) => (Some(row), None),
+            DiffItem::Update { old, new } => (Some(old.1), Some(new.1)),
+        })
+    }
+    /// The same rows, each as it is now and as it was.
     pub fn changed<'a>(&'a self, then: &'a Self) -> impl Iterator<Item = &'a T> {
-        then.rows
-            .diff(&self.rows)
-            .flat_map(|item| match item {
-                DiffItem::Add(_, row) | DiffItem::Remove(_, row) => [Some(row.as_ref()), None],
-                DiffItem::Update { old, new } => [Some(new.1.as_ref()), Some(old.1.as_ref())],
-            })
-            .flatten()
+        let both = self.since(then).flat_map(|(old, new)| [new, old]);
+        both.flatten().map(Arc::as_ref)
     }
     /// Takes the place of the row with the same ID, unless that is the same.
     pub fn renew(&mut self, row: T) {

@@ -182,7 +182,7 @@ pub struct SrvSeen {
 pub struct Front {
     pub target: Option<Seen<Option<Target>>>,
     pub entries: BTreeMap<GatewayId, Seen<SharedList<FrontEntry>>>,
-    pub dns: BTreeMap<GatewayId, Seen<Vec<SrvSeen>>>,
+    pub dns: BTreeMap<GatewayId, Seen<SharedList<SrvSeen>>>,
     pub applied: BTreeMap<GatewayId, Seen<Arc<Applied>>>,
 }
 

@@ -138,7 +138,7 @@ impl Cluster {
         )
         .await;
         world.usage = usage;
-        world.traffic = traffic.traffic(&self.sources.policies);
+        world.traffic = traffic.traffic();
         world.readings = traffic.readings();
         world.links = Seen::known(traffic.links(self.sources.site.as_ref()), now);
         world

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// The latest answer for one service at one gateway.
 pub struct Sample {
-    last: watch::Receiver<Option<Seen<Vec<SrvSeen>>>>,
+    last: watch::Receiver<Option<Seen<SharedList<SrvSeen>>>>,
     task: JoinHandle<()>,
 }
 
@@ -48,7 +48,7 @@ impl Sample {
         Sample { last, task }
     }
 
-    pub async fn seen(&self) -> Seen<Vec<SrvSeen>> {
+    pub async fn seen(&self) -> Seen<SharedList<SrvSeen>> {
         let mut last = self.last.clone();
         // Not in time is an answer too.
         let _ = tokio::time::timeout(PATIENCE, last.wait_for(Option::is_some)).await;
@@ -57,7 +57,7 @@ impl Sample {
     }
 }
 
-async fn ask(dns: &Dns, service: &ServiceName, clock: fn() -> Moment) -> Seen<Vec<SrvSeen>> {
+async fn ask(dns: &Dns, service: &ServiceName, clock: fn() -> Moment) -> Seen<SharedList<SrvSeen>> {
     match dns.srv(&format!("{service}.service.consul.")).await {
         Err(e) => Seen::unknown(e.to_string()),
         Ok(records) => Seen::known(

@@ -19,24 +19,37 @@ const READINGS: usize = 20;
 const ALL_READINGS: usize = 40_000;
 const FEWEST_READINGS: usize = 8;
 
-/// Places that are read at the same time; of more, all are read no sooner than this after the last time, however often is looked.
+/// Places that are read at the same time; of more, each is read no sooner than this after the last time, however often is looked,
+/// and they take turns: a look reads as many of them as the time since the last one is of it.
 const AT_ONCE: usize = 64;
 const RESPITE: Span = Span::secs(5);
+/// An endpoint that gave nothing for so long when it was read tells of the past only.
+const SILENT: Span = Span::secs(3);
 
 #[derive(Default)]
 pub struct Memory {
     endpoints: BTreeMap<(PortionId, String), Endpoint>,
     /// Where they are read, each place once for all portions that are told of there.
-    pages: BTreeMap<String, Arc<Exposition>>,
-    /// Portions whose endpoints gave nothing at the last look, and why.
+    pages: BTreeMap<String, Place>,
+    /// Portions whose endpoints gave nothing when they were last read, and why.
     silent: BTreeMap<PortionId, String>,
-    at: Moment,
+    /// The last look.
+    at: Option<Moment>,
+    /// What is known of each portion: it stays while none of its endpoints is read.
+    known: BTreeMap<PortionId, Seen<Traffic>>,
     /// Shortest time a scrape at a site took lately, in ms.
     rtt: BTreeMap<Site, VecDeque<f64>>,
 }
 
+struct Place {
+    page: Arc<Exposition>,
+    asked: Option<Moment>,
+}
+
 struct Endpoint {
     wanted: Wanted,
+    /// When it was last read, whether or not it gave something.
+    asked: Moment,
     scrapes: VecDeque<Scrape>,
     readings: VecDeque<Arc<Reading>>,
 }
@@ -67,19 +80,18 @@ impl Endpoint {
     }
 }
 
-/// Reads every place once, and takes what each endpoint wants of it.
+/// Reads every place whose turn it is, and takes what each endpoint wants of it.
 pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Moment) {
-    if memory.pages.len() > AT_ONCE && now.since(memory.at) < RESPITE {
-        return;
-    }
     let wishes = endpoints(sources, world);
-    memory.meet(sources, &wishes);
-    let mut of_place: BTreeMap<&str, Vec<&Wish>> = BTreeMap::new();
-    for wish in &wishes {
-        of_place.entry(&wish.key.1).or_default().push(wish);
+    let mut told = memory.meet(sources, &wishes);
+    memory.silent.retain(|portion, _| !told.contains(portion));
+    let mut of_place: BTreeMap<String, Vec<&Wish>> = BTreeMap::new();
+    let due = memory.turn(now);
+    for wish in wishes.iter().filter(|w| due.contains(&w.key.1)) {
+        of_place.entry(wish.key.1.clone()).or_default().push(wish);
     }
     let reads = of_place.into_iter().filter_map(|(url, wishes)| {
-        let page = memory.pages.get(url)?.clone();
+        let page = memory.pages.get(&url)?.page.clone();
         Some(async move {
             let began = (sources.clock)();
             let page = page.read(began).await;
@@ -87,14 +99,21 @@ pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Mo
         })
     });
     let reads: Vec<_> = reads.collect();
-    memory.silent.clear();
-    memory.at = now;
     let most = (ALL_READINGS / wishes.len().max(1)).clamp(FEWEST_READINGS, READINGS);
     // A page is let go before the next ones are read: of many there are only so many at once.
     let mut done = futures::stream::iter(reads).buffered(AT_ONCE);
     while let Some((wishes, page, took)) = done.next().await {
         for wish in wishes {
-            memory.take(wish, &page, took, most);
+            if told.insert(wish.key.0.clone()) {
+                memory.silent.remove(&wish.key.0);
+            }
+            memory.take(wish, &page, (now, took), most);
+        }
+    }
+    for portion in sources.policies.iter().flat_map(|p| &p.portions) {
+        if told.contains(&portion.id) || !memory.known.contains_key(&portion.id) {
+            let of = memory.of(portion);
+            memory.known.insert(portion.id.clone(), of);
         }
     }
 }
@@ -183,36 +202,70 @@ fn label(text: &str) -> Option<LabelMatch> {
 }
 
 impl Memory {
-    /// Endpoints and places as they are wanted now; what is not wanted any more is forgotten.
-    fn meet(&mut self, sources: &Sources, wishes: &[Wish]) {
+    /// Endpoints and places as they are wanted now; what is not wanted any more is forgotten. The portions that it was of.
+    fn meet(&mut self, sources: &Sources, wishes: &[Wish]) -> BTreeSet<PortionId> {
         let wanted: BTreeSet<&(PortionId, String)> = wishes.iter().map(|w| &w.key).collect();
-        self.endpoints.retain(|key, _| wanted.contains(key));
+        let gone = self
+            .endpoints
+            .extract_if(.., |key, _| !wanted.contains(key));
+        let gone = gone.map(|(key, _)| key.0).collect();
         let places: BTreeSet<&str> = wishes.iter().map(|w| w.key.1.as_str()).collect();
         self.pages.retain(|url, _| places.contains(url.as_str()));
         for url in places {
             if !self.pages.contains_key(url) {
-                let other = self.pages.values().next().cloned();
+                let other = self.pages.values().next().map(|p| p.page.clone());
                 let page = page(sources, url, other.as_deref());
-                self.pages.extend(page.map(|page| (url.to_string(), page)));
+                let place = |page| (url.to_string(), Place { page, asked: None });
+                self.pages.extend(page.map(place));
             }
         }
         for wish in wishes {
             if !self.endpoints.contains_key(&wish.key) {
                 let endpoint = Endpoint {
                     wanted: wanted_of(wish),
+                    asked: Moment::default(),
                     scrapes: VecDeque::new(),
                     readings: VecDeque::new(),
                 };
                 self.endpoints.insert(wish.key.clone(), endpoint);
             }
         }
+        gone
+    }
+
+    /// The places that this look reads: all of a few; of many those that were not read for the longest time.
+    fn turn(&mut self, now: Moment) -> BTreeSet<String> {
+        let since = self.at.replace(now).map_or(RESPITE, |at| now.since(at));
+        let few = self.pages.len() <= AT_ONCE;
+        let part = (since.0 as f64 / RESPITE.0 as f64).clamp(0.0, 1.0);
+        let most = (self.pages.len() as f64 * part).ceil() as usize;
+        let rests = |p: &Place| p.asked.is_some_and(|at| now.since(at) < RESPITE);
+        let due = self.pages.iter_mut().filter(|(_, p)| few || !rests(p));
+        let mut due: Vec<(&String, &mut Place)> = due.collect();
+        if !few {
+            due.sort_by_key(|(_, p)| p.asked);
+            due.truncate(most);
+        }
+        due.into_iter()
+            .map(|(url, place)| {
+                place.asked = Some(now);
+                url.clone()
+            })
+            .collect()
     }
 
     /// What an endpoint wants of the page that was read, if it was; so many readings of each are kept.
-    fn take(&mut self, wish: &Wish, page: &Result<Page, MetricsError>, took: Span, most: usize) {
+    fn take(
+        &mut self,
+        wish: &Wish,
+        page: &Result<Page, MetricsError>,
+        (asked, took): (Moment, Span),
+        most: usize,
+    ) {
         let Some(e) = self.endpoints.get_mut(&wish.key) else {
             return;
         };
+        e.asked = asked;
         let scrape = match page {
             Ok(page) => Scrape::of(page, &e.wanted).map_err(|e| e.to_string()),
             Err(e) => Err(e.to_string()),
@@ -238,12 +291,8 @@ impl Memory {
     }
 
     /// Each portion's traffic over the window; unknown where no endpoint gave two scrapes.
-    pub fn traffic(&self, policies: &[Policy]) -> BTreeMap<PortionId, Seen<Traffic>> {
-        policies
-            .iter()
-            .flat_map(|p| &p.portions)
-            .map(|p| (p.id.clone(), self.of(p)))
-            .collect()
+    pub fn traffic(&self) -> BTreeMap<PortionId, Seen<Traffic>> {
+        self.known.clone()
     }
 
     fn of(&self, portion: &PortionPolicy) -> Seen<Traffic> {
@@ -253,8 +302,7 @@ impl Memory {
         let windows: Vec<(Moment, Window)> = ends
             .filter_map(|(_, e)| {
                 let (first, last) = (e.scrapes.front()?, e.scrapes.back()?);
-                // An endpoint that fell silent tells of the past only.
-                let recent = self.at.since(last.at) < Span::secs(3);
+                let recent = e.asked.since(last.at) < SILENT;
                 recent.then(|| Window::between(first, last).ok().map(|w| (last.at, w)))?
             })
             .collect();
@@ -306,5 +354,59 @@ impl Memory {
                 })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// So many places, none of which was read yet.
+    fn places(many: usize) -> Memory {
+        let peer = Peer::plain(System::Metrics, "http://127.0.0.1:1/metrics").expect("a peer");
+        let page = Arc::new(Exposition::new(&peer, None).expect("a place"));
+        let place = |n| {
+            let (page, asked) = (page.clone(), None);
+            (format!("{n:03}"), Place { page, asked })
+        };
+        Memory {
+            pages: (0..many).map(place).collect(),
+            ..Memory::default()
+        }
+    }
+
+    #[test]
+    fn many_places_take_turns_and_none_is_read_sooner_than_it_may_be() {
+        let mut memory = places(500);
+        let mut last: BTreeMap<String, i64> = BTreeMap::new();
+        let mut most = 0;
+        for at in (0..60_000).step_by(500) {
+            let read = memory.turn(Moment(at));
+            for url in &read {
+                let before = last.insert(url.clone(), at);
+                let rested = before.map_or(RESPITE.0, |then| at - then);
+                assert!(rested >= RESPITE.0, "{url} after {rested} ms");
+                assert!(rested <= RESPITE.0 + 1_000, "{url} after {rested} ms");
+            }
+            if at > 12_000 {
+                most = most.max(read.len());
+            }
+        }
+        assert!(last.values().all(|at| *at > 50_000), "each of them is read");
+        assert!(most <= 100, "{most} at one look, where a tenth is due");
+    }
+
+    #[test]
+    fn seldom_looks_read_all_of_them_and_so_do_looks_at_few() {
+        let mut memory = places(500);
+        for at in [0, 10_000, 20_000] {
+            assert_eq!(memory.turn(Moment(at)).len(), 500);
+        }
+        let mut memory = places(AT_ONCE);
+        for at in [0, 500, 1_000] {
+            let read: BTreeSet<String> = memory.turn(Moment(at));
+            assert_eq!(read.len(), AT_ONCE);
+        }
     }
 }

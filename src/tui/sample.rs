@@ -26,9 +26,9 @@ pub fn shop() -> View {
         mode: Mode::Act,
         leader: "edge-a".into(),
         epoch: Epoch(17),
-        sites: sites(),
+        sites: sites().into(),
         links: links(),
-        nodes: nodes(&portions),
+        nodes: nodes(&portions).into(),
         shadows: shadows(),
         candidates: candidates(),
         steps: steps(),
@@ -53,8 +53,9 @@ pub fn shop() -> View {
                 "2 failures in the last 6 h, 9 min to repair",
             ),
             hazard("edge-a", 0.04, "no failure in 12 days; the edge's own rate"),
-        ],
-        outlook: outlook(),
+        ]
+        .into(),
+        outlook: outlook().into_iter().map(Shared::new).collect(),
         log: log(),
         tally: Tally {
             portions: 5,
@@ -76,7 +77,7 @@ pub fn shop() -> View {
             count: 2,
             sum_ms: 452.0,
         }],
-        portions,
+        portions: portions.into_iter().map(Shared::new).collect(),
         ..View::default()
     };
     View {
@@ -120,13 +121,15 @@ pub fn crowd(rows: usize) -> View {
     view.portions = many(&view.portions, rows, |p, k| {
         p.id = PortionId::new(format!("{}-{k:04}", p.id))
     });
-    view.sites = many(&view.sites, rows, |s, k| {
+    let sites = many(&view.sites, rows, |s, k| {
         s.site = Site::new(format!("{}-{k:04}", s.site))
     });
-    view.nodes = many(&view.nodes, rows, |n, k| {
+    view.sites = sites.into();
+    let nodes = many(&view.nodes, rows, |n, k| {
         n.id = NodeId::new(format!("n-{k:04}"));
         n.name = format!("{}-{k:04}", n.name).into();
     });
+    view.nodes = nodes.into();
     view.shadows = many(&view.shadows, rows, |s, k| {
         s.id = ShadowId::new(format!("sh-{k:04}"))
     });

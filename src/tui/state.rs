@@ -235,7 +235,7 @@ impl State {
 
     /// Portions, worst first.
     pub fn portions(&self) -> Vec<&PortionView> {
-        let mut all: Vec<&PortionView> = self.view.portions.iter().collect();
+        let mut all: Vec<&PortionView> = self.view.portions.iter().map(|p| &**p).collect();
         all.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.id.cmp(&b.id)));
         all
     }
@@ -244,7 +244,8 @@ impl State {
     /// that moved last, where none was asked for.
     pub fn shown_portion(&self) -> Option<&PortionView> {
         if let Some(id) = &self.place().portion {
-            return self.view.portions.iter().find(|p| &p.id == id);
+            let mut all = self.view.portions.iter().map(|p| &**p);
+            return all.find(|p| &p.id == id);
         }
         let mut all = self.portions().into_iter();
         if self.screen() == Screen::Rollout {

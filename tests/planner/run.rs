@@ -2,7 +2,7 @@
 
 use crate::common::{self, NOW};
 use crate::worlds::ready;
-use foreshadow::engine::{State, absorb, clock, cycle};
+use foreshadow::engine::{State, View, absorb, clock, cycle};
 use foreshadow::model::*;
 use foreshadow::planner::shares;
 use proptest::prelude::*;
@@ -27,6 +27,12 @@ pub struct Cluster {
     /// Changes of shares, with the turn and the cause.
     moves: Vec<(i64, Cause, Share)>,
     most_standbys: usize,
+}
+
+/// A view without its shares over time, whose last point tells when they were last painted.
+fn shown(mut view: View) -> View {
+    view.portions.iter_mut().for_each(|p| p.stairs.clear());
+    view
 }
 
 impl Cluster {
@@ -120,8 +126,19 @@ impl Cluster {
             );
         }
         let state = std::mem::take(&mut self.state);
-        let (state, cleared, _) =
-            cycle(state, &self.world, now, &mut clock::dice(self.turn as u64));
+        let unpainted = State {
+            gallery: Default::default(),
+            census: Default::default(),
+            ..state.clone()
+        };
+        let turn = |state| cycle(state, &self.world, now, &mut clock::dice(self.turn as u64));
+        let (_, _, afresh) = turn(unpainted);
+        let (state, cleared, view) = turn(state);
+        assert_eq!(
+            shown(view),
+            shown(afresh),
+            "what was counted and painted before looks as if it were done afresh"
+        );
         self.state = state;
         for step in cleared {
             let step = step.into_inner();

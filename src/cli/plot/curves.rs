@@ -3,7 +3,7 @@
 use super::short;
 use super::svg::{ticks, words};
 use crate::engine::view::PortionView;
-use crate::model::{Known, Millis, Profile, Slo};
+use crate::model::{Known, Millis, Profile, Shared, Slo};
 use std::fmt::Write;
 
 const CURVE: &str = "#08519c";
@@ -21,9 +21,8 @@ const EDGE: f64 = 1.28;
 const HIGHEST: f64 = 3.0;
 
 /// All profiles of the portions given, each with its curve, the band of its knee's uncertainty, the SLO's limit and the knee.
-pub fn curves(portions: &[PortionView]) -> String {
-    let of = |p: &'_ PortionView| p.profiles.len();
-    let panels: usize = portions.iter().map(of).sum();
+pub fn curves(portions: &[Shared<PortionView>]) -> String {
+    let panels: usize = portions.iter().map(|p| p.profiles.len()).sum();
     let rows = panels.div_ceil(ACROSS).max(1);
     let (width, height) = (CELL.0 * ACROSS as f64, CELL.1 * rows as f64);
     let mut out = format!(

@@ -3,7 +3,7 @@
 use super::short;
 use super::svg::{ticks, words};
 use crate::engine::view::PortionView;
-use crate::model::Moment;
+use crate::model::{Moment, Shared};
 use std::fmt::Write;
 
 const LINE: &str = "#333333";
@@ -18,9 +18,9 @@ const FIELD: (f64, f64) = (800.0, 150.0);
 type Points = Vec<(f64, f64)>;
 
 /// Each portion's demand: what had been foreseen, what came, what is foreseen now, and what its instances can take.
-pub fn forecasts(portions: &[PortionView]) -> String {
-    let all: Vec<&PortionView> = portions
-        .iter()
+pub fn forecasts(portions: &[Shared<PortionView>]) -> String {
+    let all = portions.iter().map(|p| &**p);
+    let all: Vec<&PortionView> = all
         .filter(|p| !p.past.is_empty() || !p.band.is_empty())
         .collect();
     document(&all, "no demand has been seen yet", |out, top, p| {
@@ -52,8 +52,9 @@ pub fn forecasts(portions: &[PortionView]) -> String {
 }
 
 /// Each portion's share of traffic on standbys, asked for (dashed) and seen.
-pub fn weights(portions: &[PortionView]) -> String {
-    let all: Vec<&PortionView> = portions.iter().filter(|p| !p.stairs.is_empty()).collect();
+pub fn weights(portions: &[Shared<PortionView>]) -> String {
+    let all = portions.iter().map(|p| &**p);
+    let all: Vec<&PortionView> = all.filter(|p| !p.stairs.is_empty()).collect();
     document(&all, "no shares have been seen yet", |out, top, p| {
         let Some(now) = p.stairs.last().map(|s| s.at) else {
             return;

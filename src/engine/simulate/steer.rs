@@ -4,7 +4,7 @@ use super::day::WARM_UP;
 use crate::engine::cycle::turn;
 use crate::engine::picture;
 use crate::engine::view::{Mode, Tally, View};
-use crate::engine::{State, Workload, absorb, clock, recall, recover};
+use crate::engine::{State, Workload, absorb, clock, recover};
 use crate::guard::{Cleared, Hands, Lease};
 use crate::model::*;
 use crate::sandbox::simulated::{Books, Simulated, SimulatedEyes, SimulatedHands};
@@ -193,7 +193,7 @@ impl Steersman {
             world.leadership = Seen::known(Leadership::Ours { epoch }, local);
         }
         let state = std::mem::take(&mut self.state);
-        let (state, steps, (census, copies)) = turn(state, &world, local, &mut self.dice);
+        let (state, steps, counted) = turn(state, &world, local, &mut self.dice);
         self.state = state;
         self.state.memos.clear();
         for line in self
@@ -213,9 +213,9 @@ impl Steersman {
                 .for_each(|step| self.hand_on(step, lease.clone()));
         }
         self.hear();
-        if self.noted {
-            self.view = picture::view(&self.state, &world, (&census, &copies), local);
-            recall::note(&mut self.state, &world, &mut self.view, local);
+        match self.noted {
+            true => self.view = picture::paint(&mut self.state, &world, counted, local),
+            false => self.state.census = counted.census,
         }
     }
 

@@ -102,7 +102,7 @@ impl World {
                     front
                         .entries
                         .insert(id.clone(), told(apart, now, || self.entries(here).into()));
-                    let answer = || self.answers_of(here);
+                    let answer = || self.answers_of(here).into();
                     front
                         .dns
                         .insert(id.clone(), told(apart || dns, now, answer));

@@ -129,8 +129,9 @@ pub fn doing(state: &State) -> Vec<Piece<'_>> {
     if view.hold.is_some() {
         return vec![piece("writes nothing: it is held", Tone::Warn)];
     }
-    let moving = |p: &&PortionView| p.moving.as_ref().is_some_and(|m| m.ended.is_none());
-    let mut moved: Vec<&PortionView> = view.portions.iter().filter(moving).collect();
+    let moving = |p: &PortionView| p.moving.as_ref().is_some_and(|m| m.ended.is_none());
+    let all = view.portions.iter().map(|p| &**p);
+    let mut moved: Vec<&PortionView> = all.filter(|p| moving(p)).collect();
     let urgent = |p: &PortionView| {
         p.moving
             .as_ref()

@@ -139,14 +139,14 @@ pub fn pages(view: &View) -> Vec<Arc<Page>> {
         let at = lines.first().map_or(NOW, |l| l.at);
         let ago = NOW.since(at).0 / 1000;
         let told =
-            |p: &&PortionView| k == 0 || lines.iter().any(|l| l.portion.as_ref() == Some(&p.id));
+            |p: &PortionView| k == 0 || lines.iter().any(|l| l.portion.as_ref() == Some(&p.id));
         Arc::new(Page {
             at,
             cycle: 700 + k as u64,
             rows: view
                 .portions
                 .iter()
-                .filter(told)
+                .filter(|p| told(p))
                 .map(|p| row(p, ago))
                 .collect(),
             lines: lines.to_vec(),

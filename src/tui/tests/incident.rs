@@ -9,10 +9,10 @@ use crate::tui::state::{Place, Screen};
 /// The shop with all sites and nodes up, every portion well, and nothing under way.
 fn calm() -> View {
     let mut view = sample::shop();
-    for s in &mut view.sites {
+    for s in view.sites.iter_mut() {
         (s.reachable, s.nodes_up) = (true, s.nodes);
     }
-    for n in &mut view.nodes {
+    for n in view.nodes.iter_mut() {
         n.status = NodeStatus::Ready;
     }
     for p in &mut view.portions {
