@@ -14,7 +14,7 @@ mod wait;
 pub use error::{HttpError, System};
 pub use streaming::Streaming;
 pub use token::Token;
-pub use wait::{Indexed, Wait};
+pub use wait::{Digest, Indexed, Wait};
 
 use super::connect::{Address, Peer};
 use backon::{Sleeper, TokioSleeper};
@@ -260,6 +260,26 @@ impl Transport {
         let answer = self.send(&ask).await?;
         let value = self.decode_list(&ask, answer.body).await?;
         Ok(Indexed::new(value, answer.index, wait))
+    }
+
+    /// The same, but a long answer that is byte for byte the one of this digest is not read again: then there is no value.
+    pub async fn read_news<T: DeserializeOwned + Send + 'static>(
+        &self,
+        ask: Ask,
+        wait: Option<Wait>,
+        last: Option<Digest>,
+    ) -> Result<Indexed<Option<(T, Digest)>>, HttpError> {
+        let ask = match wait {
+            Some(w) => ask.wait(w),
+            None => ask,
+        };
+        let answer = self.send(&ask).await?;
+        let digest = Digest::of(&answer.body);
+        let news = match last == Some(digest) {
+            true => None,
+            false => Some((self.decode_list(&ask, answer.body).await?, digest)),
+        };
+        Ok(Indexed::new(news, answer.index, wait))
     }
 
     /// Opens a reply without an end; read it with `Streaming::chunk`.

@@ -5,7 +5,6 @@ use super::state::State;
 use super::still::Moved;
 use crate::model::*;
 use crate::planner;
-use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// A link must look dead for so long before it is taken for dead: checks do not all run at once.
@@ -42,9 +41,9 @@ pub fn notice(state: &mut State, world: &World, moved: &Moved, now: Moment) {
 }
 
 /// What one gateway sees of one front: by the site of its instances, whether some pass, and whether some fail there alone. It stays
-/// so while what it was told from does.
+/// so while what it was told from does. In the order of the fronts.
 #[derive(Clone, Debug, Default)]
-pub struct Sights(BTreeMap<GatewayId, FxHashMap<ServiceName, Sight>>);
+pub struct Sights(BTreeMap<GatewayId, Vec<(ServiceName, Sight)>>);
 
 #[derive(Clone, Debug)]
 struct Sight {
@@ -66,18 +65,19 @@ fn seen(
     for (gateway, near) in &world.gateways {
         let mut far: BTreeMap<Site, bool> = BTreeMap::new();
         let of_gateway = sights.0.entry(gateway.clone()).or_default();
+        let mut before = std::mem::take(of_gateway).into_iter().peekable();
         for (service, front) in &world.fronts {
+            while before.next_if(|(s, _)| s < service).is_some() {}
+            let known = before.next_if(|(s, _)| s == service);
             let entries = front.entries.get(gateway);
             let Some(entries) = entries.and_then(|e| e.fresh(now, planner::FRESH)) else {
                 continue;
             };
-            let known = of_gateway.get(service);
-            let same = |s: &&Sight| s.entries.is_same(entries) && !moved.among(&s.entries);
-            if let Some(known) = known.filter(same) {
-                known
-                    .far
-                    .iter()
-                    .for_each(|(site, passes)| tell(&mut far, site, *passes));
+            let same = |s: &Sight| s.entries.is_same(entries) && !moved.among(&s.entries);
+            if let Some(known) = known.filter(|(_, sight)| same(sight)) {
+                let told = known.1.far.iter();
+                told.for_each(|(site, passes)| tell(&mut far, site, *passes));
+                of_gateway.push(known);
                 continue;
             }
             let (told, fails) = sight(world, front, (gateway, near), entries, now);
@@ -86,9 +86,7 @@ fn seen(
             // What others see of one that fails may change by itself.
             if !fails {
                 let (entries, far) = (entries.clone(), told);
-                of_gateway.insert(service.clone(), Sight { entries, far });
-            } else {
-                of_gateway.remove(service);
+                of_gateway.push((service.clone(), Sight { entries, far }));
             }
         }
         for (site, passes) in far {

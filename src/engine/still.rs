@@ -5,7 +5,8 @@ use super::state::{State, Workload};
 use super::view::Mode;
 use crate::model::*;
 use crate::planner::{Census, Copies, FRESH, ShadowState};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use rustc_hash::FxHashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -26,10 +27,13 @@ pub struct Still {
     sights: Vec<Sight>,
     standbys: Vec<(JobId, bool)>,
     copies: BTreeMap<PortionId, Copies>,
+    /// Whose instances they are, and where they run.
+    jobs: BTreeSet<JobId>,
+    sites: BTreeSet<Site>,
 }
 
 /// What was seen of one portion's front.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Sight {
     entries: Vec<Option<SharedList<FrontEntry>>>,
     target: Option<Option<(PlanId, Epoch, u64)>>,
@@ -39,9 +43,9 @@ struct Sight {
 /// What differs from the turn before.
 pub struct Moved {
     all: bool,
-    allocs: HashSet<AllocId>,
-    jobs: HashSet<JobId>,
-    sites: HashSet<Site>,
+    allocs: FxHashSet<AllocId>,
+    jobs: FxHashSet<JobId>,
+    sites: FxHashSet<Site>,
     /// Of nodes, those that are now; `None` where it is not known which differ.
     nodes: Option<Vec<NodeId>>,
 }
@@ -129,9 +133,9 @@ impl Moved {
     fn everything() -> Moved {
         Moved {
             all: true,
-            allocs: HashSet::new(),
-            jobs: HashSet::new(),
-            sites: HashSet::new(),
+            allocs: FxHashSet::default(),
+            jobs: FxHashSet::default(),
+            sites: FxHashSet::default(),
             nodes: None,
         }
     }
@@ -155,7 +159,7 @@ impl Moved {
             && still.standbys == standbys(policy, census)
             && still.sights.len() == policy.portions.len()
             && (policy.portions.iter().zip(&still.sights))
-                .all(|(p, sight)| Sight::of(p, world, now) == *sight)
+                .all(|(p, sight)| sight.stays(p, world, now))
             && policy
                 .portions
                 .iter()
@@ -194,43 +198,72 @@ impl Still {
             && portions.iter().all(|p| calm(workload, p, world, now));
         let ours = portions.iter();
         let ours = ours.filter_map(|p| Some((p.id.clone(), copies.get(&p.id)?.clone())));
-        quiet.then(|| Still {
-            at: now,
-            mark: mark(workload),
-            sights: portions.iter().map(|p| Sight::of(p, world, now)).collect(),
-            standbys: standbys(&workload.policy, census),
-            copies: ours.collect(),
+        quiet.then(|| {
+            let copies: BTreeMap<PortionId, Copies> = ours.collect();
+            let all = || copies.values().flat_map(|c| c.all.iter());
+            Still {
+                at: now,
+                mark: mark(workload),
+                sights: portions.iter().map(|p| Sight::of(p, world, now)).collect(),
+                standbys: standbys(&workload.policy, census),
+                jobs: all().map(|c| c.job.clone()).collect(),
+                sites: all().map(|c| c.site.clone()).collect(),
+                copies,
+            }
         })
     }
 
     /// Whether what differs is about its instances.
-    fn concerned(&self, jobs: &HashSet<JobId>, sites: &HashSet<Site>) -> bool {
-        let mut all = self.copies.values().flat_map(|c| c.all.iter());
+    fn concerned(&self, jobs: &FxHashSet<JobId>, sites: &FxHashSet<Site>) -> bool {
         let standby = |(job, _): &(JobId, bool)| jobs.contains(job);
-        (!jobs.is_empty() || !sites.is_empty())
-            && (all.any(|c| jobs.contains(&c.job) || sites.contains(&c.site))
-                || self.standbys.iter().any(standby))
+        (!jobs.is_empty()
+            && (self.jobs.iter().any(|j| jobs.contains(j)) || self.standbys.iter().any(standby)))
+            || (!sites.is_empty() && self.sites.iter().any(|s| sites.contains(s)))
     }
 }
 
 impl Sight {
     fn of(portion: &PortionPolicy, world: &World, now: Moment) -> Sight {
-        let front = portion.front.as_ref().and_then(|f| world.fronts.get(f));
-        let entries = front.into_iter().flat_map(|f| f.entries.values());
-        let applied = front.into_iter().flat_map(|f| f.applied.values());
-        let target = front.and_then(|f| f.target.as_ref()?.fresh(now, FRESH));
+        let front = front(portion, world);
         Sight {
-            entries: entries.map(|e| e.fresh(now, FRESH).cloned()).collect(),
-            target: target.map(|t| {
-                Some((
-                    t.as_ref()?.plan.clone(),
-                    t.as_ref()?.epoch,
-                    t.as_ref()?.index,
-                ))
-            }),
-            applied: applied.map(|a| a.value().cloned()).collect(),
+            entries: entries(front, now).map(Option::<&_>::cloned).collect(),
+            target: target(front, now)
+                .map(|t| t.map(|(plan, epoch, index)| (plan.clone(), epoch, index))),
+            applied: applied(front).map(Option::<&_>::cloned).collect(),
         }
     }
+
+    /// Whether the same is seen.
+    fn stays(&self, portion: &PortionPolicy, world: &World, now: Moment) -> bool {
+        let front = front(portion, world);
+        let known = self.target.as_ref().map(Option::as_ref);
+        let known = known.map(|t| t.map(|(plan, epoch, index)| (plan, *epoch, *index)));
+        entries(front, now).eq(self.entries.iter().map(Option::as_ref))
+            && target(front, now) == known
+            && applied(front).eq(self.applied.iter().map(Option::as_ref))
+    }
+}
+
+fn front<'a>(portion: &PortionPolicy, world: &'a World) -> Option<&'a Front> {
+    portion.front.as_ref().and_then(|f| world.fronts.get(f))
+}
+
+fn entries(
+    front: Option<&Front>,
+    now: Moment,
+) -> impl Iterator<Item = Option<&SharedList<FrontEntry>>> {
+    let all = front.into_iter().flat_map(|f| f.entries.values());
+    all.map(move |e| e.fresh(now, FRESH))
+}
+
+fn target(front: Option<&Front>, now: Moment) -> Option<Option<(&PlanId, Epoch, u64)>> {
+    let target = front?.target.as_ref()?.fresh(now, FRESH)?;
+    Some(target.as_ref().map(|t| (&t.plan, t.epoch, t.index)))
+}
+
+fn applied(front: Option<&Front>) -> impl Iterator<Item = Option<&Arc<Applied>>> {
+    let all = front.into_iter().flat_map(|f| f.applied.values());
+    all.map(Seen::value)
 }
 
 /// Whether Nomad cannot place something of it, or nobody knows.

@@ -6,7 +6,7 @@ use super::watch::{Asking, Feed, Watch};
 use super::{Sources, seen};
 use crate::clients::consul::{Consul, HealthQuery, KvPair, KvQuery, ServiceEntry};
 use crate::clients::gateway::Gateway;
-use crate::clients::http::{HttpError, Indexed, Wait};
+use crate::clients::http::{Digest, HttpError, Indexed, Wait};
 use crate::model::*;
 use futures::future::{join, join_all};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -57,9 +57,10 @@ impl Watches {
                     wait,
                     ..KvQuery::default()
                 };
-                let found = consul.kv_list(keys::ROOT, query).await?;
+                let last = known.lock().await.last();
+                let found = consul.kv_news(keys::ROOT, query, last).await?;
                 let mut known = known.lock().await;
-                Ok(found.map(|pairs| Keys::of(&pairs, &mut known)))
+                Ok(found.map(|news| known.all(news)))
             }
         };
         let asking = if many { Asking::AT_EASE } else { Asking::OFTEN };
@@ -307,6 +308,25 @@ impl Keys {
 pub struct Read {
     targets: Known<Target>,
     applied: Known<Arc<Applied>>,
+    /// What all of them said, as long as nothing of it changes.
+    all: Option<(Digest, Arc<Keys>)>,
+}
+
+impl Read {
+    fn last(&self) -> Option<Digest> {
+        self.all.as_ref().map(|(of, _)| *of)
+    }
+
+    /// What the keys say after an answer, which tells them only where they differ from the last one.
+    fn all(&mut self, news: Option<(Vec<KvPair>, Digest)>) -> Arc<Keys> {
+        if let (None, Some((_, keys))) = (&news, &self.all) {
+            return keys.clone();
+        }
+        let (pairs, digest) = news.unwrap_or_default();
+        let keys = Arc::new(Keys::of(&pairs, self));
+        self.all = Some((digest, keys.clone()));
+        keys
+    }
 }
 
 struct Known<T>(HashMap<String, (u64, T)>);
@@ -412,5 +432,29 @@ fn place(fronts: &mut BTreeMap<ServiceName, Front>, keys: &Seen<Arc<Keys>>) {
             let seen = Seen::known(report.clone(), *at);
             front.applied.insert(gateway.clone(), seen);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_until_an_answer_differs() {
+        let lock = KvPair {
+            key: keys::LEADER.into(),
+            value: b"edge-a".to_vec(),
+            session: Some("s".into()),
+            ..KvPair::default()
+        };
+        let mut read = Read::default();
+        let first = read.all(Some((vec![lock], Digest::of(b"1"))));
+        let who = "edge-a".to_string();
+        assert_eq!(first.leadership, Leadership::Other { who });
+        assert_eq!(read.last(), Some(Digest::of(b"1")));
+        assert!(Arc::ptr_eq(&read.all(None), &first), "they are as they were");
+        let gone = read.all(Some((Vec::new(), Digest::of(b"2"))));
+        assert_eq!(gone.leadership, Leadership::Nobody);
+        assert_eq!(read.last(), Some(Digest::of(b"2")));
     }
 }

@@ -29,6 +29,8 @@ const SILENT: Span = Span::secs(3);
 #[derive(Default)]
 pub struct Memory {
     endpoints: BTreeMap<(PortionId, String), Endpoint>,
+    /// What was wanted at the last look, in the order of the policies.
+    asked_for: Vec<(PortionId, String)>,
     /// Where they are read, each place once for all portions that are told of there.
     pages: BTreeMap<String, Place>,
     /// Portions whose endpoints gave nothing when they were last read, and why.
@@ -83,8 +85,11 @@ impl Endpoint {
 /// Reads every place whose turn it is, and takes what each endpoint wants of it.
 pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Moment) {
     let wishes = endpoints(sources, world);
-    let mut told = memory.meet(sources, &wishes);
-    memory.silent.retain(|portion, _| !told.contains(portion));
+    let mut told = BTreeSet::new();
+    if !memory.asked_for.iter().eq(wishes.iter().map(|w| &w.key)) {
+        told = memory.meet(sources, &wishes);
+        memory.silent.retain(|portion, _| !told.contains(portion));
+    }
     let mut of_place: BTreeMap<String, Vec<&Wish>> = BTreeMap::new();
     let due = memory.turn(now);
     for wish in wishes.iter().filter(|w| due.contains(&w.key.1)) {
@@ -230,6 +235,7 @@ impl Memory {
                 self.endpoints.insert(wish.key.clone(), endpoint);
             }
         }
+        self.asked_for = wishes.iter().map(|w| w.key.clone()).collect();
         gone
     }
 

@@ -106,7 +106,7 @@ impl<T> Follow<T> {
 impl<T: Send + Sync + 'static> Watch<T> {
     /// Begins at once, on the current tokio runtime. `read` is one query, blocking where it is given a wait; `news` is called
     /// with each reading that may differ from the one before.
-    pub fn start<R, F>(
+    pub fn start<R, F, V>(
         read: R,
         news: impl Fn(&T) + Send + 'static,
         clock: fn() -> Moment,
@@ -114,7 +114,8 @@ impl<T: Send + Sync + 'static> Watch<T> {
     ) -> Self
     where
         R: Fn(Option<Wait>) -> F + Send + 'static,
-        F: Future<Output = Result<Indexed<T>, HttpError>> + Send,
+        F: Future<Output = Result<Indexed<V>, HttpError>> + Send,
+        V: Into<Arc<T>> + Send,
     {
         let (tell, last) = watch::channel(Reading::default());
         let again = Arc::new(Notify::new());
@@ -139,8 +140,9 @@ impl<T: Send + Sync + 'static> Watch<T> {
                     Ok(found) => {
                         delays = self::delays();
                         index = found.index;
-                        news(&found.value);
-                        say(&tell, Seen::known(Arc::new(found.value), clock()), true);
+                        let value = found.value.into();
+                        news(&value);
+                        say(&tell, Seen::known(value, clock()), true);
                     }
                     Err(e) => {
                         index = 0;

@@ -6,7 +6,7 @@ use super::reply::{
     ServiceEntry,
 };
 use super::txn::{self, TxnOp, TxnOutcome};
-use crate::clients::http::{Ask, HttpError, Indexed, Wait};
+use crate::clients::http::{Ask, Digest, HttpError, Indexed, Wait};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -133,20 +133,40 @@ impl Consul {
         prefix: &str,
         query: KvQuery<'_>,
     ) -> Result<Indexed<Vec<KvPair>>, HttpError> {
-        let path: Vec<&str> = ["v1", "kv"].into_iter().chain(prefix.split('/')).collect();
-        let ask = self
-            .with_dc(
-                Ask::get(format!("read the keys under {prefix:?}"), &path),
-                query.dc,
-            )
-            .query("recurse", "")
-            .query_if("consistent", query.consistent.then_some(""));
+        let ask = self.under(prefix, &query);
         match self.http.read_indexed(ask, query.wait).await {
             Err(HttpError::NotFound {
                 index: Some(index), ..
             }) => Ok(Indexed::new(Vec::new(), Some(index), query.wait)),
             other => other,
         }
+    }
+
+    /// The same, unless all of it is as it was when it had this digest: then there is no list.
+    pub async fn kv_news(
+        &self,
+        prefix: &str,
+        query: KvQuery<'_>,
+        last: Option<Digest>,
+    ) -> Result<Indexed<Option<(Vec<KvPair>, Digest)>>, HttpError> {
+        let ask = self.under(prefix, &query);
+        match self.http.read_news(ask, query.wait, last).await {
+            Err(HttpError::NotFound {
+                index: Some(index), ..
+            }) => {
+                let none = (Vec::new(), Digest::default());
+                Ok(Indexed::new(Some(none), Some(index), query.wait))
+            }
+            other => other,
+        }
+    }
+
+    fn under(&self, prefix: &str, query: &KvQuery<'_>) -> Ask {
+        let path: Vec<&str> = ["v1", "kv"].into_iter().chain(prefix.split('/')).collect();
+        let ask = Ask::get(format!("read the keys under {prefix:?}"), &path);
+        self.with_dc(ask, query.dc)
+            .query("recurse", "")
+            .query_if("consistent", query.consistent.then_some(""))
     }
 
     /// Takes an entry of the catalog out of what clients are given, as an agent does for its own: by a check that is always

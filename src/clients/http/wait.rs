@@ -1,5 +1,6 @@
 //! Blocking queries: where one stands, and where the next goes on.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 /// A blocking query: wake when something newer than `index` is there, or after `longest`.
@@ -14,6 +15,19 @@ impl Wait {
     /// Servers add up to a sixteenth of the wait, so that watchers do not wake together.
     pub fn longest_answer(&self) -> Duration {
         self.longest + self.longest / 16
+    }
+}
+
+/// What tells whether an answer is the same as another: its length and a hash of its bytes. An index does not, once a server was
+/// restored from a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest(usize, u64);
+
+impl Digest {
+    pub fn of(body: &[u8]) -> Digest {
+        let mut hash = DefaultHasher::new();
+        hash.write(body);
+        Digest(body.len(), hash.finish())
     }
 }
 
