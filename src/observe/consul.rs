@@ -452,7 +452,10 @@ mod tests {
         let who = "edge-a".to_string();
         assert_eq!(first.leadership, Leadership::Other { who });
         assert_eq!(read.last(), Some(Digest::of(b"1")));
-        assert!(Arc::ptr_eq(&read.all(None), &first), "they are as they were");
+        assert!(
+            Arc::ptr_eq(&read.all(None), &first),
+            "they are as they were"
+        );
         let gone = read.all(Some((Vec::new(), Digest::of(b"2"))));
         assert_eq!(gone.leadership, Leadership::Nobody);
         assert_eq!(read.last(), Some(Digest::of(b"2")));
