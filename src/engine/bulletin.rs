@@ -148,8 +148,9 @@ pub fn follow(view: &mut View, heard: &Heard) {
     view.waiting.clone_from(&bulletin.waiting);
     view.shadows.clone_from(&bulletin.shadows);
     view.frozen.clone_from(&bulletin.frozen);
+    let told: BTreeMap<&PortionId, &Told> = bulletin.portions.iter().map(|t| (&t.id, t)).collect();
     for portion in &mut view.portions {
-        if let Some(told) = bulletin.portions.iter().find(|t| t.id == portion.id) {
+        if let Some(told) = told.get(&portion.id) {
             portion.health = told.health;
             portion.sentence.clone_from(&told.sentence);
             portion.moving.clone_from(&told.moving);

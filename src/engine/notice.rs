@@ -329,3 +329,66 @@ fn spending(state: &mut State, world: &World, now: Moment) {
         spent.standby = spent.standby + CoreHours(held.1 * hours);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, status: NodeStatus) -> Node {
+        Node {
+            id: name.into(),
+            name: name.into(),
+            site: "s".into(),
+            class: "".into(),
+            status,
+            eligible: true,
+            draining: false,
+            capacity: Resources::default(),
+            clock: Mhz(0.0),
+            price: Price(0.0),
+            host_volumes: Default::default(),
+            meta: Default::default(),
+        }
+    }
+
+    /// What is said of nodes and sites after each look at these nodes.
+    fn said(looks: Vec<Vec<Node>>) -> Vec<String> {
+        let mut state = State::default();
+        for (at, nodes) in looks.into_iter().enumerate() {
+            let now = Moment(at as i64 * 1_000);
+            let mut world = World::unknown(now, "not read");
+            world.nodes = Seen::known(nodes.into(), now);
+            world.allocs = Seen::known(Table::default(), now);
+            world.jobs = Seen::known(Default::default(), now);
+            let moved = Moved::since(&mut state, &world, now);
+            availability(&mut state, &world, &moved, now);
+        }
+        state.log.into_iter().map(|l| l.text).collect()
+    }
+
+    #[test]
+    fn a_node_is_told_of_once_and_a_site_with_the_last_of_its_nodes_that_was_up() {
+        use NodeStatus::{Down, Ready};
+        let looks = vec![
+            vec![node("a", Ready), node("b", Down)],
+            vec![node("a", Ready), node("b", Down)],
+            // Nomad has forgotten it: nobody says that it is down.
+            vec![node("b", Down)],
+            vec![node("b", Down)],
+            vec![node("b", Ready)],
+        ];
+        let lost = "site s is lost: none of its nodes is heard";
+        let back = ["node b is back", "site s is back"];
+        assert_eq!(said(looks), [&[lost], &back[..]].concat());
+    }
+
+    #[test]
+    fn nothing_is_lost_with_a_node_beside_which_others_are_up() {
+        use NodeStatus::{Down, Ready};
+        let looks = vec![
+            vec![node("a", Ready), node("b", Ready)],
+            vec![node("a", Ready), node("b", Down)],
+        ];
+        assert_eq!(said(looks), ["node b is down"]);
+    }
+}

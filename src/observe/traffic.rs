@@ -393,7 +393,13 @@ mod tests {
                 let before = last.insert(url.clone(), at);
                 let rested = before.map_or(RESPITE.0, |then| at - then);
                 assert!(rested >= RESPITE.0, "{url} after {rested} ms");
-                assert!(rested <= RESPITE.0 + 1_000, "{url} after {rested} ms");
+                // All were read at once to begin with, and are spread over the time in which each is due once more.
+                let longest = if at > 12_000 {
+                    RESPITE.0 + 1_000
+                } else {
+                    RESPITE.0 * 2
+                };
+                assert!(rested <= longest, "{url} after {rested} ms");
             }
             if at > 12_000 {
                 most = most.max(read.len());
