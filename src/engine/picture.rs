@@ -140,7 +140,7 @@ fn portions(
     for (w, still) in state.workloads.iter().zip(&counted.still) {
         let scene = scene(state, w, (world, &counted.census), now);
         for p in &w.policy.portions {
-            let sight = Sight::of(state, world, p, now);
+            let sight = Sight::of(state, w, world, p, now);
             if *still && let Some(known) = gallery.shows(p, &sight, now) {
                 all.push(known);
                 continue;

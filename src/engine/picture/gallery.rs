@@ -35,6 +35,10 @@ struct Painted {
 pub(super) struct Sight {
     traffic: Option<Traffic>,
     dns: Vec<Option<SharedList<SrvSeen>>>,
+    /// Its last point of the past, with which forecasts are scored.
+    past: Option<Moment>,
+    /// When it was last worked out what is known of its places.
+    known: Option<Moment>,
     pub(super) pinned: Option<String>,
 }
 
@@ -48,13 +52,22 @@ pub(super) struct Ground {
 }
 
 impl Sight {
-    pub(super) fn of(state: &State, world: &World, portion: &PortionPolicy, now: Moment) -> Sight {
+    pub(super) fn of(
+        state: &State,
+        workload: &Workload,
+        world: &World,
+        portion: &PortionPolicy,
+        now: Moment,
+    ) -> Sight {
         let traffic = world.traffic.get(&portion.id);
         let front = portion.front.as_ref().and_then(|f| world.fronts.get(f));
+        let past = state.past.get(&portion.id);
         let dns = front.into_iter().flat_map(|f| f.dns.values());
         Sight {
             traffic: traffic.and_then(|t| t.fresh(now, FRESH)).copied(),
             dns: dns.map(|d| d.fresh(now, super::ASKED).cloned()).collect(),
+            past: past.and_then(|p| Some(p.back()?.at)),
+            known: workload.known_from.map(|(at, _)| at),
             pinned: state.pins.get(&portion.id).cloned(),
         }
     }
