@@ -187,18 +187,8 @@ mod tests {
             NodeStatus::Down
         };
         let node = Node {
-            id: "n".into(),
-            name: "n".into(),
-            site: "p".into(),
-            class: "".into(),
             status,
-            eligible: true,
-            draining: false,
-            capacity: Resources::default(),
-            clock: Mhz(0.0),
-            price: Price(0.0),
-            host_volumes: Default::default(),
-            meta: Default::default(),
+            ..Node::bare("n", "p")
         };
         let alloc = Alloc {
             id: "x".into(),

@@ -336,18 +336,8 @@ mod tests {
 
     fn node(name: &str, status: NodeStatus) -> Node {
         Node {
-            id: name.into(),
-            name: name.into(),
-            site: "s".into(),
-            class: "".into(),
             status,
-            eligible: true,
-            draining: false,
-            capacity: Resources::default(),
-            clock: Mhz(0.0),
-            price: Price(0.0),
-            host_volumes: Default::default(),
-            meta: Default::default(),
+            ..Node::bare(name, "s")
         }
     }
 

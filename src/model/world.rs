@@ -72,6 +72,24 @@ pub struct Node {
 }
 
 impl Node {
+    /// One that is ready and has nothing, for tests.
+    #[cfg(test)]
+    pub fn bare(name: &str, site: &str) -> Node {
+        Node {
+            id: name.into(),
+            name: name.into(),
+            site: site.into(),
+            class: "".into(),
+            status: NodeStatus::Ready,
+            eligible: true,
+            draining: false,
+            capacity: Resources::default(),
+            clock: Mhz(0.0),
+            price: Price(0.0),
+            host_volumes: BTreeSet::new(),
+            meta: BTreeMap::new(),
+        }
+    }
     pub fn usable(&self) -> bool {
         self.status == NodeStatus::Ready && self.eligible && !self.draining
     }

@@ -124,20 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn node(id: u8) -> Node {
-        Node {
-            id: NodeId::new(id.to_string()),
-            name: "n".into(),
-            site: "s".into(),
-            class: "".into(),
-            status: NodeStatus::Ready,
-            eligible: true,
-            draining: false,
-            capacity: Resources::default(),
-            clock: Mhz(0.0),
-            price: Price(0.0),
-            host_volumes: Default::default(),
-            meta: Default::default(),
-        }
+        Node::bare(&id.to_string(), "s")
     }
 
     fn alloc(id: u8, on: u8, cpu: u16, run: bool) -> Alloc {
