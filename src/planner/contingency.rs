@@ -1,9 +1,10 @@
 //! For each failure domain, the switch that would be done: prepared and cleared before it is needed.
 
-use super::instances::{Copies, Copy, Role};
+use super::instances::{Copies, Role};
 use super::shares::split;
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Evidence of what instances carry fades all the time: shares that differ by less than this (two points) are not worth a write.
@@ -43,56 +44,28 @@ pub struct Stakes {
     pub importance: f64,
 }
 
-/// What is prepared for one failure domain, apart from the demand that it would have to bear.
-#[derive(Clone, Debug)]
+/// What decides of one failure domain's contingency, apart from who is left.
+#[derive(Clone, Copy, Debug)]
 struct Drill {
-    domain: Domain,
-    lost: Vec<AllocId>,
     /// What the lost have now.
     part: Share,
     /// Requests a second that the primaries that are left carry; unknown where one of them is, or none is left.
     left: Option<Rps>,
-    /// The shares, as they were last split: whether the primaries were enough then, and over whom.
-    split: Option<(bool, Arc<BTreeMap<AllocId, Share>>)>,
-}
-
-/// What of an instance that is ready may change what is prepared.
-#[derive(Clone, Debug)]
-struct Ready {
-    alloc: AllocId,
-    role: Role,
-    node: NodeId,
-    site: Site,
-    capacity: Option<Rps>,
-    serves: bool,
-}
-
-impl Ready {
-    fn of(copy: &Copy) -> Ready {
-        Ready {
-            alloc: copy.alloc.clone(),
-            role: copy.role,
-            node: copy.node.clone(),
-            site: copy.site.clone(),
-            capacity: copy.capacity,
-            serves: copy.share > Share::NONE,
-        }
-    }
-    fn is(&self, copy: &Copy) -> bool {
-        (&self.alloc, &self.node, &self.site) == (&copy.alloc, &copy.node, &copy.site)
-            && (self.role, self.capacity) == (copy.role, copy.capacity)
-            && self.serves == (copy.share > Share::NONE)
-    }
+    /// Whether they were enough when the shares were last split.
+    enough: bool,
 }
 
 /// A service's contingencies as they were last worked out, and from what. It is no memory of the planner's: with it the answer is the
 /// same as without, only sooner.
 #[derive(Clone, Debug, Default)]
 pub struct Drills {
-    ready: Vec<Ready>,
+    /// A digest of what of the ready instances may change what is prepared.
+    ready: u64,
     instances: SharedList<Instance>,
-    drills: Vec<Drill>,
     stakes: Option<Stakes>,
+    /// One for each of `made`.
+    drills: Box<[Drill]>,
+    /// One for each domain that carries a share; without shares where there is nowhere to switch to.
     made: SharedList<Contingency>,
 }
 
@@ -112,82 +85,118 @@ impl Drills {
         instances: &SharedList<Instance>,
         stakes: Stakes,
     ) -> SharedList<Contingency> {
-        let ready = || copies.all.iter().filter(|c| c.ready && c.alive);
-        let same = self.instances == *instances
-            && self.ready.len() == ready().count()
-            && self.ready.iter().zip(ready()).all(|(r, c)| r.is(c));
-        if same && self.stakes == Some(stakes) {
-            return self.made.clone();
+        let ready = digest(copies);
+        let known = self
+            .stakes
+            .filter(|_| (self.ready, &self.instances) == (ready, instances));
+        match known {
+            Some(as_before) if as_before == stakes => {}
+            Some(_) => self.stake(copies, stakes),
+            None => {
+                let (drills, made) = drills(copies, instances, stakes);
+                *self = Drills {
+                    ready,
+                    instances: instances.clone(),
+                    stakes: Some(stakes),
+                    drills,
+                    made,
+                };
+            }
         }
-        if !same {
-            *self = Drills {
-                ready: ready().map(Ready::of).collect(),
-                instances: instances.clone(),
-                drills: drills(copies, instances),
-                ..Drills::default()
-            };
+        let answered = |c: &Contingency| !c.shares.is_empty();
+        match self.made.iter().all(answered) {
+            true => self.made.clone(),
+            false => self.made.iter().filter(|c| answered(c)).cloned().collect(),
         }
+    }
+
+    /// The same failures with another demand: shares are split anew where what is left is no longer, or now, enough.
+    fn stake(&mut self, copies: &Copies, stakes: Stakes) {
         self.stakes = Some(stakes);
-        let drills = self.drills.iter_mut();
-        let made = drills.filter_map(|d| d.contingency(copies, stakes));
-        self.made = made.collect();
-        self.made.clone()
+        for (drill, made) in self.drills.iter_mut().zip(self.made.iter_mut()) {
+            let enough = drill.suffices(stakes);
+            if enough != drill.enough {
+                drill.enough = enough;
+                made.shares = Arc::new(stay(&made.domain, copies, enough));
+            }
+            made.stake = drill.at_stake(stakes);
+        }
     }
 }
 
-/// What would be lost with each node and site that carries a share, in the order of the domains.
-fn drills(copies: &Copies, instances: &[Instance]) -> Vec<Drill> {
+/// What of the instances that are ready may change what is prepared.
+fn digest(copies: &Copies) -> u64 {
+    let mut digest = DefaultHasher::new();
+    for c in copies.all.iter().filter(|c| c.ready && c.alive) {
+        let carries = c.capacity.map(|rate| rate.0.to_bits());
+        let place = (&c.alloc, &c.node, &c.site);
+        (place, c.role, carries, c.share > Share::NONE).hash(&mut digest);
+    }
+    digest.finish()
+}
+
+/// What would be lost with each node and site that carries a share, and who would stand in, in the order of the domains.
+fn drills(
+    copies: &Copies,
+    instances: &[Instance],
+    stakes: Stakes,
+) -> (Box<[Drill]>, SharedList<Contingency>) {
     let carrying = || instances.iter().filter(|i| i.share > Share::NONE);
     let domains: BTreeSet<Domain> = carrying()
         .flat_map(|i| [Domain::Node(i.node.clone()), Domain::Site(i.site.clone())])
         .collect();
-    let drill = |domain: Domain| {
-        let lost = || carrying().filter(|i| domain.holds(&i.node, &i.site));
+    let (mut drills, mut made) = (Vec::new(), Vec::with_capacity(domains.len()));
+    for domain in domains {
+        let lost: Vec<&Instance> = carrying()
+            .filter(|i| domain.holds(&i.node, &i.site))
+            .collect();
         let primaries = || {
             let all = copies.ready(Role::Primary);
             all.filter(|c| !domain.holds(&c.node, &c.site))
         };
-        Drill {
-            lost: lost().map(|i| i.alloc.clone()).collect(),
-            part: Share(lost().map(|i| i.share.0).sum()),
+        let mut drill = Drill {
+            part: Share(lost.iter().map(|i| i.share.0).sum()),
             left: Copies::capacity(primaries()).filter(|_| primaries().next().is_some()),
-            split: None,
+            enough: false,
+        };
+        drill.enough = drill.suffices(stakes);
+        made.push(Contingency {
+            lost: lost.into_iter().map(|i| i.alloc.clone()).collect(),
+            shares: Arc::new(stay(&domain, copies, drill.enough)),
+            stake: drill.at_stake(stakes),
             domain,
-        }
-    };
-    domains.into_iter().map(drill).collect()
+        });
+        drills.push(drill);
+    }
+    (drills.into(), made.into())
 }
 
 impl Drill {
-    fn contingency(&mut self, copies: &Copies, stakes: Stakes) -> Option<Contingency> {
+    fn suffices(&self, stakes: Stakes) -> bool {
         let demand = stakes.demand.unwrap_or_default();
-        let enough = self.left.is_some_and(|c| c.0 * 0.8 >= demand.0);
-        let known = self.split.take().filter(|(was, _)| *was == enough);
-        let shares =
-            known.map_or_else(|| Arc::new(self.stay(copies, enough)), |(_, shares)| shares);
-        self.split = Some((enough, shares.clone()));
-        let counted = |d: Rps| Rps(d.0 * self.part.fraction() * stakes.importance);
-        (!shares.is_empty()).then(|| Contingency {
-            lost: self.lost.clone(),
-            domain: self.domain.clone(),
-            shares,
-            stake: stakes.demand.map(counted),
-        })
+        self.left.is_some_and(|c| c.0 * 0.8 >= demand.0)
     }
 
-    /// Standbys join when the primaries that are left would not carry the demand, and stay where they serve already.
-    fn stay(&self, copies: &Copies, enough: bool) -> BTreeMap<AllocId, Share> {
-        let left = |role| {
-            let all = copies.ready(role);
-            all.filter(|c| !self.domain.holds(&c.node, &c.site))
-        };
-        let standbys = left(Role::Standby).filter(|c| !enough || c.share > Share::NONE);
-        split(left(Role::Primary).chain(standbys))
+    fn at_stake(&self, stakes: Stakes) -> Option<Rps> {
+        let counted = |d: Rps| Rps(d.0 * self.part.fraction() * stakes.importance);
+        stakes.demand.map(counted)
     }
+}
+
+/// Shares once the domain has failed. Standbys join when the primaries that are left would not carry the demand, and stay where
+/// they serve already.
+fn stay(domain: &Domain, copies: &Copies, enough: bool) -> BTreeMap<AllocId, Share> {
+    let left = |role| {
+        let all = copies.ready(role);
+        all.filter(|c| !domain.holds(&c.node, &c.site))
+    };
+    let standbys = left(Role::Standby).filter(|c| !enough || c.share > Share::NONE);
+    split(left(Role::Primary).chain(standbys))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::instances::Copy;
     use super::*;
     use proptest::prelude::*;
 

@@ -16,7 +16,7 @@ pub const META_SHADOW: &str = "foreshadow_shadow";
 /// Meta key on jobs of ours: the release that they run.
 pub const META_RELEASE: &str = "foreshadow_release";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     Primary,
     Standby,
@@ -161,8 +161,9 @@ pub fn copies(
     };
     let front = policy.front.as_ref().and_then(|f| world.fronts.get(f));
     let target = front.and_then(|f| f.target.as_ref()?.value()?.as_ref());
-    let mut all: Vec<Copy> = Vec::new();
-    for (role, alloc) in roster.members(scene, policy) {
+    let members = roster.members(scene, policy);
+    let mut all: Vec<Copy> = Vec::with_capacity(members.len());
+    for (role, alloc) in members {
         let (Some(node), Some((address, port))) = (
             scene.census.node(&alloc.node),
             alloc.ports.get(&policy.port),

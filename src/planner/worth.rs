@@ -111,7 +111,7 @@ fn candidates(scene: &Scene, book: &Book, copies: &BTreeMap<PortionId, Copies>) 
     let nodes = places::nodes(scene);
     let places: BTreeSet<(&Site, &NodeClass)> = nodes.iter().map(|n| (&n.site, &n.class)).collect();
     let graph = Graph::of(scene);
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(scene.portions.len() * places.len());
     for portion in scene.portions.iter().filter(|p| p.not_shadowable.is_none()) {
         if !copies.contains_key(&portion.id) {
             continue;
