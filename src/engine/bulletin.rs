@@ -31,7 +31,7 @@ pub struct Bulletin {
     pub at: Moment,
     portions: Vec<Told>,
     steps: Vec<StepView>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<Shared<Waiting>>,
     shadows: Vec<ShadowView>,
     frozen: Option<(String, Moment)>,
     log: Vec<LogLine>,

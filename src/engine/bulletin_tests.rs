@@ -39,10 +39,10 @@ fn heard(view: &View, state: &State, read: Moment) -> Heard {
 #[test]
 fn a_follower_shows_what_the_leader_decides_and_says_whose_word_it_is_and_how_old() {
     let (leads, mut told) = leader();
-    told.waiting.push(Waiting {
+    told.waiting.push(Shared::new(Waiting {
         what: "a switch of web".into(),
         why: "edge-b is down".into(),
-    });
+    }));
     told.portions[0].sentence = "told by the leader".into();
     let heard = heard(&told, &leads, NOW + Span::secs(3));
     let (_, mut view) = turned(state(), NOW + Span::secs(5));

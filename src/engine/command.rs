@@ -198,12 +198,12 @@ pub fn preview(state: &State, of: Command, world: &World, now: Moment, dice: &mu
         let new = |s: &&StepView| !those.iter().any(|t| alike(s, t));
         these.iter().filter(new).cloned().collect::<Vec<_>>()
     };
-    let waiting = |s: &State| -> Vec<Waiting> {
+    let waiting = |s: &State| -> Vec<Shared<Waiting>> {
         let plans = s.workloads.iter().filter_map(|w| w.plan.as_ref());
         plans.flat_map(|p| p.waiting.clone()).collect()
     };
     let old = waiting(&before);
-    let newly = |w: &Waiting| !old.iter().any(|o| o.what == w.what);
+    let newly = |w: &Shared<Waiting>| !old.iter().any(|o| o.what == w.what);
     Preview {
         command,
         at: now,

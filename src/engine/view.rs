@@ -390,7 +390,7 @@ pub struct View {
     pub shadows: Vec<ShadowView>,
     pub candidates: Vec<CandidateView>,
     pub steps: Vec<StepView>,
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<Shared<Waiting>>,
     pub hazards: SharedList<Arc<Hazard>>,
     /// One for each workload.
     #[serde(default)]

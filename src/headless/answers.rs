@@ -7,7 +7,7 @@ use super::ndjson::rfc3339;
 use crate::engine::view::{Command, Health, Mode, PortionView, StepView};
 use crate::model::{
     Calibration, Cause, Epoch, JournalEntry, JournalState, Judged, Known, PlanId, PortionId,
-    Profile, StepId, Waiting,
+    Profile, Shared, StepId, Waiting,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -29,7 +29,7 @@ pub(super) struct Plan<'a> {
     /// Why nothing is written, if so.
     hold: Option<&'a str>,
     steps: &'a [StepView],
-    waiting: &'a [Waiting],
+    waiting: &'a [Shared<Waiting>],
 }
 
 /// How a portion is, in one sentence.

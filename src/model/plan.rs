@@ -159,7 +159,7 @@ pub struct Plan {
     pub epoch: Epoch,
     pub at: Moment,
     pub steps: Vec<Step>,
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<Shared<Waiting>>,
 }
 
 /// Where a step stands in the journal.

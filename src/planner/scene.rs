@@ -152,15 +152,15 @@ impl<'a> Scene<'a> {
 #[derive(Default)]
 pub struct Draft {
     pub steps: Vec<Step>,
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<Shared<Waiting>>,
 }
 
 impl Draft {
     pub fn wait(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        self.waiting.push(Waiting {
+        self.waiting.push(Shared::new(Waiting {
             what: what.into(),
             why: why.into(),
-        });
+        }));
     }
     pub fn step(
         &mut self,

@@ -16,9 +16,11 @@ pub const NOW: Moment = Moment(1_780_000_000_000 - 1_780_000_000_000 % 86_400_00
 pub fn shop() -> View {
     let mut portions = portions();
     past::moved(&mut portions);
-    let waiting = |what: &str, why: &str| Waiting {
-        what: what.into(),
-        why: why.into(),
+    let waiting = |what: &str, why: &str| {
+        Shared::new(Waiting {
+            what: what.into(),
+            why: why.into(),
+        })
     };
     let view = View {
         at: NOW,

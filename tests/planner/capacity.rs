@@ -19,7 +19,7 @@ fn rate(world: &mut World, rps: f64) {
 }
 
 /// What one turn drafts besides shares, and what it says must wait.
-fn turn(state: State, world: &World) -> (State, Vec<Action>, Vec<Waiting>) {
+fn turn(state: State, world: &World) -> (State, Vec<Action>, Vec<Shared<Waiting>>) {
     let (state, _, _) = cycle(state, world, world.at, &mut clock::dice(1));
     let plan = state.workloads[0].plan.clone().expect("a plan");
     let actions = plan.steps.into_iter().map(|s| s.action);

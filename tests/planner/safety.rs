@@ -16,7 +16,7 @@ struct Turn {
     /// The book's steps under way when the turn began.
     inflight: BTreeMap<StepId, Step>,
     drafted: Vec<Step>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<Shared<Waiting>>,
     cleared: Vec<Step>,
 }
 

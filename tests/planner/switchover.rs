@@ -282,7 +282,7 @@ fn three_portions_that_fail_at_once_are_not_sent_to_the_same_node() {
     assert_eq!(placed(&spec, &three).0, 3, "each has its own");
     let (two, waiting) = placed(&spec, &three[..2]);
     assert_eq!(two, 2, "and where there is room for two, two are placed");
-    let standby = |w: &&Waiting| w.what.starts_with("standby of");
+    let standby = |w: &&Shared<Waiting>| w.what.starts_with("standby of");
     assert_eq!(waiting.iter().filter(standby).count(), 1, "{waiting:?}");
 }
 

@@ -160,7 +160,7 @@ fn there_is_no_twin_where_production_is_alike_or_the_policy_or_the_budget_wants_
     let (shadow, twin) = jobs(&actions);
     assert!(shadow.is_some() && twin.is_none(), "the budget is for one");
     let plan = state.workloads[0].plan.as_ref().expect("a plan");
-    let told = |w: &Waiting| w.what.starts_with("twin of") && w.why.starts_with("budget: ");
+    let told = |w: &Shared<Waiting>| w.what.starts_with("twin of") && w.why.starts_with("budget: ");
     assert!(plan.waiting.iter().any(told), "{:?}", plan.waiting);
 }
 
@@ -290,7 +290,8 @@ fn after_one_that_hurt_production_a_portion_is_shadowed_nowhere_for_a_while_unle
     let (state, actions) = turn(state, &common::world());
     assert!(jobs(&actions).0.is_none());
     let plan = state.workloads[0].plan.as_ref().expect("a plan");
-    let told = |w: &Waiting| w.what == "shadows of web" && w.why.contains("hurt production");
+    let told =
+        |w: &Shared<Waiting>| w.what == "shadows of web" && w.why.contains("hurt production");
     assert!(plan.waiting.iter().any(told), "{:?}", plan.waiting);
     let later = NOW + Span::secs(1_000);
     let (_, actions) = turn(state, &common::at(common::world(), later));

@@ -12,10 +12,10 @@ fn said(success: f64, at_slo: f64, standby: bool, waits: Option<&str>) -> (Healt
         at: Moment(0),
         steps: Vec::new(),
         waiting: waits.map_or_else(Vec::new, |why| {
-            vec![Waiting {
+            vec![Shared::new(Waiting {
                 what: "standby of web".into(),
                 why: why.into(),
-            }]
+            })]
         }),
     });
     let traffic = Traffic {

@@ -103,5 +103,5 @@ pub struct Preview {
     pub comes: Vec<StepView>,
     pub goes: Vec<StepView>,
     /// What would wait that does not wait now.
-    pub waits: Vec<Waiting>,
+    pub waits: Vec<Shared<Waiting>>,
 }

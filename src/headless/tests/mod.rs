@@ -3,7 +3,7 @@ mod limits;
 
 use super::*;
 use crate::engine::view::{Command, LogKind, LogLine, ReadingView, View};
-use crate::model::{Cause, Moment, Span, Waiting};
+use crate::model::{Cause, Moment, Shared, Span, Waiting};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -24,10 +24,10 @@ fn view(seqs: std::ops::RangeInclusive<u64>) -> View {
     View {
         at: Moment(1_000_000),
         cycle: 7,
-        waiting: vec![Waiting {
+        waiting: vec![Shared::new(Waiting {
             what: "a".into(),
             why: "b".into(),
-        }],
+        })],
         log: seqs.map(line).collect(),
         ..View::default()
     }
