@@ -47,14 +47,24 @@ pub struct Bands {
     /// Running size of one-step errors.
     recent: f64,
     rhythm: Rhythm,
-    /// Points ahead of each row of `offsets` and of `bias`.
-    ahead: Vec<usize>,
-    /// Rows × [`GRID`].
-    offsets: Array2<f64>,
-    /// Mean error.
-    bias: Vec<f64>,
+    table: Table,
     /// Origins the quantiles rest on, after forgetting.
     pub origins: f64,
+}
+
+/// Where errors lie at each horizon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Table {
+    Seen {
+        /// Points ahead of each row of `offsets` and of `bias`.
+        ahead: Vec<usize>,
+        /// Rows × [`GRID`].
+        offsets: Array2<f64>,
+        /// Mean error.
+        bias: Vec<f64>,
+    },
+    /// Normal, growing with the root of the horizon, up to `horizon` points ahead.
+    Guessed { spread: f64, horizon: usize },
 }
 
 /// What errors may grow with: the level, the latest surprises, how far the models disagree, and the time of the season.
@@ -128,7 +138,7 @@ impl Bands {
     pub fn fit(past: &Past, mixed: &Array2<f64>, period: usize) -> Option<Self> {
         let total: f64 = past.recency.iter().sum();
         let squares: f64 = past.recency.iter().map(|w| w * w).sum();
-        let (rows, columns) = mixed.dim();
+        let rows = mixed.nrows();
         let horizon = past.ahead.last().copied().unwrap_or(0);
         let origins = total * total / squares.max(1e-300);
         if horizon == 0 || rows <= horizon / 2 || origins < FEWEST {
@@ -142,37 +152,46 @@ impl Bands {
             usual,
             recent: surprises[rows - 1],
             rhythm: Rhythm::new(period),
-            ahead: past.ahead.to_vec(),
-            offsets: Array2::zeros((columns, GRID.len())),
-            bias: vec![0.0; columns],
+            table: Table::Guessed {
+                spread: 0.0,
+                horizon,
+            },
             origins,
         };
         let told = bands.listen(past, mixed, surprises);
         bands.powers = bands.shape(past, mixed, &told);
+        bands.table = bands.table(past, mixed, &told);
+        Some(bands)
+    }
+
+    /// Where the scaled errors of the past lie.
+    fn table(&self, past: &Past, mixed: &Array2<f64>, told: &Told) -> Table {
+        let columns = mixed.ncols();
+        let mut offsets = Array2::zeros((columns, GRID.len()));
+        let mut bias = vec![0.0; columns];
         for h in 0..columns {
-            let mut errors = bands.errors(past, mixed, &told, h);
+            let mut errors = self.errors(past, mixed, told, h);
             if errors.is_empty() {
                 // The end of a long horizon may not have been reached yet.
                 for k in 0..GRID.len() {
-                    bands.offsets[[h, k]] = if h > 0 {
-                        bands.offsets[[h - 1, k]]
-                    } else {
-                        0.0
-                    };
+                    offsets[[h, k]] = if h > 0 { offsets[[h - 1, k]] } else { 0.0 };
                 }
                 continue;
             }
             let weight: f64 = errors.iter().map(|e| e.1).sum();
-            bands.bias[h] = errors.iter().map(|e| e.0 * e.1).sum::<f64>() / weight;
+            bias[h] = errors.iter().map(|e| e.0 * e.1).sum::<f64>() / weight;
             let row = conformal(&mut errors, past.ahead[h]);
-            bands
-                .offsets
+            offsets
                 .row_mut(h)
                 .iter_mut()
                 .zip(row)
                 .for_each(|(o, q)| *o = q);
         }
-        Some(bands)
+        Table::Seen {
+            ahead: past.ahead.to_vec(),
+            offsets,
+            bias,
+        }
     }
 
     /// A wide band for a series too short to have shown its errors: normal, growing with the root of the horizon.
@@ -183,11 +202,7 @@ impl Bands {
             usual: 1.0,
             recent: 1.0,
             rhythm: Rhythm::default(),
-            ahead: (1..=horizon.max(1)).collect(),
-            offsets: Array2::from_shape_fn((horizon.max(1), GRID.len()), |(h, k)| {
-                NORMAL[k] * spread * ((h + 1) as f64).sqrt().min(4.0)
-            }),
-            bias: vec![0.0; horizon.max(1)],
+            table: Table::Guessed { spread, horizon },
             origins: 0.0,
         }
     }
@@ -298,11 +313,7 @@ impl Bands {
     }
 
     fn at(&self, f: f64, h: usize, size: f64, levels: &[f64]) -> (f64, Vec<f64>) {
-        let (a, b, t) = self.between(h);
-        let row: [f64; GRID.len()] = std::array::from_fn(|k| {
-            let (x, y) = (self.offsets[[a, k]], self.offsets[[b, k]]);
-            x + (y - x) * t
-        });
+        let (row, bias) = self.table.at(h);
         let at = |level: f64| (f + size * between(&row, level)).max(0.0);
         // In the order of the levels asked for, and never crossing.
         let mut order: Vec<usize> = (0..levels.len()).collect();
@@ -313,19 +324,7 @@ impl Bands {
             floor = floor.max(at(levels[i]));
             out[i] = floor;
         }
-        let bias = self.bias[a] + (self.bias[b] - self.bias[a]) * t;
         ((f + size * bias).max(0.0), out)
-    }
-
-    /// The rows around `h` points ahead, and how far it lies from the first to the second.
-    fn between(&self, h: usize) -> (usize, usize, f64) {
-        let k = self.ahead.partition_point(|a| *a < h);
-        if k == 0 || k == self.ahead.len() {
-            let end = k.min(self.ahead.len() - 1);
-            return (end, end, 0.0);
-        }
-        let (a, b) = (self.ahead[k - 1], self.ahead[k]);
-        (k - 1, k, (h - a) as f64 / (b - a) as f64)
     }
 
     /// Takes in the newest one-step error, so that the band breathes without a refit.
@@ -336,6 +335,39 @@ impl Bands {
             self.recent += SURPRISE * (size - self.recent);
         }
     }
+}
+
+impl Table {
+    /// Offsets at [`GRID`] and the mean error `h` points ahead, in units of the errors' expected size.
+    fn at(&self, h: usize) -> ([f64; GRID.len()], f64) {
+        match self {
+            Table::Seen {
+                ahead,
+                offsets,
+                bias,
+            } => {
+                let (a, b, t) = around(ahead, h);
+                let row = |k| offsets[[a, k]] + (offsets[[b, k]] - offsets[[a, k]]) * t;
+                let bias = bias[a] + (bias[b] - bias[a]) * t;
+                (std::array::from_fn(row), bias)
+            }
+            Table::Guessed { spread, horizon } => {
+                let grown = (h.min(*horizon).max(1) as f64).sqrt().min(4.0);
+                (NORMAL.map(|q| q * spread * grown), 0.0)
+            }
+        }
+    }
+}
+
+/// The rows around `h` points ahead, and how far it lies from the first to the second.
+fn around(ahead: &[usize], h: usize) -> (usize, usize, f64) {
+    let k = ahead.partition_point(|a| *a < h);
+    if k == 0 || k == ahead.len() {
+        let end = k.min(ahead.len() - 1);
+        return (end, end, 0.0);
+    }
+    let (a, b) = (ahead[k - 1], ahead[k]);
+    (k - 1, k, (h - a) as f64 / (b - a) as f64)
 }
 
 /// Mean distance of the members from their mix.

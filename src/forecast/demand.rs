@@ -189,6 +189,8 @@ impl Fit {
         for (v, seen) in y.iter().zip(&clean.seen) {
             state.take(&params, seen.then_some(*v));
         }
+        let mut learnt = Learnt::of(Smoother { params, state }, Trail::new(y, &[]));
+        learnt.forget(horizon);
         Fit {
             seasons: Vec::new(),
             at: last(samples),
@@ -198,7 +200,7 @@ impl Fit {
             bend: Bend::new(1.0),
             highest: f64::MAX,
             horizon,
-            learnt: Learnt::of(Smoother { params, state }, Trail::new(y, &[])),
+            learnt,
             bands: Bands::guess(spread(&clean), horizon),
             warnings,
         }

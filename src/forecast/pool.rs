@@ -60,7 +60,7 @@ pub struct Learnt {
     level: Option<Smoother>,
     theta: Option<Theta>,
     window: Option<Window>,
-    autoregression: Option<Autoregression>,
+    autoregression: Option<Box<Autoregression>>,
     direct: Option<Direct>,
     trail: Trail,
     /// Where the longest season found is among the trail's periods.
@@ -202,10 +202,10 @@ impl Pool {
             seasons: c.seasons,
             recency: c.recency,
         };
-        let before = warm.and_then(|w| w.autoregression.as_ref());
+        let before = warm.and_then(|w| w.autoregression.as_deref());
         if let Some(a) = Autoregression::fit(&lessons, c.horizon, before) {
             self.enter(Member::Autoregression, a.rolled(c.y, c.burn, c.ahead));
-            self.learnt.autoregression = Some(a.all);
+            self.learnt.autoregression = Some(Box::new(a.all));
         }
         let sights = Sights {
             trail: &self.learnt.trail,

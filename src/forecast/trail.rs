@@ -52,9 +52,11 @@ impl Trail {
         if self.y.len() >= 2 * keep {
             let drop = self.y.len() - keep;
             self.from += drop;
-            self.y.drain(..drop);
-            self.means.iter_mut().for_each(|m| drop_front(m, drop));
-            self.usual.iter_mut().for_each(|m| drop_front(m, drop));
+            let means = self.means.iter_mut().chain(&mut self.usual);
+            for points in means.chain([&mut self.y]) {
+                points.drain(..drop);
+                points.shrink_to(2 * keep);
+            }
         }
     }
 
@@ -129,10 +131,6 @@ impl Trail {
             None => last,
         }
     }
-}
-
-fn drop_front(v: &mut Vec<f64>, n: usize) {
-    v.drain(..n);
 }
 
 #[cfg(test)]
