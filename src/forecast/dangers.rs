@@ -107,7 +107,10 @@ fn told(history: &History, world: &World, policy: &Policy, now: Moment) -> Vec<A
         }
     }
     events::maintain(&mut out, policy, now);
-    out.into_iter().map(Arc::new).collect()
+    let mut told: Vec<Arc<Hazard>> = out.into_iter().map(Arc::new).collect();
+    // Collected in place, it has the room of what was pointed to.
+    told.shrink_to_fit();
+    told
 }
 
 /// Every node, every site, and every link from a gateway's site, where clients are, to another site.
