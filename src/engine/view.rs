@@ -152,14 +152,14 @@ pub struct PortionView {
     pub capacity: Option<Rps>,
     pub past: Vec<PastPoint>,
     pub band: Vec<BandPoint>,
-    pub model: String,
+    pub model: Arc<str>,
     /// The models that were mixed and their weights, the heaviest first.
     #[serde(default)]
-    pub models: Vec<(String, f64)>,
+    pub models: SharedList<(Cow<'static, str>, f64)>,
     /// What the next point is made of.
     #[serde(default)]
     pub components: Components,
-    pub because: String,
+    pub because: Arc<str>,
     pub coverage_80: Option<f64>,
     /// How far forecasts were off lately, on average.
     #[serde(default)]
@@ -193,7 +193,7 @@ pub struct PortionView {
 pub struct OutlookView {
     pub workload: String,
     pub horizon: Span,
-    pub scenarios: Scenarios,
+    pub scenarios: Shared<Scenarios>,
     /// Mean and 80 % band of all portions' demand, at its highest within the horizon.
     pub total: Option<BandPoint>,
     /// Demand at each site at that time, as traffic is shared now.

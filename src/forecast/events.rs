@@ -64,7 +64,8 @@ pub fn apply(
         };
         let extra: Vec<f64> = extra.into_iter().map(|v| v * ratio).collect();
         if extra.iter().any(|v| *v != 0.0) {
-            path.because += &format!("; what {caller} has more in its event is added");
+            let because = &mut path.because;
+            *because = format!("{because}; what {caller} has more in its event is added").into();
         }
         for (p, more) in path.points.iter_mut().zip(&extra) {
             p.mean = Rps((p.mean.0 + more).max(0.0));
@@ -92,10 +93,12 @@ fn raise(path: &mut DemandPath, events: &[&DemandEvent], now: Moment) -> Vec<f64
     };
     for event in events.iter().filter(|e| e.window.meets(now, last)) {
         let when = when(now, event.window.from, event.window.to);
-        path.because += &format!(
-            "; event {}: {} times that, {when}",
+        let because = &mut path.because;
+        *because = format!(
+            "{because}; event {}: {} times that, {when}",
             event.name, event.factor
-        );
+        )
+        .into();
     }
     more
 }

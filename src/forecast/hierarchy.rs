@@ -252,12 +252,14 @@ pub fn reconcile(
     }
     for (k, caller) in callers.iter().enumerate() {
         if let Some((from, tie)) = caller {
-            paths[k].because += &format!(
-                "; {} calls it {:.2} times a request, which explains {:.0} % of it",
+            let because = &mut paths[k].because;
+            *because = format!(
+                "{because}; {} calls it {:.2} times a request, which explains {:.0} % of it",
                 ids[*from],
                 tie.ratio,
                 100.0 * tie.explained
-            );
+            )
+            .into();
         }
     }
     let from =

@@ -100,7 +100,7 @@ pub fn outlook_among(
         at: now,
         horizon: policy.horizon,
         sites: sites(&demand, world, policy),
-        scenarios: prospects(dangers, &hazards, &demand, &carrying),
+        scenarios: Shared::new(prospects(dangers, &hazards, &demand, &carrying)),
         demand,
         total,
         hazards,
@@ -314,14 +314,13 @@ fn seasons(series: &Samples, calendar: Span) -> Vec<usize> {
 }
 
 fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
-    let points = f
-        .points
+    let past = f.points.partition_point(|p| p.at <= now);
+    let points = f.points[past..]
         .iter()
-        .filter(|p| p.at > now)
         .map(|p| DemandPoint {
             at: p.at,
             mean: Rps(p.mean),
-            quantiles: p.quantiles.iter().map(|q| Rps(*q)).collect(),
+            quantiles: std::array::from_fn(|k| Rps(p.quantiles[k])),
         })
         .collect();
     let because = match f.parts.first() {
@@ -331,16 +330,16 @@ fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
         ),
         None => f.model.clone(),
     };
-    let mut models: Vec<(String, f64)> = f
+    let mut models: Vec<(Cow<str>, f64)> = f
         .fit
         .members
         .iter()
-        .map(|(m, w)| (m.name().to_string(), *w))
+        .map(|(m, w)| (m.name().into(), *w))
         .collect();
     models.sort_by(|a, b| b.1.total_cmp(&a.1));
     let parts = f.parts.first();
     DemandPath {
-        models,
+        models: models.into(),
         components: Components {
             level: parts.map_or(0.0, |p| p.level),
             trend: parts.map_or(0.0, |p| p.trend),
@@ -348,12 +347,12 @@ fn path(f: &Forecast, step: Span, now: Moment) -> DemandPath {
             event: 0.0,
             reconciled: 0.0,
         },
-        model: f.model.clone(),
+        model: f.model.as_str().into(),
         seasons: f.seasons.clone(),
         step,
         points,
         warnings: f.warnings.clone(),
-        because,
+        because: because.into(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::engine::view::*;
 use crate::model::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a patch can change as if it were its own document.
@@ -140,7 +141,7 @@ members! {
 }
 
 wholes! {
-    bool, u64, usize, f64, String, std::borrow::Cow<'static, str>, (String, f64), (String, Moment), (f64, f64, f64),
+    bool, u64, usize, f64, String, Cow<'static, str>, (Cow<'static, str>, f64), (String, Moment), (f64, f64, f64),
     (Option<f64>, Option<f64>), std::collections::BTreeMap<String, u64>,
     std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
     Moment, Span, Epoch, Share, Rps, Millis, Mhz, MiB, Mbps, Probability,

@@ -3,6 +3,7 @@
 use super::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,16 +15,13 @@ pub struct DemandPoint {
     pub at: Moment,
     pub mean: Rps,
     /// One value for each of `LEVELS`, never crossing, never negative.
-    pub quantiles: Vec<Rps>,
+    pub quantiles: [Rps; LEVELS.len()],
 }
 
 impl DemandPoint {
     /// The value at `level`, linear between the levels kept; beyond them the outermost one.
     pub fn at_level(&self, level: f64) -> Rps {
         let k = LEVELS.partition_point(|l| *l < level);
-        if self.quantiles.len() != LEVELS.len() {
-            return self.mean;
-        }
         if k == 0 {
             return self.quantiles[0];
         }
@@ -50,9 +48,9 @@ pub struct Components {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DemandPath {
-    pub model: String,
+    pub model: Arc<str>,
     /// The models and their weights, the heaviest first.
-    pub models: Vec<(String, f64)>,
+    pub models: SharedList<(Cow<'static, str>, f64)>,
     pub components: Components,
     /// Seasons found, in steps.
     pub seasons: Vec<usize>,
@@ -60,7 +58,7 @@ pub struct DemandPath {
     pub points: Vec<DemandPoint>,
     pub warnings: Vec<String>,
     /// Why it is what it is: level, trend and season at the first point, in one sentence.
-    pub because: String,
+    pub because: Arc<str>,
 }
 
 impl DemandPath {
@@ -132,5 +130,5 @@ pub struct Outlook {
     pub sites: BTreeMap<Site, Vec<(Moment, Rps)>>,
     pub hazards: Vec<Arc<Hazard>>,
     #[serde(default)]
-    pub scenarios: Scenarios,
+    pub scenarios: Shared<Scenarios>,
 }

@@ -43,7 +43,7 @@ impl Stage {
         let point = |s: i64| DemandPoint {
             at: NOW + Span::secs(s),
             mean: Rps(rps),
-            quantiles: vec![Rps(rps); LEVELS.len()],
+            quantiles: [Rps(rps); LEVELS.len()],
         };
         let path = DemandPath {
             step: Span::secs(1),

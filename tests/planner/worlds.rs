@@ -198,9 +198,7 @@ impl Spec {
                 .map(|s| DemandPoint {
                     at: NOW + Span::secs(s),
                     mean: Rps(p.rate),
-                    quantiles: LEVELS
-                        .map(|l| Rps(p.rate * (1.0 + (self.growth - 1.0) * l / 0.99)))
-                        .to_vec(),
+                    quantiles: LEVELS.map(|l| Rps(p.rate * (1.0 + (self.growth - 1.0) * l / 0.99))),
                 })
                 .collect(),
             ..DemandPath::default()
@@ -233,7 +231,7 @@ impl Spec {
                 .named()
                 .map(|(_, id, p)| (id.into(), path(p)))
                 .collect(),
-            scenarios: scenarios(&shocks, [1.0, 1.1, 1.2, 1.3], MOST),
+            scenarios: Shared::new(scenarios(&shocks, [1.0, 1.1, 1.2, 1.3], MOST)),
             hazards: hazards.into_iter().map(Arc::new).collect(),
             ..Outlook::default()
         }

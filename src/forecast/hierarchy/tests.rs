@@ -18,9 +18,7 @@ fn path(means: &[f64], deviation: f64) -> DemandPath {
     let points = means.iter().enumerate().map(|(k, m)| DemandPoint {
         at: Moment(k as i64 * STEP.0),
         mean: Rps(*m),
-        quantiles: LEVELS
-            .map(|l| Rps((m + super::super::bands::normal(l) * deviation).max(0.0)))
-            .to_vec(),
+        quantiles: LEVELS.map(|l| Rps((m + super::super::bands::normal(l) * deviation).max(0.0))),
     });
     DemandPath {
         step: STEP,
@@ -146,7 +144,7 @@ fn errors(seed: u64) -> (f64, f64) {
             let points = f.points.iter().map(|p| DemandPoint {
                 at: p.at,
                 mean: Rps(p.mean),
-                quantiles: p.quantiles.iter().map(|q| Rps(*q)).collect(),
+                quantiles: std::array::from_fn(|k| Rps(p.quantiles[k])),
             });
             DemandPath {
                 points: points.collect(),

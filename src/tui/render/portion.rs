@@ -11,6 +11,7 @@ use crate::tui::keys::Act;
 use crate::tui::look::Tone;
 use crate::tui::state::{Screen, State};
 use ratatui::layout::Rect;
+use std::borrow::Cow;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let Some(p) = state.shown_portion() else {
@@ -116,7 +117,7 @@ fn foresight(pen: &mut Pen, area: Rect, p: &PortionView) {
         return;
     }
     let off = pen.look.pick("±", "+-");
-    let weigh = |(name, weight): &(String, f64)| format!("{name} {:.0}%", 100.0 * weight);
+    let weigh = |(name, weight): &(Cow<str>, f64)| format!("{name} {:.0}%", 100.0 * weight);
     let counts = p.models.iter().filter(|m| m.1 >= 0.005);
     let models: Vec<String> = counts.map(weigh).collect();
     let c = &p.components;

@@ -363,7 +363,7 @@ pub fn outlook() -> Vec<OutlookView> {
     vec![OutlookView {
         workload: "shop".into(),
         horizon: Span::secs(30),
-        scenarios: Scenarios {
+        scenarios: Shared::new(Scenarios {
             list: vec![
                 scenario(0.45, 0.5, &[]),
                 scenario(0.24, 0.8, &[]),
@@ -373,7 +373,7 @@ pub fn outlook() -> Vec<OutlookView> {
             left_out: 0.013,
             error: 0.041,
             error_relative: 0.22,
-        },
+        }),
         total: Some(BandPoint {
             at: NOW + Span::secs(14),
             low: 171.0,

@@ -275,7 +275,8 @@ fn portion(told: &Told, instances: Vec<InstanceView>) -> PortionView {
             ("smoothing".into(), 0.52),
             ("direct".into(), 0.31),
             ("usual".into(), 0.17),
-        ],
+        ]
+        .into(),
         components: Components {
             level: told.scale * 0.72,
             trend: 0.4,
