@@ -3,6 +3,7 @@
 //! Proxies of the environment are not used and redirects are not followed: a token goes to the address
 //! that was configured and nowhere else. TLS is always verified.
 
+mod ask;
 mod dial;
 mod error;
 mod meter;
@@ -11,6 +12,7 @@ mod streaming;
 mod token;
 mod wait;
 
+pub use ask::{Answer, Ask};
 pub use error::{HttpError, System};
 pub use streaming::Streaming;
 pub use token::Token;
@@ -19,7 +21,7 @@ pub use wait::{Digest, Indexed, Wait};
 use super::connect::{Address, Peer};
 use backon::{Sleeper, TokioSleeper};
 use pace::Pace;
-use reqwest::{Method, Url, header};
+use reqwest::{Url, header};
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -31,94 +33,6 @@ const LONGEST_BODY: usize = 256 << 20;
 const LONG_LIST: usize = 1 << 20;
 /// An event stream sends a heartbeat every 10 s, newer Nomads every 30 s; two missed ones mean that it is dead.
 const STREAM_SILENCE: Duration = Duration::from_secs(65);
-
-/// One request, before it has an address: what it is for (in words, for errors), path segments (not yet encoded), query and body.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    what: String,
-    method: Method,
-    path: Vec<String>,
-    query: Vec<(String, String)>,
-    body: Option<Vec<u8>>,
-    longest: Option<Duration>,
-    status_tells: bool,
-}
-
-impl Ask {
-    fn new(method: Method, what: impl Into<String>, path: &[&str]) -> Self {
-        Ask {
-            what: what.into(),
-            method,
-            path: path.iter().map(|s| s.to_string()).collect(),
-            query: Vec::new(),
-            body: None,
-            longest: None,
-            status_tells: false,
-        }
-    }
-    pub fn get(what: impl Into<String>, path: &[&str]) -> Self {
-        Self::new(Method::GET, what, path)
-    }
-    pub fn put(what: impl Into<String>, path: &[&str]) -> Self {
-        Self::new(Method::PUT, what, path)
-    }
-    pub fn post(what: impl Into<String>, path: &[&str]) -> Self {
-        Self::new(Method::POST, what, path)
-    }
-    pub fn delete(what: impl Into<String>, path: &[&str]) -> Self {
-        Self::new(Method::DELETE, what, path)
-    }
-    /// The same at another place; for requests whose path another maker knows.
-    pub(super) fn at<'a>(mut self, method: Method, path: impl Iterator<Item = &'a str>) -> Self {
-        self.method = method;
-        self.path = path.map(str::to_string).collect();
-        self
-    }
-    pub(super) fn what(&self) -> &str {
-        &self.what
-    }
-    pub(super) fn method(&self) -> &Method {
-        &self.method
-    }
-    pub fn query(mut self, key: &str, value: impl ToString) -> Self {
-        self.query.push((key.to_string(), value.to_string()));
-        self
-    }
-    /// As `query`, when there is a value.
-    pub fn query_if(self, key: &str, value: Option<impl ToString>) -> Self {
-        match value {
-            Some(v) => self.query(key, v),
-            None => self,
-        }
-    }
-    pub fn json(self, body: &serde_json::Value) -> Self {
-        self.bytes(body.to_string().into_bytes())
-    }
-    pub fn bytes(mut self, body: Vec<u8>) -> Self {
-        self.body = Some(body);
-        self
-    }
-    /// The status says what was found, not how the request went: none of them is a reason to send it again.
-    pub fn status_tells(mut self) -> Self {
-        self.status_tells = true;
-        self
-    }
-    /// Turns it into a blocking query.
-    pub fn wait(mut self, wait: Wait) -> Self {
-        self.longest = Some(wait.longest_answer());
-        self.query("index", wait.index)
-            .query("wait", format!("{}ms", wait.longest.as_millis()))
-    }
-}
-
-/// A reply of any status.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Vec<u8>,
-    /// `X-Nomad-Index` or `X-Consul-Index`.
-    pub index: Option<u64>,
-}
 
 /// A connection pool to one Nomad, Consul or metrics endpoint. Cheap to share by reference; its Debug shows no secret.
 pub struct Transport {
@@ -471,10 +385,10 @@ impl Transport {
             .headers()
             .get(self.system.index_header())
             .and_then(|v| v.to_str().ok()?.parse().ok());
-        let mut body = Vec::new();
+        let (mut pieces, mut length) = (Vec::new(), 0);
         loop {
             match response.chunk().await {
-                Ok(Some(more)) if body.len() + more.len() > LONGEST_BODY => {
+                Ok(Some(more)) if length + more.len() > LONGEST_BODY => {
                     return Err(HttpError::TooLong {
                         what: ask.what.clone(),
                         system: self.system,
@@ -482,7 +396,10 @@ impl Transport {
                         limit: LONGEST_BODY,
                     });
                 }
-                Ok(Some(more)) => body.extend_from_slice(&more),
+                Ok(Some(more)) => {
+                    length += more.len();
+                    pieces.push(more);
+                }
                 Ok(None) => break,
                 Err(e) if e.is_timeout() => {
                     return Err(self.silent(ask, ask.longest.unwrap_or_default() + self.timeout));
@@ -490,6 +407,9 @@ impl Transport {
                 Err(e) => return Err(self.sending(ask, e)),
             }
         }
+        // A long list is held once: made at its length, and each piece is let go as it is copied.
+        let mut body = Vec::with_capacity(length);
+        pieces.into_iter().for_each(|p| body.extend_from_slice(&p));
         Ok(Answer {
             status,
             body,
