@@ -193,16 +193,13 @@ pub fn nomad(bytes: &[u8]) {
     read(bytes).map(|all: Vec<Arc<Evaluation>>| picture.list_evals(all, 7));
     let drained = picture.drain();
     let nodes = drained.nodes.into_iter().filter_map(|(_, row)| row);
-    nodes.chain(read(bytes)).for_each(|n| {
-        drop(observe::nomad::node(
-            &n,
-            &mut observe::nomad::Names::default(),
-        ))
-    });
+    nodes
+        .chain(read(bytes))
+        .for_each(|n| drop(observe::nomad::node(&n, &observe::Names::default())));
     let allocs = drained.allocs.into_iter().filter_map(|(_, row)| row);
     allocs.chain(read(bytes)).for_each(|a| {
         let _ = (
-            observe::nomad::alloc(&a, &mut observe::nomad::Names::default()),
+            observe::nomad::alloc(&a, &observe::Names::default()),
             startup::split(&a, Span::secs(5)),
         );
     });
@@ -238,8 +235,8 @@ pub fn consul(bytes: &[u8]) {
     for entry in read::<Vec<ServiceEntry>>(bytes).unwrap_or_default() {
         let _ = (entry.is_passing(), entry.address(), entry.in_maintenance());
         let _ = (
-            observe::consul::entry(&entry),
-            observe::consul::of_others(&entry),
+            observe::consul::entry(&entry, &observe::Names::default()),
+            observe::consul::of_others(&entry, &observe::Names::default()),
         );
     }
     if let Some(pairs) = read::<Vec<KvPair>>(bytes) {

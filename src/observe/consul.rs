@@ -1,6 +1,7 @@
 //! What Consul says of fronts: entries at each gateway, SRV records as clients get them, targets and what was applied.
 
 use super::crowd::{self, Crowd, One};
+use super::names::Names;
 use super::srv::Sample;
 use super::watch::{Asking, Feed, Watch};
 use super::{Sources, seen};
@@ -41,14 +42,14 @@ struct WatchedFront {
 
 impl Watches {
     /// Begins at once, on the current tokio runtime.
-    pub fn start(sources: &Sources) -> Watches {
+    pub fn start(sources: &Sources, names: &Names) -> Watches {
         let portions = sources.policies.iter().flat_map(|p| &p.portions);
         let services: Vec<(&ServiceName, bool)> = portions
             .filter_map(|p| Some((p.front.as_ref()?, p.owner.is_front())))
             .collect();
         let many = services.len() > FEW;
         let (consul, dc) = (sources.keeper.clone(), sources.kv_datacenter.clone());
-        let known = Arc::new(Mutex::new(Read::default()));
+        let known = Arc::new(Mutex::new(Read::new(names)));
         let read = move |wait| {
             let (consul, dc, known) = (consul.clone(), dc.clone(), known.clone());
             async move {
@@ -71,7 +72,7 @@ impl Watches {
             keys,
         };
         for gateway in &sources.gateways {
-            watches.meet(sources, gateway, &services, many);
+            watches.meet((sources, names), gateway, &services, many);
         }
         watches
     }
@@ -79,7 +80,7 @@ impl Watches {
     /// Begins with one gateway's entries of all services.
     fn meet(
         &mut self,
-        sources: &Sources,
+        (sources, names): (&Sources, &Names),
         gateway: &Gateway,
         services: &[(&ServiceName, bool)],
         many: bool,
@@ -92,7 +93,7 @@ impl Watches {
                 all.push(one(sources, service, *own, feed));
                 entries
             } else {
-                let read = entries(gateway, agent.clone(), (*service).clone(), *own);
+                let read = entries(gateway, names, agent.clone(), (*service).clone(), *own);
                 let news = serving(sources);
                 Watch::start(read, news, sources.clock, Asking::OFTEN)
             };
@@ -110,9 +111,9 @@ impl Watches {
         }
         if many {
             let ailing = crowd::ailing(&gateway.consul, &agent, sources.clock);
-            let of = gateway.clone();
+            let (of, names) = (gateway.clone(), names.clone());
             let read = move |one: &One| {
-                let read = entries(&of, agent.clone(), one.service.clone(), one.own);
+                let read = entries(&of, &names, agent.clone(), one.service.clone(), one.own);
                 async move { Ok(read(None).await?.value) }
             };
             let about = (gateway.id.clone(), ailing);
@@ -185,14 +186,16 @@ pub async fn agent_name<'a>(
 /// whole datacenter that Nomad made, and external ones of ours.
 fn entries(
     gateway: &Gateway,
+    names: &Names,
     agent: Arc<OnceCell<String>>,
     service: ServiceName,
     own: bool,
 ) -> impl Fn(Option<Wait>) -> Later<'static, Result<Indexed<Vec<FrontEntry>>, HttpError>> + Send + use<>
 {
-    let consul = gateway.consul.clone();
+    let (consul, names) = (gateway.consul.clone(), names.clone());
     move |wait| {
         let (consul, service, agent) = (consul.clone(), service.clone(), agent.clone());
+        let names = names.clone();
         Box::pin(async move {
             let agent = agent_name(&consul, &agent).await?;
             let query = HealthQuery {
@@ -202,11 +205,12 @@ fn entries(
             let found = consul.health_service(service.as_str(), query).await?;
             Ok(found.map(|list| {
                 let of_agent = list.iter().filter(|e| e.node.node == agent);
-                let ours = of_agent.filter_map(entry);
-                match own {
-                    true => ours.collect::<Vec<_>>(),
-                    false => ours.chain(list.iter().filter_map(of_others)).collect(),
-                }
+                let ours = of_agent.filter_map(|e| entry(e, &names));
+                let others = list.iter().filter(|_| !own);
+                let others = others.filter_map(|e| of_others(e, &names));
+                let mut all: Vec<FrontEntry> = ours.chain(others).collect();
+                all.shrink_to_fit();
+                all
             }))
         })
     }
@@ -237,8 +241,8 @@ fn one(sources: &Sources, service: &ServiceName, own: bool, feed: Feed<Vec<Front
 }
 
 /// An entry of ours; others behind the same name are none of our business.
-pub fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
-    let instance = AllocId::new(e.service.meta.get(META_ALLOC)?.as_str());
+pub fn entry(e: &ServiceEntry, names: &Names) -> Option<FrontEntry> {
+    let instance = AllocId(names.of(e.service.meta.get(META_ALLOC)?));
     Some(FrontEntry {
         agent_alive: e.agent_alive().unwrap_or(false),
         ..read(e, instance)
@@ -246,17 +250,17 @@ pub fn entry(e: &ServiceEntry) -> Option<FrontEntry> {
 }
 
 /// An entry that Nomad made at any agent, or an external one of ours, which no agent stands for.
-pub fn of_others(e: &ServiceEntry) -> Option<FrontEntry> {
+pub fn of_others(e: &ServiceEntry, names: &Names) -> Option<FrontEntry> {
     if let Some(alloc) = alloc_of_entry(&e.service.id) {
         let alive = e.agent_alive().unwrap_or(false);
         return Some(FrontEntry {
             agent_alive: alive,
-            ..read(e, AllocId::new(alloc))
+            ..read(e, AllocId(names.of(alloc)))
         });
     }
     let external = e.agent_alive().is_none() && e.node.node == e.service.id;
     let alloc = e.service.meta.get(META_ALLOC).filter(|_| external)?;
-    Some(read(e, AllocId::new(alloc.as_str())))
+    Some(read(e, AllocId(names.of(alloc))))
 }
 
 /// Without what the entry's agent is like.
@@ -306,6 +310,7 @@ impl Keys {
 /// Targets and reports as they were last read, by their keys, with a digest of each value: of thousands few are written at a time.
 #[derive(Default)]
 pub struct Read {
+    names: Names,
     targets: Known<Target>,
     applied: Known<Arc<Applied>>,
     /// What all of them said, as long as nothing of it changes.
@@ -313,6 +318,13 @@ pub struct Read {
 }
 
 impl Read {
+    fn new(names: &Names) -> Read {
+        Read {
+            names: names.clone(),
+            ..Read::default()
+        }
+    }
+
     fn last(&self) -> Option<Digest> {
         self.all.as_ref().map(|(of, _)| *of)
     }
@@ -378,8 +390,10 @@ fn leadership(pairs: &[KvPair]) -> Leadership {
 fn targets(pairs: &[KvPair], before: &mut Read) -> Result<BTreeMap<ServiceName, Target>, String> {
     let pairs = under(pairs, keys::TARGETS);
     before.targets.only(&pairs);
+    let names = before.names.clone();
     let read = |pair: &KvPair| -> serde_json::Result<Target> {
         let mut target: Target = serde_json::from_slice(&pair.value)?;
+        names.in_target(&mut target);
         target.index = pair.modify_index;
         Ok(target)
     };
@@ -406,7 +420,12 @@ fn applied(
 ) -> BTreeMap<(GatewayId, ServiceName), Arc<Applied>> {
     let pairs = under(pairs, keys::APPLIED);
     before.applied.only(&pairs);
-    let read = |pair: &KvPair| serde_json::from_slice(&pair.value).map(Arc::new);
+    let names = before.names.clone();
+    let read = |pair: &KvPair| -> serde_json::Result<Arc<Applied>> {
+        let mut report = serde_json::from_slice(&pair.value)?;
+        names.in_report(&mut report);
+        Ok(Arc::new(report))
+    };
     let all = pairs.into_iter();
     all.filter_map(|pair| before.applied.of(pair, || read(pair)).ok())
         .map(|a| ((a.gateway.clone(), a.service.clone()), a))

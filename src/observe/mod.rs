@@ -2,6 +2,7 @@
 
 pub mod consul;
 mod crowd;
+mod names;
 pub mod nomad;
 mod picture;
 mod srv;
@@ -10,6 +11,7 @@ mod usage;
 mod watch;
 
 pub use consul::META_ALLOC;
+pub use names::Names;
 
 use crate::clients::gateway::Gateway;
 use crate::clients::http::HttpError;
@@ -61,6 +63,7 @@ struct Memory {
     follower: Option<Follower>,
     watches: Option<consul::Watches>,
     mirror: picture::Mirror,
+    names: Names,
     jobs: Jobs,
     traffic: traffic::Memory,
     usage: usage::Memory,
@@ -95,12 +98,13 @@ impl Cluster {
             follower,
             watches,
             mirror,
+            names,
             jobs,
             traffic,
             usage,
         } = &mut *memory;
         let follower = follower.get_or_insert_with(|| self.follow());
-        let watches = watches.get_or_insert_with(|| consul::Watches::start(&self.sources));
+        let watches = watches.get_or_insert_with(|| consul::Watches::start(&self.sources, names));
         let (glance, jobs, fronts, leadership, hold, keeps_weights) = futures::join!(
             follower.glance(),
             self.jobs(jobs),
@@ -113,7 +117,7 @@ impl Cluster {
             nodes,
             allocs,
             blocked,
-        } = mirror.take(glance, now);
+        } = mirror.take(glance, names, now);
         let jobs = seen(jobs, now);
         let mut world = World {
             nodes,

@@ -1,37 +1,13 @@
 //! Nomad's replies as nouns of the model. Pure.
 
+use super::names::Names;
 use crate::clients::nomad as seen;
 use crate::model::*;
-use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Meta keys on nodes that foreshadow reads: what the node costs an hour.
 const META_PRICE: &str = "price";
 
-/// Names that many rows have in common, each kept once.
-#[derive(Default)]
-pub struct Names {
-    known: HashSet<Arc<str>>,
-    /// Those that nobody has any more are let go once there are so many.
-    most: usize,
-}
-
-impl Names {
-    fn of(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(name) {
-            return known.clone();
-        }
-        if self.known.len() >= self.most {
-            self.known.retain(|name| Arc::strong_count(name) > 1);
-            self.most = (self.known.len() * 2).max(1024);
-        }
-        let name: Arc<str> = name.into();
-        self.known.insert(name.clone());
-        name
-    }
-}
-
-pub fn node(n: &seen::Node, names: &mut Names) -> Node {
+pub fn node(n: &seen::Node, names: &Names) -> Node {
     let total = n.node_resources.clone().unwrap_or_default();
     let held = n.reserved_resources.clone().unwrap_or_default();
     let number = |text: Option<&String>| text.and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
@@ -61,10 +37,10 @@ pub fn node(n: &seen::Node, names: &mut Names) -> Node {
     }
 }
 
-pub fn alloc(a: &seen::Alloc, names: &mut Names) -> Alloc {
+pub fn alloc(a: &seen::Alloc, names: &Names) -> Alloc {
     let held = a.allocated_resources.clone().unwrap_or_default();
     Alloc {
-        id: AllocId::new(a.id.as_str()),
+        id: AllocId(names.of(&a.id)),
         job: JobId(names.of(&a.job_id)),
         group: Group(names.of(&a.task_group)),
         node: NodeId(names.of(&a.node_id)),

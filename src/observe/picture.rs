@@ -1,5 +1,6 @@
 //! The picture of Nomad's cluster as nouns of the model: only what changed is turned into them again.
 
+use super::names::Names;
 use super::nomad;
 use crate::clients::nomad::Event;
 use crate::clients::nomad::picture::{Glance, Proof};
@@ -50,20 +51,19 @@ pub struct Mirror {
     nodes: Known<Table<Node>>,
     allocs: Known<Table<Alloc>>,
     blocked: Known<BTreeMap<String, Blocked>>,
-    names: nomad::Names,
 }
 
 impl Mirror {
-    pub fn take(&mut self, glance: Glance, now: Moment) -> Sight {
+    pub fn take(&mut self, glance: Glance, names: &Names, now: Moment) -> Sight {
         for (id, row) in glance.changes.nodes {
             match row {
-                Some(row) => self.nodes.rows.renew(nomad::node(&row, &mut self.names)),
+                Some(row) => self.nodes.rows.renew(nomad::node(&row, names)),
                 None => self.nodes.rows.remove(&NodeId::new(id)),
             }
         }
         for (id, row) in glance.changes.allocs {
             match row {
-                Some(row) => self.allocs.rows.renew(nomad::alloc(&row, &mut self.names)),
+                Some(row) => self.allocs.rows.renew(nomad::alloc(&row, names)),
                 None => self.allocs.rows.remove(&AllocId::new(id)),
             }
         }
