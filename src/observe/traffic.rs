@@ -9,6 +9,7 @@ use crate::clients::prometheus::{
 use crate::model::{self, *};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// A window spans this many scrapes: long enough for quantiles, short enough to see a breach.
@@ -29,8 +30,8 @@ const SILENT: Span = Span::secs(3);
 #[derive(Default)]
 pub struct Memory {
     endpoints: BTreeMap<(PortionId, String), Endpoint>,
-    /// What was wanted at the last look, in the order of the policies.
-    asked_for: Vec<(PortionId, String)>,
+    /// A digest of what was wanted at the last look, in the order of the policies.
+    asked_for: u64,
     /// Where they are read, each place once for all portions that are told of there.
     pages: BTreeMap<String, Place>,
     /// Portions whose endpoints gave nothing when they were last read, and why.
@@ -48,8 +49,8 @@ struct Place {
     asked: Option<Moment>,
 }
 
+#[derive(Default)]
 struct Endpoint {
-    wanted: Wanted,
     /// When it was last read, whether or not it gave something.
     asked: Moment,
     scrapes: VecDeque<Scrape>,
@@ -65,6 +66,8 @@ impl Endpoint {
         let Ok(window) = Window::between(before, last) else {
             return;
         };
+        let past = (self.readings.len() + 1).saturating_sub(most);
+        self.readings.drain(..past);
         self.readings.push_back(Arc::new(Reading {
             portion: wish.key.0.clone(),
             instance: wish.instance.clone(),
@@ -76,9 +79,6 @@ impl Endpoint {
                 failed: window.errors.max(0.0).round() as u64,
             },
         }));
-        while self.readings.len() > most {
-            self.readings.pop_front();
-        }
     }
 }
 
@@ -86,7 +86,8 @@ impl Endpoint {
 pub async fn read(sources: &Sources, memory: &mut Memory, world: &World, now: Moment) {
     let wishes = endpoints(sources, world);
     let mut told = BTreeSet::new();
-    if !memory.asked_for.iter().eq(wishes.iter().map(|w| &w.key)) {
+    let asked_for = digest(&wishes);
+    if std::mem::replace(&mut memory.asked_for, asked_for) != asked_for {
         told = memory.meet(sources, &wishes);
         memory.silent.retain(|portion, _| !told.contains(portion));
     }
@@ -128,6 +129,12 @@ struct Wish<'a> {
     metrics: &'a model::Metrics,
     site: Option<Site>,
     instance: Option<AllocId>,
+}
+
+fn digest(wishes: &[Wish]) -> u64 {
+    let mut digest = DefaultHasher::new();
+    wishes.iter().for_each(|w| w.key.hash(&mut digest));
+    digest.finish()
 }
 
 fn endpoints<'a>(sources: &'a Sources, world: &World) -> Vec<Wish<'a>> {
@@ -225,17 +232,8 @@ impl Memory {
             }
         }
         for wish in wishes {
-            if !self.endpoints.contains_key(&wish.key) {
-                let endpoint = Endpoint {
-                    wanted: wanted_of(wish),
-                    asked: Moment::default(),
-                    scrapes: VecDeque::new(),
-                    readings: VecDeque::new(),
-                };
-                self.endpoints.insert(wish.key.clone(), endpoint);
-            }
+            self.endpoints.entry(wish.key.clone()).or_default();
         }
-        self.asked_for = wishes.iter().map(|w| w.key.clone()).collect();
         gone
     }
 
@@ -273,18 +271,20 @@ impl Memory {
         };
         e.asked = asked;
         let scrape = match page {
-            Ok(page) => Scrape::of(page, &e.wanted).map_err(|e| e.to_string()),
+            Ok(page) => Scrape::of(page, &wanted_of(wish)).map_err(|e| e.to_string()),
             Err(e) => Err(e.to_string()),
         };
         match scrape {
-            Ok(scrape) => e.scrapes.push_back(scrape),
+            Ok(scrape) => {
+                if e.scrapes.len() == SCRAPES {
+                    e.scrapes.pop_front();
+                }
+                e.scrapes.push_back(scrape);
+            }
             Err(why) => {
                 self.silent.insert(wish.key.0.clone(), why);
                 return;
             }
-        }
-        if e.scrapes.len() > SCRAPES {
-            e.scrapes.pop_front();
         }
         e.note(wish, most);
         if let Some(site) = &wish.site {
