@@ -6,6 +6,7 @@ use crate::clients::nomad::Event;
 use crate::clients::nomad::picture::{Glance, Proof};
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// A table and when it was last known to be all there is.
@@ -50,21 +51,23 @@ pub struct Sight {
 pub struct Mirror {
     nodes: Known<Table<Node>>,
     allocs: Known<Table<Alloc>>,
-    blocked: Known<BTreeMap<String, Blocked>>,
+    blocked: Known<BTreeMap<Arc<str>, Blocked>>,
 }
 
 impl Mirror {
     pub fn take(&mut self, glance: Glance, names: &Names, now: Moment) -> Sight {
-        for (id, row) in glance.changes.nodes {
+        for (mut id, row) in glance.changes.nodes {
+            names.share(&mut id);
             match row {
                 Some(row) => self.nodes.rows.renew(nomad::node(&row, names)),
-                None => self.nodes.rows.remove(&NodeId::new(id)),
+                None => self.nodes.rows.remove(&NodeId(id)),
             }
         }
-        for (id, row) in glance.changes.allocs {
+        for (mut id, row) in glance.changes.allocs {
+            names.share(&mut id);
             match row {
                 Some(row) => self.allocs.rows.renew(nomad::alloc(&row, names)),
-                None => self.allocs.rows.remove(&AllocId::new(id)),
+                None => self.allocs.rows.remove(&AllocId(id)),
             }
         }
         for (id, row) in glance.changes.evals {

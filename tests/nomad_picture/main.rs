@@ -144,7 +144,7 @@ fn all_current(glance: &Glance) -> bool {
 }
 
 fn status<'a>(glance: &'a Glance, id: &str) -> Option<&'a str> {
-    let found = glance.changes.allocs.iter().find(|(key, _)| key == id)?;
+    let found = glance.changes.allocs.iter().find(|(key, _)| **key == *id)?;
     found.1.as_ref().map(|a| a.client_status.as_str())
 }
 
@@ -232,7 +232,7 @@ async fn a_write_without_an_event_is_found_by_its_index() {
     let glance = follower.glance().await;
     assert!(all_current(&glance), "{glance:?}");
     let gone = &glance.changes.allocs;
-    assert_eq!((gone[0].0.as_str(), gone[0].1.is_none()), ("a1", true));
+    assert_eq!((&*gone[0].0, gone[0].1.is_none()), ("a1", true));
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_restored_state_store_voids_the_picture() {
     let glance = follower.glance().await;
     assert!(all_current(&glance), "{glance:?}");
     assert_eq!(status(&glance, "early"), Some("running"));
-    let late = glance.changes.allocs.iter().find(|(id, _)| id == "late");
+    let late = glance.changes.allocs.iter().find(|(id, _)| **id == *"late");
     assert!(late.is_some_and(|(_, row)| row.is_none()), "{glance:?}");
     server.write(Which::Allocs, alloc_row("new", "running", 7), 7, false);
     let glance = follower.glance().await;

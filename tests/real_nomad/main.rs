@@ -126,8 +126,8 @@ impl Followed {
             let glance = self.follower.glance().await;
             for (id, alloc) in glance.changes.allocs {
                 match alloc {
-                    Some(alloc) => self.allocs.insert(id, alloc),
-                    None => self.allocs.remove(&id),
+                    Some(alloc) => self.allocs.insert(id.to_string(), alloc),
+                    None => self.allocs.remove(&*id),
                 };
             }
             if glance.allocs == Proof::Current && glance.nodes == Proof::Current && holds(self) {

@@ -124,7 +124,7 @@ impl Picture {
 /// By ID: what is there now, or `None` when it is gone.
 #[derive(Debug, Default)]
 pub struct Drained {
-    pub nodes: Vec<(String, Option<Arc<Node>>)>,
-    pub allocs: Vec<(String, Option<Arc<Alloc>>)>,
-    pub evals: Vec<(String, Option<Arc<Evaluation>>)>,
+    pub nodes: Vec<(Arc<str>, Option<Arc<Node>>)>,
+    pub allocs: Vec<(Arc<str>, Option<Arc<Alloc>>)>,
+    pub evals: Vec<(Arc<str>, Option<Arc<Evaluation>>)>,
 }

@@ -52,11 +52,11 @@ struct Held<T> {
 
 #[derive(Debug)]
 pub struct Table<T> {
-    rows: HashMap<Box<str>, Held<T>>,
+    rows: HashMap<Arc<str>, Held<T>>,
     at: u64,
-    changed: HashSet<Box<str>>,
+    changed: HashSet<Arc<str>>,
     /// While a list is on its way: where the table stood then, and what was removed since.
-    reading: Option<(u64, HashMap<String, u64>)>,
+    reading: Option<(u64, HashMap<Arc<str>, u64>)>,
 }
 
 impl<T> Default for Table<T> {
@@ -98,7 +98,7 @@ impl<T: Kept> Table<T> {
         self.rows.values().any(|h| !h.whole)
     }
 
-    fn hold(&mut self, id: Box<str>, row: Arc<T>) {
+    fn hold(&mut self, id: Arc<str>, row: Arc<T>) {
         self.changed.insert(id.clone());
         let held = Held {
             index: row.modify_index(),
@@ -116,7 +116,7 @@ impl<T: Kept> Table<T> {
     pub(super) fn remove(&mut self, id: &str, index: u64) {
         self.at = self.at.max(index);
         if let Some((_, gone)) = &mut self.reading {
-            gone.insert(id.to_string(), index);
+            gone.insert(id.into(), index);
         }
         if self.rows.remove(id).is_some() {
             self.changed.insert(id.into());
@@ -137,7 +137,7 @@ impl<T: Kept> Table<T> {
         // Without an index nothing tells old from new either.
         let anew = change.went_back || index == 0;
         // What was there before, less what the list names, is gone.
-        let mut rest: HashSet<Box<str>> = match self.rows.is_empty() {
+        let mut rest: HashSet<Arc<str>> = match self.rows.is_empty() {
             true => HashSet::new(),
             false => self.rows.keys().cloned().collect(),
         };
@@ -169,13 +169,13 @@ impl<T: Kept> Table<T> {
     }
 
     /// Hands over what changed; of that, only what tells old from new stays.
-    pub(super) fn drain(&mut self) -> Vec<(String, Option<Arc<T>>)> {
+    pub(super) fn drain(&mut self) -> Vec<(Arc<str>, Option<Arc<T>>)> {
         let changed = std::mem::take(&mut self.changed);
         changed
             .into_iter()
             .map(|id| {
                 let row = self.rows.get_mut(&id).and_then(|h| h.row.take());
-                (id.into(), row)
+                (id, row)
             })
             .collect()
     }
