@@ -168,7 +168,7 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FrontEntry {
     pub instance: AllocId,
-    pub address: String,
+    pub address: Arc<str>,
     pub port: u16,
     pub weight: u32,
     /// The entry's own check passes (whether or not it is in maintenance).

@@ -87,6 +87,7 @@ impl Watches {
     ) {
         let agent = Arc::new(OnceCell::new());
         let mut all = Vec::new();
+        self.fronts.reserve_exact(services.len());
         for (service, own) in services {
             let entries = if many {
                 let (feed, entries) = Watch::fed();
@@ -242,10 +243,10 @@ fn one(sources: &Sources, service: &ServiceName, own: bool, feed: Feed<Vec<Front
 
 /// An entry of ours; others behind the same name are none of our business.
 pub fn entry(e: &ServiceEntry, names: &Names) -> Option<FrontEntry> {
-    let instance = AllocId(names.of(e.service.meta.get(META_ALLOC)?));
+    let alloc = e.service.meta.get(META_ALLOC)?;
     Some(FrontEntry {
         agent_alive: e.agent_alive().unwrap_or(false),
-        ..read(e, instance)
+        ..read(e, alloc, names)
     })
 }
 
@@ -255,24 +256,24 @@ pub fn of_others(e: &ServiceEntry, names: &Names) -> Option<FrontEntry> {
         let alive = e.agent_alive().unwrap_or(false);
         return Some(FrontEntry {
             agent_alive: alive,
-            ..read(e, AllocId(names.of(alloc)))
+            ..read(e, alloc, names)
         });
     }
     let external = e.agent_alive().is_none() && e.node.node == e.service.id;
     let alloc = e.service.meta.get(META_ALLOC).filter(|_| external)?;
-    Some(read(e, AllocId(names.of(alloc))))
+    Some(read(e, alloc, names))
 }
 
 /// Without what the entry's agent is like.
-fn read(e: &ServiceEntry, instance: AllocId) -> FrontEntry {
+fn read(e: &ServiceEntry, alloc: &str, names: &Names) -> FrontEntry {
     let own = || {
         e.checks
             .iter()
             .filter(|c| !c.is_maintenance() && !c.service_id.is_empty())
     };
     FrontEntry {
-        instance,
-        address: e.address().to_string(),
+        instance: AllocId(names.of(alloc)),
+        address: names.of(e.address()),
         port: e.service.port,
         weight: u32::from(e.service.weights.passing),
         passing: own().all(|c| c.status == "passing"),
@@ -292,7 +293,7 @@ pub async fn hold(sources: &Sources, now: Moment) -> Seen<bool> {
 /// What else stands under `foreshadow/`.
 pub struct Keys {
     pub leadership: Leadership,
-    pub targets: Result<BTreeMap<ServiceName, Target>, String>,
+    pub targets: Result<BTreeMap<ServiceName, Arc<Target>>, String>,
     pub applied: BTreeMap<(GatewayId, ServiceName), Arc<Applied>>,
 }
 
@@ -311,7 +312,7 @@ impl Keys {
 #[derive(Default)]
 pub struct Read {
     names: Names,
-    targets: Known<Target>,
+    targets: Known<Arc<Target>>,
     applied: Known<Arc<Applied>>,
     /// What all of them said, as long as nothing of it changes.
     all: Option<(Digest, Arc<Keys>)>,
@@ -387,15 +388,18 @@ fn leadership(pairs: &[KvPair]) -> Leadership {
 }
 
 /// A target that does not parse makes all of them unknown: it is not for us to overwrite what we do not understand.
-fn targets(pairs: &[KvPair], before: &mut Read) -> Result<BTreeMap<ServiceName, Target>, String> {
+fn targets(
+    pairs: &[KvPair],
+    before: &mut Read,
+) -> Result<BTreeMap<ServiceName, Arc<Target>>, String> {
     let pairs = under(pairs, keys::TARGETS);
     before.targets.only(&pairs);
     let names = before.names.clone();
-    let read = |pair: &KvPair| -> serde_json::Result<Target> {
+    let read = |pair: &KvPair| -> serde_json::Result<Arc<Target>> {
         let mut target: Target = serde_json::from_slice(&pair.value)?;
         names.in_target(&mut target);
         target.index = pair.modify_index;
-        Ok(target)
+        Ok(Arc::new(target))
     };
     let read = pairs
         .into_iter()
@@ -437,7 +441,7 @@ fn place(fronts: &mut BTreeMap<ServiceName, Front>, keys: &Seen<Arc<Keys>>) {
     for (service, front) in fronts.iter_mut() {
         front.target = Some(match keys {
             Seen::Known { value, at } => match &value.targets {
-                Ok(targets) => Seen::known(targets.get(service).cloned(), *at),
+                Ok(targets) => Seen::known(targets.get(service).map(|t| (**t).clone()), *at),
                 Err(why) => Seen::unknown(why.clone()),
             },
             Seen::Unknown { why } => Seen::unknown(why.clone()),

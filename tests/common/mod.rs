@@ -174,7 +174,7 @@ pub fn target(instances: Vec<Instance>) -> Target {
 pub fn entry(n: u8, passing: bool) -> FrontEntry {
     FrontEntry {
         instance: alloc_id(n),
-        address: format!("10.0.0.{n}"),
+        address: format!("10.0.0.{n}").into(),
         port: 20_000 + u16::from(n),
         weight: 50,
         passing,

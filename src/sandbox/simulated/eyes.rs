@@ -122,7 +122,7 @@ impl World {
             let (address, port) = address(unit);
             Some(FrontEntry {
                 instance: unit.id.clone(),
-                address,
+                address: address.into(),
                 port,
                 weight: e.weight.unwrap_or(1),
                 passing: e.passing,
