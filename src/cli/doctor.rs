@@ -243,10 +243,8 @@ impl Findings {
 
 /// Host volumes have rules of their own, which shadows never need.
 fn without_volumes(mut job: JobSpec) -> JobSpec {
-    let groups = job
-        .edit()
-        .get_mut("TaskGroups")
-        .and_then(|g| g.as_array_mut());
+    let mut spec = job.edit();
+    let groups = spec.get_mut("TaskGroups").and_then(|g| g.as_array_mut());
     for group in groups.into_iter().flatten() {
         group["Volumes"] = serde_json::Value::Null;
         let tasks = group.get_mut("Tasks").and_then(|t| t.as_array_mut());
@@ -254,6 +252,7 @@ fn without_volumes(mut job: JobSpec) -> JobSpec {
             task["VolumeMounts"] = serde_json::Value::Null;
         }
     }
+    drop(spec);
     job
 }
 

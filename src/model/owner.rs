@@ -1,8 +1,7 @@
 //! Who owns the weights of a service: whose entries clients are given, and by what means their weights are written.
 
-use super::{JobSpec, ServiceName, list};
+use super::{JobSpec, Json, ServiceName, list};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::fmt;
 
 /// The means by which a service's weights are written.
@@ -77,7 +76,7 @@ impl OwnerChoice {
 }
 
 /// The `service` blocks of a job, of groups and of tasks.
-pub fn services(job: &JobSpec) -> impl Iterator<Item = &Value> {
+pub fn services(job: &JobSpec) -> impl Iterator<Item = &Json> {
     job.groups().flat_map(|group| {
         let tasks = list(group, "Tasks").flat_map(|task| list(task, "Services"));
         list(group, "Services").chain(tasks)
@@ -85,15 +84,15 @@ pub fn services(job: &JobSpec) -> impl Iterator<Item = &Value> {
 }
 
 /// The job's own block of this name, if it registers the service itself.
-pub fn own_block<'a>(job: &'a JobSpec, service: &ServiceName) -> Option<&'a Value> {
-    services(job).find(|s| s.get("Name").and_then(Value::as_str) == Some(service.as_str()))
+pub fn own_block<'a>(job: &'a JobSpec, service: &ServiceName) -> Option<&'a Json> {
+    services(job).find(|s| s.get("Name").and_then(Json::as_str) == Some(service.as_str()))
 }
 
 /// Whether a `service` block joins Consul's mesh, with a sidecar or by itself.
-pub fn in_mesh(block: &Value) -> bool {
-    let connect = block.get("Connect").unwrap_or(&Value::Null);
+pub fn in_mesh(block: &Json) -> bool {
+    let connect = block.get("Connect").unwrap_or(&Json::Null);
     let sidecar = connect.get("SidecarService").is_some_and(|s| !s.is_null());
-    sidecar || connect.get("Native").and_then(Value::as_bool) == Some(true)
+    sidecar || connect.get("Native").and_then(Json::as_bool) == Some(true)
 }
 
 /// How entries that Nomad's clients register for an allocation begin.

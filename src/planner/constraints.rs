@@ -2,8 +2,7 @@
 //!
 //! What the picture does not hold (`${attr.…}`, versions) counts as fulfilled: Nomad's own plan has the last word.
 
-use crate::model::{Group, JobSpec, Node, list};
-use serde_json::Value;
+use crate::model::{Group, JobSpec, Json, Node, list};
 
 /// One constraint or affinity as Nomad's API gives it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,13 +15,13 @@ struct Rule {
 }
 
 impl Rule {
-    fn of(v: &Value) -> Rule {
-        let text = |key: &str| v.get(key).and_then(Value::as_str).unwrap_or("").to_string();
+    fn of(v: &Json) -> Rule {
+        let text = |key: &str| v.get(key).and_then(Json::as_str).unwrap_or("").to_string();
         Rule {
             left: text("LTarget"),
             operand: text("Operand"),
             right: text("RTarget"),
-            weight: v.get("Weight").and_then(Value::as_f64).unwrap_or(0.0),
+            weight: v.get("Weight").and_then(Json::as_f64).unwrap_or(0.0),
         }
     }
 
@@ -88,9 +87,9 @@ pub struct Wants {
 impl Wants {
     /// Of the job, its groups and their tasks; what spreads several copies over nodes has no meaning for one.
     pub fn of(job: &JobSpec, groups: &[Group]) -> Wants {
-        let of_groups: Vec<&Value> = groups.iter().filter_map(|g| job.group(g)).collect();
+        let of_groups: Vec<&Json> = groups.iter().filter_map(|g| job.group(g)).collect();
         let tasks = of_groups.iter().flat_map(|g| list(g, "Tasks"));
-        let levels: Vec<&Value> = std::iter::once(&*job.0)
+        let levels: Vec<&Json> = std::iter::once(&*job.0)
             .chain(of_groups.iter().copied())
             .chain(tasks)
             .collect();
@@ -150,7 +149,8 @@ mod tests {
     }
 
     fn holds(left: &str, operand: &str, right: &str) -> Option<bool> {
-        Rule::of(&json!({"LTarget": left, "Operand": operand, "RTarget": right})).holds(&node())
+        Rule::of(&json!({"LTarget": left, "Operand": operand, "RTarget": right}).into())
+            .holds(&node())
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub fn release(job: &JobSpec, groups: &[Group]) -> Release {
     for group in groups.iter().filter_map(|g| job.group(g)) {
         for task in list(group, "Tasks") {
             for key in ["Name", "Driver", "Config", "Env", "Artifacts", "Templates"] {
-                let text = task.get(key).map(Value::to_string).unwrap_or_default();
+                let text = task.get(key).map(Json::to_string).unwrap_or_default();
                 for byte in key.bytes().chain(text.bytes()) {
                     hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
                 }
@@ -69,7 +69,7 @@ pub fn among(
     others: &Among,
 ) -> Result<JobSpec, String> {
     let mut job = copy(live, portion, node, &format!("foreshadow-shadow-{id}"))?;
-    let root = object(job.edit())?;
+    let root = object(&mut job)?;
     root.insert("Priority".into(), json!(SHADOW_PRIORITY));
     mark(
         root,
@@ -101,7 +101,7 @@ pub fn among(
     if !portion.stand_ins.is_empty() {
         super::standin::add(&mut job, &portion.stand_ins)?;
     }
-    Ok(job)
+    Ok(JobSpec::new(job))
 }
 
 /// A warm copy that may take over: own ID and service name, the live job's own priority, restarted and rescheduled as it is.
@@ -114,7 +114,7 @@ pub fn standby(
     let id = format!("foreshadow-standby-{}-{}-{serial}", portion.id, node.name);
     let mut job = copy(live, portion, node, &id)?;
     mark(
-        object(job.edit())?,
+        object(&mut job)?,
         [
             (META_STANDBY, portion.id.to_string()),
             (META_RELEASE, release(live, &portion.groups).to_string()),
@@ -126,7 +126,7 @@ pub fn standby(
         let shared = portion.front.as_ref().filter(|_| !portion.owner.is_front());
         rename_services(group, "standby", shared);
     })?;
-    Ok(job)
+    Ok(JobSpec::new(job))
 }
 
 fn object(v: &mut Value) -> Result<&mut Map<String, Value>, String> {
@@ -154,27 +154,23 @@ fn unspread(constraints: &mut Vec<Value>) {
 }
 
 /// What both have in common: only the portion's groups, bound to the node, without what belongs to the live job alone.
-fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Result<JobSpec, String> {
+fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Result<Value, String> {
     let groups: Vec<Value> = portion
         .groups
         .iter()
         .map(|g| {
             live.group(g)
-                .cloned()
+                .map(Value::from)
                 .ok_or_else(|| format!("job {} has no group {g}", live.id()))
         })
         .collect::<Result<_, _>>()?;
     // A job may have many groups: only those that are wanted are copied.
-    let fields = live.0.as_object().into_iter().flatten();
-    let fields = fields.map(|(key, value)| match key.as_str() {
-        "TaskGroups" => (key.clone(), Value::Null),
-        _ => (key.clone(), value.clone()),
+    let fields = live.0.as_object().map(|fields| {
+        let wanted = fields.iter().filter(|(key, _)| *key != "TaskGroups");
+        Value::Object(wanted.map(|(k, v)| (k.to_string(), v.into())).collect())
     });
-    let mut job = JobSpec::new(match live.0.is_object() {
-        true => Value::Object(fields.collect()),
-        false => Value::Null,
-    });
-    let root = object(job.edit())?;
+    let mut job = fields.unwrap_or_default();
+    let root = object(&mut job)?;
     for own in [
         "CreateIndex",
         "ModifyIndex",
@@ -228,10 +224,10 @@ fn copy(live: &JobSpec, portion: &PortionPolicy, node: &Node, id: &str) -> Resul
 }
 
 pub(super) fn each_group(
-    job: &mut JobSpec,
+    job: &mut Value,
     mut f: impl FnMut(&mut Map<String, Value>),
 ) -> Result<(), String> {
-    let groups = object(job.edit())?
+    let groups = object(job)?
         .get_mut("TaskGroups")
         .and_then(Value::as_array_mut)
         .ok_or("the live job has no task groups")?;
@@ -258,7 +254,7 @@ pub(super) fn renamed(name: &str, suffix: &str) -> String {
 }
 
 /// Puts other names of services for those that tasks and Connect upstreams name, wherever they stand as a word.
-fn redirect(job: &mut JobSpec, names: &BTreeMap<String, String>) -> Result<(), String> {
+fn redirect(job: &mut Value, names: &BTreeMap<String, String>) -> Result<(), String> {
     let connect = |owner: &mut Map<String, Value>| {
         let services = owner.get_mut("Services").and_then(Value::as_array_mut);
         for service in services.into_iter().flatten() {

@@ -1,7 +1,6 @@
 //! What a portion's tasks call, as far as their job tells, and what of that the policy does not declare. Pure.
 
 use crate::model::*;
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Services and hosts that the groups call and that neither the policy's `upstream` blocks nor the workload itself know.
@@ -35,16 +34,16 @@ fn called(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
         let tasks = || list(group, "Tasks");
         let services = list(group, "Services").chain(tasks().flat_map(|t| list(t, "Services")));
         for service in services {
-            let upstreams = service.pointer("/Connect/SidecarService/Proxy/Upstreams");
-            let names = upstreams.and_then(Value::as_array).into_iter().flatten();
+            let upstreams = service.at(&["Connect", "SidecarService", "Proxy", "Upstreams"]);
+            let names = upstreams.and_then(Json::as_array).into_iter().flatten();
             found.extend(names.filter_map(|u| Some(u.get("DestinationName")?.as_str()?.into())));
         }
         for task in tasks() {
-            let config = task.get("Config").unwrap_or(&Value::Null);
+            let config = task.get("Config").unwrap_or(&Json::Null);
             let args = list(config, "args").chain(config.get("command"));
-            let env = task.get("Env").and_then(Value::as_object);
+            let env = task.get("Env").and_then(Json::as_object);
             let env = env.into_iter().flat_map(|e| e.values());
-            for text in args.chain(env).filter_map(Value::as_str) {
+            for text in args.chain(env).filter_map(Json::as_str) {
                 hosts(text, &mut found);
             }
             for text in list(task, "Templates").filter_map(|t| t.get("EmbeddedTmpl")?.as_str()) {

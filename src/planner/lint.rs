@@ -2,7 +2,6 @@
 
 use super::instances::META_SHADOW;
 use crate::model::*;
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -73,7 +72,7 @@ pub fn lint(
     if !id.starts_with("foreshadow-shadow-") || id == live.text("ID") {
         found.push(Finding::Id(id.to_string()));
     }
-    let priority = shadow.0.get("Priority").and_then(Value::as_u64);
+    let priority = shadow.0.get("Priority").and_then(Json::as_u64);
     if priority.is_none_or(|p| p > HIGHEST_PRIORITY) {
         found.push(Finding::Priority(priority.unwrap_or(50)));
     }
@@ -103,14 +102,14 @@ pub fn sentence(found: &[Finding]) -> Option<String> {
     (!all.is_empty()).then(|| format!("its derived job is not isolated: {}", all.join("; ")))
 }
 
-fn text(v: &Value, key: &str) -> String {
+fn text(v: &Json, key: &str) -> String {
     v.get(key)
-        .and_then(Value::as_str)
+        .and_then(Json::as_str)
         .unwrap_or_default()
         .to_string()
 }
 
-fn services(job: &JobSpec) -> impl Iterator<Item = &Value> {
+fn services(job: &JobSpec) -> impl Iterator<Item = &Json> {
     job.groups()
         .flat_map(|g| list(g, "Services").chain(list(g, "Tasks").flat_map(|t| list(t, "Services"))))
 }
@@ -133,7 +132,7 @@ fn names(shadow: &JobSpec, live: &JobSpec, fronts: &[ServiceName], found: &mut V
     }
 }
 
-fn one(group: &Value, found: &mut Vec<Finding>) {
+fn one(group: &Json, found: &mut Vec<Finding>) {
     let name = text(group, "Name");
     if group.get("Update").is_some_and(|u| !u.is_null()) {
         found.push(Finding::Canary(name.clone()));
@@ -141,15 +140,15 @@ fn one(group: &Value, found: &mut Vec<Finding>) {
     let never = |policy: &str| {
         let policy = group.get(policy);
         let at = |key: &str| policy.and_then(|p| p.get(key));
-        at("Attempts").and_then(Value::as_u64) == Some(0)
-            && at("Unlimited").and_then(Value::as_bool) != Some(true)
+        at("Attempts").and_then(Json::as_u64) == Some(0)
+            && at("Unlimited").and_then(Json::as_bool) != Some(true)
     };
     if !never("RestartPolicy") || !never("ReschedulePolicy") {
         found.push(Finding::ComesBack(name.clone()));
     }
-    let flag = |v: &Value, key: &str| v.get(key).and_then(Value::as_bool) == Some(true);
-    let volumes = group.get("Volumes").and_then(Value::as_object);
-    for (label, volume) in volumes.into_iter().flatten() {
+    let flag = |v: &Json, key: &str| v.get(key).and_then(Json::as_bool) == Some(true);
+    let volumes = group.get("Volumes").and_then(Json::as_object);
+    for (label, volume) in volumes.into_iter().flat_map(Fields::iter) {
         if !flag(volume, "ReadOnly") {
             found.push(Finding::Shared(format!("volume {label} of group {name}")));
         }
@@ -158,9 +157,9 @@ fn one(group: &Value, found: &mut Vec<Finding>) {
     if disk.is_some_and(|d| flag(d, "Sticky") || flag(d, "Migrate")) {
         found.push(Finding::Shared(format!("the sticky disk of group {name}")));
     }
-    let size = disk.and_then(|d| d.get("SizeMB")).and_then(Value::as_u64);
+    let size = disk.and_then(|d| d.get("SizeMB")).and_then(Json::as_u64);
     for task in list(group, "Tasks") {
-        let config = task.get("Config").unwrap_or(&Value::Null);
+        let config = task.get("Config").unwrap_or(&Json::Null);
         for mount in host_mounts(config) {
             let what = format!("{mount} of task {}", text(task, "Name"));
             found.push(Finding::Shared(what));
@@ -174,14 +173,14 @@ fn one(group: &Value, found: &mut Vec<Finding>) {
 }
 
 /// Paths of the host that a docker or podman task mounts and may write to.
-fn host_mounts(config: &Value) -> Vec<String> {
-    let volumes = list(config, "volumes").filter_map(Value::as_str);
+fn host_mounts(config: &Json) -> Vec<String> {
+    let volumes = list(config, "volumes").filter_map(Json::as_str);
     // `local/…` and other relative paths are within the allocation's own folder.
     let bound = volumes.filter(|v| v.starts_with('/') && !v.ends_with(":ro"));
     let mut out: Vec<String> = bound.map(str::to_string).collect();
     for key in ["mount", "mounts"] {
         for mount in list(config, key) {
-            let read_only = mount.get("readonly").and_then(Value::as_bool) == Some(true);
+            let read_only = mount.get("readonly").and_then(Json::as_bool) == Some(true);
             let kind = text(mount, "type");
             let source = text(mount, "source");
             let foreign = kind == "volume" || source.starts_with('/');

@@ -4,7 +4,6 @@ use super::together::Graph;
 use super::{derive, egress, graph};
 use crate::model::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,8 +144,8 @@ fn declared<'a>(jobs: &[&'a JobSpec], policy: Option<&Policy>) -> Vec<Set<'a>> {
     sets
 }
 
-fn text<'a>(v: &'a Value, key: &str) -> &'a str {
-    v.get(key).and_then(Value::as_str).unwrap_or("")
+fn text<'a>(v: &'a Json, key: &str) -> &'a str {
+    v.get(key).and_then(Json::as_str).unwrap_or("")
 }
 
 /// Groups that write to the same host volume cannot part.
@@ -251,8 +250,8 @@ fn obstacle(job: &JobSpec, groups: &[Group], declared: Option<&PortionPolicy>) -
     }
     for group in groups.iter().filter_map(|g| job.group(g)) {
         if group
-            .pointer("/EphemeralDisk/Sticky")
-            .and_then(Value::as_bool)
+            .at(&["EphemeralDisk", "Sticky"])
+            .and_then(Json::as_bool)
             == Some(true)
         {
             return Some("its ephemeral disk is sticky: the data goes where it goes".to_string());
@@ -295,7 +294,7 @@ fn egress(set: &Set, own: Option<&PortionPolicy>, known: &BTreeSet<String>) -> O
 }
 
 /// All objects of the groups' services (group and task level).
-fn services<'a>(job: &'a JobSpec, groups: &'a [Group]) -> impl Iterator<Item = &'a Value> {
+fn services<'a>(job: &'a JobSpec, groups: &'a [Group]) -> impl Iterator<Item = &'a Json> {
     groups
         .iter()
         .filter_map(|g| job.group(g))
@@ -334,7 +333,7 @@ fn named(set: &Set) -> BTreeSet<String> {
 pub(super) fn called_names(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
     let upstreams = services(job, groups)
         .filter_map(|s| {
-            s.pointer("/Connect/SidecarService/Proxy/Upstreams")?
+            s.at(&["Connect", "SidecarService", "Proxy", "Upstreams"])?
                 .as_array()
         })
         .flatten()
@@ -344,14 +343,14 @@ pub(super) fn called_names(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> 
 
 /// Every word of the groups' arguments, environment and templates; a service named there is depended upon.
 fn words(job: &JobSpec, groups: &[Group]) -> BTreeSet<String> {
-    fn walk(v: &Value, into: &mut BTreeSet<String>) {
+    fn walk(v: &Json, into: &mut BTreeSet<String>) {
         match v {
-            Value::String(s) => into.extend(
+            Json::Text(s) => into.extend(
                 s.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_'))
                     .map(str::to_string),
             ),
-            Value::Array(a) => a.iter().for_each(|v| walk(v, into)),
-            Value::Object(o) => o.values().for_each(|v| walk(v, into)),
+            Json::List(a) => a.iter().for_each(|v| walk(v, into)),
+            Json::Object(o) => o.values().for_each(|v| walk(v, into)),
             _ => {}
         }
     }

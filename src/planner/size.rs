@@ -128,10 +128,8 @@ pub fn resize(job: &mut JobSpec, from: &Resources, to: &Resources) {
             *v = json!((n * to / from).ceil() as u64);
         }
     };
-    let groups = job
-        .edit()
-        .get_mut("TaskGroups")
-        .and_then(Value::as_array_mut);
+    let mut job = job.edit();
+    let groups = job.get_mut("TaskGroups").and_then(Value::as_array_mut);
     for group in groups.into_iter().flatten() {
         let tasks = group.get_mut("Tasks").and_then(Value::as_array_mut);
         for task in tasks.into_iter().flatten() {

@@ -11,7 +11,7 @@ const CONTAINERS: [&str; 2] = ["docker", "podman"];
 
 /// Gives each group of the shadow a task that stands in for the upstreams, a port for each of them, and its own tasks the
 /// address of each in the variable that the policy names. Where they name an upstream in a URL, that leads there too.
-pub fn add(job: &mut JobSpec, upstreams: &[UpstreamPolicy]) -> Result<(), String> {
+pub fn add(job: &mut Value, upstreams: &[UpstreamPolicy]) -> Result<(), String> {
     let plan = serde_json::to_string(upstreams).map_err(|e| e.to_string())?;
     let mut wrong = None;
     each_group(job, |group| {

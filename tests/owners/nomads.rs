@@ -89,7 +89,7 @@ impl Estate {
 
     async fn job(&self, id: &str) -> Value {
         let found = self.nomad.job(id, None).await.unwrap();
-        Value::clone(&found.value.unwrap().spec.0)
+        found.value.unwrap().spec.value()
     }
 
     async fn weights(&self, id: &str) -> Value {

@@ -38,8 +38,7 @@ fn after(path: &str, value: Value) -> Vec<Finding> {
     let mut job = shadow(&live, vec!["web".into()]);
     assert_eq!(lint(&job, &live, &fronts(), &room()), []);
     let (parent, key) = path.rsplit_once('/').expect("a path");
-    let parent = job.edit().pointer_mut(parent).expect("the level");
-    parent[key] = value;
+    job.edit().pointer_mut(parent).expect("the level")[key] = value;
     lint(&job, &live, &fronts(), &room())
 }
 
@@ -178,8 +177,8 @@ proptest! {
             }
         }
         // Those that write to a volume are not shadowed at all.
-        let writes = |name: &str| live.0["TaskGroups"].as_array().expect("groups").iter()
-            .any(|g| g["Name"] == name && g["Volumes"].is_object());
+        let writes = |name: &str| live.groups()
+            .any(|g| g["Name"].as_str() == Some(name) && g["Volumes"].as_object().is_some());
         let groups: Vec<Group> = names.into_iter().filter(|n| !writes(n)).map(Group::from).collect();
         prop_assume!(!groups.is_empty());
         let all = groups.iter().map(|g| ServiceName::new(format!("shop-{g}")));

@@ -178,11 +178,15 @@ fn a_standby_does_not_stand_where_it_would_fail_together_with_its_home() {
 /// `web` and, on the same job's terms, `cart`, which mounts a volume that only provider-a-1 offers.
 fn with_cart(stage: &mut Stage) {
     let mut job = common::job();
-    let mut cart = job.0["TaskGroups"][0].clone();
+    let mut cart = job.value()["TaskGroups"][0].clone();
     cart["Name"] = json!("cart");
     cart["Volumes"] = json!({"data": {"Type": "host", "Source": "data", "ReadOnly": true}});
-    let groups = job.edit()["TaskGroups"].as_array_mut().expect("groups");
-    groups.push(cart);
+    let mut edit = job.edit();
+    edit["TaskGroups"]
+        .as_array_mut()
+        .expect("groups")
+        .push(cart);
+    drop(edit);
     if let Seen::Known { value, .. } = &mut stage.world.jobs {
         value.insert("shop".into(), job);
     }

@@ -138,7 +138,7 @@ fn a_standby_is_one_of_the_entries_that_clients_resolve_only_where_nomad_makes_t
     let node = common::node("provider-a", 2);
     let name = |portion: &PortionPolicy| {
         let standby = derive::standby(live, portion, &node, 1).expect("a standby");
-        standby.0["TaskGroups"][0]["Services"][0]["Name"].clone()
+        standby.value()["TaskGroups"][0]["Services"][0]["Name"].clone()
     };
     assert_eq!(name(portion), "shop-web");
     let fronted = PortionPolicy {
@@ -148,5 +148,8 @@ fn a_standby_is_one_of_the_entries_that_clients_resolve_only_where_nomad_makes_t
     assert_eq!(name(&fronted), "shop-web-standby");
     let shadow =
         derive::shadow(live, portion, &node, &"web-1".into(), common::NOW).expect("a shadow");
-    assert_ne!(shadow.0["TaskGroups"][0]["Services"][0]["Name"], "shop-web");
+    assert_ne!(
+        shadow.value()["TaskGroups"][0]["Services"][0]["Name"],
+        "shop-web"
+    );
 }

@@ -5,7 +5,6 @@ use crate::estate::shop;
 use foreshadow::engine::{State, absorb, clock, cycle};
 use foreshadow::model::*;
 use foreshadow::planner::{ShadowState, derive, portions};
-use serde_json::Value;
 
 const SHOP: [&str; 5] = ["web", "cart", "pricing", "search", "ledger"];
 
@@ -166,7 +165,7 @@ fn callees_start_before_their_callers_and_the_shadow_itself_last_and_all_call_ea
             last[0].1.meta("foreshadow_deadline")
         );
         let env = job.0["TaskGroups"][0]["Tasks"][0]["Env"].get("FORESHADOW_UPSTREAMS");
-        assert_eq!(env, None::<&Value>, "it calls what runs along with it");
+        assert_eq!(env, None, "it calls what runs along with it");
     }
     runs(&mut world, &last);
     world = common::at(world, NOW + Span::secs(20));
@@ -308,7 +307,7 @@ fn what_calls_production_does_so_through_a_door_for_reads() {
     let (_, actions) = turn(asked(policy(Upstreams::ProductionReadonly)), &world(), "");
     let all = started(&actions);
     assert_eq!(names(&all), ["web"]);
-    let tasks = &all[0].1.0["TaskGroups"][0]["Tasks"];
+    let tasks = &all[0].1.value()["TaskGroups"][0]["Tasks"];
     let beside = &tasks[1];
     assert_eq!(beside["Name"], UPSTREAMS_TASK);
     let plan = beside["Env"][UPSTREAMS_PLAN].as_str().expect("a plan");

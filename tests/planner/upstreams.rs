@@ -41,7 +41,7 @@ fn a_task_beside_the_shadows_own_stands_in_and_the_others_are_told_where() {
     };
     let wanted = vec![stub("shop-cart"), door];
     let job = shadow(&shop(), &portion(wanted.clone())).expect("a shadow");
-    let group = &job.0["TaskGroups"][0];
+    let group = &job.value()["TaskGroups"][0];
     let ports: Vec<&str> = group["Networks"][0]["DynamicPorts"]
         .as_array()
         .expect("ports")
@@ -72,13 +72,12 @@ fn beside_containers_it_is_a_task_of_the_node_which_they_reach_unless_their_netw
  {
     let made = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut live = shop();
-        let group = &mut live.edit()["TaskGroups"][0];
-        group["Tasks"][0]["Driver"] = json!("docker");
-        change(group);
+        live.edit()["TaskGroups"][0]["Tasks"][0]["Driver"] = json!("docker");
+        change(&mut live.edit()["TaskGroups"][0]);
         shadow(&live, &portion(vec![stub("shop-cart")]))
     };
     let job = made(&|_| {}).expect("a shadow");
-    let tasks = &job.0["TaskGroups"][0]["Tasks"];
+    let tasks = &job.value()["TaskGroups"][0]["Tasks"];
     assert_eq!(
         (&tasks[0]["Driver"], &tasks[1]["Driver"]),
         (&json!("docker"), &json!("raw_exec"))
@@ -114,7 +113,8 @@ fn beside_containers_it_is_a_task_of_the_node_which_they_reach_unless_their_netw
 #[test]
 fn a_url_that_names_an_upstream_leads_to_what_stands_in_for_it() {
     let mut live = shop();
-    let task = &mut live.edit()["TaskGroups"][0]["Tasks"][0];
+    let mut edit = live.edit();
+    let task = &mut edit["TaskGroups"][0]["Tasks"][0];
     task["Config"]["args"] = json!([
         "--cart",
         "http://shop-cart:8080/items",
@@ -126,8 +126,9 @@ fn a_url_that_names_an_upstream_leads_to_what_stands_in_for_it() {
         "C": "shop-cart",
     });
     task["Templates"] = json!([{"EmbeddedTmpl": "url = \"http://shop-cart:8080\""}]);
+    drop(edit);
     let job = shadow(&live, &portion(vec![stub("shop-cart")])).expect("a shadow");
-    let own = &job.0["TaskGroups"][0]["Tasks"][0];
+    let own = &job.value()["TaskGroups"][0]["Tasks"][0];
     let there = "http://${NOMAD_ADDR_foreshadow_up_0}";
     assert_eq!(own["Config"]["args"][1], format!("{there}/items"));
     assert_eq!(

@@ -176,7 +176,8 @@ fn subsets(
 }
 
 fn subsets_of(splitter: &Value) -> Vec<String> {
-    list(splitter, "Splits")
+    let splits = splitter["Splits"].as_array().into_iter().flatten();
+    splits
         .filter_map(|s| s["ServiceSubset"].as_str().map(str::to_string))
         .collect()
 }

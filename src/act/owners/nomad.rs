@@ -172,7 +172,7 @@ async fn wanted(
     Ok((weighed, each))
 }
 
-fn weight_of(block: &Value) -> Option<u32> {
+fn weight_of(block: &Json) -> Option<u32> {
     block
         .get("Weights")?
         .get("Passing")?
@@ -248,10 +248,8 @@ fn put(spec: &mut JobSpec, service: &ServiceName, weight: Option<u32>) {
             }
         }
     };
-    let groups = spec
-        .edit()
-        .get_mut("TaskGroups")
-        .and_then(Value::as_array_mut);
+    let mut spec = spec.edit();
+    let groups = spec.get_mut("TaskGroups").and_then(Value::as_array_mut);
     for group in groups.into_iter().flatten() {
         change(group);
         let tasks = group.get_mut("Tasks").and_then(Value::as_array_mut);

@@ -65,7 +65,7 @@ pub struct Job {
 impl Job {
     /// Errors when a field that is looked at has another type than Nomad gives it.
     pub fn from_spec(spec: JobSpec) -> Result<Self, serde_json::Error> {
-        let view = JobView::deserialize(&*spec.0)?;
+        let view = serde_json::from_value(spec.value())?;
         Ok(Job { spec, view })
     }
 }

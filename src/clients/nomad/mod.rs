@@ -35,7 +35,7 @@ use super::http::{Ask, HttpError, Indexed, Transport, Wait};
 use crate::model::JobSpec;
 use picture::Which;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The prefix of no ID that Nomad makes.
 const NO_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
@@ -296,7 +296,7 @@ impl Nomad {
     }
 
     fn undecodable(&self, ask: &Ask, value: &JobSpec, source: serde_json::Error) -> HttpError {
-        let bytes = Value::to_string(&value.0).len();
+        let bytes = value.0.to_string().len();
         self.http.undecodable(ask, bytes, source)
     }
 }

@@ -269,3 +269,18 @@ fn every_event_of_a_real_nomad_decodes_with_its_payload() {
     }
     assert!(events > 100, "only {events} events");
 }
+
+#[test]
+fn jobs_of_a_real_nomad_come_out_as_they_went_in() {
+    let Some(all) = lines("nomad-1.0.18.ndjson") else {
+        return;
+    };
+    let is_job = |p: &str| p.starts_with("/v1/job/") && p.matches('/').count() == 3;
+    for answer in answers::<Value>(&all, "GET", is_job) {
+        let text = serde_json::to_string_pretty(&answer).unwrap();
+        let kept: JobSpec = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string_pretty(&kept).unwrap(), text);
+        assert_eq!(kept, JobSpec::new(answer.clone()));
+        assert_eq!(kept.value(), answer);
+    }
+}

@@ -343,13 +343,13 @@ impl World {
         };
         bound.count = to;
         let bound = bound.clone();
-        if let Some(Value::Array(groups)) = self
-            .jobs
-            .get_mut(job)
-            .and_then(|j| j.edit().get_mut("TaskGroups"))
+        let mut spec = self.jobs.get_mut(job).map(JobSpec::edit);
+        if let Some(Value::Array(groups)) =
+            spec.as_deref_mut().and_then(|j| j.get_mut("TaskGroups"))
         {
             groups.iter_mut().for_each(|g| g["Count"] = json!(to));
         }
+        drop(spec);
         let have = self
             .units
             .values()
@@ -466,8 +466,7 @@ fn refused(why: impl Into<String>) -> Verdict {
 /// The node that a derived job is bound to.
 fn named(job: &JobSpec) -> Option<String> {
     let groups = job.groups().flat_map(|g| list(g, "Constraints"));
-    let bound =
-        |c: &&Value| c.get("LTarget").and_then(Value::as_str) == Some("${node.unique.name}");
+    let bound = |c: &&Json| c.get("LTarget").and_then(Json::as_str) == Some("${node.unique.name}");
     groups
         .into_iter()
         .find(bound)?

@@ -102,7 +102,7 @@ fn part(policy: &PortionPolicy, jobs: &BTreeMap<JobId, JobSpec>) -> Part {
     let needs = policy.groups.iter().map(|g| job.needs(g));
     let args = args(job, &group);
     let ms = after(&args, "--cpu-ms").and_then(|v| v.parse().ok());
-    let sites = list(&job.0, "Datacenters").filter_map(Value::as_str);
+    let sites = list(&job.0, "Datacenters").filter_map(Json::as_str);
     // Fetching and warming up differ from program to program, not from run to run: the name decides.
     let draw = policy.id.as_str().bytes().fold(7u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
@@ -131,7 +131,7 @@ fn args(job: &JobSpec, group: &Group) -> Vec<String> {
     let args = tasks
         .filter_map(|t| t.get("Config"))
         .flat_map(|c| list(c, "args"));
-    args.filter_map(Value::as_str).map(str::to_string).collect()
+    args.filter_map(Json::as_str).map(str::to_string).collect()
 }
 
 fn after<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
