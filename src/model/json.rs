@@ -42,7 +42,7 @@ impl Fields {
     fn of(fields: impl IntoIterator<Item = (Text, Json)>) -> Fields {
         let (names, values): (Vec<Text>, Vec<Json>) = fields.into_iter().unzip();
         Fields {
-            names: NAMES.share(names.into()),
+            names: NAMES.share(Names::from(names)),
             values: values.into(),
         }
     }
@@ -67,7 +67,7 @@ impl fmt::Debug for Fields {
 
 impl Json {
     fn text(text: &str) -> Json {
-        Json::Text(TEXTS.share(text.into()))
+        Json::Text(TEXTS.share(Text::from(text)))
     }
     fn list(items: Vec<Json>) -> Json {
         Json::List(Box::new(items.into()))

@@ -45,6 +45,7 @@ pub use outlook::*;
 pub use owner::*;
 pub use plan::*;
 pub use policy::*;
+pub use pool::Pool;
 pub use ports::Ports;
 pub use profile::*;
 pub use seen::Seen;

@@ -1,5 +1,6 @@
 //! Equal values are kept once, for as long as anybody has them.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -7,17 +8,17 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 /// Not looked through for what nobody has any more while it holds fewer.
 const FEW: usize = 1_024;
 
-pub struct Pool<T> {
+pub struct Pool<T: ?Sized> {
     kept: LazyLock<Mutex<Kept<T>>>,
 }
 
-struct Kept<T> {
+struct Kept<T: ?Sized> {
     all: HashSet<Arc<T>>,
     /// Looked through when it holds as many: twice what was left the last time, so each addition costs the same.
     full: usize,
 }
 
-impl<T: Eq + Hash> Pool<T> {
+impl<T: Eq + Hash + ?Sized> Pool<T> {
     pub const fn new() -> Pool<T> {
         let kept = || {
             Mutex::new(Kept {
@@ -30,10 +31,11 @@ impl<T: Eq + Hash> Pool<T> {
         }
     }
 
-    pub fn share(&self, value: T) -> Arc<T> {
+    /// The one that is kept, which this one becomes where there is none.
+    pub fn share(&self, value: impl Borrow<T> + Into<Arc<T>>) -> Arc<T> {
         // A half-done change leaves a set that is whole.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.all.get(&value) {
+        if let Some(known) = kept.all.get(value.borrow()) {
             return known.clone();
         }
         if kept.all.len() >= kept.full {
@@ -41,7 +43,7 @@ impl<T: Eq + Hash> Pool<T> {
             kept.all.shrink_to_fit();
             kept.full = FEW.max(2 * kept.all.len());
         }
-        let new = Arc::new(value);
+        let new: Arc<T> = value.into();
         kept.all.insert(new.clone());
         new
     }

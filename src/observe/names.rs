@@ -1,30 +1,28 @@
 //! Names that many things have in common: an instance's in the table of allocations, in targets, entries and reports, a node's
 //! and a site's in each row. Each is kept once.
 
-use crate::model::{AllocId, Applied, Domain, Target};
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::model::{AllocId, Applied, Domain, Pool, Target};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Copies keep the same names.
-#[derive(Clone, Default)]
-pub struct Names(Arc<Mutex<Kept>>);
+#[derive(Clone)]
+pub struct Names(Arc<Pool<str>>);
 
-#[derive(Default)]
-struct Kept {
-    names: HashSet<Arc<str>>,
-    /// Those that nobody has any more are let go once there are so many.
-    most: usize,
+impl Default for Names {
+    fn default() -> Self {
+        Names(Arc::new(Pool::new()))
+    }
 }
 
 impl Names {
     pub fn of(&self, name: &str) -> Arc<str> {
-        self.kept(name, || name.into())
+        self.0.share(name)
     }
 
     /// The one that is kept takes the place of this one.
     pub fn share(&self, name: &mut Arc<str>) {
-        let one = self.kept(name, || name.clone());
-        *name = one;
+        *name = self.0.share(name.clone());
     }
 
     /// Those of a target that was read, which from now on takes no more room than it needs.
@@ -75,20 +73,6 @@ impl Names {
         all.map(|(alloc, it)| (AllocId(self.of(alloc.as_str())), *it))
             .collect()
     }
-
-    fn kept(&self, name: &str, new: impl FnOnce() -> Arc<str>) -> Arc<str> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.names.get(name) {
-            return known.clone();
-        }
-        if kept.names.len() >= kept.most {
-            kept.names.retain(|name| Arc::strong_count(name) > 1);
-            kept.most = (kept.names.len() * 2).max(1024);
-        }
-        let name = new();
-        kept.names.insert(name.clone());
-        name
-    }
 }
 
 #[cfg(test)]
@@ -96,17 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_kept_once_for_as_long_as_somebody_has_it() {
+    fn copies_keep_the_same_names() {
         let names = Names::default();
         let held = names.of("web");
         let mut other: Arc<str> = "web".into();
         names.clone().share(&mut other);
         assert!(Arc::ptr_eq(&held, &other));
-        for n in 0..2_000 {
-            names.of(&n.to_string());
-        }
-        let kept = names.0.lock().expect("nobody panicked");
-        assert!(kept.names.len() < 1_100, "those of nobody are let go");
-        assert!(kept.names.contains("web"));
     }
 }
