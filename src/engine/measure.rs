@@ -7,7 +7,8 @@ use crate::clients::nomad::{Nomad, ResourceUsage};
 use crate::learn::{self, Sides};
 use crate::load::open_loop::in_flight_for;
 use crate::load::{
-    Aim, HttpClient, Pacing, Replay, Schedule, SweepPoint, SweepReport, SweepSpec, drive, sweep,
+    Aim, Fault, HttpClient, Pacing, Replay, Schedule, SweepPoint, SweepReport, SweepSpec, drive,
+    sweep,
 };
 use crate::model::*;
 use std::net::{IpAddr, SocketAddr};
@@ -330,7 +331,7 @@ fn measurement(
     details: Details,
 ) -> Result<Measurement, String> {
     let points: Vec<LoadPoint> = report.points.iter().map(|p| p.load_point(slo)).collect();
-    if points.iter().all(|p| p.failed == p.requests) {
+    if points.iter().all(|p| p.failed == p.requests) && !in_vain(report) {
         return Err("no request was answered".into());
     }
     // Nothing was ruled on: time or the generator's own limit ended it first.
@@ -359,6 +360,14 @@ fn measurement(
         cut_short: None,
         judged: None,
     })
+}
+
+/// Whether all requests were waited for in vain, and none was refused, broken or answered with no: a queue that is older than
+/// the timeout answers nobody in time, so that such a place is slow and not gone.
+fn in_vain(report: &SweepReport) -> bool {
+    let (late, unsent) = (Fault::Timeout.to_string(), Fault::Overload.to_string());
+    let faults = || report.points.iter().flat_map(|p| p.report.by_error.keys());
+    faults().any(|f| *f == late) && faults().all(|f| *f == late || *f == unsent)
 }
 
 /// What a shadow calls must be there before it is measured.
@@ -401,84 +410,5 @@ async fn passing(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::Knee;
-    use crate::load::open_loop::Tally;
-
-    #[test]
-    fn a_shadow_that_answers_nothing_gives_no_measurement() {
-        let slo = Slo {
-            quantile: 0.95,
-            latency: Millis(250.0),
-            success: 0.99,
-        };
-        let key = ProfileKey {
-            portion: "web".into(),
-            release: "1".into(),
-            site: "edge-b".into(),
-            class: "small".into(),
-        };
-        let report = SweepReport {
-            points: Vec::new(),
-            knee: Knee {
-                at: None,
-                open: true,
-                proven: (None, None),
-                confidence: 0.0,
-            },
-            stopped: None,
-        };
-        let (used, details) = (Used::default(), Details::default());
-        assert!(measurement(&key, &slo, &report, Span::secs(1), &used, details).is_err());
-    }
-
-    #[test]
-    fn of_a_sweep_the_answers_at_the_comparisons_load_are_judged() {
-        let point = |rate: f64| SweepPoint {
-            rps: Rps(rate),
-            report: Tally::new(Duration::from_millis(100)).report(0),
-            good: true,
-            proven: true,
-            cut_short: false,
-            answers: vec![Answer {
-                latency: Millis(rate),
-                ok: true,
-            }],
-        };
-        let report = SweepReport {
-            points: vec![point(10.0), point(20.0)],
-            knee: Knee {
-                at: None,
-                open: true,
-                proven: (None, None),
-                confidence: 0.0,
-            },
-            stopped: None,
-        };
-        let at = |rate: f64| swept(&report, Rps(rate)).first().map(|a| a.latency);
-        assert_eq!(
-            (at(20.0), at(20.4)),
-            (Some(Millis(20.0)), Some(Millis(20.0)))
-        );
-        assert_eq!(at(15.0), None, "another load says nothing of this one");
-    }
-
-    #[test]
-    fn cpu_a_request_is_the_median_over_the_loads() {
-        let used = Used {
-            cpu: vec![9.0, 1.0, 4.0],
-            ..Used::default()
-        };
-        assert_eq!(used.cpu_a_request(), 4.0);
-        assert_eq!(Used::default().cpu_a_request(), 0.0);
-    }
-
-    #[test]
-    fn an_url_is_split_into_address_and_path() {
-        let (address, path) = split("http://127.0.0.1:8080/work?x=1").unwrap();
-        assert_eq!((address.port(), path), (8080, "/work?x=1"));
-        assert!(split("https://127.0.0.1:8080/").is_err());
-        assert!(split("http://example/").is_err());
-    }
-}
+#[path = "measure_tests.rs"]
+mod tests;

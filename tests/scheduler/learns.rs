@@ -10,7 +10,8 @@ use std::time::Duration;
 /// Each thing awaited comes within seconds on a machine that has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Two instances at the edge, one a node, with room for the day's surge; were it not for what shadows find, standbys would go to class `std`.
+/// Two instances at the edge, one a node, with room for the day's surge; were it not for what shadows find, standbys would go to
+/// class `std`. Each carries 187 requests a second, three times what shadows are tried with: no class falls short but the slow one.
 const JOB: &str = r#"
 job "web" {
   datacenters = ["edge-a"]
@@ -60,7 +61,7 @@ job "web" {
         NODE_MHZ = "${attr.cpu.frequency}"
       }
       resources {
-        cpu    = 100
+        cpu    = 300
         memory = 32
       }
       logs {
@@ -72,11 +73,24 @@ job "web" {
 }
 "#;
 
-/// Nothing breaks but what the test breaks, clients stay as long as it takes, and always ask for more than the slow class
-/// carries, but for less than shadows are tried with: of a place that held that it is only known that it carries at least so much.
+/// Nothing breaks but what the test breaks, clients stay as long as it takes, and always ask for more than the slow class carries.
 const CALM: &str = "length = \"900s\"\nrps = 20\n";
 
-/// A loose SLO, so that a dead node is no breach that would end shadows, and a cadence of some twenty seconds.
+/// A day that asked for so much is remembered: shadows are tried with up to as much from the first to the last, and more than
+/// what a node's loss has clients ask for at once. Were it less, a class that is tried after such a moment would be known to carry
+/// more than one that was tried before, and would rightly be preferred.
+const REMEMBERED: f64 = 60.0;
+
+/// The part of it that a class which is well is found to carry at least, on a machine that has other things to do: an affinity
+/// outweighs what is missing.
+const WELL: f64 = 0.85;
+
+/// Percent of its speed that the slow class gives: an instance there carries less than two requests a second, and the queue before
+/// it soon outlasts everybody's patience, so that a shadow may answer none of its requests in time.
+const SLOW: u32 = 1;
+
+/// A loose SLO, so that a dead node is no breach that would end shadows, and a cadence of some twenty seconds. Verdicts rest on more
+/// requests than they need, and what a busy machine adds to an answer is within their margin.
 fn policy(estate: &Estate) -> String {
     let clients: Vec<String> = estate
         .world
@@ -110,8 +124,9 @@ workload "web" {{
   }}
   judge {{
     twin     = false
-    requests = 30
-    longest  = "2s"
+    margin   = "50ms"
+    requests = 60
+    longest  = "4s"
   }}
   step     = "1s"
   season   = "12s"
@@ -151,6 +166,11 @@ fn lesson(line: &Value, place: &str) -> bool {
     kind(line) == "lesson" && text(line).starts_with(&format!("web at {place}: carries"))
 }
 
+/// A lesson that the class which is there carries what it was tried with.
+fn well(line: &Value, place: &str) -> bool {
+    lesson(line, place) && carries(line) >= REMEMBERED * WELL
+}
+
 fn places(line: &Value) -> bool {
     kind(line) == "plan" && text(line).starts_with("place standby")
 }
@@ -182,26 +202,6 @@ fn carries(line: &Value) -> f64 {
     number.and_then(|n| n.parse().ok()).expect("a number")
 }
 
-/// Requests a second that one instance is believed to carry after a lesson.
-fn believed(line: &Value) -> f64 {
-    let words = text(line).split("now believed ").nth(1);
-    let number = words.and_then(|w| w.split(' ').next()?.parse().ok());
-    number.unwrap_or_else(|| carries(line))
-}
-
-/// What an affinity outweighs: a place that carries 15 % less of what is asked.
-const LIKED: f64 = 0.85;
-
-/// Whether the class that was slow was last believed to carry about what the other does: what is known to carry more is rightly
-/// preferred to what people like better.
-fn equals_the_other(said: &[Value]) -> bool {
-    let last = |place: &str| {
-        let last = said.iter().rev().find(|l| lesson(l, place));
-        believed(last.expect("a lesson of each was awaited"))
-    };
-    last("provider-a (std)") >= last("provider-b (spot)") * LIKED
-}
-
 /// The class of provider-a at a part of its speed.
 fn speed(percent: u32) -> Fault {
     Fault::ClassSpeed {
@@ -224,9 +224,8 @@ async fn lose_one(estate: &Estate) -> String {
 
 async fn a_slow_class_is_found_avoided_learned_anew_and_used(consul: ConsulKind) {
     let mut estate = Estate::of(JOB, consul, Some(CALM)).await;
-    happens(&estate, speed(5)).await;
-    // A day that asked more of it than now is what shadows are tried with.
-    estate.remember("web", 24.0);
+    happens(&estate, speed(SLOW)).await;
+    estate.remember("web", REMEMBERED);
     estate.play();
     let policy = policy(&estate);
     let config = estate.configure(|_| policy);
@@ -251,7 +250,7 @@ async fn found_and_avoided(estate: &Estate, scheduler: &mut Program) -> ((usize,
         lesson(l, "provider-a (std)")
     });
     let other = after(scheduler, 0, "a lesson of the other class", |l| {
-        lesson(l, "provider-b (spot)")
+        well(l, "provider-b (spot)")
     });
     let (before, well) = (
         carries(&scheduler.said[slow]),
@@ -287,7 +286,7 @@ async fn found_and_avoided(estate: &Estate, scheduler: &mut Program) -> ((usize,
     ((placed, lost), before)
 }
 
-/// Its class is fast again, and the next standby goes there, unless shadows found meanwhile that the other class carries more.
+/// Its class is fast again, and the next standby goes there.
 async fn used_again(
     estate: &Estate,
     scheduler: &mut Program,
@@ -305,6 +304,13 @@ async fn used_again(
         now > before * 2.0,
         &format!("{before} before, {now} now"),
     );
+    // The first shadow that found so may have begun while it was slow.
+    let again = after(scheduler, again, "a lesson that it is well", |l| {
+        well(l, "provider-a (std)")
+    });
+    after(scheduler, again, "a verdict that it will do", |l| {
+        kind(l) == "verdict" && text(l).starts_with("shadow at provider-a (std): pass")
+    });
 
     none_stands(scheduler);
     let known = scheduler.said.len();
@@ -312,10 +318,9 @@ async fn used_again(
     lose_one(estate).await;
     let placed = after(scheduler, known, "another standby", places);
     let why = text(&scheduler.said[placed]).to_string();
-    let used = why.contains("at provider-a");
     check(
         scheduler,
-        used || !equals_the_other(&scheduler.said[..placed]),
+        why.contains("at provider-a"),
         "the class is used again",
     );
 }

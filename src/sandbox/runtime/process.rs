@@ -159,7 +159,7 @@ impl Shared {
         let program = self.program(&interpolate(&task.command, &env), &folders)?;
         let args: Vec<String> = task.args.iter().map(|a| interpolate(a, &env)).collect();
         // Only our own pretend services can be as slow as their node; nobody else is told more than Nomad tells.
-        if Path::new(&program).file_stem() == Some(OsStr::new(env!("CARGO_PKG_NAME"))) {
+        if self.is_ours(&program) {
             let speed = self.speed_file(&node.class).display().to_string();
             env.insert(NODE_SPEED_FILE.to_string(), speed);
         }
@@ -218,6 +218,12 @@ impl Shared {
                 self.config.path
             )),
         }
+    }
+
+    /// Whether it is this program, whatever its file is called, or one of its name on PATH.
+    fn is_ours(&self, program: &OsStr) -> bool {
+        let named = Path::new(program).file_stem() == Some(OsStr::new(OURSELVES));
+        named || program == self.config.launcher.program
     }
 
     /// The ports of the allocation that no other task of it has opened yet.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::load::shop::NODE_SPEED_FILE;
 use crate::sandbox::block::Block;
 use crate::sandbox::links::PortState;
 use std::net::TcpListener;
@@ -34,6 +35,16 @@ fn becomes_a_task_when_asked_to() {
     let mut args = std::env::args_os().skip_while(|a| a != TASK_EXEC);
     if args.next().is_some() {
         panic!("{}", task_exec(args));
+    }
+}
+
+/// And that of a pretend service: it says how fast its node is.
+#[test]
+fn says_the_speed_of_its_node_when_asked_to() {
+    if std::env::args().any(|a| a == "say-speed") {
+        let file = std::env::var(NODE_SPEED_FILE).unwrap();
+        let said = std::env::var("NOMAD_TASK_DIR").unwrap();
+        std::fs::copy(file, Path::new(&said).join("speed")).unwrap();
     }
 }
 
@@ -167,6 +178,28 @@ async fn a_task_gets_nomads_environment_and_nothing_else() {
     assert!(pwd.trim().ends_with("/web"), "{pwd}");
     yard.runtime.shutdown().await;
     assert!(!root.exists());
+}
+
+#[tokio::test]
+async fn our_own_services_are_as_slow_as_their_node_whatever_the_programs_file_is_called() {
+    let mut yard = Yard::new();
+    let class = yard
+        .runtime
+        .shared
+        .estate
+        .node("edge-a-1")
+        .unwrap()
+        .class
+        .clone();
+    yard.runtime.set_class_speed(&class, 25).unwrap();
+    let entry = "sandbox::runtime::tests::says_the_speed_of_its_node_when_asked_to";
+    let us = task("foreshadow", &[entry, "--exact", "say-speed"]);
+    yard.runtime.start(us).await;
+    assert_eq!(yard.exit().await, (0, 0));
+    let root = yard.folder.path().join("allocs").join(ALLOC);
+    let said = std::fs::read_to_string(root.join("web/local/speed")).unwrap();
+    assert_eq!(said, "0.25\n");
+    yard.runtime.shutdown().await;
 }
 
 #[tokio::test]
