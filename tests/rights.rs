@@ -190,6 +190,9 @@ fn doctor_names_the_rule_that_a_token_lacks_and_the_shipped_policies_lack_none()
         "submit-job",
         "key_prefix \"foreshadow/\" { policy = \"write\" }",
         "key_prefix \"foreshadow-notes/\" { policy = \"write\" }",
+        "service \"shop-web\" { policy = \"write\" }",
+        "service \"foreshadow\" { policy = \"write\" }",
+        "session \"",
     ] {
         assert!(
             said.iter()

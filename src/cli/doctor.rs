@@ -3,10 +3,11 @@
 use super::args::RunArgs;
 use super::loop_::{read, runtime};
 use super::{Exit, exit, reload};
+use crate::act::SERVICE;
 use crate::act::owners::{self, Case, Desk};
 use crate::clients::consul::Consul;
 use crate::clients::gateway::Gateway;
-use crate::clients::http::HttpError;
+use crate::clients::http::{HttpError, System};
 use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::GatewaySetup;
@@ -100,11 +101,17 @@ impl Findings {
     fn tell_right(&mut self, what: &str, right: &Right, result: Result<String, HttpError>) {
         match result {
             Err(HttpError::Denied { system, .. }) => {
-                let Right { rule, file } = right;
-                self.bad(what, &format!("the token for {system} lacks the rule `{rule}` (policies/acl/{file} has it)"));
+                self.lacks(what, system, right.rule, right.file);
             }
             other => self.tell(what, other),
         }
+    }
+
+    fn lacks(&mut self, what: &str, system: System, rule: &str, file: &str) {
+        self.bad(
+            what,
+            &format!("the token for {system} lacks the rule `{rule}` (policies/acl/{file} has it)"),
+        );
     }
 
     async fn of_nomad(&mut self, nomad: &Nomad) {
@@ -152,7 +159,6 @@ impl Findings {
     }
 
     /// The rights to act, asked for without an effect: a job planned as it is, a key written on a condition that cannot be met.
-    /// Those to sessions and services show at the first act alone.
     async fn of_rights(
         &mut self,
         policies: &[Policy],
@@ -181,6 +187,55 @@ impl Findings {
                 Ok(None) => self.bad(&what, "Nomad has no such job; look at `job` in the policy"),
                 Err(e) => self.tell_right(&what, &JOBS, Err(e)),
             }
+        }
+    }
+
+    /// The rights to write services and sessions through this gateway's agent, which Consul tells of. The lock's session and our own
+    /// entry are at the first gateway's.
+    async fn of_services(
+        &mut self,
+        policies: &[Policy],
+        desk: &Desk,
+        (first, dc): (bool, Option<&str>),
+    ) {
+        let Gateway { id, consul, .. } = &desk.gateway;
+        let portions = policies.iter().flat_map(|p| &p.portions);
+        let fronts = portions.filter(|p| p.owner.is_front());
+        let fronts: BTreeSet<&str> = fronts
+            .filter_map(|p| Some(p.front.as_ref()?.as_str()))
+            .collect();
+        let mut wanted: Vec<(&str, &str)> = fronts.into_iter().map(|f| ("service", f)).collect();
+        let Ok(agent) = consul.agent_self().await else {
+            return; // That is told of already.
+        };
+        if first {
+            wanted.push(("service", SERVICE));
+            // One of another datacenter is of a node there.
+            if dc.is_none_or(|dc| dc == agent.datacenter()) {
+                wanted.push(("session", agent.node_name()));
+            }
+        }
+        let asked = wanted.iter().map(|(of, name)| (*of, "write", *name));
+        let may = consul.allowed(&asked.collect::<Vec<_>>(), None).await;
+        let what = format!("services and sessions through {id}");
+        let may = match may {
+            Ok(may) => may,
+            Err(e @ HttpError::Denied { .. }) => return self.bad(&what, &e.to_string()),
+            Err(e) => {
+                let text = format!("whether they may be written shows at the first act ({e})");
+                return self.tell(&what, Ok(text));
+            }
+        };
+        let lacking: Vec<_> = (wanted.iter().zip(&may))
+            .filter(|(_, may)| !**may)
+            .map(|(wanted, _)| wanted)
+            .collect();
+        for (of, name) in &lacking {
+            let rule = format!("{of} \"{name}\" {{ policy = \"write\" }}");
+            self.lacks(&what, System::Consul, &rule, "consul-act.hcl");
+        }
+        if lacking.is_empty() {
+            self.tell(&what, Ok("may be written".into()));
         }
     }
 
@@ -275,6 +330,9 @@ pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
         if let Some(desk) = desks.first().filter(|_| config.act) {
             let consul = &desk.gateway.consul;
             findings.of_rights(&policies, &nomad, consul, dc).await;
+            for (k, desk) in desks.iter().enumerate() {
+                findings.of_services(&policies, desk, (k == 0, dc)).await;
+            }
         }
         for portion in policies.iter().flat_map(|p| &p.portions) {
             findings.of_owners(portion, &nomad, &desks).await;

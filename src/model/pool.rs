@@ -18,6 +18,12 @@ struct Kept<T: ?Sized> {
     full: usize,
 }
 
+impl<T: Eq + Hash + ?Sized> Default for Pool<T> {
+    fn default() -> Self {
+        Pool::new()
+    }
+}
+
 impl<T: Eq + Hash + ?Sized> Pool<T> {
     pub const fn new() -> Pool<T> {
         let kept = || {

@@ -6,14 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Copies keep the same names.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Names(Arc<Pool<str>>);
-
-impl Default for Names {
-    fn default() -> Self {
-        Names(Arc::new(Pool::new()))
-    }
-}
 
 impl Names {
     pub fn of(&self, name: &str) -> Arc<str> {

@@ -207,6 +207,25 @@ fn rights() -> Vec<(&'static str, Case)> {
             s.put("s", "/v1/txn", r#"[{"KV":{"Verb":"set","Key":"rone/x","Value":"eA=="}},{"KV":{"Verb":"get-tree","Key":""}}]"#).await;
             s.put("s", "/v1/txn", r#"[{"KV":{"Verb":"get","Key":"rone/secret"}}]"#).await;
         }
+        "what a token may do is told to who asks" => |s| {
+            let path = "/v1/internal/acl/authorize";
+            let asked = r#"[{"Resource":"service","Access":"write","Segment":"rten"},{"Resource":"service","Access":"write","Segment":"other"},
+                {"Resource":"service","Access":"read","Segment":"other"},{"Resource":"session","Access":"write","Segment":"s"},{"Resource":"key","Access":"list","Segment":"a"},
+                {"Resource":"operator","Access":"read"}]"#;
+            s.ask(Method::POST, "s", path, asked).await;
+            s.token = token(s, "rten", "service \"rten\" { policy = \"write\" }\nservice_prefix \"\" { policy = \"read\" }\nsession \"s\" { policy = \"write\" }\noperator = \"read\"").await;
+            s.ask(Method::POST, "s", path, asked).await;
+            for body in ["[]", r#"[{"Resource":"service","Access":"list","Segment":"x"}]"#, r#"[{"Resource":"nope","Access":"read"}]"#] {
+                s.ask(Method::POST, "s", path, body).await;
+            }
+            let one = r#"{"Resource":"service","Access":"read","Segment":"x"}"#;
+            s.ask(Method::POST, "s", path, &format!("[{}]", vec![one; 65].join(","))).await;
+            s.get("s", path).await;
+            s.token = MASTER.into();
+            s.ask(Method::POST, "s", path, asked).await;
+            s.token = UNKNOWN.into();
+            s.ask(Method::POST, "s", path, asked).await;
+        }
         "rules for services: registration, checks and maintenance" => |s| {
             s.token = token(s, "rthree", "service \"rthree\" { policy = \"write\" }\nservice_prefix \"\" { policy = \"read\" }\nnode_prefix \"\" { policy = \"read\" }").await;
             for name in ["rthree", "other"] {

@@ -2,13 +2,16 @@
 
 use super::Consul;
 use super::reply::{
-    Agent, AgentEntry, AgentService, Check, DatacenterCoordinates, KvPair, Member, NodeCoordinate,
-    ServiceEntry,
+    Agent, AgentEntry, AgentService, Allowed, Check, DatacenterCoordinates, KvPair, Member,
+    NodeCoordinate, ServiceEntry,
 };
 use super::txn::{self, TxnOp, TxnOutcome};
 use crate::clients::http::{Ask, Digest, HttpError, Indexed, Wait};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// Rights that Consul tells of at once.
+const MOST_RIGHTS: usize = 64;
 
 /// How to ask for a service's instances.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,6 +99,31 @@ impl Consul {
         let ask = Ask::get("list Consul's members", &["v1", "agent", "members"])
             .query_if("wan", wan.then_some("1"));
         self.http.read(&ask).await
+    }
+
+    /// Whether the token may do each of these, resource, access and name: all of them where Consul has no access control.
+    /// `POST /v1/internal/acl/authorize`, which Consul's own web page asks.
+    pub async fn allowed(
+        &self,
+        wanted: &[(&str, &str, &str)],
+        dc: Option<&str>,
+    ) -> Result<Vec<bool>, HttpError> {
+        let path = ["v1", "internal", "acl", "authorize"];
+        let mut all = Vec::new();
+        for some in wanted.chunks(MOST_RIGHTS) {
+            let asked = some.iter().map(|(resource, access, name)| {
+                json!({"Resource": resource, "Access": access, "Segment": name})
+            });
+            let ask = Ask::post("ask what the token may do", &path).json(&asked.collect());
+            match self.http.read::<Vec<Allowed>>(&self.with_dc(ask, dc)).await {
+                Ok(found) => all.extend(found.iter().map(|a| a.allow)),
+                Err(HttpError::Denied { body, .. }) if body.contains("ACL support disabled") => {
+                    return Ok(vec![true; wanted.len()]);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(all)
     }
 
     /// The leader's RPC address; empty while there is none. `GET /v1/status/leader`

@@ -169,6 +169,13 @@ impl AgentEntry {
     }
 }
 
+/// Whether a token may do what was asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Allowed {
+    pub allow: bool,
+}
+
 /// A key and its value.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -35,6 +35,13 @@ const RESOURCES: [(&str, Resource); 7] = [
     ("session", Resource::Session),
 ];
 
+impl Resource {
+    pub fn named(name: &str) -> Option<Resource> {
+        let found = RESOURCES.iter().find(|(of, _)| *of == name);
+        found.map(|(_, resource)| *resource)
+    }
+}
+
 /// Rules of one or more policies.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -91,14 +98,14 @@ impl Rules {
             Some(plain) => (plain, true),
             None => (name, false),
         };
-        let Some((_, resource)) = RESOURCES.iter().find(|(known, _)| *known == plain) else {
+        let Some(resource) = Resource::named(plain) else {
             return Ok(());
         };
         for (of, body) in named.as_object().into_iter().flatten() {
             // The same block twice is a list; the later one counts.
             let body = body.as_array().and_then(|all| all.last()).unwrap_or(body);
             let given = body.get("policy").and_then(Value::as_str).unwrap_or("");
-            let fits = |given: &Access| *given != Access::List || *resource == Resource::Key;
+            let fits = |given: &Access| *given != Access::List || resource == Resource::Key;
             let given = access(given)
                 .filter(fits)
                 .ok_or_else(|| refusal(plain, of, given))?;
@@ -107,7 +114,7 @@ impl Rules {
             } else {
                 &mut self.exact
             };
-            table.insert((*resource, of.clone()), given);
+            table.insert((resource, of.clone()), given);
         }
         Ok(())
     }

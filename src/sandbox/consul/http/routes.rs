@@ -79,6 +79,7 @@ pub(super) enum OfServers {
     AclToken,
     AclOwnToken,
     AclReplication,
+    AclAuthorize,
     AclBootstrap,
     AclNothing,
 }
@@ -193,6 +194,11 @@ const SERVERS: Routes<OfServers> = &[
     ("/v1/acl/token/", READ_AND_WRITE, OfServers::AclToken),
     ("/v1/acl/token/self", GET, OfServers::AclOwnToken),
     ("/v1/acl/replication", GET, OfServers::AclReplication),
+    (
+        "/v1/internal/acl/authorize",
+        &[Method::POST],
+        OfServers::AclAuthorize,
+    ),
     ("/v1/acl/bootstrap", PUT, OfServers::AclBootstrap),
     ("/v1/acl/roles", GET, OfServers::AclNothing),
     ("/v1/acl/binding-rules", GET, OfServers::AclNothing),
@@ -300,6 +306,7 @@ async fn of_servers(endpoint: OfServers, call: &Call) -> Answer {
         OfServers::AclToken => acl::token(call),
         OfServers::AclOwnToken => acl::own_token(call),
         OfServers::AclReplication => acl::replication(call),
+        OfServers::AclAuthorize => acl::authorize(call),
         OfServers::AclBootstrap => acl::bootstrap(call),
         OfServers::AclNothing => acl::nothing(call),
     }

@@ -1,6 +1,7 @@
 //! `/v1/acl/*`: tokens and policies.
 
 mod policies;
+mod rights;
 mod tokens;
 
 use axum::http::StatusCode;
@@ -16,6 +17,7 @@ use super::call::{Answer, Call, as_query, refuse};
 use super::reply::{self, QueryMeta};
 
 pub(super) use policies::{policies, policy};
+pub(super) use rights::authorize;
 pub(super) use tokens::{own_token, token, tokens};
 
 fn failed(text: impl Into<String>) -> Box<Response> {
