@@ -8,6 +8,7 @@ mod dial;
 mod error;
 mod meter;
 mod pace;
+mod pieces;
 mod streaming;
 mod token;
 mod wait;
@@ -21,6 +22,7 @@ pub use wait::{Digest, Indexed, Wait};
 use super::connect::{Address, Peer};
 use backon::{Sleeper, TokioSleeper};
 use pace::Pace;
+use pieces::Pieces;
 use reqwest::{Url, header};
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
@@ -385,10 +387,10 @@ impl Transport {
             .headers()
             .get(self.system.index_header())
             .and_then(|v| v.to_str().ok()?.parse().ok());
-        let (mut pieces, mut length) = (Vec::new(), 0);
+        let mut pieces = Pieces::default();
         loop {
             match response.chunk().await {
-                Ok(Some(more)) if length + more.len() > LONGEST_BODY => {
+                Ok(Some(more)) if pieces.length() + more.len() > LONGEST_BODY => {
                     return Err(HttpError::TooLong {
                         what: ask.what.clone(),
                         system: self.system,
@@ -396,10 +398,7 @@ impl Transport {
                         limit: LONGEST_BODY,
                     });
                 }
-                Ok(Some(more)) => {
-                    length += more.len();
-                    pieces.push(more);
-                }
+                Ok(Some(more)) => pieces.push(&more),
                 Ok(None) => break,
                 Err(e) if e.is_timeout() => {
                     return Err(self.silent(ask, ask.longest.unwrap_or_default() + self.timeout));
@@ -407,12 +406,9 @@ impl Transport {
                 Err(e) => return Err(self.sending(ask, e)),
             }
         }
-        // A long list is held once: made at its length, and each piece is let go as it is copied.
-        let mut body = Vec::with_capacity(length);
-        pieces.into_iter().for_each(|p| body.extend_from_slice(&p));
         Ok(Answer {
             status,
-            body,
+            body: pieces.whole(),
             index,
         })
     }
