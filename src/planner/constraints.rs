@@ -124,27 +124,18 @@ impl Wants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Mhz, NodeStatus, Price, Resources};
     use serde_json::json;
 
     fn node() -> Node {
         Node {
             id: "id-1".into(),
-            name: "edge-a-1".into(),
-            site: "edge-a".into(),
             class: "small".into(),
-            status: NodeStatus::Ready,
-            eligible: true,
-            draining: false,
-            capacity: Resources::default(),
-            clock: Mhz(0.0),
-            price: Price(0.0),
-            host_volumes: Default::default(),
             meta: [
                 ("rack".to_string(), "r1".to_string()),
                 ("tags".to_string(), "ssd, arm".to_string()),
             ]
             .into(),
+            ..Node::bare("edge-a-1", "edge-a")
         }
     }
 

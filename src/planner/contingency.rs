@@ -240,18 +240,8 @@ mod tests {
         let site = Site::from(["edge-a", "edge-b"][usize::from(n % 2)]);
         let node = NodeId::new(format!("node-{}", n % 4));
         let on = Node {
-            id: node.clone(),
-            name: node.as_str().into(),
-            site: site.clone(),
             class: "std".into(),
-            status: NodeStatus::Ready,
-            eligible: true,
-            draining: false,
-            capacity: Resources::default(),
-            clock: Mhz(0.0),
-            price: Price(0.0),
-            host_volumes: BTreeSet::new(),
-            meta: BTreeMap::new(),
+            ..Node::bare(node.as_str(), site.as_str())
         };
         Copy {
             alloc: AllocId::new(format!("alloc-{n}")),
