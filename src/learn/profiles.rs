@@ -18,9 +18,12 @@ pub fn fold(before: Option<&Profile>, m: &Measurement, half_life: Span) -> Profi
         knee,
         knee_spread: Rps(knee.0 * evidence::between_runs(evidence.knee)),
         cpu_a_request: mean(evidence.cpu),
-        bytes_a_request: before.map_or(m.bytes_a_request, |p| {
-            mix(p.bytes_a_request, m.bytes_a_request)
-        }),
+        bytes_a_request: match before {
+            // A run that nobody answered says nothing of how long answers are.
+            Some(p) if m.bytes_a_request == 0.0 => p.bytes_a_request,
+            Some(p) => mix(p.bytes_a_request, m.bytes_a_request),
+            None => m.bytes_a_request,
+        },
         memory: before.map_or(m.memory, |p| p.memory.max(m.memory)),
         startup: Span(mean(evidence.startup) as i64),
         curve: m.points.clone(),
@@ -124,6 +127,23 @@ mod tests {
         assert_eq!(at(41.0), None);
         let none = after(&[30.0], Span::secs(10));
         assert_eq!(none.latency_at(Rps(1.0)), None, "no curve");
+    }
+
+    #[test]
+    fn a_run_that_nobody_answered_leaves_what_is_known_of_the_length_of_answers() {
+        let long = Span::secs(100_000);
+        let known = fold(None, &run(0, 30.0), long);
+        let unanswered = Measurement {
+            bytes_a_request: 0.0,
+            ..run(10_000, 5.0)
+        };
+        assert_eq!(fold(Some(&known), &unanswered, long).bytes_a_request, 900.0);
+        let longer = Measurement {
+            bytes_a_request: 1_900.0,
+            ..run(10_000, 30.0)
+        };
+        let both = fold(Some(&known), &longer, long).bytes_a_request;
+        assert!((both - 1_400.0).abs() < 1.0, "{both}");
     }
 
     #[test]
