@@ -14,8 +14,9 @@ use std::sync::Arc;
 type Text = Box<str>;
 type Names = Box<[Text]>;
 
-/// Two words. Texts that are the same are one, in whichever document they are.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Two words. Texts that are the same are one, in whichever document they are. As there is no NaN in it, what is shared is known
+/// to be equal without a look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Json {
     #[default]
     Null,
@@ -27,7 +28,7 @@ pub enum Json {
 }
 
 /// The fields of an object, by name. Objects with the same fields share their names.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Fields {
     /// Sorted.
     names: Arc<Names>,
