@@ -29,11 +29,14 @@ pub struct Shock {
     pub part: f64,
 }
 
-/// One future while it is weighed: the demand level and the shocks, by number.
+/// What fails in some future: shocks by number, in order.
+type Failed = Vec<usize>;
+
+/// One future while it is weighed: the demand level and what fails, both by number.
 struct Prospect {
     weight: f64,
     level: usize,
-    failed: Vec<usize>,
+    fails: usize,
 }
 
 /// At most `most` futures of demand level × no, one or two failures. `multiples` says how many times the usual demand each
@@ -43,24 +46,22 @@ pub fn scenarios(shocks: &[Shock], multiples: [f64; 4], most: usize) -> Scenario
         .iter()
         .filter(|s| s.probability > 0.0)
         .partition(|s| s.probability >= SURE);
-    let mut prospects = likeliest(failures(&risky));
+    let (mut prospects, failures) = likeliest(failures(&risky));
     let looked_at: f64 = prospects.iter().map(|f| f.weight).sum();
     prospects
         .iter_mut()
         .for_each(|f| f.weight /= looked_at.max(f64::MIN_POSITIVE));
+    let only = only(&failures, &risky);
     let distance = |a: &Prospect, b: &Prospect| {
-        let differ = |x: &Prospect, y: &Prospect| -> f64 {
-            let only = x.failed.iter().filter(|s| !y.failed.contains(s));
-            only.map(|s| risky[*s].part).sum()
-        };
-        (multiples[a.level] - multiples[b.level]).abs() + differ(a, b) + differ(b, a)
+        let levels = (multiples[a.level] - multiples[b.level]).abs();
+        levels + only[a.fails][b.fails] + only[b.fails][a.fails]
     };
     let kept = forward(&prospects, distance, most.max(1));
     let mut list: Vec<Scenario> = kept
         .weights
         .iter()
         .map(|(k, weight)| {
-            let failed = prospects[*k].failed.iter().map(|s| risky[*s]);
+            let failed = failures[prospects[*k].fails].iter().map(|s| risky[*s]);
             Scenario {
                 weight: *weight,
                 level: DEMAND[prospects[*k].level],
@@ -83,32 +84,51 @@ pub fn scenarios(shocks: &[Shock], multiples: [f64; 4], most: usize) -> Scenario
     }
 }
 
-/// The likeliest futures, each of these failures at each level of demand; the likeliest first.
-fn likeliest(failures: Vec<(f64, Vec<usize>)>) -> Vec<Prospect> {
+/// The likeliest futures, each of these failures at each level of demand; the likeliest first. With them what fails in any of them.
+fn likeliest(failures: Vec<(f64, Failed)>) -> (Vec<Prospect>, Vec<Failed>) {
     let masses = masses();
-    let mut all: Vec<(f64, usize, usize)> = failures
+    let each = failures
         .iter()
         .enumerate()
-        .flat_map(|(f, (weight, _))| {
+        .flat_map(|(fails, (weight, _))| {
             let levels = masses.iter().enumerate();
-            levels.map(move |(level, mass)| (weight * mass, f, level))
-        })
-        .collect();
-    let likelier = |a: &(f64, usize, usize), b: &(f64, usize, usize)| {
-        let of = |p: &(f64, usize, usize)| (&failures[p.1].1, p.2);
-        b.0.total_cmp(&a.0).then_with(|| of(a).cmp(&of(b)))
+            levels.map(move |(level, mass)| Prospect {
+                weight: weight * mass,
+                level,
+                fails,
+            })
+        });
+    let mut all: Vec<Prospect> = each.collect();
+    let likelier = |a: &Prospect, b: &Prospect| {
+        let of = |p: &Prospect| (&failures[p.fails].1, p.level);
+        b.weight
+            .total_cmp(&a.weight)
+            .then_with(|| of(a).cmp(&of(b)))
     };
     if all.len() > CONSIDERED {
         all.select_nth_unstable_by(CONSIDERED, likelier);
         all.truncate(CONSIDERED);
     }
     all.sort_by(likelier);
-    let prospects = all.into_iter().map(|(weight, f, level)| Prospect {
-        weight,
-        level,
-        failed: failures[f].1.clone(),
-    });
-    prospects.collect()
+    let mut used: Vec<usize> = all.iter().map(|p| p.fails).collect();
+    used.sort_unstable();
+    used.dedup();
+    for p in &mut all {
+        p.fails = used.partition_point(|k| *k < p.fails);
+    }
+    let failures = failures.into_iter().enumerate();
+    let left = failures.filter(|(k, _)| used.binary_search(k).is_ok());
+    (all, left.map(|(_, (_, failed))| failed).collect())
+}
+
+/// The part of the estate that fails in the first of two futures and not in the second.
+fn only(failures: &[Failed], risky: &[&Shock]) -> Vec<Vec<f64>> {
+    let only = |a: &Failed, b: &Failed| -> f64 {
+        let only = a.iter().filter(|s| !b.contains(s));
+        only.map(|s| risky[*s].part).sum()
+    };
+    let beside = |a: &Failed| failures.iter().map(|b| only(a, b)).collect();
+    failures.iter().map(beside).collect()
 }
 
 /// Each demand level with the probability between the midpoints around it.
@@ -125,7 +145,7 @@ fn masses() -> [f64; 4] {
 }
 
 /// Probabilities of no failure, of each alone, and of each pair of the likeliest, with the numbers of what fails.
-fn failures(risky: &[&Shock]) -> Vec<(f64, Vec<usize>)> {
+fn failures(risky: &[&Shock]) -> Vec<(f64, Failed)> {
     let none: f64 = risky.iter().map(|s| 1.0 - s.probability).product();
     let odds: Vec<f64> = risky
         .iter()
