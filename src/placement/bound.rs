@@ -6,10 +6,11 @@
 use std::cell::RefCell;
 
 use argmin::core::{
-    Error, Executor, IterState, KV, Operator, Problem as Counted, Solver, State as _,
-    TerminationReason, TerminationStatus,
+    Error, Executor, KV, Operator as _, Problem as Counted, Solver, State as _, TerminationReason,
+    TerminationStatus,
 };
 
+use super::asked::{Ascending, Asked};
 use super::dual::{self, Dual, Slope};
 use super::lift::Lift;
 use super::problem::Problem;
@@ -35,8 +36,6 @@ const GAIN: f64 = 1e-3;
 /// After so many epochs that each raise the bound by less than this part, it is left as it is.
 const LAST_EPOCHS: u32 = 4;
 const WORTH_WHILE: f64 = 2e-6;
-
-pub(super) type Ascending = IterState<Vec<f64>, (), (), (), (), f64>;
 
 /// Multipliers of the dual, and the largest integer that they prove no placement to undercut.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -126,20 +125,6 @@ pub fn lower_bound(
 /// Every cost is an integer, so a bound may be rounded up, after giving away what floating point may have added.
 pub(super) fn rounded_up(value: f64) -> i64 {
     (value - value.abs() * 1e-9 - 1e-6).ceil().max(0.0) as i64
-}
-
-/// A dual as argmin asks it.
-pub(super) struct Asked<'a> {
-    slope: &'a dyn Fn(&[f64]) -> Slope,
-}
-
-impl Operator for Asked<'_> {
-    type Param = Vec<f64>;
-    type Output = Slope;
-
-    fn apply(&self, at: &Vec<f64>) -> Result<Slope, Error> {
-        Ok((self.slope)(at))
-    }
 }
 
 /// The volume algorithm as a solver for argmin's executor: steps go from the best point so far along an average of the

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::instance::{Instance, MAX_AMOUNT, MAX_COST, Place, ProblemError, unique};
+use super::instance::{Instance, MAX_AMOUNT, MAX_COST, MAX_SCENARIOS, Place, ProblemError, unique};
 
-/// Most scenarios one instance may have.
-pub const MAX_SCENARIOS: usize = 64;
 /// Largest demand of a portion in a scenario, in percent of `active`.
 const MAX_DEMAND_PCT: i64 = 10_000;
 /// The whole, in basis points.

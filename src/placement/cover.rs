@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use super::packs::{MOST_PORTIONS, Pack};
 use super::polyak::{BRIEF, Polyak};
-use super::problem::Problem;
-use super::state::{NOWHERE, State};
+use super::problem::{NOWHERE, Problem};
+use super::state::State;
 
 /// Steps of the prices in the first branch and in each later one.
 const ROUNDS_FIRST: u32 = 100;

@@ -1,7 +1,7 @@
 //! Why a standby stands where it does, where else it could, and why one is missing.
 
-use super::problem::Problem;
-use super::state::{NOWHERE, State};
+use super::problem::{NOWHERE, Problem};
+use super::state::State;
 use super::{Answer, check};
 
 /// One place where a portion's standby might stand, seen from an answer.

@@ -2,8 +2,8 @@
 //! what is chosen and the least that the rest can cost come to no less than the best that is known (branch and bound: Land and Doig, "An
 //! automatic method of solving discrete programming problems", 1960).
 
-use super::problem::Problem;
-use super::state::{NOWHERE, State};
+use super::problem::{NOWHERE, Problem};
+use super::state::State;
 
 /// The best slots there are, if it takes no more than `limit` placements to be sure of them; `start` is the first to be beaten.
 pub(crate) fn best(start: &State, cost: &[i64], limit: u64) -> Option<(i64, Vec<u32>)> {

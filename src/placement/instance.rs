@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conditions::MAX_SCENARIOS;
-
 /// Most resources an instance may have; unused ones are zero everywhere.
 pub const MAX_RESOURCES: usize = 4;
 /// The format every instance names.
@@ -12,6 +10,8 @@ pub const FORMAT: &str = "foreshadow-placement/1";
 pub(crate) const MAX_AMOUNT: i64 = 1 << 29;
 /// Largest single cost, so that ten million standbys stay far below 64 bits.
 pub(crate) const MAX_COST: i64 = 1 << 36;
+/// Most scenarios one instance may have.
+pub const MAX_SCENARIOS: usize = 64;
 /// Most standbys one portion may want.
 const MAX_STANDBYS: i64 = 64;
 

@@ -8,7 +8,7 @@ use argmin::core::{
     Error, KV, Operator, Problem as Counted, Solver, TerminationReason, TerminationStatus,
 };
 
-use super::bound::{Ascending, Asked};
+use super::asked::{Ascending, Asked};
 use super::dual::Slope;
 
 /// How steps grow and shrink; a turn must cost more than a step without one gains.

@@ -1,6 +1,7 @@
 //! Which standby copies go where, at what cost, and how far from the bound? Pure; it knows no cluster, only an instance of the problem.
 
 mod anneal;
+mod asked;
 mod bound;
 mod cheapest;
 mod conditions;
@@ -26,17 +27,21 @@ mod squeeze;
 mod state;
 #[cfg(test)]
 mod tests;
+mod violation;
 mod walk;
 
 use serde::Serialize;
 
 pub use bound::lower_bound;
-pub use conditions::{Conditions, Draw, MAX_SCENARIOS, Risk, Scenario, Shared};
+pub use conditions::{Conditions, Draw, Risk, Scenario, Shared};
 pub use explain::{Candidate, alternatives, explain, near};
-pub use instance::{Domain, FORMAT, Instance, MAX_RESOURCES, Node, Portion, ProblemError};
+pub use instance::{
+    Domain, FORMAT, Instance, MAX_RESOURCES, MAX_SCENARIOS, Node, Portion, ProblemError,
+};
 pub use problem::Problem;
-pub use referee::{Score, Violation, check};
+pub use referee::{Score, check};
 pub use risk::Unserved;
+pub use violation::Violation;
 
 use anneal::{Budget, Found, Search};
 use bound::Prices;

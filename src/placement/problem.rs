@@ -8,6 +8,9 @@ use super::shared::Draws;
 /// Amounts of up to four resources, in the instance's units.
 pub(crate) type Amounts = [i32; MAX_RESOURCES];
 
+/// No candidate: the slot is unplaced.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
 /// A validated instance in flat arrays. Candidates that can never be used (the primary's own domain, or a node too small
 /// for the standby alone) are left out of the arrays, but stay in `instance` for explanations.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::conditions::Scenario;
 use super::problem::Problem;
-use super::referee::Violation;
+use super::violation::Violation;
 
 /// # Errors
 /// The first shared capacity that is overdrawn.

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use super::recount;
 use super::risk::Unserved;
+use super::violation::Violation;
 
 /// What a whole assignment costs by the instance's objective.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,47 +15,6 @@ pub struct Score {
     pub worst_utilisation: f64,
     /// Demand that goes unserved, where the problem weighs scenarios; its cost is part of the objective.
     pub unserved: Option<Unserved>,
-}
-
-/// The rule that an assignment breaks.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Violation {
-    #[error(
-        "placement has standbys for {found} portions, expected {expected}; give one list for each portion"
-    )]
-    Length { found: usize, expected: usize },
-    #[error("portion {portion:?} has {found} standbys, but wants {wanted}; remove some")]
-    TooMany {
-        portion: String,
-        found: usize,
-        wanted: i64,
-    },
-    #[error("portion {portion:?} may not stand on node {node}; choose one of its candidates")]
-    NotCandidate { portion: String, node: usize },
-    #[error(
-        "portion {portion:?} has two standbys in one failure domain, or one beside its primary; spread them"
-    )]
-    SharedDomain { portion: String },
-    #[error(
-        "node {node:?} needs {needed} {resource} if {failed:?} fails, but has {free}; move a standby away"
-    )]
-    Overload {
-        node: String,
-        resource: String,
-        failed: String,
-        needed: i64,
-        free: i64,
-    },
-    #[error(
-        "shared capacity {shared:?} needs {needed} {unit} if {failed:?} fails, but has {free}; move a standby that uses it, or raise it"
-    )]
-    Overdrawn {
-        shared: String,
-        unit: String,
-        failed: String,
-        needed: i64,
-        free: i64,
-    },
 }
 
 /// Counts an assignment (node indices for each portion) against the rules and the objective.

@@ -5,8 +5,8 @@
 //! proportion. CVaR is that of Rockafellar and Uryasev, "Optimization of conditional value-at-risk" (2000): the expectation
 //! over the worst scenarios that make up the part of the probability beyond the level, the last one counted in part.
 
-use super::conditions::{MAX_SCENARIOS, Risk, WHOLE_BP};
-use super::instance::MAX_RESOURCES;
+use super::conditions::{Risk, WHOLE_BP};
+use super::instance::{MAX_RESOURCES, MAX_SCENARIOS};
 use super::problem::{Amounts, Problem};
 
 /// More than any sum of other costs; keeps sums of risks far below 64 bits.

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::conditions::Draw;
-use super::problem::Problem;
-use super::state::NOWHERE;
+use super::problem::{NOWHERE, Problem};
 
 /// What one candidate takes of a shared capacity.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 //!
 //! Source: Barahona and Anbil (2000), whose averages approach a solution of the linear relaxation.
 
-use super::problem::Problem;
-use super::state::{NOWHERE, State};
+use super::problem::{NOWHERE, Problem};
+use super::state::State;
 
 /// A smaller share is noise of the average.
 const NOISE: f32 = 0.02;

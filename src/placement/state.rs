@@ -1,12 +1,9 @@
 //! An assignment under change: always feasible, with constant-time evaluation of a change of cost and of N-1 capacity.
 
 use super::instance::MAX_RESOURCES;
-use super::problem::{Amounts, Problem};
+use super::problem::{Amounts, NOWHERE, Problem};
 use super::risk::RiskBooks;
 use super::shared::SharedBooks;
-
-/// No candidate: the slot is unplaced.
-pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// What one node carries.
 #[derive(Clone)]

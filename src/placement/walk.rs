@@ -6,9 +6,9 @@ use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::guide::Guide;
-use super::problem::Problem;
+use super::problem::{NOWHERE, Problem};
 use super::squeeze;
-use super::state::{NOWHERE, State};
+use super::state::State;
 
 /// Of a thousand moves, so many try to empty a node, to swap one node for another, to open a node, and to drop a standby.
 const EMPTY: u32 = 8;

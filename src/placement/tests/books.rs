@@ -6,7 +6,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::super::bound::Prices;
 use super::super::guide::Guide;
-use super::super::state::{NOWHERE, State, standbys};
+use super::super::problem::NOWHERE;
+use super::super::state::{State, standbys};
 use super::super::walk::Walk;
 use super::super::{Problem, check, greedy};
 use super::{never, problems};

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::super::state::NOWHERE;
+use super::super::problem::NOWHERE;
 use super::{EJECTION_TRIES, Walk};
 
 /// How far the worth of a standby is blurred, so that no two packings are alike.
