@@ -2,11 +2,13 @@
 
 mod budget;
 mod cleared;
+mod facts;
 mod hands;
 mod rules;
 mod traffic;
 
 pub use budget::Writes;
 pub use cleared::{Cleared, Held, Law, Lease};
+pub use facts::Facts;
 pub use hands::Hands;
-pub use rules::{Facts, clear};
+pub use rules::clear;

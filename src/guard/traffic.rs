@@ -1,7 +1,7 @@
 //! The laws for a write of shares.
 
 use super::cleared::{Held, Law};
-use super::rules::{FRESH, Facts};
+use super::facts::{FRESH, Facts};
 use crate::model::*;
 
 /// A side never gets more than this part of what it was measured to carry in a planned move.
