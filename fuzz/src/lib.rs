@@ -240,7 +240,7 @@ pub fn consul(bytes: &[u8]) {
         );
     }
     if let Some(pairs) = read::<Vec<KvPair>>(bytes) {
-        let keys = observe::consul::Keys::of(&pairs, &mut observe::consul::Read::default());
+        let keys = observe::keys::Keys::of(&pairs, &mut observe::keys::Read::default());
         keys.targets
             .into_iter()
             .flatten()

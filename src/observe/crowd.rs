@@ -2,7 +2,7 @@
 //! checks do not pass, and a front is read again once that has changed of its own, once its gateway has applied a target, and in
 //! its turn. A blocking query for each front would hold a connection each, of which an agent takes 200 by default.
 
-use super::consul::Keys;
+use super::keys::Keys;
 use super::watch::{Asking, Feed, Watch};
 use crate::clients::consul::{Check, Consul};
 use crate::clients::http::HttpError;
@@ -15,6 +15,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 /// Reads under way at one agent.
@@ -152,10 +153,19 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The name of the agent behind a client, asked for once.
+pub async fn agent_name<'a>(
+    consul: &Consul,
+    known: &'a OnceCell<String>,
+) -> Result<&'a str, HttpError> {
+    let name = async || Ok(consul.agent_self().await?.node_name().to_string());
+    known.get_or_try_init(name).await.map(String::as_str)
+}
+
 /// Watches the checks at an agent that do not pass.
 pub fn ailing(
     consul: &Arc<Consul>,
-    agent: &Arc<tokio::sync::OnceCell<String>>,
+    agent: &Arc<OnceCell<String>>,
     clock: fn() -> Moment,
 ) -> Vec<Watch<Ailing>> {
     let watch = |state: &'static str| {
@@ -163,7 +173,7 @@ pub fn ailing(
         let read = move |wait| {
             let (consul, agent) = (consul.clone(), agent.clone());
             async move {
-                let agent = super::consul::agent_name(&consul, &agent).await?;
+                let agent = agent_name(&consul, &agent).await?;
                 let found = consul.checks_in_state(state, None, wait).await?;
                 Ok(found.map(|checks| digests(&checks, agent)))
             }

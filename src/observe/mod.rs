@@ -2,6 +2,7 @@
 
 pub mod consul;
 mod crowd;
+pub mod keys;
 mod names;
 pub mod nomad;
 mod picture;

@@ -1,8 +1,7 @@
 //! What clients see of each portion, from metrics endpoints: the clients' own, or else the instances'.
 
 use super::Sources;
-use crate::clients::connect::Peer;
-use crate::clients::http::System;
+use crate::clients::http::{Peer, System};
 use crate::clients::prometheus::{
     Exposition, LabelMatch, MetricsError, Page, Scrape, Selector, Wanted, Window,
 };
