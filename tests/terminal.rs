@@ -10,7 +10,7 @@ use crossterm::event::{KeyCode, KeyModifiers};
 use foreshadow::engine::view::Command;
 use foreshadow::tui::keys::{Act, TABLE};
 use foreshadow::tui::sample;
-use foreshadow::tui::state::Screen;
+use foreshadow::tui::screen::Screen;
 use portable_pty::{CommandBuilder, PtySize};
 use pty::Pty;
 use served::{ACT, Served, served};

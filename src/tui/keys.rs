@@ -4,7 +4,7 @@ mod own;
 
 pub use own::{KeyError, Keys, of};
 
-use super::state::Screen;
+use super::screen::Screen;
 use crossterm::event::{KeyCode, KeyModifiers};
 
 /// What a key asks for.

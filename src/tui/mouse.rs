@@ -1,10 +1,11 @@
 //! What a click or the wheel asks for, by what was drawn there: selecting and opening, never acting without the dialog's yes.
 
+use super::acts::{Effect, act, go, stand, step};
 use super::keys::Act;
+use super::press;
 use super::render::{self, Target};
 use super::rows;
 use super::state::{Overlay, State};
-use super::update::{self, Effect, act, go, stand, step};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 /// Rows that one notch of the wheel moves.
@@ -32,7 +33,7 @@ pub fn turn(state: &mut State, mouse: MouseEvent, effects: &mut Vec<Effect>) -> 
 }
 
 fn press(state: &mut State, code: KeyCode, effects: &mut Vec<Effect>) {
-    update::press(state, KeyEvent::new(code, KeyModifiers::NONE), effects);
+    press::press(state, KeyEvent::new(code, KeyModifiers::NONE), effects);
 }
 
 fn wheel(state: &mut State, by: isize, effects: &mut Vec<Effect>) {

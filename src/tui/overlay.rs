@@ -1,8 +1,8 @@
 //! Keys while something lies over the screen: help, filter, palette, choice, confirmation.
 
+use super::acts::{self, Effect, act, open_portion};
 use super::keys::{self, Act, Binding};
 use super::state::{Overlay, State};
-use super::update::{self, Effect, act, open_portion};
 use crate::engine::view::Command;
 use crate::model::{Moment, PortionId};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -237,7 +237,7 @@ fn pick(state: &mut State, key: KeyEvent, (title, options, at): Choice, effects:
         KeyCode::Esc | KeyCode::Char('q') => return,
         KeyCode::Enter => {
             if let Some((_, command)) = options.into_iter().nth(at) {
-                update::confirm(state, command, effects);
+                acts::confirm(state, command, effects);
             }
             return;
         }

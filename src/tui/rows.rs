@@ -1,11 +1,12 @@
 //! The rows of each screen by identity: the same list moves the cursor and is drawn.
 
-use super::state::{Screen, State};
+use super::screen::Screen;
+use super::state::State;
 use crate::engine::view::{
     CandidateView, InstanceView, LogLine, NodeView, Page, PageRow, PortionView, ShadowView,
     SiteView, StepView,
 };
-use crate::model::{Moment, NodeStatus, PortionId, Site};
+use crate::model::{Moment, NodeStatus, PortionId, ShadowId, Site};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -314,5 +315,27 @@ pub fn site_here(state: &State) -> Option<Site> {
     match listed {
         Listed::Sites(all) => all.get(at).map(|s| s.site.clone()),
         _ => None,
+    }
+}
+
+impl State {
+    /// Where the cursor stands in rows.
+    pub fn cursor_on(&self, listed: &Listed) -> usize {
+        self.cursor_at(listed.len(), |row| listed.find(row))
+    }
+
+    /// The shadow under the cursor, if the shadows screen is shown and it still runs.
+    pub fn shadow_here(&self) -> Option<ShadowId> {
+        if self.screen() != Screen::Shadows {
+            return None;
+        }
+        let (all, more) = (shadows(self), candidates(self));
+        let listed = Listed::Shadows(all, more);
+        let at = self.cursor_on(&listed);
+        let Listed::Shadows(all, _) = listed else {
+            return None;
+        };
+        let here = all.get(at).filter(|s| s.state != "done");
+        here.map(|s| s.id.clone())
     }
 }

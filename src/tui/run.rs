@@ -1,9 +1,10 @@
 //! The loop around the pure update: terminal events and views in, frames and commands out.
 
+use super::acts::Effect;
 use super::render::render;
 use super::screenshot::text;
 use super::state::{Options, State};
-use super::update::{Effect, Event, update};
+use super::update::{Event, update};
 use crate::engine::view::{Command, View};
 use crate::model::Span;
 use crossterm::clipboard::CopyToClipboard;

@@ -2,7 +2,8 @@
 
 use super::look::Look;
 use super::render::render;
-use super::state::{Options, Place, Screen, State};
+use super::screen::{Place, Screen};
+use super::state::{Options, State};
 use super::{png, svg};
 use crate::engine::view::View;
 use ratatui::buffer::Buffer;

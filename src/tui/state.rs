@@ -2,9 +2,9 @@
 
 use super::keys::{Act, Keys};
 use super::look::Look;
-use super::rows::{self, Listed};
+use super::screen::{Place, Screen};
 use crate::engine::view::{Command, LogLine, PortionView, View};
-use crate::model::{Moment, PortionId, ShadowId, Site, Span};
+use crate::model::{Moment, Span};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -12,90 +12,6 @@ use std::sync::Arc;
 pub const KEPT_LINES: usize = 5_000;
 /// Breadcrumbs go no deeper.
 pub const DEEPEST: usize = 4;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Screen {
-    Overview,
-    Portion,
-    Rollout,
-    Sites,
-    Nodes,
-    Shadows,
-    Plan,
-    Log,
-    Replay,
-    Help,
-}
-
-impl Screen {
-    pub const ALL: [Screen; 10] = [
-        Screen::Overview,
-        Screen::Portion,
-        Screen::Rollout,
-        Screen::Sites,
-        Screen::Nodes,
-        Screen::Shadows,
-        Screen::Plan,
-        Screen::Log,
-        Screen::Replay,
-        Screen::Help,
-    ];
-    pub fn title(self) -> &'static str {
-        match self {
-            Screen::Overview => "Overview",
-            Screen::Portion => "Portion",
-            Screen::Rollout => "Rollout",
-            Screen::Sites => "Sites",
-            Screen::Nodes => "Nodes",
-            Screen::Shadows => "Shadows",
-            Screen::Plan => "Plan",
-            Screen::Log => "Log",
-            Screen::Replay => "Replay",
-            Screen::Help => "Help",
-        }
-    }
-    pub fn number(self) -> usize {
-        Screen::ALL.iter().position(|s| *s == self).unwrap_or(0) + 1
-    }
-    /// The screen of that name, in any case.
-    pub fn named(name: &str) -> Option<Screen> {
-        Screen::ALL
-            .into_iter()
-            .find(|s| s.title().eq_ignore_ascii_case(name))
-    }
-    /// `step` screens on, round and round.
-    pub fn beside(self, step: isize) -> Screen {
-        let n = Screen::ALL.len() as isize;
-        let at = (self.number() as isize - 1 + step).rem_euclid(n);
-        Screen::ALL[at as usize]
-    }
-}
-
-/// A screen and, where it is narrowed to one thing, that thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub screen: Screen,
-    pub portion: Option<PortionId>,
-    pub site: Option<Site>,
-}
-
-impl Place {
-    pub fn of(screen: Screen) -> Self {
-        Place {
-            screen,
-            portion: None,
-            site: None,
-        }
-    }
-    /// The breadcrumb.
-    pub fn crumb(&self) -> String {
-        match (&self.portion, &self.site) {
-            (Some(p), _) => p.to_string(),
-            (None, Some(s)) => format!("{} of {s}", self.screen.title()),
-            _ => self.screen.title().to_string(),
-        }
-    }
-}
 
 /// A cursor stays on its row's identity; the index is for when that row is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -274,12 +190,8 @@ impl State {
         wanted.is_empty() || text.to_lowercase().contains(&wanted.to_lowercase()) != invert
     }
 
-    /// Where the cursor stands in rows: on its row if that is still there, else near where it was.
-    pub fn cursor_on(&self, listed: &Listed) -> usize {
-        self.cursor_at(listed.len(), |row| listed.find(row))
-    }
-
-    /// The same over `all` rows of which `find` tells where one stands.
+    /// Where the cursor stands in `all` rows of which `find` tells where one stands: on its row if that is still there, else near
+    /// where it was.
     pub fn cursor_at(&self, all: usize, find: impl FnOnce(&str) -> Option<usize>) -> usize {
         let last = all.saturating_sub(1);
         let screen = self.screen();
@@ -291,20 +203,5 @@ impl State {
             None if screen == Screen::Replay => last,
             None => 0,
         }
-    }
-
-    /// The shadow under the cursor, if the shadows screen is shown and it still runs.
-    pub fn shadow_here(&self) -> Option<ShadowId> {
-        if self.screen() != Screen::Shadows {
-            return None;
-        }
-        let (all, more) = (rows::shadows(self), rows::candidates(self));
-        let listed = Listed::Shadows(all, more);
-        let at = self.cursor_on(&listed);
-        let Listed::Shadows(all, _) = listed else {
-            return None;
-        };
-        let here = all.get(at).filter(|s| s.state != "done");
-        here.map(|s| s.id.clone())
     }
 }

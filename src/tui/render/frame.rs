@@ -6,7 +6,8 @@ use crate::engine::view::Mode;
 use crate::model::Span;
 use crate::tui::keys::{self as table, Act};
 use crate::tui::look::Tone;
-use crate::tui::state::{Overlay, Screen, State};
+use crate::tui::screen::Screen;
+use crate::tui::state::{Overlay, State};
 use ratatui::layout::Rect;
 
 /// A view that is this old is called stale.

@@ -6,7 +6,8 @@ use crate::engine::view::Health;
 use crate::model::Cause;
 use crate::tui::keys::{Binding, TABLE};
 use crate::tui::look::Tone;
-use crate::tui::state::{Options, Screen, State};
+use crate::tui::screen::Screen;
+use crate::tui::state::{Options, State};
 use ratatui::layout::Rect;
 
 /// How far the help screen is scrolled.

@@ -149,13 +149,28 @@ fn drawn(area: Rect, (from, to): (Rect, Rect), ms: f64, cut: bool) -> Drawn {
     }
 }
 
+/// Whether a site is reached and how many of its nodes are up, and how that looks.
+pub(super) fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
+    let nodes = format!("{}/{} nodes up", s.nodes_up, s.nodes);
+    if !s.reachable {
+        (
+            format!("{} cut off, {nodes}", pen.look.pick("✗", "X")),
+            Tone::Bad,
+        )
+    } else if s.nodes_up < s.nodes {
+        (format!("{} {nodes}", pen.look.pick("✗", "X")), Tone::Warn)
+    } else {
+        (format!("{} {nodes}", pen.look.pick("●", "o")), Tone::Good)
+    }
+}
+
 /// Name and state, load, room, and what lives there: primaries, standbys, shadows.
 fn site(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
     for y in area.top()..area.bottom() {
         let blank = " ".repeat(usize::from(area.width));
         pen.tone(area.x, y, area.width, &blank, Tone::Plain);
     }
-    let (word, tone) = super::sites::state_of(pen, s);
+    let (word, tone) = state_of(pen, s);
     let name = [
         piece(fit(pen.look, s.site.as_str(), 14), Tone::Strong),
         piece(format!(" {}  ", s.kind), Tone::Dim),

@@ -24,7 +24,8 @@ mod strip;
 mod tree;
 mod weights;
 
-use super::state::{Screen, State};
+use super::screen::Screen;
+use super::state::State;
 use pen::Pen;
 pub use pen::{Spot, Target};
 use ratatui::buffer::Buffer;

@@ -2,7 +2,7 @@
 
 use crate::model::{Moment, Span};
 use crate::tui::look::{Look, Tone};
-use crate::tui::state::Screen;
+use crate::tui::screen::Screen;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;

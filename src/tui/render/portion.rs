@@ -9,7 +9,8 @@ use crate::engine::view::{InstanceView, PastPoint, PortionView};
 use crate::model::{Calibration, Moment, Share, Track};
 use crate::tui::keys::Act;
 use crate::tui::look::Tone;
-use crate::tui::state::{Screen, State};
+use crate::tui::screen::Screen;
+use crate::tui::state::State;
 use ratatui::layout::Rect;
 use std::borrow::Cow;
 

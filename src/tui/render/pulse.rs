@@ -4,7 +4,8 @@ use super::pen::{Pen, beside, clock, count, over, piece, row};
 use crate::engine::view::{LogKind, LogLine};
 use crate::tui::keys::Act;
 use crate::tui::look::Tone;
-use crate::tui::state::{Screen, State};
+use crate::tui::screen::Screen;
+use crate::tui::state::State;
 use ratatui::layout::Rect;
 
 /// Lines of each kind that are told.

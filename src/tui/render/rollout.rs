@@ -7,7 +7,8 @@ use crate::model::{Moment, Share, Span};
 use crate::tui::keys::{self, Act};
 use crate::tui::look::Tone;
 use crate::tui::rows;
-use crate::tui::state::{Screen, State};
+use crate::tui::screen::Screen;
+use crate::tui::state::State;
 use ratatui::layout::Rect;
 
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {

@@ -205,24 +205,10 @@ fn columns(sites: &[&SiteView]) -> (Vec<usize>, Vec<usize>) {
     (edge, rest)
 }
 
-pub(super) fn state_of(pen: &Pen, s: &SiteView) -> (String, Tone) {
-    let nodes = format!("{}/{} nodes up", s.nodes_up, s.nodes);
-    if !s.reachable {
-        (
-            format!("{} cut off, {nodes}", pen.look.pick("✗", "X")),
-            Tone::Bad,
-        )
-    } else if s.nodes_up < s.nodes {
-        (format!("{} {nodes}", pen.look.pick("✗", "X")), Tone::Warn)
-    } else {
-        (format!("{} {nodes}", pen.look.pick("●", "o")), Tone::Good)
-    }
-}
-
 fn card(living: &Living, pen: &mut Pen, area: Rect, s: &SiteView, here: bool) {
     let edge = if here { Tone::Accent } else { Tone::Dim };
     frame(pen, area, edge);
-    let (word, tone) = state_of(pen, s);
+    let (word, tone) = map::state_of(pen, s);
     let mark = if here { "> " } else { " " };
     let x = pen.line(
         area.x + 2,
@@ -398,7 +384,7 @@ fn list(state: &State, pen: &mut Pen, area: Rect, sites: &[&SiteView], at: usize
             height: 2.min(area.bottom() - y),
             ..area
         };
-        let (word, tone) = state_of(pen, s);
+        let (word, tone) = map::state_of(pen, s);
         pen.line(
             row.x + 2,
             y,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tui::sample;
-use crate::tui::state::{Place, Screen};
+use crate::tui::screen::{Place, Screen};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{TerminalOptions, Viewport};

@@ -3,7 +3,8 @@ use crate::engine::view::Command;
 use crate::tui::keys::Keys;
 use crate::tui::render::{Target, spots};
 use crate::tui::sample;
-use crate::tui::state::{Overlay, Screen};
+use crate::tui::screen::Screen;
+use crate::tui::state::Overlay;
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 pub fn click(column: u16, row: u16) -> Event {

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::view::{Health, LogKind, LogLine};
 use crate::model::{Cause, NodeStatus, Span};
 use crate::tui::sample;
-use crate::tui::state::{Place, Screen};
+use crate::tui::screen::{Place, Screen};
 
 /// The shop with all sites and nodes up, every portion well, and nothing under way.
 fn calm() -> View {

@@ -3,7 +3,8 @@ use crate::engine::view::Command;
 use crate::model::Span;
 use crate::tui::keys::{Act, Keys, TABLE};
 use crate::tui::sample;
-use crate::tui::state::{Overlay, Screen};
+use crate::tui::screen::Screen;
+use crate::tui::state::Overlay;
 
 fn cursor(state: &State) -> usize {
     state.cursor_on(&crate::tui::rows::listed(state))
@@ -275,7 +276,7 @@ fn the_rollout_screen_shows_what_moves_and_else_what_moved_last() {
     let mut state = at(view, Options::default());
     state
         .trail
-        .push(crate::tui::state::Place::of(Screen::Rollout));
+        .push(crate::tui::screen::Place::of(Screen::Rollout));
     assert_eq!(state.shown_portion().map(|p| p.id.as_str()), Some("cart"));
 }
 

@@ -8,9 +8,10 @@ mod screens;
 mod terminal;
 mod walks;
 
+use super::acts::Effect;
 use super::render::render;
 use super::state::{Options, State};
-use super::update::{Effect, Event, update};
+use super::update::{Event, update};
 use crate::engine::view::View;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tui::look::{Look, Tone};
-use crate::tui::state::{Place, Screen};
+use crate::tui::screen::{Place, Screen};
 use crate::tui::{Format, ScreenshotError, sample, screenshot};
 use ratatui::style::{Color, Modifier};
 
