@@ -3,7 +3,7 @@
 //! `cargo bench --bench scale -- docs/scale.svg` starts the real binary (`foreshadow run`) on one core beside Nomad's and Consul's
 //! HTTP APIs with made-up answers of that size, waits until it has seen everything, and measures it while nothing changes and
 //! while 100 things change a second. `… -- gateway` measures one site of 50 nodes alone; a number (`64`, `16`, `4`, `1`) one
-//! part of the whole; `30s` how long each while is.
+//! part of the whole; `30s` how long each while is; `cycle=60s` another cycle than the ten seconds of the default.
 #![allow(clippy::disallowed_methods)] // time is what it measures
 
 mod estate;
@@ -135,7 +135,7 @@ fn tell_asked(w: &While) {
     }
 }
 
-async fn one(size: Size, seconds: u64) -> (While, While) {
+async fn one(size: Size, seconds: u64, cycle: &str) -> (While, While) {
     let estate = Arc::new(Estate::new(size));
     let served = served::serve(&estate).await;
     println!(
@@ -144,7 +144,7 @@ async fn one(size: Size, seconds: u64) -> (While, While) {
         size.portions,
         size.allocs()
     );
-    let mut child = Foreshadow::start(size, &served, "10s");
+    let mut child = Foreshadow::start(size, &served, cycle);
     let took = settled(&mut child).await;
     println!(
         "      has seen everything after {:.0} s and {:.1} s of a core; {:.1} MB, {:.1} at the most",
@@ -199,10 +199,12 @@ async fn main() {
     };
     let given = words.iter().find_map(|w| w.strip_suffix('s')?.parse().ok());
     let seconds = given.unwrap_or(if measured { 60 } else { 1 });
+    let cycle = words.iter().find_map(|w| w.strip_prefix("cycle="));
+    let cycle = cycle.unwrap_or("10s");
     let mut points = Vec::new();
     for part in parts {
         let size = of(part);
-        let (idle, busy) = one(size, seconds).await;
+        let (idle, busy) = one(size, seconds, cycle).await;
         points.push(point(size, &idle, &busy));
     }
     if let Some(file) = words.iter().find(|w| w.ends_with(".svg")) {
