@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -13,61 +12,13 @@ use super::super::acl::Rights;
 use super::super::http::prepared;
 use super::super::records::{CRITICAL, CheckServiceNode, Node, ServiceAddress};
 use super::super::world::{AgentRef, RpcError};
+use super::reply::{Reply, soa};
 use super::{Network, records, trim};
 
 /// How often a name may lead to another one.
 const MAX_RECURSION: usize = 3;
 /// Address records that follow an alias, without EDNS.
 const MAX_ALIAS_RECORDS: usize = 5;
-
-/// An answer before it is put into a message.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub code: ResponseCode,
-    pub truncated: bool,
-    pub answers: Vec<Record>,
-    pub authorities: Vec<Record>,
-    pub additionals: Vec<Record>,
-}
-
-impl Default for Reply {
-    fn default() -> Self {
-        Self {
-            code: ResponseCode::NoError,
-            truncated: false,
-            answers: Vec::new(),
-            authorities: Vec::new(),
-            additionals: Vec::new(),
-        }
-    }
-}
-
-impl Reply {
-    fn no_such_name() -> Self {
-        Self {
-            code: ResponseCode::NXDomain,
-            authorities: vec![soa()],
-            ..Self::default()
-        }
-    }
-
-    fn failed(error: &RpcError) -> Self {
-        match error.text == RpcError::NO_PATH {
-            true => Self::no_such_name(),
-            false => Self {
-                code: ResponseCode::ServFail,
-                ..Self::default()
-            },
-        }
-    }
-}
-
-fn soa() -> Record {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    records::soa_record(since.as_secs() as u32)
-}
 
 /// A question with what its answer depends on.
 #[derive(Clone, Copy)]

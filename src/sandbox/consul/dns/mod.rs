@@ -2,6 +2,7 @@
 
 mod answer;
 mod records;
+mod reply;
 mod trim;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use hickory_proto::op::Query;
 use hickory_proto::rr::{Name, RData, Record};
 
 use super::Network;
-use super::answer::Reply;
+use super::reply::Reply;
 
 const MAX_UDP: usize = 512;
 const UDP_ANSWERS: usize = 3;

@@ -2,7 +2,7 @@
 
 use super::Request;
 use super::blocking;
-use super::nodes::check_uuid;
+use super::ids::{check_prefix, check_uuid};
 use super::reply::Reply;
 use crate::sandbox::nomad::acl::{Need, denied};
 use crate::sandbox::nomad::jobs::Refusal;
@@ -57,25 +57,6 @@ pub async fn list(r: &Request<'_>) -> Result<Reply, Refusal> {
         Reply::read(s.tables.allocs.max(1), rows.into())
     })
     .await
-}
-
-/// IDs are looked up by whole bytes.
-pub fn check_prefix(r: &Request<'_>, what: &str) -> Result<(), Refusal> {
-    let prefix = r.query.get("prefix").unwrap_or("");
-    let hyphens = prefix.matches('-').count();
-    let odd = prefix.chars().find(|c| !c.is_ascii_hexdigit() && *c != '-');
-    let why = match odd {
-        _ if hyphens > 4 => "UUID should have maximum of 4 hyphens".to_string(),
-        _ if !(prefix.len() - hyphens).is_multiple_of(2) => {
-            "Input (without hyphens) must be even length".into()
-        }
-        Some(c) => format!(
-            "Invalid UUID: encoding/hex: invalid byte: U+{:04X} '{c}'",
-            u32::from(c)
-        ),
-        None => return Ok(()),
-    };
-    Err(Refusal::new(500, format!("{what}index error: {why}")))
 }
 
 pub async fn one(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {

@@ -1,7 +1,7 @@
 //! `/v1/client/…`: what a node's own agent answers.
 
 use super::Request;
-use super::nodes::check_uuid;
+use super::ids::check_uuid;
 use super::reply::Reply;
 use crate::sandbox::nomad::acl::{Need, denied};
 use crate::sandbox::nomad::client;

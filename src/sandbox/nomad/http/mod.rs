@@ -5,11 +5,13 @@ mod agent;
 mod allocs;
 mod blocking;
 mod client;
+mod ids;
 mod jobs;
 mod metrics;
 mod namespaces;
 mod nodes;
 mod operator;
+mod query;
 mod reply;
 mod scaling;
 mod search;
@@ -22,7 +24,7 @@ use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
-use blocking::Query;
+use query::Query;
 use reply::Reply;
 use serde_json::Value;
 use std::sync::Arc;
@@ -148,7 +150,7 @@ fn system(r: &Request<'_>, what: &str) -> Result<Reply, Refusal> {
 
 async fn route(r: &Request<'_>, path: &str) -> Result<Reply, Refusal> {
     let (head, rest) = path.split_once('/').unwrap_or((path, ""));
-    let rest = blocking::decoded(rest);
+    let rest = query::decoded(rest);
     match (head, rest.as_str()) {
         ("status" | "agent" | "regions", _) => agent::route(r, path),
         ("operator", rest) => operator::route(r, rest),

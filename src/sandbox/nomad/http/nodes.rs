@@ -1,8 +1,8 @@
 //! `/v1/nodes` and `/v1/node/…`
 
 use super::Request;
-use super::allocs::check_prefix;
 use super::blocking;
+use super::ids::{check_prefix, check_uuid};
 use super::reply::{Content, Reply};
 use crate::sandbox::nomad::acl::Need;
 use crate::sandbox::nomad::jobs::Refusal;
@@ -58,17 +58,6 @@ pub async fn route(r: &Request<'_>, rest: &str) -> Result<Reply, Refusal> {
         "eligibility" | "drain" | "evaluate" => Err(Refusal::new(405, "Invalid method")),
         _ => one(r, rest).await,
     }
-}
-
-/// Nomad looks an ID up as a UUID before it looks for it.
-pub fn check_uuid(id: &str, what: &str) -> Result<(), Refusal> {
-    if id.len() == 36 {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        500,
-        format!("{what} lookup failed: index error: UUID must be 36 characters"),
-    ))
 }
 
 async fn one(r: &Request<'_>, id: &str) -> Result<Reply, Refusal> {

@@ -1,6 +1,6 @@
 //! Answers with Nomad's headers.
 
-use super::blocking::Query;
+use super::query::Query;
 use crate::sandbox::nomad::jobs::Refusal;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};

@@ -3,7 +3,7 @@
 use super::super::json::*;
 use super::super::state::alloc::Alloc;
 use super::super::state::node::Node;
-use super::stack::{Proposed, Wish};
+use super::proposed::{Proposed, Wish};
 
 /// Only what is this much less important may be preempted.
 const GAP: i64 = 10;

@@ -4,7 +4,7 @@ use super::super::json::*;
 use super::super::state::alloc::Alloc;
 use super::super::state::node::Node;
 use super::feasible;
-use super::stack::{Proposed, Wish, used};
+use super::proposed::{Proposed, Wish, used};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

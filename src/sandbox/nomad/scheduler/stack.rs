@@ -1,14 +1,14 @@
 //! Which of the feasible nodes is best? Nomad's generic stack: as many as are worth scoring, and the best of them.
 
 use super::super::json::*;
-use super::super::state::State;
-use super::super::state::alloc::{Alloc, Ask, Port};
-use super::super::state::node::{Node, fnv};
+use super::super::state::alloc::{Alloc, Port};
+use super::super::state::node::Node;
+use super::proposed::{Proposed, Wish, used};
 use super::score::score;
 use super::{feasible, preempt};
+use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,60 +73,6 @@ impl Metrics {
             .dimension_exhausted
             .entry(dimension.into())
             .or_default() += 1;
-    }
-}
-
-/// Where allocations will be when the plan so far is done.
-pub struct Proposed<'a> {
-    pub state: &'a State,
-    /// Stopped by the plan.
-    pub stopped: BTreeSet<String>,
-    pub placed: Vec<Alloc>,
-}
-
-impl Proposed<'_> {
-    pub fn on<'b>(&'b self, node: &'b str) -> impl Iterator<Item = &'b Alloc> {
-        let old =
-            self.state.allocs.values().filter(move |a| {
-                a.node_id == node && !a.terminal() && !self.stopped.contains(&a.id)
-            });
-        old.chain(self.placed.iter().filter(move |a| a.node_id == node))
-    }
-
-    pub fn of_group<'b>(&'b self, job: &'b str, group: &'b str) -> impl Iterator<Item = &'b Alloc> {
-        let old = self.state.allocs.values().filter(move |a| {
-            a.job_id == job && a.group == group && !a.terminal() && !self.stopped.contains(&a.id)
-        });
-        old.chain(
-            self.placed
-                .iter()
-                .filter(move |a| a.job_id == job && a.group == group),
-        )
-    }
-}
-
-/// One allocation to be placed.
-pub struct Wish<'a> {
-    pub job: &'a Value,
-    pub group: &'a Value,
-    pub ask: &'a Ask,
-    pub penalty: &'a BTreeSet<String>,
-    /// Only this node (system jobs).
-    pub only: Option<&'a str>,
-    pub slot: u32,
-}
-
-impl Wish<'_> {
-    /// Dice of its own, so that who wins a tie does not depend on what else has been rolled.
-    fn dice(&self, seed: u64) -> StdRng {
-        let what = format!(
-            "{seed}|{}|{}|{}|{}",
-            key_of(self.job),
-            text(self.group, "Name"),
-            int(self.job, "Version"),
-            self.slot
-        );
-        StdRng::seed_from_u64(fnv(what.as_bytes()))
     }
 }
 
@@ -303,27 +249,6 @@ fn distinct_refusal(proposed: &Proposed, wish: &Wish, node: &Node) -> Option<Str
         }
     }
     None
-}
-
-/// What would be in use on a node with the wish on it.
-pub struct Use {
-    pub cpu: i64,
-    pub memory: i64,
-    pub disk: i64,
-}
-
-pub fn used(proposed: &Proposed, wish: &Wish, node: &Node) -> Use {
-    let mut sum = Use {
-        cpu: wish.ask.cpu(),
-        memory: wish.ask.memory(),
-        disk: wish.ask.disk_mb,
-    };
-    for alloc in proposed.on(&node.id) {
-        sum.cpu += alloc.ask.cpu();
-        sum.memory += alloc.ask.memory();
-        sum.disk += alloc.ask.disk_mb;
-    }
-    sum
 }
 
 fn shortage(proposed: &Proposed, wish: &Wish, node: &Node) -> Option<&'static str> {
