@@ -5,10 +5,9 @@ mod common;
 mod proxy;
 
 use common::state;
-use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::gateway::Gateway;
-use foreshadow::clients::http::System;
+use foreshadow::clients::http::{Peer, System};
 use foreshadow::clients::nomad::Nomad;
 use foreshadow::engine::{clock, cycle};
 use foreshadow::model::*;

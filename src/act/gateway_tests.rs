@@ -1,10 +1,9 @@
 //! A gateway beside a Consul that refuses at first; and what it takes of a store that was restored.
 
 use super::*;
-use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
 use crate::clients::gateway::Gateway;
-use crate::clients::http::System;
+use crate::clients::http::{Peer, System};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,11 +1,13 @@
 //! The command line, as data. Help texts teach.
 
+mod load;
 mod minds;
 mod pictures;
 mod proxies;
 mod running;
 mod sandbox;
 
+pub use load::{LoadArgs, Times};
 pub use minds::{
     BacktestArgs, CalibrateArgs, ForecastArgs, JudgeArgs, JudgeCommand, PlaceArgs, SimulateArgs,
     StrategyKind,
@@ -83,7 +85,7 @@ pub enum Command {
     /// A proxy before a service that records its answers, for stubs of it
     Record(RecordArgs),
     /// Drives a target with the requests of a log, a mix or one path, open loop, and prints its latencies, or its knee
-    Load(super::load::LoadArgs),
+    Load(LoadArgs),
     /// How good forecasts of given series would have been, by rolling origins
     Backtest(BacktestArgs),
     /// Draws screens of the dashboard as text, SVG or PNG, from a running foreshadow or a short run of the sandbox

@@ -298,7 +298,7 @@ pub fn dashboard(args: TuiArgs) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
         let (first, begun) = remote.begin().await.map_err(|e| wrong(&e))?;
         let cancel = CancellationToken::new();
-        tokio::spawn(super::sandbox::until_signal(cancel.clone()));
+        tokio::spawn(super::signals::until_signal(cancel.clone()));
         let (views, commands) = remote.follow(first, Some(begun), cancel.clone());
         let ran = tui::run(views, commands, options, cancel.clone()).await;
         cancel.cancel();

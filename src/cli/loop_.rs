@@ -2,14 +2,16 @@
 
 use super::args::{Format, HoldArgs, RunArgs, Switch};
 use super::logging::Tuner;
+use super::signals::until_signal;
+use super::stored::store_of_a_run;
 use super::{Exit, by_hand, doors, exit, reload, service};
 use crate::act;
-use crate::clients::connect::{Access, Peer};
+use crate::clients::connect::Access;
 use crate::clients::consul::Consul;
-use crate::clients::http::System;
+use crate::clients::http::{Peer, System};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
-use crate::engine::{Rules, Writes, clock};
+use crate::engine::{Rules, Writes};
 use crate::headless;
 use crate::model::Known;
 use crate::settings::{self, Config};
@@ -116,7 +118,7 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
         let keys = doors::keys(&config)?;
         let api = doors::api(&house, config.cycle, journal)?;
         let doors = doors::open(&config, &keys, &api, &cancel).await?;
-        let signals = tokio::spawn(super::sandbox::until_signal(cancel.clone()));
+        let signals = tokio::spawn(until_signal(cancel.clone()));
         let systemd = tokio::spawn(service::tell_systemd(house.views.clone(), cancel.clone()));
         let paths = config.policies.clone();
         let shown = keys.certificates.clone();
@@ -133,15 +135,6 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
         told.map_err(|e| Exit::failed(&e))?;
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// A damaged store holds no scheduler up: it is set aside, and told.
-pub(super) fn store_of_a_run(path: &Path) -> Result<Store, store::Error> {
-    let store = Store::open_or_mend(path, clock::now())?;
-    if let Some(mended) = store.mended() {
-        tracing::warn!("{mended}");
-    }
-    Ok(store)
 }
 
 /// One cycle, nothing written: what would be done.

@@ -20,8 +20,10 @@ mod sandbox;
 mod screenshot;
 pub mod series;
 mod service;
+mod signals;
 mod simulate;
 pub mod simulated;
+mod stored;
 mod tap;
 mod upstreams;
 mod validate;
@@ -124,6 +126,9 @@ pub fn main(cli: Cli) -> ExitCode {
 
 fn dispatch(cli: Cli, log: &Tuner) -> Result<ExitCode, Exit> {
     match cli.command {
+        Command::Sandbox(args) if args.runtime == args::RuntimeKind::Simulated => {
+            simulated::sandbox(&args)
+        }
         Command::Sandbox(args) => sandbox::sandbox(args, log),
         Command::Run(args) => loop_::run(args, log),
         Command::Plan(args) => loop_::plan(args, log),

@@ -57,7 +57,7 @@ fn listen(cancel: &CancellationToken) -> Result<Runtime, Exit> {
         .enable_all()
         .build()
         .map_err(|e| Exit::failed(&e))?;
-    runtime.spawn(super::sandbox::until_signal(cancel.clone()));
+    runtime.spawn(super::signals::until_signal(cancel.clone()));
     Ok(runtime)
 }
 

@@ -1,10 +1,11 @@
 //! The sandbox with the scheduler over it, with a dashboard or without; pictures of it; and what its tasks run.
 
-use super::args::{ConsulKind, Format, RuntimeKind, SandboxArgs, TaskExecArgs};
+use super::args::{ConsulKind, Format, SandboxArgs, TaskExecArgs};
 use super::logging::Tuner;
-use super::{Exit, doors, exit, simulated};
-use crate::clients::connect::Peer;
-use crate::clients::http::{System, Token};
+use super::signals::until_signal;
+use super::stored::store_of_a_run;
+use super::{Exit, doors, exit};
+use crate::clients::http::{Peer, System, Token};
 use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::run::Tune;
 use crate::engine::view::{Mode, View};
@@ -99,7 +100,7 @@ async fn open(args: &SandboxArgs, tune: Tune, cancel: CancellationToken) -> Resu
         .store
         .clone()
         .unwrap_or_else(|| folder.join("foreshadow.db"));
-    let store = Arc::new(super::loop_::store_of_a_run(&store).map_err(|e| Exit::failed(&e))?);
+    let store = Arc::new(store_of_a_run(&store).map_err(|e| Exit::failed(&e))?);
     remember(&store, &world, &policy).map_err(|e| Exit::failed(&e))?;
     let journal = doors::journal(&store);
     let setup = setup(args, &world, (policy, tune), store)?;
@@ -262,23 +263,7 @@ fn nomad(world: &World) -> Result<Peer, Exit> {
     Ok(peer)
 }
 
-/// Ctrl-C or SIGTERM.
-pub async fn until_signal(cancel: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut term) = signal(SignalKind::terminate()) else {
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = term.recv() => {}
-    }
-    cancel.cancel();
-}
-
 pub fn sandbox(args: SandboxArgs, log: &Tuner) -> Result<ExitCode, Exit> {
-    if args.runtime == RuntimeKind::Simulated {
-        return simulated::sandbox(&args);
-    }
     if args.speed.is_some() {
         return Err(Exit::usage(
             "--speed goes with --runtime simulated: real processes run in real time",

@@ -1,7 +1,8 @@
 //! The sandbox whose runtime is simulated: the same events and the same summary, in virtual time.
 
 use super::args::{ConsulKind, Format, SandboxArgs};
-use super::sandbox::{CYCLE, JOB, POLICY, read, say, sentence, summary, until_signal};
+use super::sandbox::{CYCLE, JOB, POLICY, read, say, sentence, summary};
+use super::signals::until_signal;
 use super::validate::job_from;
 use super::{Exit, series};
 use crate::engine::clock;

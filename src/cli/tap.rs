@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::args::{Format, TapArgs};
-use super::sandbox::until_signal;
+use super::signals::until_signal;
 use crate::load::tap::{TapConfig, safe, secrets, serve};
 use crate::load::{Counts, Tally};
 use hyper::{Method, Uri};

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::args::RecordArgs;
-use super::sandbox::until_signal;
+use super::signals::until_signal;
 use crate::load::upstreams::{Production, record as pass_on, serve};
 use crate::settings;
 use std::collections::BTreeSet;

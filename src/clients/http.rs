@@ -8,6 +8,7 @@ mod dial;
 mod error;
 mod meter;
 mod pace;
+mod peer;
 mod pieces;
 mod streaming;
 mod token;
@@ -15,11 +16,11 @@ mod wait;
 
 pub use ask::{Answer, Ask};
 pub use error::{HttpError, System};
+pub use peer::{AccessError, Address, Peer, Tls};
 pub use streaming::Streaming;
 pub use token::Token;
 pub use wait::{Digest, Indexed, Wait};
 
-use super::connect::{Address, Peer};
 use backon::{Sleeper, TokioSleeper};
 use pace::Pace;
 use pieces::Pieces;

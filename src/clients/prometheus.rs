@@ -1,7 +1,6 @@
 //! Request counters and latency histograms from a Prometheus text endpoint: one scrape is a state, two are a window.
 
-use super::connect::Peer;
-use super::http::{Ask, HttpError, Transport};
+use super::http::{Ask, HttpError, Peer, Transport};
 use crate::model::{Millis, Moment, Rps, Span};
 use prometheus_parse::{Sample, Value};
 use std::collections::{BTreeMap, HashMap};

@@ -11,11 +11,10 @@ use crate::act::owners::Desk;
 use crate::act::{
     self, ClusterHands, Keeper, Lead, Leader, PaperHands, Presence, Probing, SERVICE, SharedJournal,
 };
-use crate::clients::connect::Peer;
 use crate::clients::consul::Consul;
 use crate::clients::dns::{Dns, DnsError};
 use crate::clients::gateway::Gateway;
-use crate::clients::http::HttpError;
+use crate::clients::http::{HttpError, Peer};
 use crate::clients::nomad::Nomad;
 use crate::guard::{Hands, Lease, Writes};
 use crate::model::*;

@@ -5,9 +5,8 @@ mod secrets;
 
 use axum::Router;
 use axum::routing::get;
-use foreshadow::clients::connect::{Address, Peer, Tls};
 use foreshadow::clients::consul::Consul;
-use foreshadow::clients::http::{HttpError, System};
+use foreshadow::clients::http::{Address, HttpError, Peer, System, Tls};
 use foreshadow::clients::nomad::Nomad;
 use pki::Authority;
 use serde_json::json;

@@ -1,8 +1,7 @@
 //! A token is in the requests and nowhere else: everything runs at TRACE, and all that was said is searched.
 
-use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::{Consul, KvQuery, SessionSpec, TxnOp};
-use foreshadow::clients::http::{HttpError, System, Token};
+use foreshadow::clients::http::{HttpError, Peer, System, Token};
 use foreshadow::clients::nomad::picture::Follower;
 use foreshadow::clients::nomad::{Nomad, Topic};
 use foreshadow::clients::prometheus::{Metrics, Selector, Wanted};

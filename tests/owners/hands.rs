@@ -2,8 +2,7 @@
 
 use super::*;
 use foreshadow::act::{ClusterHands, Journal, Lead, Leader, Measurer, Presence, SharedJournal};
-use foreshadow::clients::connect::Peer;
-use foreshadow::clients::http::System;
+use foreshadow::clients::http::{Peer, System};
 use foreshadow::guard::{Facts, Hands, clear};
 use foreshadow::settings;
 use serde_json::json;

@@ -4,8 +4,7 @@
 pub mod program;
 
 use super::*;
-use foreshadow::clients::connect::Peer;
-use foreshadow::clients::http::System;
+use foreshadow::clients::http::{Peer, System};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use program::{Program, binary, comes_true, kind, processes_of, text};

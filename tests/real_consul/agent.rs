@@ -1,8 +1,7 @@
 //! A real Consul agent in dev mode on a loopback address of its own, and a backend for its checks.
 
-use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
-use foreshadow::clients::http::System;
+use foreshadow::clients::http::{Peer, System};
 use foreshadow::sandbox::real_consul;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -1,9 +1,8 @@
 //! Ways to reach an agent other than plain HTTP.
 
 use super::agent::{Agent, pki};
-use foreshadow::clients::connect::{Address, Peer, Tls};
 use foreshadow::clients::consul::Consul;
-use foreshadow::clients::http::{HttpError, System};
+use foreshadow::clients::http::{Address, HttpError, Peer, System, Tls};
 
 #[tokio::test]
 async fn tls_with_a_client_certificate_and_a_unix_socket_reach_the_same_agent() {

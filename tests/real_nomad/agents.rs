@@ -2,10 +2,9 @@
 
 use super::program::{Program, binary, comes_true, processes_of};
 use foreshadow::act::entries::PREFIX;
-use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
-use foreshadow::clients::http::System;
+use foreshadow::clients::http::{Peer, System};
 use foreshadow::clients::nomad::Nomad;
 use foreshadow::sandbox::real_consul;
 use nix::sys::signal::{Signal, kill};

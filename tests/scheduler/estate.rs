@@ -1,10 +1,9 @@
 //! The sandbox's estate without its scheduler, and a configuration with which `foreshadow run` schedules over it.
 
 use crate::program::{Program, binary};
-use foreshadow::clients::connect::Peer;
 use foreshadow::clients::consul::Consul;
 use foreshadow::clients::dns::Dns;
-use foreshadow::clients::http::System;
+use foreshadow::clients::http::{Peer, System};
 use foreshadow::headless::{Remote, Trust};
 use foreshadow::model::{Memo, PortionId, Rps, Span};
 use foreshadow::sandbox::real_consul;

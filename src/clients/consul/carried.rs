@@ -2,7 +2,7 @@
 
 use super::Consul;
 use super::reply::{CatalogNode, KvPair, Session};
-use super::service::Registration;
+use super::service::{Registration, millis};
 use crate::clients::http::{Answer, Ask, HttpError, Indexed, Transport, Wait};
 use async_trait::async_trait;
 use consulrs::api::{catalog, check, kv, service, session};
@@ -486,8 +486,4 @@ fn method(method: RequestMethod) -> reqwest::Method {
         RequestMethod::DELETE => reqwest::Method::DELETE,
         _ => reqwest::Method::GET,
     }
-}
-
-pub(super) fn millis(span: Duration) -> String {
-    format!("{}ms", span.as_millis())
 }

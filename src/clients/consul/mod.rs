@@ -21,8 +21,7 @@ pub use reply::{
 pub use service::{CheckDefinition, Probe, Registration, Status};
 pub use txn::{TxnOp, TxnOutcome, TxnRefusal};
 
-use super::connect::Peer;
-use super::http::{Ask, HttpError, Transport};
+use super::http::{Ask, HttpError, Peer, Transport};
 
 /// A Consul agent's API. `dc` arguments name another federated datacenter; `None` is the default one of the client.
 #[derive(Debug)]

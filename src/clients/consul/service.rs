@@ -1,6 +1,5 @@
 //! What is registered with an agent: a service, its weights and the checks that the agent runs.
 
-use super::carried::millis;
 use super::reply::{AgentService, TaggedAddress};
 use consulrs::api::catalog::requests::RegisterEntityRequest;
 use consulrs::api::check::common::{AgentCheck, AgentServiceCheck, HealthCheckDefinition};
@@ -210,4 +209,8 @@ impl CheckDefinition {
             ..Default::default()
         }
     }
+}
+
+pub(super) fn millis(span: Duration) -> String {
+    format!("{}ms", span.as_millis())
 }

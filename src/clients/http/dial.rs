@@ -1,7 +1,6 @@
 //! How connections are made: TLS with rustls and ring, unix sockets, a certificate's name that differs from the address.
 
-use super::super::connect::{Address, Peer};
-use super::HttpError;
+use super::{Address, HttpError, Peer};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Url};
 use std::path::Path;

@@ -30,8 +30,7 @@ pub use stats::{
     TaskUsage,
 };
 
-use super::connect::Peer;
-use super::http::{Ask, HttpError, Indexed, Transport, Wait};
+use super::http::{Ask, HttpError, Indexed, Peer, Transport, Wait};
 use crate::model::JobSpec;
 use picture::Which;
 use serde::de::{DeserializeOwned, IgnoredAny};

@@ -1,7 +1,7 @@
 //! What the environment's names mean.
 
-use crate::clients::connect::{Access, AccessError, Address};
-use crate::clients::http::Token;
+use crate::clients::connect::Access;
+use crate::clients::http::{AccessError, Address, Token};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
 

@@ -1,8 +1,7 @@
 //! What the transport makes of servers that are busy, broken, slow, cut short or that refuse.
 
-use crate::clients::connect::Peer;
 use crate::clients::consul::{Consul, HealthQuery, KvQuery};
-use crate::clients::http::{HttpError, System, Token, Wait};
+use crate::clients::http::{HttpError, Peer, System, Token, Wait};
 use crate::clients::nomad::{Nomad, Topic};
 use crate::model::JobSpec;
 use secrecy::SecretString;

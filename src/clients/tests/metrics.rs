@@ -1,7 +1,6 @@
 //! Windows between scrapes.
 
-use crate::clients::connect::Peer;
-use crate::clients::http::System;
+use crate::clients::http::{Peer, System};
 use crate::clients::prometheus::*;
 use crate::model::Moment;
 use proptest::prelude::*;

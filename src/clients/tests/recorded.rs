@@ -2,8 +2,7 @@
 //! fields that nobody knows; refusals go through the client. Skipped aloud where the recordings are absent.
 
 use super::answers::lines;
-use crate::clients::connect::Peer;
-use crate::clients::http::{Ask, HttpError, System, Transport};
+use crate::clients::http::{Ask, HttpError, Peer, System, Transport};
 use crate::clients::nomad::*;
 use crate::model::JobSpec;
 use serde::Deserialize;
