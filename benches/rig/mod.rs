@@ -225,7 +225,7 @@ impl Rig {
             owner: Owner::Front,
             contingencies: vec![Contingency {
                 domain: Domain::Node(old.node.clone()),
-                lost: vec![old.alloc.clone()],
+                lost: [old.alloc.clone()].into(),
                 shares: BTreeMap::from(shares).into(),
                 stake: Some(stake(service)),
             }]

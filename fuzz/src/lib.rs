@@ -288,7 +288,7 @@ fn weigh(target: &Target) {
         let failing = [lost.alloc.clone()];
         let _ = act::entries::is_over(target, &failing);
         if let Some(c) = act::entries::contingency(target, &failing) {
-            let _ = act::entries::entries(target, &c.shares);
+            let _ = act::entries::entries(target, &c.shares.to_map());
         }
     }
     let _ = act::entries::changes(&entries, &[], &target.service);

@@ -156,7 +156,7 @@ pub fn contingency<'a>(target: &'a Target, failing: &[AllocId]) -> Option<&'a Co
         .filter(|c| {
             c.shares
                 .iter()
-                .all(|(id, share)| *share == Share::NONE || !failing.contains(id))
+                .all(|(id, share)| share == Share::NONE || !failing.contains(id))
         })
         .min_by_key(|c| c.lost.len())
 }
@@ -232,13 +232,13 @@ mod tests {
         t.contingencies = vec![
             Contingency {
                 domain: Domain::Site(Site::new("s1")),
-                lost: vec![ids[0].clone(), ids[1].clone()],
+                lost: [ids[0].clone(), ids[1].clone()].into(),
                 shares: to_c.clone().into(),
                 stake: None,
             },
             Contingency {
                 domain: Domain::Node(NodeId::new("n1")),
-                lost: vec![ids[0].clone()],
+                lost: [ids[0].clone()].into(),
                 shares: to_c.into(),
                 stake: None,
             },

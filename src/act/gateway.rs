@@ -292,8 +292,8 @@ impl Keeper {
         target: Target,
     ) -> Result<(), OwnerError> {
         let prepared = force.prepared(&target);
-        let shares = prepared.as_ref().map(|c| c.shares.clone());
-        let shares = shares.unwrap_or_else(|| target.shares().into());
+        let shares = prepared.as_ref().map(|c| c.shares.to_map());
+        let shares = shares.unwrap_or_else(|| target.shares());
         let weights = self.apply(force, &target, &shares).await?;
         force
             .applied
@@ -380,7 +380,7 @@ impl Keeper {
             let domain = force.contingency.get(&target.service);
             let shares = domain
                 .and_then(|d| target.contingencies.iter().find(|c| &c.domain == d))
-                .map_or_else(|| target.shares().into(), |c| c.shares.clone());
+                .map_or_else(|| target.shares(), |c| c.shares.to_map());
             owners::keep_up(&self.desk, target, &shares).await?;
         }
         Ok(())

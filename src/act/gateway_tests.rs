@@ -41,7 +41,7 @@ fn target() -> Target {
         .into(),
         contingencies: vec![Contingency {
             domain: Domain::Node("old-0000".into()),
-            lost: vec!["old-0000".into()],
+            lost: ["old-0000".into()].into(),
             shares: BTreeMap::from(shares).into(),
             stake: None,
         }]

@@ -80,7 +80,7 @@ pub fn aims<'a>(
     for target in targets {
         let prepared = |alloc: &AllocId| {
             let mut all = target.contingencies.iter();
-            all.any(|c| c.shares.get(alloc).is_some_and(|s| *s > Share::NONE))
+            all.any(|c| c.shares.get(alloc).is_some_and(|s| s > Share::NONE))
         };
         for i in &target.instances {
             match address(i) {

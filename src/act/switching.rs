@@ -78,7 +78,7 @@ impl Keeper {
     ) -> Result<(ServiceName, Domain), OwnerError> {
         if let Some(target) = force.targets.get(&service) {
             let weights = owners::of(target.owner)
-                .write(&self.desk, target, &prepared.shares)
+                .write(&self.desk, target, &prepared.shares.to_map())
                 .await?;
             let mut report = self.applied(target, weights);
             report.contingency = Some(prepared.domain.clone());
@@ -109,7 +109,7 @@ fn at_home(force: &mut Force, home: &Site, now: Moment) -> Vec<Due> {
         let bad = force.bad_at_home(target, home);
         let found = entries::contingency(target, &bad)?;
         let serves = |i: &Instance| {
-            let share = found.shares.get(&i.alloc).copied().unwrap_or(Share::NONE);
+            let share = found.shares.get(&i.alloc).unwrap_or(Share::NONE);
             &i.site == home && share > Share::NONE
         };
         let in_force = force.contingency.get(&target.service) == Some(&found.domain);
@@ -207,7 +207,7 @@ mod tests {
             .into(),
             contingencies: vec![Contingency {
                 domain: Domain::Site("a".into()),
-                lost: vec!["old-0000".into()],
+                lost: ["old-0000".into()].into(),
                 shares: BTreeMap::from(shares).into(),
                 stake: stake(k),
             }]
@@ -302,7 +302,7 @@ mod tests {
             .into(),
             contingencies: vec![Contingency {
                 domain: Domain::Node("n1".into()),
-                lost: vec!["home-1-0".into()],
+                lost: ["home-1-0".into()].into(),
                 shares: BTreeMap::from(shares).into(),
                 stake: None,
             }]

@@ -57,8 +57,8 @@ impl Target {
 pub struct Contingency {
     pub domain: Domain,
     /// Instances that are lost with it.
-    pub lost: Vec<AllocId>,
-    pub shares: Arc<BTreeMap<AllocId, Share>>,
+    pub lost: Arc<[AllocId]>,
+    pub shares: PreparedShares,
     /// Requests a second that go to those who are lost, each counted by its job's priority: what is switched first where not all can
     /// be at once. `None` where demand was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,8 +1,8 @@
 //! Names that many things have in common: an instance's in the table of allocations, in targets, entries and reports, a node's
 //! and a site's in each row. Each is kept once.
 
-use crate::model::{AllocId, Applied, Domain, Pool, Target};
-use std::collections::BTreeMap;
+use crate::model::{AllocId, Applied, Domain, Pool, PreparedShares, Target};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Copies keep the same names.
@@ -30,11 +30,13 @@ impl Names {
             self.share(&mut i.site.0);
         }
         target.instances.shrink_to_fit();
+        let named = target.contingencies.iter();
+        let named: BTreeSet<&AllocId> = named.flat_map(|c| c.shares.iter().map(|s| s.0)).collect();
+        let named: Arc<[AllocId]> = named.into_iter().map(|id| self.alloc(id)).collect();
         for c in target.contingencies.iter_mut() {
             self.in_domain(&mut c.domain);
-            c.lost.iter_mut().for_each(|a| self.share(&mut a.0));
-            c.lost.shrink_to_fit();
-            c.shares = self.in_order(&c.shares).into();
+            c.lost = c.lost.iter().map(|a| self.alloc(a)).collect();
+            c.shares = PreparedShares::over(&named, |id| c.shares.get(id));
         }
         target.contingencies.shrink_to_fit();
     }
@@ -51,6 +53,10 @@ impl Names {
         suspected.for_each(|a| self.share(&mut a.0));
     }
 
+    fn alloc(&self, id: &AllocId) -> AllocId {
+        AllocId(self.of(id.as_str()))
+    }
+
     fn in_domain(&self, domain: &mut Domain) {
         match domain {
             Domain::Node(node) => self.share(&mut node.0),
@@ -64,8 +70,7 @@ impl Names {
 
     fn in_order<T: Copy>(&self, of: &BTreeMap<AllocId, T>) -> BTreeMap<AllocId, T> {
         let all = of.iter();
-        all.map(|(alloc, it)| (AllocId(self.of(alloc.as_str())), *it))
-            .collect()
+        all.map(|(alloc, it)| (self.alloc(alloc), *it)).collect()
     }
 }
 
@@ -80,5 +85,21 @@ mod tests {
         let mut other: Arc<str> = "web".into();
         names.clone().share(&mut other);
         assert!(Arc::ptr_eq(&held, &other));
+    }
+
+    #[test]
+    fn what_a_target_has_prepared_is_kept_beside_one_list_of_ids() {
+        let prepared = |site: &str, shares: serde_json::Value| serde_json::json!({"domain": {"site": site}, "lost": [], "shares": shares});
+        let read = serde_json::json!({
+            "service": "web", "plan": "p", "parent": null, "epoch": 1, "instances": [],
+            "contingencies": [prepared("east", serde_json::json!({"a": 10_000})), prepared("west", serde_json::json!({"b": 10_000}))],
+        });
+        let read: Target = serde_json::from_value(read).expect("a target");
+        let mut kept = read.clone();
+        Names::default().in_target(&mut kept);
+        assert_eq!(kept, read);
+        let ids = |k: usize| kept.contingencies[k].shares.ids();
+        assert_eq!(ids(0)[..], ["a".into(), "b".into()]);
+        assert!(Arc::ptr_eq(ids(0), ids(1)));
     }
 }

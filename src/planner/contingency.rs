@@ -1,9 +1,9 @@
 //! For each failure domain, the switch that would be done: prepared and cleared before it is needed.
 
-use super::instances::{Copies, Role};
+use super::instances::{Copies, Copy, Role};
 use super::shares::split;
 use crate::model::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -117,17 +117,21 @@ impl Drills {
             let enough = drill.suffices(stakes);
             if enough != drill.enough {
                 drill.enough = enough;
-                made.shares = Arc::new(stay(&made.domain, copies, enough));
+                made.shares = stay(&made.domain, copies, enough, made.shares.ids());
             }
             made.stake = drill.at_stake(stakes);
         }
     }
 }
 
+fn ready(copies: &Copies) -> impl Iterator<Item = &Copy> {
+    copies.all.iter().filter(|c| c.ready && c.alive)
+}
+
 /// What of the instances that are ready may change what is prepared.
 fn digest(copies: &Copies) -> u64 {
     let mut digest = DefaultHasher::new();
-    for c in copies.all.iter().filter(|c| c.ready && c.alive) {
+    for c in ready(copies) {
         let carries = c.capacity.map(|rate| rate.0.to_bits());
         let place = (&c.alloc, &c.node, &c.site);
         (place, c.role, carries, c.share > Share::NONE).hash(&mut digest);
@@ -145,6 +149,8 @@ fn drills(
     let domains: BTreeSet<Domain> = carrying()
         .flat_map(|i| [Domain::Node(i.node.clone()), Domain::Site(i.site.clone())])
         .collect();
+    let ids: BTreeSet<&AllocId> = ready(copies).map(|c| &c.alloc).collect();
+    let ids: Arc<[AllocId]> = ids.into_iter().cloned().collect();
     let (mut drills, mut made) = (Vec::new(), Vec::with_capacity(domains.len()));
     for domain in domains {
         let lost: Vec<&Instance> = carrying()
@@ -162,7 +168,7 @@ fn drills(
         drill.enough = drill.suffices(stakes);
         made.push(Contingency {
             lost: lost.into_iter().map(|i| i.alloc.clone()).collect(),
-            shares: Arc::new(stay(&domain, copies, drill.enough)),
+            shares: stay(&domain, copies, drill.enough, &ids),
             stake: drill.at_stake(stakes),
             domain,
         });
@@ -184,21 +190,22 @@ impl Drill {
 }
 
 /// Shares once the domain has failed. Standbys join when the primaries that are left would not carry the demand, and stay where
-/// they serve already.
-fn stay(domain: &Domain, copies: &Copies, enough: bool) -> BTreeMap<AllocId, Share> {
+/// they serve already. They are kept beside the IDs of all that are ready.
+fn stay(domain: &Domain, copies: &Copies, enough: bool, ids: &Arc<[AllocId]>) -> PreparedShares {
     let left = |role| {
         let all = copies.ready(role);
         all.filter(|c| !domain.holds(&c.node, &c.site))
     };
     let standbys = left(Role::Standby).filter(|c| !enough || c.share > Share::NONE);
-    split(left(Role::Primary).chain(standbys))
+    let shares = split(left(Role::Primary).chain(standbys));
+    PreparedShares::over(ids, |id| shares.get(id).copied())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::instances::Copy;
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn staked(stake: Option<f64>) -> Vec<Contingency> {
         let mut all = prepared(5_000, "x");
@@ -222,8 +229,8 @@ mod tests {
         let shares = [("a", one), ("b", 10_000 - one)];
         vec![Contingency {
             domain: Domain::Site("edge-a".into()),
-            lost: vec![lost.into()],
-            shares: Arc::new(shares.map(|(id, s)| (id.into(), Share(s))).into()),
+            lost: [lost.into()].into(),
+            shares: BTreeMap::from(shares.map(|(id, s)| (id.into(), Share(s)))).into(),
             stake: Some(Rps(40.0)),
         }]
     }

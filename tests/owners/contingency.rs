@@ -31,7 +31,7 @@ async fn a_contingency_that_nobody_corrects_ends_once_what_it_was_for_is_well_ag
     let to_other = [(alloc(1), Share::NONE), (alloc(2), Share::ALL)];
     first.contingencies = vec![Contingency {
         domain: Domain::Node("n".into()),
-        lost: vec![alloc(1)],
+        lost: [alloc(1)].into(),
         shares: BTreeMap::from(to_other).into(),
         stake: None,
     }]

@@ -123,7 +123,7 @@ fn prepared(one: SocketAddr, two: SocketAddr) -> Target {
     Target {
         contingencies: vec![Contingency {
             domain: Domain::Node("n".into()),
-            lost: vec![alloc(1)],
+            lost: [alloc(1)].into(),
             shares: BTreeMap::from(shares).into(),
             stake: None,
         }]

@@ -263,10 +263,10 @@ async fn a_site_that_is_cut_off_goes_on_by_itself_and_comes_back_without_a_jump(
                     let prepared = target
                         .contingencies
                         .iter()
-                        .find(|c| c.lost == [doomed.alloc.clone()]);
+                        .find(|c| *c.lost == [doomed.alloc.clone()]);
                     let takes = |i: &&Instance| {
                         let there = i.site == doomed.site && i.node != doomed.node;
-                        there && prepared.is_some_and(|c| c.shares.contains_key(&i.alloc))
+                        there && prepared.is_some_and(|c| c.shares.get(&i.alloc).is_some())
                     };
                     target.instances.iter().any(|i| takes(&i))
                 };

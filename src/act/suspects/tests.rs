@@ -260,7 +260,7 @@ fn only_whoever_serves_or_would_serve_is_probed_and_only_where_all_its_services_
     let mut web = target("web", &[(0, 100), (1, 0), (2, 0), (3, 0)]);
     web.contingencies = vec![Contingency {
         domain: Domain::Node("n".into()),
-        lost: vec!["0".into()],
+        lost: ["0".into()].into(),
         shares: BTreeMap::from([("1".into(), Share::ALL), ("3".into(), Share::NONE)]).into(),
         stake: None,
     }]

@@ -198,11 +198,11 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
         let lost = |id: &AllocId| fallen.iter().any(|(f, _)| *f == id);
         c.lost.len() == fallen.len()
             && c.lost.iter().all(lost)
-            && c.shares.keys().all(|id| up(copies, id))
+            && c.shares.iter().all(|(id, _)| up(copies, id))
     };
     let (to, who) = match prepared.iter().find(answers) {
         Some(c) => (
-            Shares::clone(&c.shares),
+            c.shares.to_map(),
             format!("what is cleared for {} is done", c.domain),
         ),
         None => (ideal.clone(), "the ready ones take over".to_string()),

@@ -199,7 +199,7 @@ impl World {
                     .contingencies
                     .iter()
                     .find(|c| Some(&c.domain) == report.contingency.as_ref());
-                let shares = prepared.map_or_else(|| target.shares().into(), |c| c.shares.clone());
+                let shares = prepared.map_or_else(|| target.shares(), |c| c.shares.to_map());
                 if report.index == target.index && report.weights != weights(&shares) {
                     let text = format!("{service} at {}", report.gateway);
                     self.breaks("finally_the_target_explains_every_weight", text);

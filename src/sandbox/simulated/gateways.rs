@@ -158,7 +158,7 @@ impl World {
             gateway,
             part,
             &target,
-            &found.shares,
+            &found.shares.to_map(),
             Some(found.domain.clone()),
         );
     }
