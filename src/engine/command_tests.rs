@@ -39,7 +39,7 @@ pub fn web() -> PortionPolicy {
 
 pub fn state() -> State {
     let policy = Policy {
-        portions: vec![web()],
+        portions: vec![web()].into(),
         ..Policy::default()
     };
     let workload = Workload {

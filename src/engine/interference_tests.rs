@@ -52,7 +52,8 @@ fn state() -> State {
             wanted("cart", Upstreams::ProductionReadonly),
             wanted("pricing", Upstreams::Stub),
             wanted("search", Upstreams::Stub),
-        ],
+        ]
+        .into(),
         ..Policy::default()
     };
     let mut workload = Workload {

@@ -31,7 +31,7 @@ pub struct Workload {
     pub policy: Policy,
     pub portions: Vec<Portion>,
     /// The jobs and the policy's portions that `portions` were found in: while they stay, so does what was found.
-    pub found_in: (Vec<JobSpec>, Vec<PortionPolicy>),
+    pub found_in: (Vec<JobSpec>, SharedList<PortionPolicy>),
     pub book: Book,
     pub outlook: Outlook,
     /// What is known of each portion at each place now, and when and from what that was last worked out.

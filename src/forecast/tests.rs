@@ -288,7 +288,7 @@ fn policy() -> crate::model::Policy {
     use crate::model::*;
     Policy {
         workload: "shop".into(),
-        portions: Vec::new(),
+        portions: SharedList::default(),
         judging: Judging::default(),
         risk_tolerance: 0.5,
         budget: Budget {

@@ -196,7 +196,8 @@ pub struct Maintenance {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub workload: String,
-    pub portions: Vec<PortionPolicy>,
+    /// Copies of the policy share them.
+    pub portions: SharedList<PortionPolicy>,
     /// 0 (prepare for everything) to 1 (prepare for nothing but the likely).
     pub risk_tolerance: f64,
     pub budget: Budget,

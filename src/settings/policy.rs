@@ -50,7 +50,7 @@ fn workload(w: &Section) -> Result<Policy, Error> {
     }
     let policy = Policy {
         workload: w.label()?.to_string(),
-        portions,
+        portions: portions.into(),
         risk_tolerance: w.number("risk_tolerance", 0.0..=1.0)?.ok_or_else(|| {
             w.missing(
                 "risk_tolerance",

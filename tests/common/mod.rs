@@ -46,7 +46,8 @@ pub fn policy() -> Policy {
             shadow: true,
             standby: true,
             probe: true,
-        }],
+        }]
+        .into(),
         judging: Judging::default(),
         risk_tolerance: 0.3,
         budget: Budget {

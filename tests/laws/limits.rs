@@ -35,7 +35,7 @@ fn law_09_a_move_of_another_workload_counts_too() {
     let mut elsewhere = foreshadow::engine::Workload {
         policy: Policy {
             workload: "billing".into(),
-            portions: vec![],
+            portions: SharedList::default(),
             ..policy()
         },
         ..Default::default()

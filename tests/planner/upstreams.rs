@@ -151,7 +151,7 @@ fn refused(env: &str, template: &str, stand_ins: Vec<UpstreamPolicy>) -> Option<
     live.edit()["TaskGroups"][0]["Tasks"][0]["Env"]["CALLS"] = json!(env);
     live.edit()["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{"EmbeddedTmpl": template}]);
     let mut policy = common::policy();
-    policy.portions = vec![portion(stand_ins)];
+    policy.portions = vec![portion(stand_ins)].into();
     let found = portions(&live, Some(&policy));
     let web = found.into_iter().find(|p| p.id == PortionId::from("web"));
     web.expect("web").not_shadowable

@@ -44,7 +44,7 @@ fn policy() -> Policy {
         probe: true,
     };
     Policy {
-        portions: ["web", "cart"].map(portion).to_vec(),
+        portions: ["web", "cart"].map(portion).to_vec().into(),
         season: Span::secs(86_400),
         step: Span::secs(300),
         ..Policy::default()
