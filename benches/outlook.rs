@@ -39,7 +39,7 @@ fn node(k: usize) -> Node {
         clock: Mhz(0.0),
         price: Price(0.0),
         host_volumes: Default::default(),
-        meta: BTreeMap::new(),
+        meta: Shared::default(),
     }
 }
 

@@ -68,7 +68,8 @@ pub struct Node {
     pub clock: Mhz,
     pub price: Price,
     pub host_volumes: BTreeSet<String>,
-    pub meta: BTreeMap<String, String>,
+    /// Most nodes have the same as others.
+    pub meta: Shared<BTreeMap<String, String>>,
 }
 
 impl Node {
@@ -87,7 +88,7 @@ impl Node {
             clock: Mhz(0.0),
             price: Price(0.0),
             host_volumes: BTreeSet::new(),
-            meta: BTreeMap::new(),
+            meta: Shared::default(),
         }
     }
     pub fn usable(&self) -> bool {

@@ -1,22 +1,32 @@
 //! Names that many things have in common: an instance's in the table of allocations, in targets, entries and reports, a node's
-//! and a site's in each row. Each is kept once.
+//! and a site's in each row. Each is kept once, as is the meta that most nodes of a kind have alike.
 
-use crate::model::{AllocId, Applied, Domain, Pool, PreparedShares, Target};
+use crate::model::{AllocId, Applied, Domain, Pool, PreparedShares, Shared, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Copies keep the same names.
 #[derive(Clone, Default)]
-pub struct Names(Arc<Pool<str>>);
+pub struct Names(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    names: Pool<str>,
+    meta: Pool<BTreeMap<String, String>>,
+}
 
 impl Names {
     pub fn of(&self, name: &str) -> Arc<str> {
-        self.0.share(name)
+        self.0.names.share(name)
     }
 
     /// The one that is kept takes the place of this one.
     pub fn share(&self, name: &mut Arc<str>) {
-        *name = self.0.share(name.clone());
+        *name = self.0.names.share(name.clone());
+    }
+
+    pub fn meta(&self, of: &BTreeMap<String, String>) -> Shared<BTreeMap<String, String>> {
+        self.0.meta.share(of.clone()).into()
     }
 
     /// Those of a target that was read, which from now on takes no more room than it needs.

@@ -33,7 +33,7 @@ pub fn node(n: &seen::Node, names: &Names) -> Node {
         clock: Mhz(number(n.attributes.get("cpu.frequency"))),
         price: Price(number(n.meta.get(META_PRICE))),
         host_volumes: n.host_volumes.keys().cloned().collect(),
-        meta: n.meta.clone(),
+        meta: names.meta(&n.meta),
     }
 }
 

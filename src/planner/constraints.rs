@@ -124,17 +124,18 @@ impl Wants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Shared;
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     fn node() -> Node {
         Node {
             id: "id-1".into(),
             class: "small".into(),
-            meta: [
+            meta: Shared::new(BTreeMap::from([
                 ("rack".to_string(), "r1".to_string()),
                 ("tags".to_string(), "ssd, arm".to_string()),
-            ]
-            .into(),
+            ])),
             ..Node::bare("edge-a-1", "edge-a")
         }
     }

@@ -104,7 +104,7 @@ pub fn node(site: &str, n: u8) -> Node {
         clock: Mhz(2000.0),
         price: Price(0.1),
         host_volumes: BTreeSet::new(),
-        meta: BTreeMap::new(),
+        meta: Shared::default(),
     }
 }
 

@@ -53,7 +53,7 @@ fn world() -> World {
         clock: Mhz(1.0),
         price: Price(0.0),
         host_volumes: Default::default(),
-        meta: BTreeMap::new(),
+        meta: Shared::default(),
     };
     let entry = |n: u8| FrontEntry {
         instance: alloc(n),

@@ -418,7 +418,7 @@ fn a_jobs_constraints_rule_nodes_out_and_its_affinities_choose_among_the_rest() 
     }
     let meta = [("rack".to_string(), "r7".to_string())];
     for name in ["edge-b-2", "provider-b-3"] {
-        stage.node(name, |n| n.meta = meta.clone().into());
+        stage.node(name, |n| *n.meta = meta.clone().into());
     }
     let plan = stage.plan();
     assert_eq!(placed(&plan)[0].1, "id-provider-b-3", "{plan:?}");

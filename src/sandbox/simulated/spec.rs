@@ -248,10 +248,10 @@ fn node(spec: &NodeSpec, kind: SiteKind, number: usize) -> Node {
         clock: spec.clock,
         price: spec.price,
         host_volumes: volumes,
-        meta: BTreeMap::from([
+        meta: Shared::new(BTreeMap::from([
             ("kind".into(), kind.as_str().into()),
             ("price".into(), spec.price.0.to_string()),
-        ]),
+        ])),
     }
 }
 
