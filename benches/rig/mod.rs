@@ -204,7 +204,7 @@ impl Rig {
     async fn write(&self, service: &str, (old, new): (&Server, &Server), given: (Share, Share)) {
         let instance = |name: &str, server: &Server, share: Share| Instance {
             alloc: AllocId::new(format!("{name}-0000")),
-            address: server.at.ip().to_string(),
+            address: server.at.ip().to_string().into(),
             port: server.at.port(),
             node: NodeId::new(name),
             site: Site::from(name),

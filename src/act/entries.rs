@@ -2,6 +2,7 @@
 
 use crate::model::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Every entry of ours has an ID that starts so; nothing else is ever touched.
 pub const PREFIX: &str = "foreshadow-";
@@ -12,9 +13,9 @@ pub struct Entry {
     pub id: String,
     pub service: ServiceName,
     pub alloc: AllocId,
-    pub address: String,
+    pub address: Arc<str>,
     pub port: u16,
-    pub health: String,
+    pub health: Arc<str>,
     /// `None`: in maintenance, so that it is checked and clients are not given it.
     pub weight: Option<u32>,
 }
@@ -76,7 +77,7 @@ pub fn changes(wanted: &[Entry], present: &[Present], service: &ServiceName) -> 
     for entry in wanted {
         let have = present.iter().find(|p| p.id == entry.id);
         let same = have.is_some_and(|p| {
-            p.address == entry.address
+            *p.address == *entry.address
                 && p.port == entry.port
                 && entry.weight.is_none_or(|w| w == p.weight)
         });
@@ -265,7 +266,7 @@ mod tests {
                     present.push(Present {
                         id: e.id.clone(),
                         service: e.service.to_string(),
-                        address: e.address.clone(),
+                        address: e.address.to_string(),
                         port: e.port,
                         weight: e.weight.unwrap_or(1),
                         maintenance,

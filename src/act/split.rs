@@ -65,7 +65,7 @@ fn judge(
         return Err(format!("{nobody} of {answered} clients were given nobody"));
     }
     // One that nobody was given has a failing check: the loop sees that for itself.
-    let of = |i: &Instance| counts.get(&(i.address.clone(), i.port)).copied();
+    let of = |i: &Instance| counts.get(&(i.address.to_string(), i.port)).copied();
     let parts: Vec<(Share, u64)> = target
         .instances
         .iter()
@@ -97,7 +97,7 @@ mod tests {
     fn target(shares: &[u32]) -> Target {
         let one = |(i, share): (usize, &u32)| Instance {
             alloc: AllocId::new(format!("a{i}")),
-            address: format!("10.0.0.{i}"),
+            address: format!("10.0.0.{i}").into(),
             port: 80,
             node: "n".into(),
             site: "s".into(),

@@ -199,7 +199,7 @@ fn alike(weight: &Given, target: &Target) -> bool {
     let given: Vec<(&Instance, f64)> = target
         .instances
         .iter()
-        .filter_map(|i| Some((i, *weight.get(&(i.address.clone(), i.port))?)))
+        .filter_map(|i| Some((i, *weight.get(&(i.address.to_string(), i.port))?)))
         .collect();
     let wanted: f64 = given.iter().map(|(i, _)| i.share.fraction()).sum();
     if target.instances.iter().all(|i| i.share == Share::NONE) {

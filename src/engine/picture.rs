@@ -360,13 +360,13 @@ fn instances(
         .iter()
         .map(|c| {
             let usage = world.usage.get(&c.alloc).and_then(|u| u.value());
-            let weight = told.get(&(c.address.as_str(), c.port)).copied();
+            let weight = told.get(&(&*c.address, c.port)).copied();
             let weight = weight.unwrap_or_default();
             InstanceView {
                 alloc: c.alloc.clone(),
                 job: c.job.clone(),
                 node: c.on.name.clone(),
-                site: c.site.clone(),
+                site: c.site().clone(),
                 role: match c.role {
                     Role::Primary => "primary".into(),
                     Role::Standby => "standby".into(),

@@ -217,8 +217,8 @@ fn key_of(portion: &PortionId, copy: &Copy) -> ProfileKey {
     ProfileKey {
         portion: portion.clone(),
         release: copy.release.clone(),
-        site: copy.site.clone(),
-        class: copy.class.clone(),
+        site: copy.site().clone(),
+        class: copy.class().clone(),
     }
 }
 
@@ -268,7 +268,7 @@ fn latency(
         // Below the lowest load that was tried a curve says no more than "at most".
         let lowest = profile.answered().first()?.0;
         let measured = profile.latency_at(load).filter(|_| load >= lowest)?;
-        sum += share * (measured.0 + unmeasured(state, world, portion, &copy.site).0);
+        sum += share * (measured.0 + unmeasured(state, world, portion, copy.site()).0);
         shares += share;
         let there = known(state, &key)?;
         spread = spread.max(there.knee.of_one(there.one_run).spread);

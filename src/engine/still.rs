@@ -207,7 +207,7 @@ impl Still {
                 sights: portions.iter().map(|p| Sight::of(p, world, now)).collect(),
                 standbys: standbys(&workload.policy, census),
                 jobs: all().map(|c| c.job.clone()).collect(),
-                sites: all().map(|c| c.site.clone()).collect(),
+                sites: all().map(|c| c.site().clone()).collect(),
                 copies,
             }
         })

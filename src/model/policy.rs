@@ -4,6 +4,7 @@ use super::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What clients may expect: `quantile` of latency within `latency`, `success` of requests answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -125,7 +126,7 @@ pub struct PortionPolicy {
     pub port: String,
     /// Path of a request that stands for the load (GET), and of the health check.
     pub path: String,
-    pub health: String,
+    pub health: Arc<str>,
     pub depends_on: Vec<PortionId>,
     pub slo: Slo,
     pub data: Data,

@@ -9,12 +9,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
     pub alloc: AllocId,
-    pub address: String,
+    pub address: Arc<str>,
     pub port: u16,
     pub node: NodeId,
     pub site: Site,
     /// Path of its HTTP health check.
-    pub health: String,
+    pub health: Arc<str>,
     /// 0: registered and checked, but in maintenance, so that clients are not given it.
     pub share: Share,
 }

@@ -38,6 +38,8 @@ impl Names {
             self.share(&mut i.alloc.0);
             self.share(&mut i.node.0);
             self.share(&mut i.site.0);
+            self.share(&mut i.address);
+            self.share(&mut i.health);
         }
         target.instances.shrink_to_fit();
         let named = target.contingencies.iter();

@@ -63,7 +63,7 @@ pub fn alloc(a: &seen::Alloc, names: &Names) -> Alloc {
         ports: a
             .ports()
             .into_iter()
-            .map(|p| (p.label, (p.ip, p.port)))
+            .map(|p| (names.of(&p.label), (names.of(&p.ip), p.port)))
             .collect(),
         created: Moment(a.create_time / 1_000_000),
     }

@@ -39,9 +39,9 @@ fn enough(scene: &Scene, portion: &PortionPolicy, there: &[&Copy]) -> bool {
 pub fn kept<'a>(scene: &Scene, portion: &PortionPolicy, copies: &'a Copies) -> Vec<&'a Copy> {
     let mut kept = Vec::new();
     for site in sites(scene) {
-        let mut there: Vec<&Copy> = copies.standing().filter(|c| c.site == site).collect();
+        let mut there: Vec<&Copy> = copies.standing().filter(|c| *c.site() == site).collect();
         let standbys = copies.of(Role::Standby);
-        for one in standbys.filter(|c| c.alive && c.site == site) {
+        for one in standbys.filter(|c| c.alive && *c.site() == site) {
             if enough(scene, portion, &there) {
                 break;
             }
@@ -69,7 +69,7 @@ pub fn lacking(scene: &Scene, portion: &PortionPolicy, copies: &Copies) -> Vec<S
         Data::Stays(sites) => sites.contains(site),
     };
     let lacks = |site: &Site| {
-        let there = copies.all.iter().filter(|c| c.alive && &c.site == site);
+        let there = copies.all.iter().filter(|c| c.alive && c.site() == site);
         let there: Vec<&Copy> = there.collect();
         !enough(scene, portion, &there)
     };

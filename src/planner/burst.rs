@@ -88,7 +88,7 @@ fn stands<'a>(
     let mut stands: Vec<Stand> = Vec::new();
     for standby in copies.ready(Role::Standby) {
         let job = scene.world.job(&standby.job);
-        let (Some(job), Some(node)) = (job, scene.world.node(&standby.node)) else {
+        let (Some(job), Some(node)) = (job, scene.world.node(standby.node())) else {
             continue;
         };
         // A second copy of the same job says nothing new.
@@ -97,7 +97,10 @@ fn stands<'a>(
             continue;
         }
         let needs = places::of_job(job, &portion.groups);
-        let on_node = copies.all.iter().filter(|c| c.alive && c.node == node.id);
+        let on_node = copies
+            .all
+            .iter()
+            .filter(|c| c.alive && *c.node() == node.id);
         stands.push(Stand {
             job,
             node,

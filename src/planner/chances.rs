@@ -123,7 +123,7 @@ fn of(
     let mut out = Vec::new();
     for (portion, chosen) in portions.iter().zip(chosen) {
         let primaries = copies[&portion.id].of(Role::Primary);
-        let at_home: BTreeSet<_> = primaries.map(|c| (&c.site, &c.class)).collect();
+        let at_home: BTreeSet<_> = primaries.map(|c| (c.site(), c.class())).collect();
         let wanted = wanted(scene, &homes, &portion.id, &sites);
         for ((site, class), chosen) in chosen {
             let chance = match at_home.contains(&(site, class)) {
@@ -187,7 +187,7 @@ fn mark(scene: &Scene, portion: &PortionPolicy, copies: &Copies, nodes: &[&Node]
     nodes.iter().for_each(|n| n.id.hash(&mut mark));
     scene.release(&portion.id).hash(&mut mark);
     let primaries = copies.of(Role::Primary);
-    let home: BTreeSet<_> = primaries.map(|c| (&c.site, &c.class)).collect();
+    let home: BTreeSet<_> = primaries.map(|c| (c.site(), c.class())).collect();
     home.hash(&mut mark);
     mark.finish()
 }

@@ -133,7 +133,7 @@ fn digest(copies: &Copies) -> u64 {
     let mut digest = DefaultHasher::new();
     for c in ready(copies) {
         let carries = c.capacity.map(|rate| rate.0.to_bits());
-        let place = (&c.alloc, &c.node, &c.site);
+        let place = (&c.alloc, c.node(), c.site());
         (place, c.role, carries, c.share > Share::NONE).hash(&mut digest);
     }
     digest.finish()
@@ -158,7 +158,7 @@ fn drills(
             .collect();
         let primaries = || {
             let all = copies.ready(Role::Primary);
-            all.filter(|c| !domain.holds(&c.node, &c.site))
+            all.filter(|c| !domain.holds(c.node(), c.site()))
         };
         let mut drill = Drill {
             part: Share(lost.iter().map(|i| i.share.0).sum()),
@@ -194,7 +194,7 @@ impl Drill {
 fn stay(domain: &Domain, copies: &Copies, enough: bool, ids: &Arc<[AllocId]>) -> PreparedShares {
     let left = |role| {
         let all = copies.ready(role);
-        all.filter(|c| !domain.holds(&c.node, &c.site))
+        all.filter(|c| !domain.holds(c.node(), c.site()))
     };
     let standbys = left(Role::Standby).filter(|c| !enough || c.share > Share::NONE);
     let shares = split(left(Role::Primary).chain(standbys));
@@ -244,19 +244,11 @@ mod tests {
     }
 
     fn copy(n: u8, (role, ready, serves, carries): (bool, bool, bool, u8)) -> Copy {
-        let site = Site::from(["edge-a", "edge-b"][usize::from(n % 2)]);
-        let node = NodeId::new(format!("node-{}", n % 4));
-        let on = Node {
-            class: "std".into(),
-            ..Node::bare(node.as_str(), site.as_str())
-        };
+        let site = ["edge-a", "edge-b"][usize::from(n % 2)];
         Copy {
             alloc: AllocId::new(format!("alloc-{n}")),
             job: "job".into(),
             role: if role { Role::Primary } else { Role::Standby },
-            node,
-            site,
-            class: "std".into(),
             release: "1".into(),
             address: "10.0.0.1".into(),
             port: 80,
@@ -266,7 +258,7 @@ mod tests {
             share: if serves { Share(5_000) } else { Share::NONE },
             capacity: (carries > 0).then_some(Rps(f64::from(carries))),
             alive: true,
-            on: Arc::new(on),
+            on: Arc::new(Node::bare(&format!("node-{}", n % 4), site)),
             going: None,
         }
     }
@@ -293,8 +285,8 @@ mod tests {
             alloc: c.alloc.clone(),
             address: c.address.clone(),
             port: c.port,
-            node: c.node.clone(),
-            site: c.site.clone(),
+            node: c.node().clone(),
+            site: c.site().clone(),
             health: "/health".into(),
             share: Share(u32::from(shares >> k & 1) * 2_500),
         };

@@ -37,11 +37,8 @@ pub struct Copy {
     pub alloc: AllocId,
     pub job: JobId,
     pub role: Role,
-    pub node: NodeId,
-    pub site: Site,
-    pub class: NodeClass,
     pub release: Release,
-    pub address: String,
+    pub address: Arc<str>,
     pub port: u16,
     /// Its check passes at most of the gateways that can be heard.
     pub ready: bool,
@@ -58,6 +55,18 @@ pub struct Copy {
     /// Its node as it was seen, and whether that is about to go.
     pub on: Arc<Node>,
     pub going: Option<Going>,
+}
+
+impl Copy {
+    pub fn node(&self) -> &NodeId {
+        &self.on.id
+    }
+    pub fn site(&self) -> &Site {
+        &self.on.site
+    }
+    pub fn class(&self) -> &NodeClass {
+        &self.on.class
+    }
 }
 
 /// Everything the planner asks about one portion's instances.
@@ -189,9 +198,6 @@ pub fn copies(
             alloc: alloc.id.clone(),
             job: alloc.job.clone(),
             role,
-            node: node.id.clone(),
-            site: node.site.clone(),
-            class: node.class.clone(),
             capacity: capacity(known, &key),
             release,
             address: address.clone(),

@@ -32,7 +32,7 @@ impl Links {
             let flow = flow(scene, portion);
             let Some(home) = home(set) else { continue };
             for standby in set.of(Role::Standby) {
-                links.take(home, &standby.site, flow);
+                links.take(home, standby.site(), flow);
             }
             let asked = scene.inflight.iter().filter_map(|s| match &s.action {
                 Action::PlaceStandby {
@@ -75,7 +75,7 @@ impl Links {
 
 /// Where the portion is at home: the site of its first primary.
 pub fn home(copies: &Copies) -> Option<&Site> {
-    copies.of(Role::Primary).next().map(|c| &c.site)
+    copies.of(Role::Primary).next().map(|c| c.site())
 }
 
 /// What one standby of the portion puts on the link to its clients once it serves: the part of the demand that one primary

@@ -20,7 +20,7 @@ const BACK_OFF: Span = Span::secs(10);
 pub fn ask(scene: &Scene, portion: &PortionPolicy, copies: &Copies, k: usize, need: &Need) -> Ask {
     let least = places::needs(scene, portion).unwrap_or_default();
     let home = need.avoid.clone().or_else(|| links::home(copies).cloned());
-    let taken: BTreeSet<NodeId> = copies.all.iter().map(|c| c.node.clone()).collect();
+    let taken: BTreeSet<NodeId> = copies.all.iter().map(|c| c.node().clone()).collect();
     Ask {
         portion: portion.id.clone(),
         release: scene.release(&portion.id),
@@ -94,7 +94,7 @@ pub fn stand(
             // What is kept for a site's own clients stays there.
             within: (apart::kept(scene, portion, copies).iter())
                 .find(|c| &c.job == job)
-                .map(|c| c.site.clone()),
+                .map(|c| c.site().clone()),
             ..ask(scene, portion, copies, 1, need)
         },
     })

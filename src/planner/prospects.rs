@@ -92,7 +92,7 @@ impl<'a> Homes<'a> {
 
     /// Whether the copy is lost in that future.
     fn loses(&self, gone: &BTreeSet<&Site>, s: &Scenario, c: &Copy) -> bool {
-        gone.contains(&c.site) || s.failed.iter().any(|d| d.holds(&c.node, &c.site))
+        gone.contains(c.site()) || s.failed.iter().any(|d| d.holds(c.node(), c.site()))
     }
 
     fn scenario(&self, k: usize, s: &Scenario, of: &[&PortionId]) -> placement::Scenario {

@@ -334,10 +334,10 @@ impl<'a> Load<'a> {
 
     /// What is lacking once the domain has failed, why, and the site that standbys must not stand at; `None` if it takes no primary.
     fn after(&self, scene: &Scene, hazard: &Hazard) -> Option<(usize, String, Option<Site>)> {
-        let loses = |c: &&Copy| scene.loses(&hazard.domain, &c.node, &c.site);
+        let loses = |c: &&Copy| scene.loses(&hazard.domain, c.node(), c.site());
         let (gone, left): (Vec<&Copy>, Vec<&Copy>) =
             self.primaries.iter().copied().partition(loses);
-        let site = gone.first()?.site.clone();
+        let site = gone.first()?.site().clone();
         let lost = gone.len();
         let count = match self.each {
             Some(_) => self.short(&left).max(usize::from(left.is_empty())),

@@ -22,7 +22,7 @@ pub fn steady(
     for (k, copy) in copies.all.iter().enumerate() {
         let carries = carries(copy);
         // What Nomad has placed there since is new, the node is not.
-        let ready = stood(scene, book, copy, carries) && (carries || !shaky.contains(&copy.node));
+        let ready = stood(scene, book, copy, carries) && (carries || !shaky.contains(copy.node()));
         if ready != copy.ready {
             trusted.all[k].ready = ready;
         }

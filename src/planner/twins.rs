@@ -88,12 +88,12 @@ fn twin(
     let primaries = || copies.of(Role::Primary).filter(|c| c.alive && c.ready);
     if !scene.policy.judging.twin
         || !wanted(scene, key)
-        || primaries().any(|c| same(&c.site, &c.class))
+        || primaries().any(|c| same(c.site(), c.class()))
     {
         return Ok(None);
     }
     // Shadows run where the policy lets them, twins too.
-    let allowed = primaries().filter(|c| scene.policy.sites.contains(&c.site));
+    let allowed = primaries().filter(|c| scene.policy.sites.contains(c.site()));
     let Some(home) = allowed.max_by_key(|c| c.share) else {
         return Ok(None);
     };
@@ -114,8 +114,8 @@ fn twin(
         return Ok(None);
     };
     let there = ProfileKey {
-        site: home.site.clone(),
-        class: home.class.clone(),
+        site: home.site().clone(),
+        class: home.class().clone(),
         ..key.clone()
     };
     let (node, free) = shadows::room_at(scene, nodes, &there, portion, &Held::new())?;
@@ -127,7 +127,7 @@ fn twin(
     let found = lint::lint(&job, live, &fronts.collect::<Vec<_>>(), &free);
     match lint::sentence(&found) {
         Some(why) => Err(why),
-        None => Ok(Some((job, home.site.clone(), node.name.to_string()))),
+        None => Ok(Some((job, home.site().clone(), node.name.to_string()))),
     }
 }
 

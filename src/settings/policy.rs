@@ -391,7 +391,9 @@ fn portion(p: &Section, job: Option<&str>, outer: Slo) -> Result<PortionPolicy, 
         owner: owner(p)?,
         port: p.string("port")?.unwrap_or_else(|| "http".into()),
         path: p.string("path")?.unwrap_or_else(|| "/".into()),
-        health: p.string("health")?.unwrap_or_else(|| "/health".into()),
+        health: p
+            .string("health")?
+            .map_or_else(|| "/health".into(), Into::into),
         depends_on: p
             .strings("depends_on")?
             .unwrap_or_default()

@@ -140,8 +140,8 @@ pub fn alloc(n: u8, job: &str, site: &str, node: u8) -> Alloc {
             network: Mbps(0.0),
         },
         ports: Ports::from_iter([(
-            "http".to_string(),
-            (format!("10.0.0.{n}"), 20_000 + u16::from(n)),
+            "http".into(),
+            (format!("10.0.0.{n}").into(), 20_000 + u16::from(n)),
         )]),
         created: Moment(0),
     }
@@ -150,7 +150,7 @@ pub fn alloc(n: u8, job: &str, site: &str, node: u8) -> Alloc {
 pub fn instance(n: u8, site: &str, node: u8, share: u32) -> Instance {
     Instance {
         alloc: alloc_id(n),
-        address: format!("10.0.0.{n}"),
+        address: format!("10.0.0.{n}").into(),
         port: 20_000 + u16::from(n),
         node: NodeId::new(format!("id-{site}-{node}")),
         site: Site::from(site),

@@ -169,7 +169,7 @@ impl Cluster {
                     .iter()
                     .map(|i| FrontEntry {
                         instance: i.alloc.clone(),
-                        address: i.address.as_str().into(),
+                        address: i.address.clone(),
                         port: i.port,
                         weight: 1,
                         passing: passing(&i.alloc),

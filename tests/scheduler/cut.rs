@@ -326,7 +326,7 @@ async fn a_site_that_is_cut_off_goes_on_by_itself_and_comes_back_without_a_jump(
         let found = dns.srv(&format!("{service}.service.consul")).await.ok()?;
         let dead = found
             .iter()
-            .any(|r| r.ip.is_some_and(|ip| ip.to_string() == doomed.address));
+            .any(|r| r.ip.is_some_and(|ip| ip.to_string() == *doomed.address));
         (!found.is_empty() && !dead).then_some(found.len())
     })
     .await;

@@ -86,7 +86,7 @@ pub(super) fn registration(desk: &Desk, entry: &Entry) -> Registration {
     Registration {
         id: entry.id.clone(),
         name: entry.service.to_string(),
-        address: entry.address.clone(),
+        address: entry.address.to_string(),
         port: entry.port,
         meta: BTreeMap::from([(desk.meta_alloc.to_string(), entry.alloc.to_string())]),
         passing_weight: weight,

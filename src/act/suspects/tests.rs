@@ -236,7 +236,7 @@ fn the_budget_of_probes_holds_whatever_their_number() {
 fn target(service: &str, shares: &[(u8, u32)]) -> Target {
     let instance = |(n, percent): &(u8, u32)| Instance {
         alloc: AllocId::new(format!("{n}")),
-        address: at(*n).ip().to_string(),
+        address: at(*n).ip().to_string().into(),
         port: at(*n).port(),
         node: "n".into(),
         site: "s".into(),

@@ -131,7 +131,7 @@ pub(super) fn nodes(
         // One text for all of them.
         let mut standby: Option<Arc<str>> = None;
         for c in &*set.all {
-            on.entry(&c.node).or_default().push(match c.role {
+            on.entry(c.node()).or_default().push(match c.role {
                 Role::Primary => id.0.clone(),
                 Role::Standby => {
                     let text = || format!("{id} (standby)").into();

@@ -137,7 +137,7 @@ fn ideal(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies) -
         let there = copies
             .all
             .iter()
-            .filter(|c| c.ready && c.alive && &c.site == site);
+            .filter(|c| c.ready && c.alive && c.site() == site);
         let shares = split(there);
         if !shares.is_empty() {
             return shares;

@@ -153,7 +153,7 @@ fn instances(
     let share = |c: &Copy| shares.get(&c.alloc).copied().unwrap_or_default();
     let is = |c: &Copy, i: &Instance| {
         (&c.alloc, &c.address, c.port) == (&i.alloc, &i.address, i.port)
-            && (&c.node, &c.site) == (&i.node, &i.site)
+            && (c.node(), c.site()) == (&i.node, &i.site)
             && (&portion.health, share(c)) == (&i.health, i.share)
     };
     let same = |b: &&SharedList<Instance>| {
@@ -167,8 +167,8 @@ fn instances(
         alloc: c.alloc.clone(),
         address: c.address.clone(),
         port: c.port,
-        node: c.node.clone(),
-        site: c.site.clone(),
+        node: c.node().clone(),
+        site: c.site().clone(),
         health: portion.health.clone(),
         share: share(c),
     };

@@ -122,7 +122,7 @@ impl World {
             let (address, port) = address(unit);
             Some(FrontEntry {
                 instance: unit.id.clone(),
-                address: address.into(),
+                address,
                 port,
                 weight: e.weight.unwrap_or(1),
                 passing: e.passing,
@@ -139,7 +139,7 @@ impl World {
         all.filter_map(|(n, weight)| {
             let (address, port) = address(self.units.get(&n)?);
             Some(SrvSeen {
-                address,
+                address: address.to_string(),
                 port,
                 weight: weight as u32,
             })

@@ -4,6 +4,7 @@ use super::world::{Event, Kind, Unit, World};
 use crate::model::*;
 use rand::Rng;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A node is down for Nomad once it was not heard for so long, by its own heartbeat's phase.
 const SILENT: (i64, i64) = (10_000, 20_000);
@@ -227,7 +228,7 @@ impl World {
             status,
             desired_run: true,
             resources: unit.needs,
-            ports: [(part.policy.port.clone(), address(unit))]
+            ports: [(part.policy.port.as_str().into(), address(unit))]
                 .into_iter()
                 .collect(),
             created: unit.created,
@@ -451,9 +452,9 @@ impl World {
 }
 
 /// Where the unit would be reached.
-pub(super) fn address(unit: &Unit) -> (String, u16) {
+pub(super) fn address(unit: &Unit) -> (Arc<str>, u16) {
     (
-        format!("127.9.{}.{}", unit.node / 250, unit.node % 250 + 1),
+        format!("127.9.{}.{}", unit.node / 250, unit.node % 250 + 1).into(),
         unit.port,
     )
 }
