@@ -448,3 +448,25 @@ async fn entries_are_watched_not_polled_and_one_that_fails_has_the_wheel_turn() 
         "the stop is read at each look"
     );
 }
+
+#[tokio::test]
+async fn traffic_of_a_service_that_has_no_target_is_asked_of_the_jobs_own_instances() {
+    let (nomad, consul) = (shop_nomad().await, away_consul().await);
+    let world = eyes(&nomad, &consul).look(clock::now()).await;
+    let front = &world.fronts[&ServiceName::from("shop-web")];
+    let target = front.target.as_ref().and_then(Seen::value);
+    assert_eq!(target, Some(&None), "none was ever written");
+    let told = &world.traffic[&PortionId::from("web")];
+    let allocs = world.allocs.value().expect("allocations");
+    let of_web = allocs.iter().filter(|a| a.group.as_str() == "web");
+    let asked: Vec<String> = of_web
+        .map(|a| format!("{}:{}/metrics", a.ports["http"].0, a.ports["http"].1))
+        .collect();
+    let Seen::Unknown { why } = told else {
+        panic!("nobody listens there: {told:?}");
+    };
+    assert!(
+        asked.iter().any(|at| why.contains(at)),
+        "{why} of {asked:?}"
+    );
+}

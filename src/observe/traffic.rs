@@ -141,7 +141,11 @@ fn endpoints<'a>(sources: &'a Sources, world: &World) -> Vec<Wish<'a>> {
     portions
         .flat_map(|p| {
             if p.metrics.clients.is_empty() {
-                instances(p, world)
+                match target(p, world) {
+                    Some(Some(target)) => instances(p, target),
+                    Some(None) => primaries(p, world),
+                    None => Vec::new(),
+                }
             } else {
                 let clients = p.metrics.clients.iter();
                 clients
@@ -157,23 +161,47 @@ fn endpoints<'a>(sources: &'a Sources, world: &World) -> Vec<Wish<'a>> {
         .collect()
 }
 
+/// The portion's target, as far as it can be read: there may be none.
+fn target<'a>(portion: &PortionPolicy, world: &'a World) -> Option<Option<&'a Target>> {
+    let front = world.fronts.get(portion.front.as_ref()?)?;
+    front.target.as_ref()?.value().map(Option::as_ref)
+}
+
 /// Every instance in the portion's target, at its own address.
-fn instances<'a>(portion: &'a PortionPolicy, world: &World) -> Vec<Wish<'a>> {
-    let front = portion.front.as_ref().and_then(|f| world.fronts.get(f));
-    let target = front.and_then(|f| f.target.as_ref()?.value()?.as_ref());
-    target
-        .into_iter()
-        .flat_map(|t| &t.instances)
-        .map(|i| Wish {
-            key: (
-                portion.id.clone(),
-                format!("http://{}:{}{}", i.address, i.port, portion.metrics.path),
-            ),
-            metrics: &portion.metrics,
-            site: Some(i.site.clone()),
-            instance: Some(i.alloc.clone()),
-        })
+fn instances<'a>(portion: &'a PortionPolicy, target: &Target) -> Vec<Wish<'a>> {
+    let all = target.instances.iter();
+    all.map(|i| wish(portion, (&i.address, i.port), &i.site, &i.alloc))
         .collect()
+}
+
+/// Where no target was ever written, traffic is that of the job's own instances: who only observes is to know the demand, too.
+fn primaries<'a>(portion: &'a PortionPolicy, world: &World) -> Vec<Wish<'a>> {
+    let allocs = world.allocs.value().into_iter();
+    let running = allocs
+        .flat_map(|all| all.of(&portion.job))
+        .filter(|a| a.desired_run && a.status == AllocStatus::Running)
+        .filter(|a| portion.groups.first() == Some(&a.group));
+    let wishes = running.filter_map(|alloc| {
+        let (address, port) = alloc.ports.get(&portion.port)?;
+        let site = &world.node(&alloc.node)?.site;
+        Some(wish(portion, (address, *port), site, &alloc.id))
+    });
+    wishes.collect()
+}
+
+fn wish<'a>(
+    portion: &'a PortionPolicy,
+    (address, port): (&str, u16),
+    site: &Site,
+    instance: &AllocId,
+) -> Wish<'a> {
+    let path = &portion.metrics.path;
+    Wish {
+        key: (portion.id.clone(), format!("http://{address}:{port}{path}")),
+        metrics: &portion.metrics,
+        site: Some(site.clone()),
+        instance: Some(instance.clone()),
+    }
 }
 
 fn wanted_of(wish: &Wish) -> Wanted {
