@@ -242,7 +242,8 @@ impl Kind {
             None => String::new(),
         };
         text += &format!(
-            "{ended} failures in {watched:.1} h watched, {mean:.3} an hour with those of its class and site; repairs take {:.0} s, nine in ten within {:.0} s",
+            "{ended} failure{} in {watched:.1} h watched, {mean:.3} an hour with those of its class and site; repairs take {:.0} s, nine in ten within {:.0} s",
+            if ended == 1 { "" } else { "s" },
             self.repair.mean().as_secs_f64(),
             self.repair.quantile(0.9).as_secs_f64(),
         );

@@ -38,6 +38,14 @@ impl<'a> Scene<'a> {
         let allocs = self.world.allocs.value().map(|all| all.of(job));
         allocs.into_iter().flatten()
     }
+    /// A failure domain as people know it: a node by its name.
+    pub fn named(&self, domain: &Domain) -> String {
+        let name = match domain {
+            Domain::Node(id) => self.world.node(id).map(|n| format!("node {}", n.name)),
+            Domain::Site(_) | Domain::Link(..) => None,
+        };
+        name.unwrap_or_else(|| domain.to_string())
+    }
     /// The allocation of a job that runs.
     pub fn running(&self, job: &JobId) -> Option<&'a Alloc> {
         let runs = |a: &&Alloc| a.holds() && a.status == AllocStatus::Running;

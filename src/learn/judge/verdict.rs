@@ -191,7 +191,7 @@ fn conclude(b: &Side, s: &Side, tests: &[Test], limits: &Limits) -> (Outcome, St
         return (Outcome::Inconclusive, why);
     }
     let why = format!(
-        "slower than the baseline with probability {:.3}, surely below {sure:.3} (limit {:.2}); {}",
+        "no slower than allowed: slower than the baseline with probability {:.3}, surely below {sure:.3} (limit {:.2}); {}",
         latency.effect,
         limits.surely_below,
         medians(b, s, limits)

@@ -203,7 +203,7 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
     let (to, who) = match prepared.iter().find(answers) {
         Some(c) => (
             c.shares.to_map(),
-            format!("what is cleared for {} is done", c.domain),
+            format!("what is cleared for {} is done", scene.named(&c.domain)),
         ),
         None => (ideal.clone(), "the ready ones take over".to_string()),
     };
