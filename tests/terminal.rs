@@ -429,6 +429,9 @@ fn where_nothing_can_be_drawn_it_says_so_and_what_to_do_and_writes_no_escapes() 
         .expect("it starts");
     let said = String::from_utf8_lossy(&tried.stderr);
     assert_eq!(tried.status.code(), Some(1), "{said}");
-    assert!(said.contains("it is no terminal; `--headless`"), "{said}");
+    assert!(
+        said.contains("it is no terminal; `foreshadow sandbox --headless`"),
+        "{said}"
+    );
     assert!(tried.stdout.is_empty(), "{:?}", tried.stdout);
 }

@@ -173,7 +173,7 @@ pub fn sites(state: &State) -> Vec<&SiteView> {
     all
 }
 
-/// Those that are not up first.
+/// Those that are not up first, then by site and name.
 pub fn nodes(state: &State) -> Vec<&NodeView> {
     let site = state.place().site.as_ref();
     let text = |n: &NodeView| {
@@ -189,7 +189,11 @@ pub fn nodes(state: &State) -> Vec<&NodeView> {
     let all = state.view.nodes.iter();
     let mut all: Vec<&NodeView> = all.filter(|n| site.is_none_or(|s| &n.site == s)).collect();
     keep(state, &mut all, text);
-    all.sort_by_key(|n| n.status == NodeStatus::Ready);
+    all.sort_by(|a, b| {
+        let order = |n: &NodeView| n.status == NodeStatus::Ready;
+        let names = || (&a.site, &a.name).cmp(&(&b.site, &b.name));
+        order(a).cmp(&order(b)).then_with(names)
+    });
     all
 }
 

@@ -30,7 +30,7 @@ const FRAME: Span = Span::millis(250);
 /// Silence is told from here on, and again each second.
 const QUIET: Span = Span::secs(3);
 
-const NO_TERMINAL: &str = "cannot draw on the standard output: it is no terminal; `--headless` tells the same as lines, and `foreshadow screenshot` draws one picture";
+const NO_TERMINAL: &str = "cannot draw on the standard output: it is no terminal; `foreshadow sandbox --headless` and `foreshadow run` tell what is decided as lines, and `foreshadow screenshot` draws one picture";
 
 /// The terminal until `q`, Ctrl-C, the end of the input, or `cancel`. It is put back as it was on
 /// every way out, a panic too.

@@ -182,11 +182,21 @@ fn moves(p: &PortionView, m: &MoveView) -> String {
         "failback" => format!("takes {} back home", p.id),
         "retreat" => format!("takes back the move of {}", p.id),
         "drain" => format!("moves {} off its nodes", p.id),
+        "kept" => format!("gives each site an instance of {} of its own", p.id),
+        "asked" => format!("moves {} as it was asked", p.id),
+        _ if !has_standbys(p) => format!("moves {} between its primaries", p.id),
         _ => format!("moves {} to standbys", p.id),
     };
     let all = m.steps.len();
     let (done, now) = (m.done.min(all), m.share_after(m.done));
-    format!("{what}: {done} of {all} steps, {now} on standbys")
+    match has_standbys(p) {
+        true => format!("{what}: {done} of {all} steps, {now} on standbys"),
+        false => format!("{what}: {done} of {all} steps"),
+    }
+}
+
+fn has_standbys(p: &PortionView) -> bool {
+    p.instances.iter().any(|i| i.role == "standby")
 }
 
 /// What was moved because something was wrong is told for so long, while nothing moves.

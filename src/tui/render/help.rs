@@ -1,7 +1,7 @@
 //! Help: the key table as it dispatches, and what the signs mean.
 
 use super::frame::ascii_keys;
-use super::pen::{Pen, beside, piece, row};
+use super::pen::{Pen, beside, piece, row, wrap};
 use crate::engine::view::Health;
 use crate::model::Cause;
 use crate::tui::keys::{Binding, TABLE};
@@ -20,17 +20,24 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     let (keys, right) = beside(area, if side { area.width - 42 } else { area.width });
     let signs = signs(pen);
     let inner = pen.section(keys, "Keys", "j and k scroll");
-    let shown = usize::from(inner.height);
     let more = if side { 0 } else { signs.len() + 1 };
-    let all = TABLE.len() + more;
-    let from = from.min(all.saturating_sub(shown));
-    for k in from..all.min(from + shown) {
-        let line = row(inner, k - from);
-        if let Some(binding) = TABLE.get(k) {
-            key_line(pen, line, binding, &state.options);
-        } else if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
-            sign_line(pen, line, sign);
+    let all: Vec<Vec<String>> = TABLE
+        .iter()
+        .map(|b| sentence(b, &state.options, inner.width))
+        .chain((0..more).map(|_| vec![String::new()]))
+        .collect();
+    let top = from.min(last_top(&all, usize::from(inner.height)));
+    let mut at = 0;
+    for (k, lines) in all.iter().enumerate().skip(top) {
+        if at >= usize::from(inner.height) {
+            break;
         }
+        if let Some(binding) = TABLE.get(k) {
+            key_lines(pen, (inner, at), (binding, lines), &state.options);
+        } else if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
+            sign_line(pen, row(inner, at), sign);
+        }
+        at += lines.len();
     }
     if side {
         let inner = pen.section(right, "Signs", "");
@@ -40,17 +47,68 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
     }
 }
 
-fn key_line(pen: &mut Pen, row: Rect, b: &'static Binding, options: &Options) {
-    let closed = b.acting && !options.allow_act;
-    let tone = if closed { Tone::Dim } else { Tone::Plain };
-    let note = if closed { "needs --allow-act: " } else { "" };
+/// The furthest that can be scrolled to: what comes from there on still fills the height.
+fn last_top(all: &[Vec<String>], height: usize) -> usize {
+    let mut left = height;
+    let mut top = all.len();
+    while let Some(lines) = top.checked_sub(1).map(|k| all[k].len()) {
+        if lines > left {
+            break;
+        }
+        left -= lines;
+        top -= 1;
+    }
+    top
+}
+
+/// Columns of the keys, and of the words that name what they do: the longest of them and a space.
+const KEYS: u16 = 9;
+const WORDS: u16 = 15;
+
+fn closed(b: &Binding, options: &Options) -> bool {
+    b.acting && !options.allow_act
+}
+
+/// What a key does, in lines that fit beside its word.
+fn sentence(b: &Binding, options: &Options, wide: u16) -> Vec<String> {
+    let note = if closed(b, options) {
+        "needs --allow-act: "
+    } else {
+        ""
+    };
+    let room = wide.saturating_sub(1 + KEYS + WORDS);
+    wrap(&format!("{note}{}", b.help), room)
+}
+
+fn key_lines(
+    pen: &mut Pen,
+    (area, at): (Rect, usize),
+    (b, lines): (&'static Binding, &[String]),
+    options: &Options,
+) {
+    let tone = match closed(b, options) {
+        true => Tone::Dim,
+        false => Tone::Plain,
+    };
     let keys = ascii_keys(pen.look.ascii, options.keys.shown(b));
-    let pieces = [
-        piece(format!("{keys:<9}"), Tone::Accent),
-        piece(format!("{:<10} ", b.word), Tone::Strong),
-        piece(format!("{note}{}", b.help), tone),
-    ];
-    pen.line(row.x + 1, row.y, row.width.saturating_sub(1), &pieces);
+    let (wide, words) = (usize::from(KEYS), usize::from(WORDS));
+    for (k, text) in lines.iter().enumerate() {
+        if at + k >= usize::from(area.height) {
+            return;
+        }
+        let (keys, word) = if k == 0 {
+            (keys.as_ref(), b.word)
+        } else {
+            ("", "")
+        };
+        let pieces = [
+            piece(format!("{keys:<wide$}"), Tone::Accent),
+            piece(format!("{word:<words$}"), Tone::Strong),
+            piece(text.as_str(), tone),
+        ];
+        let row = row(area, at + k);
+        pen.line(row.x + 1, row.y, row.width.saturating_sub(1), &pieces);
+    }
 }
 
 struct Sign {

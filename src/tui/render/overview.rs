@@ -9,6 +9,9 @@ use crate::tui::rows;
 use crate::tui::state::State;
 use ratatui::layout::Rect;
 
+/// The peak to come and how far off it is, "30.0 in 60 min", with a space before it.
+const PEAK: u16 = 15;
+
 pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let strip = if area.height < 14 || state.compact {
         0
@@ -74,7 +77,7 @@ impl<'a> Columns<'a> {
             true => (false, false),
             false => (spare >= 24, spare >= 39),
         };
-        let taken = u16::from(peak) * 14 + u16::from(standbys) * 14;
+        let taken = u16::from(peak) * PEAK + u16::from(standbys) * 14;
         let most = match (one_line, compact) {
             (_, true) => spare.saturating_sub(taken + 60),
             (true, _) => 36,
@@ -153,7 +156,7 @@ fn header(pen: &mut Pen, area: Rect, cols: &Columns<'_>) {
     let fits = charted.into_iter().find(|c| width(c) < cols.spark);
     put(fits.unwrap_or_default(), cols.spark, false);
     if cols.peak {
-        put("peak to come", 14, true);
+        put("peak to come", PEAK, true);
     }
     if cols.standbys {
         put("standbys", 14, true);
@@ -202,7 +205,7 @@ fn draw_row(pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
             let over = p.capacity.is_some_and(|c| value > c.0);
             let tone = if over { Tone::Warn } else { Tone::Watch };
             pen.right(
-                x + 13,
+                x + PEAK - 1,
                 y,
                 &[
                     piece(format!("{} ", brief(value)), tone),
@@ -210,7 +213,7 @@ fn draw_row(pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
                 ],
             );
         }
-        x += 14;
+        x += PEAK;
     }
     if cols.standbys {
         pen.right(x + 13, y, &standbys(p));
