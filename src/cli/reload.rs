@@ -85,7 +85,9 @@ pub async fn keep(
             tracing::warn!("the API shows the certificate that it had: {e}");
         }
         let next = rules.borrow().next(policies(&paths).map_err(|e| e.message));
-        if let Some(why) = &next.wrong {
+        // Another file of the folder may have changed: what is wrong is told once, and to whoever asks.
+        let told = asks == Asks::File && rules.borrow().wrong == next.wrong;
+        if let Some(why) = next.wrong.as_ref().filter(|_| !told) {
             tracing::warn!("policies stay as they were: {why}");
         }
         rules.send_if_modified(|now| {
