@@ -74,7 +74,7 @@ fn help_manual_page_and_the_operators_table_name_every_code_that_the_program_giv
 
 #[test]
 fn bad_usage_ends_with_64_and_not_with_what_says_that_there_are_changes() {
-    for args in [&["plan"][..], &["plan", "--bogus"], &["bogus"], &[]] {
+    for args in [&["run"][..], &["plan", "--bogus"], &["bogus"], &[]] {
         let run = foreshadow(args);
         assert_eq!(run.status.code(), Some(64), "{args:?}: {run:?}");
         assert!(text(&run.stderr).contains("Usage:"), "{run:?}");

@@ -32,11 +32,23 @@ use std::time::Duration;
         Exit codes: 0 done · 1 failed · 2 there are changes or problems · 64 bad usage or bad file · 69 Nomad, Consul or the foreshadow that is asked cannot be reached · 75 another leader holds the lease: ask that one"
 )]
 pub struct Cli {
-    /// More to say in the log on stderr (`info`, `debug`, or a filter such as `foreshadow::act=debug`).
-    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
+    /// What the log on stderr tells: a level (`info`, `debug`), or a filter such as `warn,foreshadow::act=debug`
+    #[arg(
+        long,
+        global = true,
+        default_value = "warn",
+        value_name = "FILTER",
+        help_heading = "Log"
+    )]
     pub log: String,
     /// The log on stderr as lines of text, or one JSON object a line
-    #[arg(long, global = true, value_enum, default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        help_heading = "Log"
+    )]
     pub log_format: Format,
     #[command(subcommand)]
     pub command: Command,
@@ -49,13 +61,13 @@ pub enum Command {
     /// The headless scheduler against the Nomad and Consul of NOMAD_ADDR, CONSUL_HTTP_ADDR …
     Run(RunArgs),
     /// One cycle with paper hands: what would be done, why, and what waits on what (exit 2 when there are steps)
-    Plan(RunArgs),
+    Plan(ConfigArgs),
     /// The portions of a job, their dependencies, and whether each can be shadowed
     Partition(PartitionArgs),
     /// Checks policies, configuration and jobs, with line and column
     Validate(ValidateArgs),
     /// Reach, versions and rights of both clusters, one line each with the remedy
-    Doctor(RunArgs),
+    Doctor(ConfigArgs),
     /// The dashboard over a foreshadow that runs headless (its HTTP API)
     Tui(TuiArgs),
     /// Shadows of a running foreshadow: start one by hand, list them, stop one
@@ -121,6 +133,16 @@ pub struct RunArgs {
     pub format: Format,
 }
 
+#[derive(Args, Debug, Clone)]
+pub struct ConfigArgs {
+    /// Where the policies are, which gateways there are, and whether it may act [default: foreshadow.hcl of this folder, else
+    /// /etc/foreshadow/foreshadow.hcl]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
 #[derive(Args, Debug)]
 pub struct PartitionArgs {
     /// Job files (*.hcl), or IDs of jobs in Nomad: the jobs of one workload
@@ -161,6 +183,7 @@ pub enum Switch {
 
 #[derive(Args, Debug)]
 pub struct HoldArgs {
+    /// `on`: nothing is written until `off`; weights stay as they are
     pub switch: Switch,
     /// The configuration of the foreshadows that are to hold: it says which Consul and datacenter have their keys [default: those
     /// of CONSUL_HTTP_ADDR]
@@ -170,6 +193,7 @@ pub struct HoldArgs {
 
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
+    /// The shell that reads it
     pub shell: clap_complete::Shell,
 }
 

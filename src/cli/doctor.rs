@@ -1,7 +1,9 @@
 //! `foreshadow doctor`: one line for each thing that must work, with the remedy where it does not.
 
-use super::args::RunArgs;
-use super::loop_::{read, runtime};
+mod names;
+
+use super::args::{ConfigArgs, Format};
+use super::loop_::{found, read, runtime};
 use super::{Exit, exit, reload};
 use crate::act::SERVICE;
 use crate::act::owners::{self, Case, Desk};
@@ -14,6 +16,7 @@ use crate::engine::house::GatewaySetup;
 use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen, keys};
 use crate::observe::META_ALLOC;
 use crate::planner::owner;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -78,23 +81,55 @@ const NOTES_WRITE: Right = Right {
 /// A condition that no key meets: asked for, it writes nothing, and a denial shows all the same.
 const NEVER: u64 = u64::MAX;
 
-/// Tells what was found, and counts what is bad.
-#[derive(Default)]
+/// Tells what was found, as it is found, and keeps it for those who read it as one document.
 struct Findings {
-    bad: usize,
+    format: Format,
+    all: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    ok: bool,
+    what: String,
+    text: String,
 }
 
 impl Findings {
+    fn found(&mut self, ok: bool, what: &str, text: &str) {
+        if self.format == Format::Text {
+            let word = if ok { "ok  " } else { "FAIL" };
+            println!("{word}  {what}: {text}");
+        }
+        let (what, text) = (what.to_string(), text.to_string());
+        self.all.push(Finding { ok, what, text });
+    }
+
+    fn good(&mut self, what: &str, text: &str) {
+        self.found(true, what, text);
+    }
+
     fn bad(&mut self, what: &str, why: &str) {
-        self.bad += 1;
-        println!("FAIL  {what}: {why}");
+        self.found(false, what, why);
     }
 
     fn tell(&mut self, what: &str, result: Result<String, HttpError>) {
         match result {
-            Ok(text) => println!("ok    {what}: {text}"),
+            Ok(text) => self.good(what, &text),
             Err(e) => self.bad(what, &e.to_string()),
         }
+    }
+
+    /// How it ends, once all is told.
+    fn end(self) -> Result<ExitCode, Exit> {
+        let bad = self.all.iter().filter(|f| !f.ok).count();
+        if self.format == Format::Json {
+            let document = serde_json::json!({ "findings": self.all, "bad": bad });
+            println!("{document}");
+        }
+        Ok(match bad {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::from(exit::CHANGES),
+        })
     }
 
     /// The same of what a token must be given; a denial names the rule.
@@ -184,7 +219,7 @@ impl Findings {
                     let planned = nomad.plan(&without_volumes(job.spec)).await;
                     self.tell_right(&what, &SUBMIT, planned.map(|_| "may be submitted".into()));
                 }
-                Ok(None) => self.bad(&what, "Nomad has no such job; look at `job` in the policy"),
+                Ok(None) => {} // That is told of already.
                 Err(e) => self.tell_right(&what, &JOBS, Err(e)),
             }
         }
@@ -285,10 +320,7 @@ impl Findings {
                 Err(e) => self.tell(&format!("{what} at {}", desk.gateway.id), Err(e)),
                 Ok(found) => {
                     for finding in found.into_iter().filter(|f| told.insert(f.text.clone())) {
-                        match finding.good {
-                            true => println!("ok    {what}: {owner}: {}", finding.text),
-                            false => self.bad(&what, &format!("{owner}: {}", finding.text)),
-                        }
+                        self.found(finding.good, &what, &format!("{owner}: {}", finding.text));
                     }
                 }
             }
@@ -312,14 +344,20 @@ fn without_volumes(mut job: JobSpec) -> JobSpec {
 }
 
 /// One line for each thing that must work, with the remedy where it does not.
-pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
+pub fn doctor(args: ConfigArgs) -> Result<ExitCode, Exit> {
+    let path = found(&args)?;
     runtime()?.block_on(async {
         // Without the store, which a running foreshadow holds.
-        let (config, access, gateways) = read(&args.config)?;
+        let (config, access, gateways) = read(&path)?;
         let policies = reload::policies(&config.policies)?;
         let nomad = Arc::new(Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?);
-        let mut findings = Findings::default();
+        let mut findings = Findings {
+            format: args.format,
+            all: Vec::new(),
+        };
         findings.of_nomad(&nomad).await;
+        findings.of_sites(&policies, &gateways, &nomad).await;
+        findings.of_jobs(&policies, &nomad).await;
         let dc = config.kv_datacenter.as_deref();
         let mut desks = Vec::new();
         for gateway in &gateways {
@@ -338,10 +376,7 @@ pub fn doctor(args: RunArgs) -> Result<ExitCode, Exit> {
             findings.of_owners(portion, &nomad, &desks).await;
             findings.of_probes(portion, desks.len());
         }
-        Ok(match findings.bad {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::from(exit::CHANGES),
-        })
+        findings.end()
     })
 }
 

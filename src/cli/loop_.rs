@@ -1,6 +1,6 @@
 //! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
 
-use super::args::{Format, HoldArgs, RunArgs, Switch};
+use super::args::{ConfigArgs, Format, HoldArgs, RunArgs, Switch};
 use super::logging::Tuner;
 use super::signals::until_signal;
 use super::stored::store_of_a_run;
@@ -13,14 +13,32 @@ use crate::engine::house::{self, GatewaySetup, House, Setup};
 use crate::engine::view::{Mode, OutlookView, PortionView, View};
 use crate::engine::{Rules, Writes};
 use crate::headless;
-use crate::model::Known;
+use crate::model::{Known, Span};
 use crate::settings::{self, Config};
 use crate::store::{self, Store};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+
+/// Where a configuration is looked for, by those who only look.
+const PLACES: [&str; 2] = ["foreshadow.hcl", "/etc/foreshadow/foreshadow.hcl"];
+
+/// The configuration that was named, else the first that is at one of the usual places.
+///
+/// # Errors
+/// `Usage`, where there is none.
+pub(super) fn found(args: &ConfigArgs) -> Result<PathBuf, Exit> {
+    let usual = || PLACES.iter().map(PathBuf::from).find(|p| p.is_file());
+    args.config.clone().or_else(usual).ok_or_else(|| {
+        let places = PLACES.join(" nor ");
+        Exit::usage(format!(
+            "there is neither {places}: say with --config FILE where the configuration is (the README shows one)"
+        ))
+    })
+}
 
 /// The configuration file, the environment's addresses, and the gateways that both make.
 pub(super) fn read(path: &Path) -> Result<(Config, Access, Vec<GatewaySetup>), Exit> {
@@ -123,8 +141,7 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
         let paths = config.policies.clone();
         let shown = keys.certificates.clone();
         tokio::spawn(reload::keep(paths, rules, asked, shown, cancel.clone()));
-        let told =
-            headless::tell(house.views.clone(), &mut std::io::stdout(), cancel.clone()).await;
+        let told = tell_events(house.views.clone(), args.format, cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
         for last in std::iter::once(systemd).chain(doors) {
@@ -132,16 +149,29 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
             let _ = last.await;
         }
         signals.abort();
-        told.map_err(|e| Exit::failed(&e))?;
+        told?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// One cycle, nothing written: what would be done.
-pub fn plan(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
+/// What is decided, a line each on standard output, until `cancel`.
+async fn tell_events(
+    views: watch::Receiver<Arc<View>>,
+    format: Format,
+    cancel: CancellationToken,
+) -> Result<(), Exit> {
+    let mut out = std::io::stdout();
+    let json = format == Format::Json;
+    let say = |event: &serde_json::Value| super::sandbox::say(&mut out, json, event);
+    headless::tell(views, say, cancel).await
+}
+
+/// Nothing written: what would be done.
+pub fn plan(args: ConfigArgs, log: &Tuner) -> Result<ExitCode, Exit> {
+    let config = found(&args)?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let (_, mut setup, _read) = setup(&args.config, Store::open, log)?;
+        let (_, mut setup, _read) = setup(&config, Store::open, log)?;
         setup.mode = Mode::Observe;
         let cancel = CancellationToken::new();
         let every = setup.every;
@@ -259,16 +289,16 @@ fn tell_outlook(outlook: &OutlookView) {
     }
 }
 
-/// The first cycle can tell no rates: they need two readings.
-async fn seen_twice(house: &House, every: crate::model::Span) -> Option<Arc<View>> {
+/// The first cycles can tell no rates: they need two readings of each endpoint. Where one is not to be had, what is seen by then.
+async fn seen_twice(house: &House, every: Span) -> Option<Arc<View>> {
     let mut views = house.views.clone();
-    let limit = std::time::Duration::from_millis(every.0.max(0) as u64 * 3 + 5_000);
-    let second = views.wait_for(|v| v.cycle >= 2);
-    tokio::time::timeout(limit, second)
-        .await
-        .ok()?
-        .ok()
-        .map(|v| v.clone())
+    let limit = Duration::from_millis(every.0.max(0) as u64 * 2 + 2_000);
+    let rates = |v: &View| v.portions.iter().all(|p| p.traffic.is_some());
+    let all = views.wait_for(|v| v.cycle >= 2 && rates(v));
+    // Given up or gone: the last view says what is missing.
+    let _ = tokio::time::timeout(limit, all).await;
+    let last = Arc::clone(&house.views.borrow());
+    (last.cycle >= 1).then_some(last)
 }
 
 pub fn hold(args: HoldArgs) -> Result<ExitCode, Exit> {

@@ -112,17 +112,17 @@ pub fn write_summary(out: &mut impl Write, summary: Value) -> io::Result<()> {
 /// Tells the log of each view until `cancel`, or until the engine is gone; what came last is told too.
 ///
 /// # Errors
-/// When `out` cannot be written to, as when its reader has gone.
-pub async fn stream(
+/// The first one of `say`, as when its reader has gone.
+pub async fn stream<E>(
     mut views: watch::Receiver<Arc<View>>,
-    out: &mut impl Write,
+    mut say: impl FnMut(&Value) -> Result<(), E>,
     cancel: CancellationToken,
-) -> io::Result<()> {
+) -> Result<(), E> {
     let mut follower = Follower::default();
     loop {
         let view = Arc::clone(&views.borrow_and_update());
         for event in follower.fresh(&view) {
-            write_event(out, &event)?;
+            say(&event)?;
         }
         let gone = tokio::select! {
             () = cancel.cancelled() => true,
@@ -131,7 +131,7 @@ pub async fn stream(
         if gone {
             let view = Arc::clone(&views.borrow());
             for event in follower.fresh(&view) {
-                write_event(out, &event)?;
+                say(&event)?;
             }
             return Ok(());
         }

@@ -79,9 +79,8 @@ async fn the_stream_ends_with_the_engine_and_the_summary_is_the_last_line() {
     let (send, receive) = watch::channel(Arc::new(view(1..=2)));
     drop(send);
     let mut out = Vec::new();
-    tell(receive, &mut out, CancellationToken::new())
-        .await
-        .unwrap();
+    let say = |event: &serde_json::Value| write_event(&mut out, event);
+    tell(receive, say, CancellationToken::new()).await.unwrap();
     write_summary(&mut out, serde_json::json!({"requests": 9})).unwrap();
     let text = String::from_utf8(out).unwrap();
     let lines: Vec<&str> = text.lines().collect();
