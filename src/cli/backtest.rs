@@ -99,7 +99,15 @@ pub fn backtest(args: BacktestArgs) -> Result<ExitCode, Exit> {
 }
 
 fn trials(args: &BacktestArgs) -> Result<Vec<Trial>, Exit> {
+    if args.horizon == Some(0) {
+        return Err(Exit::usage("--horizon: give at least one step ahead"));
+    }
     let trials = match args.origins.parse::<usize>() {
+        Ok(0) => {
+            return Err(Exit::usage(
+                "--origins: give at least one, or a file that lists them",
+            ));
+        }
         Ok(count) => spread(args, count)?,
         Err(_) => listed(args, Path::new(&args.origins))?,
     };

@@ -5,9 +5,10 @@ use super::args::{Format, PartitionArgs};
 use super::validate::job_from;
 use crate::clients::connect::Access;
 use crate::clients::nomad::Nomad;
-use crate::model::{JobId, JobSpec};
+use crate::model::{JobId, JobSpec, Policy};
 use crate::planner::{self, Portion};
 use crate::settings;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ pub fn partition(args: PartitionArgs) -> Result<ExitCode, Exit> {
         .transpose()
         .map_err(Exit::usage)?;
     let jobs: Vec<JobSpec> = args.jobs.iter().map(|j| job(j)).collect::<Result<_, _>>()?;
+    if let (Some(policy), Some(path)) = (&policy, &args.policy) {
+        of_these(policy, &jobs).map_err(|e| Exit::usage(format!("{}: {e}", path.display())))?;
+    }
     let all: Vec<&JobSpec> = jobs.iter().collect();
     let portions = planner::workload(&all, policy.as_ref());
     match args.format {
@@ -37,6 +41,20 @@ pub fn partition(args: PartitionArgs) -> Result<ExitCode, Exit> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why the policy says nothing of these jobs, if so.
+fn of_these(policy: &Policy, jobs: &[JobSpec]) -> Result<(), String> {
+    let of: BTreeSet<&JobId> = policy.portions.iter().map(|p| &p.job).collect();
+    if jobs.iter().any(|j| of.contains(&j.id())) {
+        return Ok(());
+    }
+    let names = |all: Vec<String>| all.join(", ");
+    Err(format!(
+        "it is a policy of {}, and says nothing of {}",
+        names(of.iter().map(ToString::to_string).collect()),
+        names(jobs.iter().map(|j| j.id().to_string()).collect())
+    ))
 }
 
 /// From a file, else from Nomad.

@@ -42,6 +42,9 @@ pub fn forecast(args: ForecastArgs) -> Result<ExitCode, Exit> {
 }
 
 fn check(args: &ForecastArgs) -> Result<(), Exit> {
+    if args.horizon == 0 {
+        return Err(Exit::usage("--horizon: give at least one step ahead"));
+    }
     if let Some(q) = args
         .quantiles
         .iter()

@@ -100,27 +100,31 @@ fn kind(path: &Path) -> Result<String, Wrong> {
     })?;
     if name.ends_with(".nomad.hcl") || name.ends_with(".nomad") {
         let job = job_from(&name, &text)?;
-        return Ok(format!(
-            "job {} with {} groups",
-            job.id(),
-            job.groups().count()
-        ));
+        let groups = counted(job.groups().count(), "group");
+        return Ok(format!("job {} with {groups}", job.id()));
     }
     let mut lines = text.lines().map(str::trim_start);
     if lines.any(|l| l.starts_with("gateway ") || l.starts_with("policies ")) {
         let config = settings::parse_config(&name, &text).map_err(|e| wrong(&name, e))?;
         return Ok(format!(
-            "configuration of {} gateways, mode {}",
-            config.gateways.len(),
+            "configuration of {}, mode {}",
+            counted(config.gateways.len(), "gateway"),
             if config.act { "act" } else { "observe" }
         ));
     }
     let policy = settings::parse_policy(&name, &text).map_err(|e| wrong(&name, e))?;
     Ok(format!(
-        "policy of {} with {} portions",
+        "policy of {} with {}",
         policy.workload,
-        policy.portions.len()
+        counted(policy.portions.len(), "portion")
     ))
+}
+
+fn counted(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
 }
 
 fn wrong(file: &str, error: settings::Error) -> Wrong {

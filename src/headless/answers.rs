@@ -240,11 +240,13 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
 fn refusal(api: &Api, headers: &HeaderMap) -> Option<Response> {
     let no = |why| Some(told(StatusCode::FORBIDDEN, why));
     let Some(token) = &api.act_token else {
-        return no("commands are refused: this foreshadow was started without an act token");
+        return no(
+            "commands are refused: this foreshadow was started without an act token (FORESHADOW_ACT_TOKEN_FILE, or FORESHADOW_ACT_TOKEN)",
+        );
     };
     match bearer(headers) {
         None => {
-            let why = "commands need the act token, as `Authorization: Bearer TOKEN`";
+            let why = "commands need the act token, as `Authorization: Bearer TOKEN` (the command line takes it from FORESHADOW_ACT_TOKEN_FILE, or FORESHADOW_ACT_TOKEN)";
             Some(unknown(why))
         }
         Some(given) if !same(given, token.expose_secret().as_bytes()) => {

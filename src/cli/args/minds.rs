@@ -21,6 +21,7 @@ pub struct SimulateArgs {
     /// `timestamp,value` lines; the highest value becomes the policy's `peak_rps` [default: the sandbox's]
     #[arg(long, value_name = "SERIES.csv")]
     pub trace: Option<PathBuf>,
+    /// Policy of the workload that is played
     #[arg(long, value_name = "FILE", required_unless_present = "seeds")]
     pub policy: Option<PathBuf>,
     /// Jobs of the policy (*.nomad.hcl) [default: the built-in one where the policy names it, else made up with two instances a group]
@@ -41,6 +42,7 @@ pub struct SimulateArgs {
     /// none, light, heavy, or a scenario to play from the first moment
     #[arg(long, value_name = "none|light|heavy|FILE", default_value = "none")]
     pub faults: String,
+    /// Who schedules: foreshadow itself, or what it is compared with
     #[arg(long, value_enum, default_value = "foreshadow")]
     pub strategy: StrategyKind,
     /// Of the run, or of the first of `--seeds` worlds

@@ -35,7 +35,9 @@ pub struct ShadowArgs {
 pub enum ShadowCommand {
     /// Asks for a shadow of a portion at a site
     Start {
+        /// The portion, as `shadow list` and the dashboard name it
         portion: String,
+        /// Where it is to run: a datacenter of Nomad's
         #[arg(long = "at", value_name = "SITE")]
         site: String,
         #[command(flatten)]
@@ -50,6 +52,7 @@ pub enum ShadowCommand {
     },
     /// Stops a shadow
     Stop {
+        /// Its ID, as `shadow list` prints it
         shadow: String,
         #[command(flatten)]
         at: AttachArgs,
@@ -69,7 +72,9 @@ pub struct ProfilesArgs {
 
 #[derive(Args, Debug)]
 pub struct SwitchArgs {
+    /// The portion, as `profiles` and the dashboard name it
     pub portion: String,
+    /// Where it is to be served from: a datacenter of Nomad's
     #[arg(long, value_name = "SITE")]
     pub to: String,
     #[command(flatten)]
