@@ -421,6 +421,27 @@ fn without_colour_no_colour_is_sent_and_in_a_plain_locale_ascii_alone() {
 }
 
 #[test]
+fn one_that_runs_here_is_shown_and_ends_with_its_dashboard() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("foreshadow.hcl");
+    let text = "policies = []\nstore = \"foreshadow.db\"\ncycle = \"500ms\"\ngateway \"edge-a\" {\n  site = \"edge-a\"\n}\n";
+    std::fs::write(&config, text).expect("the folder can be written to");
+    let mut command = CommandBuilder::new(binary());
+    command.args(["tui", "--config", &config.display().to_string()]);
+    command.env("XDG_RUNTIME_DIR", folder.path());
+    // Nobody is there: what it shows is that it sees nothing.
+    command.env("NOMAD_ADDR", "http://127.0.0.1:1");
+    command.env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
+    let mut terminal = Terminal::of(command, (120, 40));
+    terminal.until("what it is blind to", |s| {
+        s.contains("Overview") && s.contains("blind to")
+    });
+    terminal.types(b"q");
+    terminal.ends();
+    assert!(folder.path().join("foreshadow.db").exists());
+}
+
+#[test]
 fn where_nothing_can_be_drawn_it_says_so_and_what_to_do_and_writes_no_escapes() {
     let served = served(sample::shop());
     let tried = std::process::Command::new(binary())

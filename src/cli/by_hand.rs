@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::args::{
-    AttachArgs, Format, LogLevelArgs, ProfilesArgs, ShadowArgs, ShadowCommand, SwitchArgs, TuiArgs,
+    AttachArgs, Format, LogLevelArgs, ProfilesArgs, ShadowArgs, ShadowCommand, SwitchArgs,
 };
 use super::exit;
 use super::plot;
@@ -292,9 +292,8 @@ pub fn profiles(args: ProfilesArgs) -> Result<ExitCode, Exit> {
 }
 
 /// The dashboard over a foreshadow in another process.
-pub fn dashboard(args: TuiArgs) -> Result<ExitCode, Exit> {
-    let remote = remote(&args.at)?;
-    let options = args.looks.options(args.allow_act)?;
+pub fn dashboard(at: &AttachArgs, options: tui::Options) -> Result<ExitCode, Exit> {
+    let remote = remote(at)?;
     runtime()?.block_on(async {
         let (first, begun) = remote.begin().await.map_err(|e| wrong(&e))?;
         let cancel = CancellationToken::new();

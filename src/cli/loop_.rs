@@ -1,4 +1,4 @@
-//! The loop against a real Nomad and Consul: `run`, `plan`, `hold`.
+//! The loop against a real Nomad and Consul: `run`, `tui --config`, `plan`, `hold`.
 
 use super::args::{ConfigArgs, Format, HoldArgs, RunArgs, Switch};
 use super::logging::Tuner;
@@ -16,6 +16,7 @@ use crate::headless;
 use crate::model::{Known, Span};
 use crate::settings::{self, Config};
 use crate::store::{self, Store};
+use crate::tui;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -125,11 +126,31 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
         .map_err(|e| Exit::failed(&e))
 }
 
-/// Headless until a signal; then weights stay, the lock is given back.
+/// Headless until a signal.
 pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
-    let runtime = runtime()?;
-    runtime.block_on(async {
-        let (config, setup, (rules, asked)) = setup(&args.config, store_of_a_run, log)?;
+    over(&args.config, log, async |house, cancel| {
+        tell_events(house.views.clone(), args.format, cancel).await
+    })
+}
+
+/// The same with the dashboard over it, until that is left.
+pub fn dashboard(config: &Path, options: tui::Options, log: &Tuner) -> Result<ExitCode, Exit> {
+    over(config, log, async |house, cancel| {
+        let (views, commands) = (house.views.clone(), house.commands.clone());
+        let ran = tui::run(views, commands, options, cancel).await;
+        ran.map_err(|e| Exit::failed(&e))
+    })
+}
+
+/// Runs the loop with its doors until `shown` has come to its end, which a signal asks for; then weights stay, the lock is given
+/// back.
+fn over(
+    config: &Path,
+    log: &Tuner,
+    shown: impl AsyncFnOnce(&House, CancellationToken) -> Result<(), Exit>,
+) -> Result<ExitCode, Exit> {
+    runtime()?.block_on(async {
+        let (config, setup, (rules, asked)) = setup(config, store_of_a_run, log)?;
         let cancel = CancellationToken::new();
         let journal = doors::journal(&setup.store);
         let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
@@ -139,9 +160,15 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
         let signals = tokio::spawn(until_signal(cancel.clone()));
         let systemd = tokio::spawn(service::tell_systemd(house.views.clone(), cancel.clone()));
         let paths = config.policies.clone();
-        let shown = keys.certificates.clone();
-        tokio::spawn(reload::keep(paths, rules, asked, shown, cancel.clone()));
-        let told = tell_events(house.views.clone(), args.format, cancel.clone()).await;
+        let certificates = keys.certificates.clone();
+        tokio::spawn(reload::keep(
+            paths,
+            rules,
+            asked,
+            certificates,
+            cancel.clone(),
+        ));
+        let shown = shown(&house, cancel.clone()).await;
         cancel.cancel();
         house.closed().await;
         for last in std::iter::once(systemd).chain(doors) {
@@ -149,7 +176,7 @@ pub fn run(args: RunArgs, log: &Tuner) -> Result<ExitCode, Exit> {
             let _ = last.await;
         }
         signals.abort();
-        told?;
+        shown?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -132,7 +132,13 @@ fn dispatch(cli: Cli, log: &Tuner) -> Result<ExitCode, Exit> {
         Command::Sandbox(args) => sandbox::sandbox(args, log),
         Command::Run(args) => loop_::run(args, log),
         Command::Plan(args) => loop_::plan(args, log),
-        Command::Tui(args) => by_hand::dashboard(args),
+        Command::Tui(args) => {
+            let options = args.looks.options(args.allow_act)?;
+            match &args.config {
+                Some(config) => loop_::dashboard(config, options, log),
+                None => by_hand::dashboard(&args.at, options),
+            }
+        }
         Command::Shadow(args) => by_hand::shadow(args),
         Command::Profiles(args) => by_hand::profiles(args),
         Command::Switch(args) => by_hand::switch(args),

@@ -18,6 +18,10 @@ pub struct AttachArgs {
 pub struct TuiArgs {
     #[command(flatten)]
     pub at: AttachArgs,
+    /// Instead of one that runs elsewhere: run it here by this configuration, as `run` does, with the dashboard over it; it ends
+    /// with the dashboard
+    #[arg(long, value_name = "FILE", conflicts_with = "attach")]
+    pub config: Option<PathBuf>,
     /// Keys that hold, switch, pin and start shadows work
     #[arg(long)]
     pub allow_act: bool,
