@@ -371,21 +371,6 @@ impl Keeper {
         Ok(report.map(|r| r.owner))
     }
 
-    /// Keeps what Nomad registers by itself as the shares in force say.
-    pub(super) async fn keep_up(&self, force: &Force) -> Result<(), OwnerError> {
-        for target in force.targets.values() {
-            if !matches!(target.owner, Owner::Agent | Owner::Nomad) || self.held().await {
-                continue;
-            }
-            let domain = force.contingency.get(&target.service);
-            let shares = domain
-                .and_then(|d| target.contingencies.iter().find(|c| &c.domain == d))
-                .map_or_else(|| target.shares(), |c| c.shares.to_map());
-            owners::keep_up(&self.desk, target, &shares).await?;
-        }
-        Ok(())
-    }
-
     /// What is reported of a target that has just been written as it is.
     pub(super) fn applied(&self, target: &Target, weights: BTreeMap<AllocId, u32>) -> Applied {
         Applied {

@@ -136,11 +136,9 @@ async fn consul() -> (MockServer, mpsc::UnboundedReceiver<Applied>) {
     (server, reports)
 }
 
-#[tokio::test]
-async fn a_switch_whose_write_failed_is_tried_again_though_nothing_else_changes() {
+fn keeper(server: &MockServer) -> Keeper {
     // Whoever was first has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (server, mut reports) = consul().await;
     let peer = Peer::plain(System::Consul, &server.uri()).expect("an address");
     let desk = Desk {
         gateway: Gateway {
@@ -154,13 +152,19 @@ async fn a_switch_whose_write_failed_is_tried_again_though_nothing_else_changes(
         kv_datacenter: None,
         meta_alloc: "foreshadow_alloc",
     };
-    let keeper = Keeper {
+    Keeper {
         desk,
         clock: || Moment(0),
         wake: mpsc::channel(1).0,
         probing: Probing::default(),
         writes: Writes::default(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_switch_whose_write_failed_is_tried_again_though_nothing_else_changes() {
+    let (server, mut reports) = consul().await;
+    let keeper = keeper(&server);
     let cancel = CancellationToken::new();
     let keeping = tokio::spawn(keeper.keep(cancel.clone()));
     let switched = async {
@@ -179,4 +183,73 @@ async fn a_switch_whose_write_failed_is_tried_again_though_nothing_else_changes(
         .iter()
         .filter(|r| r.url.path().starts_with("/v1/agent/service/"));
     assert_eq!(writes.count(), 3, "one that failed, and both of the switch");
+}
+
+/// An entry that Nomad made, as the agent lists it.
+fn nomads(alloc: &str, service: &str) -> (String, Value) {
+    let id = format!("{}group-{service}", nomad_entry(alloc));
+    let listed = json!({"ID": id, "Service": service, "Address": "127.0.0.1", "Port": 80,
+        "Weights": {"Passing": 1, "Warning": 1}});
+    (id, listed)
+}
+
+fn uuid(k: usize) -> String {
+    format!("{k:08x}-0000-0000-0000-000000000000")
+}
+
+/// Consul's agent with an entry of each service, and one more of the first that no target knows.
+async fn agent(services: usize) -> MockServer {
+    let server = MockServer::start().await;
+    let known = (0..services).map(|k| nomads(&uuid(k), &format!("s{k}")));
+    let all: BTreeMap<String, Value> = known.chain([nomads(&uuid(services), "s0")]).collect();
+    let checks: BTreeMap<String, Value> = all
+        .keys()
+        .map(|id| {
+            let check = json!({"CheckID": format!("c-{id}"), "Status": "passing", "ServiceID": id});
+            (format!("c-{id}"), check)
+        })
+        .collect();
+    for (at, body) in [("services", json!(all)), ("checks", json!(checks))] {
+        Mock::given(method("GET"))
+            .and(path(format!("/v1/agent/{at}")))
+            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+            .mount(&server)
+            .await;
+    }
+    Mock::given(method("GET"))
+        .and(path("/v1/kv/foreshadow/hold"))
+        .respond_with(ResponseTemplate::new(404).insert_header("X-Consul-Index", "41"))
+        .mount(&server)
+        .await;
+    Mock::given(method("PUT"))
+        .and(path_regex("^/v1/agent/service/maintenance/.*"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn what_nomad_registers_is_kept_up_with_a_few_questions_however_many_services_there_are() {
+    const SERVICES: usize = 100;
+    let server = agent(SERVICES).await;
+    let mut force = Force::default();
+    for k in 0..SERVICES {
+        let mut target = target();
+        target.service = ServiceName::new(format!("s{k}"));
+        target.owner = Owner::Agent;
+        let mut only = target.instances[0].clone();
+        only.alloc = AllocId::new(uuid(k));
+        target.instances = vec![only].into();
+        force.targets.insert(target.service.clone(), target);
+    }
+    let kept = keeper(&server).answer(&mut force).await;
+    kept.expect("the agent answers");
+    let asked = server.received_requests().await.unwrap_or_default();
+    let (reads, writes): (Vec<_>, Vec<_>) = asked.iter().partition(|r| r.method == "GET");
+    let stranger = nomads(&uuid(SERVICES), "s0").0;
+    let of: Vec<&str> = writes.iter().map(|r| r.url.path()).collect();
+    assert_eq!(of, [format!("/v1/agent/service/maintenance/{stranger}")]);
+    // Both lists once, and twice whether a person holds all writes.
+    assert_eq!(reads.len(), 4);
 }

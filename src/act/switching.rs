@@ -69,6 +69,34 @@ impl Keeper {
         self.keep_up(force).await
     }
 
+    /// Keeps what Nomad registers by itself as the shares in force say: after each change of any check, and before the next one is
+    /// heard, so a question for each service would make failures wait.
+    async fn keep_up(&self, force: &Force) -> Result<(), OwnerError> {
+        let targets = force.targets.values();
+        let kept: Vec<&Target> = targets
+            .filter(|t| matches!(t.owner, Owner::Agent | Owner::Nomad))
+            .collect();
+        let mut own = None;
+        for batch in kept.chunks(BATCH) {
+            if self.held().await {
+                break;
+            }
+            let own = match &mut own {
+                Some(own) => own,
+                none => none.insert(owners::of_all(&self.desk, &kept).await?),
+            };
+            for target in batch {
+                let domain = force.contingency.get(&target.service);
+                let shares = domain
+                    .and_then(|d| target.contingencies.iter().find(|c| &c.domain == d))
+                    .map_or_else(|| target.shares(), |c| c.shares.to_map());
+                let own = own.remove(&target.service).unwrap_or_default();
+                owners::keep_up(&self.desk, target, &shares, own).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn make(
         &self,
         force: &Force,

@@ -127,9 +127,9 @@ pub(super) async fn keep_up(
     desk: &Desk,
     target: &Target,
     shares: &Shares,
+    all: Vec<Own>,
 ) -> Result<(), OwnerError> {
     serves_somewhere(Owner::Agent, target, shares)?;
-    let all = own(desk, &target.service).await?;
     let (old, new): (Vec<Own>, Vec<Own>) = all.into_iter().partition(|o| o.passing);
     weigh(desk, target, &new, &weights(shares)).await?;
     take_out(desk, &new, shares).await?;

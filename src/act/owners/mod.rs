@@ -8,6 +8,8 @@ mod mesh;
 mod nomad;
 mod nomads_entries;
 
+pub(super) use nomads_entries::{Own, of_all};
+
 use super::{entries, verify};
 use crate::clients::consul::{HealthQuery, ServiceEntry};
 use crate::clients::gateway::Gateway;
@@ -105,17 +107,17 @@ pub(super) fn of(owner: Owner) -> &'static dyn Weigh {
 }
 
 /// New entries of Nomad's get no traffic before a target knows them, and with `agent` those of restarted tasks have their
-/// weight again.
+/// weight again. `own` is what the agent has of the service.
 pub(super) async fn keep_up(
     desk: &Desk,
     target: &Target,
     shares: &Shares,
+    own: Vec<Own>,
 ) -> Result<(), OwnerError> {
     match target.owner {
-        Owner::Agent => agent::keep_up(desk, target, shares).await,
+        Owner::Agent => agent::keep_up(desk, target, shares, own).await,
         Owner::Nomad => {
             serves_somewhere(Owner::Nomad, target, shares)?;
-            let own = nomads_entries::own(desk, &target.service).await?;
             Ok(nomads_entries::take_out(desk, &own, shares).await?)
         }
         Owner::Front | Owner::Mesh | Owner::External => Ok(()),

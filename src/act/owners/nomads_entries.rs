@@ -2,7 +2,7 @@
 //! them is ever changed.
 
 use super::{Desk, Shares};
-use crate::clients::consul::{AgentService, HealthQuery, ServiceEntry};
+use crate::clients::consul::{AgentEntry, AgentService, Check, HealthQuery, ServiceEntry};
 use crate::clients::http::{HttpError, Wait};
 use crate::model::*;
 use std::collections::BTreeMap;
@@ -10,9 +10,11 @@ use std::time::Duration;
 
 /// One blocking query.
 const LOOK: Duration = Duration::from_millis(500);
+/// Of more services than this, everything that the agent has is read: that takes it longer than one of them, whoever's it is.
+const FEW: usize = 8;
 
 /// One entry of the gateway's own agent.
-pub(super) struct Own {
+pub(in crate::act) struct Own {
     pub alloc: AllocId,
     pub entry: AgentService,
     pub maintenance: bool,
@@ -20,19 +22,61 @@ pub(super) struct Own {
     pub passing: bool,
 }
 
-/// The agent's entries of the service that Nomad made; proxies have a name of their own.
-pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, HttpError> {
-    let consul = &desk.gateway.consul;
-    let entries = consul.agent_entries(service.as_str()).await?;
-    let own = entries.into_iter().filter_map(|e| {
+impl Own {
+    /// Nothing for what Nomad did not make.
+    fn of(e: AgentEntry) -> Option<Own> {
         Some(Own {
             alloc: AllocId::new(alloc_of_entry(&e.service.id)?),
             maintenance: e.in_maintenance(),
             passing: e.passes(),
             entry: e.service,
         })
-    });
-    Ok(own.collect())
+    }
+}
+
+/// The agent's entries of the service that Nomad made; proxies have a name of their own.
+pub(super) async fn own(desk: &Desk, service: &ServiceName) -> Result<Vec<Own>, HttpError> {
+    let consul = &desk.gateway.consul;
+    let entries = consul.agent_entries(service.as_str()).await?;
+    Ok(entries.into_iter().filter_map(Own::of).collect())
+}
+
+/// The same of several services: of few one by one, of many by two requests, however many there are.
+pub(in crate::act) async fn of_all(
+    desk: &Desk,
+    wanted: &[&Target],
+) -> Result<BTreeMap<ServiceName, Vec<Own>>, HttpError> {
+    if wanted.len() > FEW {
+        return all(desk).await;
+    }
+    let mut few = BTreeMap::new();
+    for target in wanted {
+        let service = &target.service;
+        few.insert(service.clone(), own(desk, service).await?);
+    }
+    Ok(few)
+}
+
+async fn all(desk: &Desk) -> Result<BTreeMap<ServiceName, Vec<Own>>, HttpError> {
+    let consul = &desk.gateway.consul;
+    let services = consul.agent_services().await?;
+    // Read after them: an entry and its checks are registered together.
+    let mut checks: BTreeMap<String, Vec<Check>> = BTreeMap::new();
+    for check in consul.agent_checks().await?.into_values() {
+        checks
+            .entry(check.service_id.clone())
+            .or_default()
+            .push(check);
+    }
+    let mut all: BTreeMap<ServiceName, Vec<Own>> = BTreeMap::new();
+    for (id, service) in services {
+        let checks = checks.remove(&id).unwrap_or_default();
+        if let Some(own) = Own::of(AgentEntry { service, checks }) {
+            let name = own.entry.service.as_str().into();
+            all.entry(name).or_default().push(own);
+        }
+    }
+    Ok(all)
 }
 
 fn serves(own: &Own, shares: &Shares) -> bool {
