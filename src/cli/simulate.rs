@@ -148,7 +148,7 @@ fn print(report: &Report) {
         r.core_hours, r.reserved_core_hours
     );
     println!(
-        "  {} switchovers, {} of them for nothing; {} ms of wall time",
+        "  {} switchovers; standbys served {} times without need; {} ms of wall time",
         r.switchovers, r.false_switchovers, r.wall_ms
     );
 }

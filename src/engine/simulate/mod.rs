@@ -72,6 +72,7 @@ pub struct Report {
     pub core_hours: f64,
     pub reserved_core_hours: f64,
     pub switchovers: u64,
+    /// Times that standbys of a portion served though its primaries would have done; one switchover may be several.
     pub false_switchovers: u64,
     pub failbacks: u64,
     pub shadows: u64,
