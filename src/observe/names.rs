@@ -5,6 +5,9 @@ use crate::model::{AllocId, Applied, Domain, Pool, PreparedShares, Shared, Targe
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Of so many places beside a common list of IDs one is to be taken.
+const SPARSE: usize = 4;
+
 /// Copies keep the same names.
 #[derive(Clone, Default)]
 pub struct Names(Arc<Kept>);
@@ -42,13 +45,14 @@ impl Names {
             self.share(&mut i.health);
         }
         target.instances.shrink_to_fit();
-        let named = target.contingencies.iter();
-        let named: BTreeSet<&AllocId> = named.flat_map(|c| c.shares.iter().map(|s| s.0)).collect();
-        let named: Arc<[AllocId]> = named.into_iter().map(|id| self.alloc(id)).collect();
+        let beside = self.all_named(target);
         for c in target.contingencies.iter_mut() {
             self.in_domain(&mut c.domain);
             c.lost = c.lost.iter().map(|a| self.alloc(a)).collect();
-            c.shares = PreparedShares::over(&named, |id| c.shares.get(id));
+            c.shares = match &beside {
+                Some(ids) => PreparedShares::over(ids, |id| c.shares.get(id)),
+                None => self.in_order(&c.shares.to_map()).into(),
+            };
         }
         target.contingencies.shrink_to_fit();
     }
@@ -63,6 +67,17 @@ impl Names {
         domain.for_each(|d| self.in_domain(d));
         let suspected = report.suspected.iter_mut();
         suspected.for_each(|a| self.share(&mut a.0));
+    }
+
+    /// One list of all whom a target has prepared shares for. None where most of them are in few of those: beside one list each would
+    /// have room for all, and what somebody wrote into a key could take the square of its size.
+    fn all_named(&self, target: &Target) -> Option<Arc<[AllocId]>> {
+        let prepared = || target.contingencies.iter().map(|c| &c.shares);
+        let named: BTreeSet<&AllocId> = prepared().flat_map(|s| s.iter().map(|s| s.0)).collect();
+        let entries: usize = prepared().map(PreparedShares::len).sum();
+        let room = named.len() * target.contingencies.len();
+        let dense = room <= SPARSE * entries;
+        dense.then(|| named.into_iter().map(|id| self.alloc(id)).collect())
     }
 
     fn alloc(&self, id: &AllocId) -> AllocId {
@@ -99,19 +114,34 @@ mod tests {
         assert!(Arc::ptr_eq(&held, &other));
     }
 
-    #[test]
-    fn what_a_target_has_prepared_is_kept_beside_one_list_of_ids() {
-        let prepared = |site: &str, shares: serde_json::Value| serde_json::json!({"domain": {"site": site}, "lost": [], "shares": shares});
+    /// A target that has all shares at one instance each, for so many failures.
+    fn prepared(failures: usize) -> Target {
+        let one = |k: usize| serde_json::json!({"domain": {"site": format!("s{k}")}, "lost": [], "shares": {format!("a{k}"): 10_000}});
         let read = serde_json::json!({
             "service": "web", "plan": "p", "parent": null, "epoch": 1, "instances": [],
-            "contingencies": [prepared("east", serde_json::json!({"a": 10_000})), prepared("west", serde_json::json!({"b": 10_000}))],
+            "contingencies": (0..failures).map(one).collect::<Vec<_>>(),
         });
-        let read: Target = serde_json::from_value(read).expect("a target");
+        serde_json::from_value(read).expect("a target")
+    }
+
+    #[test]
+    fn what_differs_from_failure_to_failure_takes_no_room_in_each() {
+        let read = prepared(100);
+        let mut kept = read.clone();
+        Names::default().in_target(&mut kept);
+        assert_eq!(kept, read);
+        let ids = kept.contingencies.iter().map(|c| c.shares.ids().len());
+        assert_eq!(ids.sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn what_a_target_has_prepared_is_kept_beside_one_list_of_ids() {
+        let read = prepared(2);
         let mut kept = read.clone();
         Names::default().in_target(&mut kept);
         assert_eq!(kept, read);
         let ids = |k: usize| kept.contingencies[k].shares.ids();
-        assert_eq!(ids(0)[..], ["a".into(), "b".into()]);
+        assert_eq!(ids(0)[..], ["a0".into(), "a1".into()]);
         assert!(Arc::ptr_eq(ids(0), ids(1)));
     }
 }
