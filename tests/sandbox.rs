@@ -300,6 +300,26 @@ fn nomad_is_served_where_the_flag_says_even_if_that_is_where_it_would_be_anyway(
 }
 
 #[test]
+fn sandboxes_that_start_at_once_stand_side_by_side() {
+    let _alone = alone();
+    // Rights are set up between Consul and Nomad: a block must stay its holder's meanwhile.
+    let mut all: Vec<Child> = (0..6)
+        .map(|_| sandbox(&["--acl", "--for", "60s"]))
+        .collect();
+    let told: Vec<_> = all.iter_mut().map(listening).collect();
+    let addresses = told.iter().map(|(said, _)| said["nomad"].to_string());
+    let addresses: std::collections::BTreeSet<String> = addresses.collect();
+    assert_eq!(addresses.len(), all.len(), "{addresses:?}");
+    for child in &all {
+        signal(child, "-INT");
+    }
+    for (child, (_, mut out)) in all.iter_mut().zip(told) {
+        std::io::copy(&mut out, &mut std::io::sink()).expect("it says the rest");
+        assert!(child.wait().expect("it ends").success());
+    }
+}
+
+#[test]
 fn a_real_consul_stays_where_its_agents_are() {
     let refused = Command::new(binary())
         .args([

@@ -142,6 +142,21 @@ fn now() -> Moment {
     Moment(since.as_millis() as i64)
 }
 
+/// Serves Nomad on the listener that holds the block, so that the block is ours without a gap; and gives it back where Nomad has another address.
+async fn nomad_server(
+    held: std::net::TcpListener,
+    config: nomad::EstateConfig,
+    runtime: Arc<ProcessRuntime>,
+    registrar: Arc<HttpRegistrar>,
+) -> Result<(nomad::Handle, Option<std::net::TcpListener>), WorldError> {
+    if held.local_addr().is_ok_and(|held| held == config.bind) {
+        let server = NomadEstate::start_on(held, config, runtime, registrar)?;
+        return Ok((server, None));
+    }
+    let server = NomadEstate::start(config, runtime, registrar).await?;
+    Ok((server, Some(held)))
+}
+
 impl World {
     /// Starts everything and registers the job; clients and faults begin with [`World::play`].
     ///
@@ -166,9 +181,7 @@ impl World {
         let consul = Arc::new(Consul::start(&options, &estate, &links, launcher).await?);
         let gateways = gateways(&estate, &consul);
         let nodes = nodes(&options, &estate, &gateways);
-        // The block is ours until here; the API takes over its address, unless it has another.
         let bind = options.nomad_bind.unwrap_or(block.nomad_api());
-        let held = (bind != block.nomad_api()).then_some(held);
         // Clients need a provider even where they speak no TLS; who was first, wins.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -183,7 +196,8 @@ impl World {
             acl: options.acl,
             ..nomad::EstateConfig::new(bind, nodes)
         };
-        let server = Arc::new(NomadEstate::start(server, runtime.clone(), registrar).await?);
+        let (server, held) = nomad_server(held, server, runtime.clone(), registrar).await?;
+        let server = Arc::new(server);
         let secrets = server.secrets();
         nomad::register(&client, &server, &job).await?;
         let series = parse_series(TRACE, "assets/traces/shop.csv")?;

@@ -130,23 +130,42 @@ impl Core {
     }
 }
 
+fn bind_error(config: &EstateConfig) -> impl FnOnce(std::io::Error) -> NomadError + use<> {
+    let address = config.bind;
+    move |source| NomadError::Bind { address, source }
+}
+
 /// The sandbox's Nomad.
 pub struct NomadEstate;
 
 impl NomadEstate {
-    /// Serve the API and schedule onto the nodes. Errors when the address cannot be bound.
+    /// Serve the API at the address that `config` names, and schedule onto the nodes.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
     pub async fn start(
         config: EstateConfig,
         runtime: Arc<dyn Runtime>,
         registrar: Arc<dyn Registrar>,
     ) -> Result<Handle, NomadError> {
-        let bind = config.bind;
-        let fail = |source| NomadError::Bind {
-            address: bind,
-            source,
-        };
-        let listener = tokio::net::TcpListener::bind(bind).await.map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
+        let listener = std::net::TcpListener::bind(config.bind).map_err(bind_error(&config))?;
+        Self::start_on(listener, config, runtime, registrar)
+    }
+
+    /// The same on a listener that holds the address already.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn start_on(
+        listener: std::net::TcpListener,
+        config: EstateConfig,
+        runtime: Arc<dyn Runtime>,
+        registrar: Arc<dyn Registrar>,
+    ) -> Result<Handle, NomadError> {
+        let usable = listener.set_nonblocking(true);
+        let listener = usable.and_then(|()| tokio::net::TcpListener::from_std(listener));
+        let listener = listener.map_err(bind_error(&config))?;
+        let address = listener.local_addr().map_err(bind_error(&config))?;
         let (effects, todo) = mpsc::unbounded_channel();
         let core = Arc::new(Core {
             state: Mutex::new(State::new(config)),
