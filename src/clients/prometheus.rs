@@ -10,7 +10,7 @@ pub enum MetricsError {
     #[error(transparent)]
     Http(#[from] HttpError),
     #[error(
-        "the metrics endpoint {url} has no {kind} {metric:?}; check the name in the policy against the endpoint's text and its `# TYPE` lines"
+        "the metrics endpoint {url} has no {kind} {metric:?} yet; if that does not come with the first request, check the name in the policy against the endpoint's text and its `# TYPE` lines"
     )]
     Missing {
         url: String,

@@ -258,13 +258,10 @@ fn portion(
         now,
     } = *seeing;
     let found = workload.portions.iter().find(|p| p.id == policy.id);
-    let traffic = world
-        .traffic
-        .get(&policy.id)
-        .and_then(|t| t.fresh(now, planner::FRESH))
-        .copied();
+    let seen = world.traffic.get(&policy.id);
+    let traffic = seen.and_then(|t| t.fresh(now, planner::FRESH)).copied();
     let path = workload.outlook.demand.get(&policy.id);
-    let (health, sentence) = health(workload, policy, copies, traffic.as_ref(), path, now);
+    let (health, sentence) = health(workload, policy, copies, seen, path, now);
     let skill = state.beliefs.skill.get(&policy.id);
     PortionView {
         id: policy.id.clone(),

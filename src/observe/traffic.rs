@@ -342,7 +342,7 @@ impl Memory {
         let Some(at) = windows.iter().map(|(at, _)| *at).max() else {
             let why = self.silent.get(&portion.id).cloned();
             return Seen::unknown(
-                why.unwrap_or_else(|| "no two readings of its metrics yet".into()),
+                why.unwrap_or_else(|| "waiting for a second reading of its metrics".into()),
             );
         };
         let rate = windows

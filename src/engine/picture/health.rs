@@ -3,16 +3,17 @@
 use crate::engine::state::Workload;
 use crate::engine::view::Health;
 use crate::model::*;
-use crate::planner::{Copies, Role};
+use crate::planner::{Copies, FRESH, Role};
 
 pub fn health(
     workload: &Workload,
     policy: &PortionPolicy,
     copies: Option<&Copies>,
-    traffic: Option<&Traffic>,
+    seen: Option<&Seen<Traffic>>,
     path: Option<&DemandPath>,
     now: Moment,
 ) -> (Health, String) {
+    let traffic = seen.and_then(|t| t.fresh(now, FRESH));
     let book = &workload.book;
     let mv = policy.front.as_ref().and_then(|f| book.moves.get(f));
     if let Some(t) = traffic.filter(|t| t.samples >= workload.policy.ramp.min_samples)
@@ -50,9 +51,18 @@ pub fn health(
         return (Health::Watch, format!("{stand}{peak}"));
     }
     match traffic {
-        None if policy.front.is_some() => (Health::Unknown, "traffic is not seen".into()),
+        None if policy.front.is_some() => (Health::Unknown, unseen(seen)),
         None => (Health::Good, "no front: watched only".into()),
+        Some(t) if t.samples == 0 => (Health::Good, "no request counted of late".into()),
         Some(t) => (Health::Good, format!("p99 {}", t.p99)),
+    }
+}
+
+/// Why its traffic is not seen, as far as that is known: at first a second reading is all that is missing.
+fn unseen(seen: Option<&Seen<Traffic>>) -> String {
+    match seen {
+        Some(Seen::Unknown { why }) => format!("traffic is not seen: {why}"),
+        _ => "traffic is not seen".into(),
     }
 }
 

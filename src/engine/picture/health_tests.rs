@@ -25,6 +25,7 @@ fn said(success: f64, at_slo: f64, standby: bool, waits: Option<&str>) -> (Healt
         ..Traffic::default()
     };
     let policy = &workload.policy.portions[0];
+    let traffic = Seen::known(traffic, Moment(0));
     health(&workload, policy, None, Some(&traffic), None, Moment(0))
 }
 
@@ -58,5 +59,30 @@ fn what_made_standbys_serve_is_told_as_past_and_that_none_is_ready_too() {
     assert_eq!(
         sentence,
         "no standby is ready; wanted since p99 457 ms > 400 ms"
+    );
+}
+
+#[test]
+fn what_no_reading_tells_of_is_said_with_the_reason_and_no_latency_is_made_of_no_request() {
+    let workload = state().workloads.remove(0);
+    let policy = &workload.policy.portions[0];
+    let said =
+        |seen: Option<&Seen<Traffic>>| health(&workload, policy, None, seen, None, Moment(0));
+    let first = Seen::unknown("waiting for a second reading of its metrics");
+    let sentence = "traffic is not seen: waiting for a second reading of its metrics";
+    assert_eq!(said(Some(&first)), (Health::Unknown, sentence.into()));
+    let nothing = "traffic is not seen".to_string();
+    assert_eq!(said(None), (Health::Unknown, nothing.clone()));
+    let old = Seen::known(Traffic::default(), Moment(0) - Span::secs(60));
+    assert_eq!(said(Some(&old)), (Health::Unknown, nothing));
+    let success = 1.0;
+    let idle = Traffic {
+        success,
+        ..Traffic::default()
+    };
+    let idle = Seen::known(idle, Moment(0));
+    assert_eq!(
+        said(Some(&idle)),
+        (Health::Good, "no request counted of late".into())
     );
 }

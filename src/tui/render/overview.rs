@@ -177,6 +177,8 @@ fn draw_row(pen: &mut Pen, row: Rect, p: &PortionView, cols: &Columns) {
     x += 9;
     let late = |t: &crate::model::Traffic| t.at_slo > p.slo.latency;
     let (rate, p99, ok) = match &p.traffic {
+        // Of no request nothing else can be told.
+        Some(t) if t.samples == 0 => (brief(t.rate.0), "-".into(), "-".into()),
         Some(t) => (
             brief(t.rate.0),
             format!("{} ms", brief(t.p99.0)),

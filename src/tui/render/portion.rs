@@ -91,7 +91,7 @@ fn head(pen: &mut Pen, area: Rect, p: &PortionView) -> u16 {
         Tone::Dim,
     )];
     let mut add = |text: String| facts.push(piece(format!("{dot}{text}"), Tone::Dim));
-    if let Some(t) = &p.traffic {
+    if let Some(t) = p.traffic.as_ref().filter(|t| t.samples > 0) {
         let (rate, answered) = (brief(t.rate.0), percent(t.success));
         add(format!("now {}, {answered}, {rate} rps", t.at_slo));
     }
