@@ -470,3 +470,30 @@ async fn traffic_of_a_service_that_has_no_target_is_asked_of_the_jobs_own_instan
         "{why} of {asked:?}"
     );
 }
+
+#[tokio::test]
+async fn who_has_no_entry_is_told_of_by_the_service_that_nomad_registered_in_any_datacenter() {
+    let (nomad, consul) = (shop_nomad().await, away_consul().await);
+    let entry = |n: u8, status: &str| {
+        let id = format!("_nomad-task-{}-group-web-a-http", common::alloc_id(n));
+        json!([{"Service": {"ID": id}, "Checks": [{"CheckID": "health", "Status": status}]}])
+    };
+    for (end, dc, body) in [
+        ("/self", "", json!({"Config": {"NodeName": "g"}})),
+        ("/datacenters", "", json!(["edge", "far", "cut"])),
+        ("/shop-web-origin", "dc=edge", entry(1, "critical")),
+        ("/shop-web-origin", "dc=far", entry(2, "passing")),
+        ("/shop-web", "", json!([])),
+    ] {
+        let asked = move |r: &wiremock::Request| {
+            r.url.path().ends_with(end) && r.url.query().unwrap_or("").contains(dc)
+        };
+        let reply = ResponseTemplate::new(200).insert_header("X-Consul-Index", "5");
+        let mock = Mock::given(asked).respond_with(reply.set_body_json(body));
+        mock.with_priority(1).mount(&consul).await;
+    }
+    let world = eyes(&nomad, &consul).look(clock::now()).await;
+    let origin = &world.fronts[&ServiceName::from("shop-web")].origin;
+    let origin = origin.as_ref().and_then(Seen::value);
+    assert_eq!(origin, Some(&vec![common::alloc_id(2)].into()));
+}

@@ -10,7 +10,7 @@ node_prefix "" {
   policy = "read"
 }
 
-# The instances behind fronts and their checks. Narrow it to your names where you like.
+# The instances behind fronts, the services that Nomad registers for them, and their checks. Narrow it to your names where you like.
 service_prefix "" {
   policy = "read"
 }

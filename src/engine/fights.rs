@@ -131,8 +131,8 @@ mod tests {
         Front {
             target: Some(Seen::known(Some(target), NOW)),
             entries: BTreeMap::from([("g".into(), Seen::known(vec![entry].into(), NOW))]),
-            dns: BTreeMap::new(),
             applied: BTreeMap::from([("g".into(), Seen::known(applied.into(), NOW))]),
+            ..Front::default()
         }
     }
 

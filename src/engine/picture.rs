@@ -17,7 +17,7 @@ use gallery::{Ground, Sight};
 use ground::{Books, Dangers, Learnt, nodes, sites};
 use health::health;
 use rustc_hash::FxHashSet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// DNS is asked again in this time, however many services there are; one that does not answer is unknown at once.
 const ASKED: Span = Span::secs(180);
@@ -339,10 +339,9 @@ fn instances(
     let Some(copies) = copies else {
         return Vec::new();
     };
-    let dns: Vec<&SrvSeen> = policy
-        .front
-        .iter()
-        .filter_map(|f| world.fronts.get(f))
+    let front = policy.front.as_ref().and_then(|f| world.fronts.get(f));
+    let dns: Vec<&SrvSeen> = front
+        .into_iter()
         .flat_map(|f| f.dns.values())
         .filter_map(|d| d.fresh(now, ASKED))
         .flatten()
@@ -352,6 +351,7 @@ fn instances(
     for d in &dns {
         *told.entry((&d.address, d.port)).or_default() += d.weight;
     }
+    let stands = unentered(front, now);
     copies
         .all
         .iter()
@@ -368,7 +368,7 @@ fn instances(
                     Role::Primary => "primary".into(),
                     Role::Standby => "standby".into(),
                 },
-                ready: c.ready,
+                ready: c.ready || stands.contains(&c.alloc),
                 desired: c.share,
                 observed: (total > 0).then(|| Share(weight * Share::ALL.0 / total)),
                 cpu: usage.map(|u| u.cpu),
@@ -376,6 +376,19 @@ fn instances(
             }
         })
         .collect()
+}
+
+/// Who stands well by its own service while no gateway has an entry for it.
+fn unentered(front: Option<&Front>, now: Moment) -> BTreeSet<&AllocId> {
+    let well = front.and_then(|f| Some((origin(f, now)?, f.entered()?)));
+    let well = well.into_iter();
+    well.flat_map(|(well, entered)| well.iter().filter(move |id| !entered.contains(id)))
+        .collect()
+}
+
+/// Whose own services pass, as far as that is known.
+fn origin(front: &Front, now: Moment) -> Option<&SharedList<AllocId>> {
+    front.origin.as_ref()?.fresh(now, ASKED)
 }
 
 fn shadow(run: &planner::book::ShadowRun) -> ShadowView {

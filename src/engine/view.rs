@@ -72,6 +72,7 @@ pub struct InstanceView {
     pub site: Site,
     /// `primary` or `standby`.
     pub role: Cow<'static, str>,
+    /// Its checks pass: those of its entries at most gateways, or of its own service while no gateway has an entry for it.
     pub ready: bool,
     pub desired: Share,
     /// Realised share in the SRV answers of the gateways, if they could be read.

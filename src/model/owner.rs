@@ -77,10 +77,13 @@ impl OwnerChoice {
 
 /// The `service` blocks of a job, of groups and of tasks.
 pub fn services(job: &JobSpec) -> impl Iterator<Item = &Json> {
-    job.groups().flat_map(|group| {
-        let tasks = list(group, "Tasks").flat_map(|task| list(task, "Services"));
-        list(group, "Services").chain(tasks)
-    })
+    job.groups().flat_map(services_of)
+}
+
+/// The `service` blocks of one group and of its tasks.
+pub fn services_of(group: &Json) -> impl Iterator<Item = &Json> {
+    let tasks = list(group, "Tasks").flat_map(|task| list(task, "Services"));
+    list(group, "Services").chain(tasks)
 }
 
 /// The job's own block of this name, if it registers the service itself.

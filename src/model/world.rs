@@ -203,6 +203,21 @@ pub struct Front {
     pub entries: BTreeMap<GatewayId, Seen<SharedList<FrontEntry>>>,
     pub dns: BTreeMap<GatewayId, Seen<SharedList<SrvSeen>>>,
     pub applied: BTreeMap<GatewayId, Seen<Arc<Applied>>>,
+    /// Instances whose own service, as Nomad registered it, passes its checks; read while some have no entry of ours. It is told
+    /// to people and decides nothing: only an entry proves that clients can reach an instance.
+    #[serde(default)]
+    pub origin: Option<Seen<SharedList<AllocId>>>,
+}
+
+impl Front {
+    /// The instances that some gateway has an entry for; `None` while that of any gateway is unknown, or there is none.
+    pub fn entered(&self) -> Option<BTreeSet<&AllocId>> {
+        let known = self.entries.values().map(Seen::value);
+        let known: Option<Vec<_>> = known.collect();
+        let known = known.filter(|all| !all.is_empty())?;
+        let all = known.into_iter().flatten().map(|e| &e.instance);
+        Some(all.collect())
+    }
 }
 
 /// Who holds the leader's lock.

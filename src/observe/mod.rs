@@ -5,6 +5,7 @@ mod crowd;
 pub mod keys;
 mod names;
 pub mod nomad;
+mod origin;
 mod picture;
 mod srv;
 mod traffic;
@@ -19,7 +20,7 @@ use crate::clients::http::HttpError;
 use crate::clients::nomad::Nomad;
 use crate::clients::nomad::picture::Follower;
 use crate::model::*;
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::net::IpAddr;
@@ -66,6 +67,7 @@ struct Memory {
     mirror: picture::Mirror,
     names: Names,
     jobs: Jobs,
+    origins: origin::Memory,
     traffic: traffic::Memory,
     usage: usage::Memory,
 }
@@ -101,6 +103,7 @@ impl Cluster {
             mirror,
             names,
             jobs,
+            origins,
             traffic,
             usage,
         } = &mut *memory;
@@ -137,11 +140,13 @@ impl Cluster {
                 .collect(),
             ..World::unknown(now, "not read yet")
         };
-        let (usage, ()) = join(
+        let (usage, (), ()) = join3(
             usage::read(&self.sources, usage, &world),
             traffic::read(&self.sources, traffic, &world, now),
+            origin::read(&self.sources, names, origins, &world, now),
         )
         .await;
+        origins.place(&mut world.fronts);
         world.usage = usage;
         world.traffic = traffic.traffic();
         world.readings = traffic.readings();

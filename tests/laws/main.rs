@@ -339,6 +339,39 @@ fn law_01_a_planned_step_gives_nobody_more_than_its_measured_knee_less_headroom(
 }
 
 #[test]
+fn law_01_what_its_own_service_says_is_shown_and_gives_an_instance_no_weight() {
+    let ready = |view: &View| -> Vec<bool> {
+        let all = &view.portions[0].instances;
+        all.iter().map(|i| i.ready).collect()
+    };
+    let seen = |entries: Vec<FrontEntry>, origin: Option<Seen<SharedList<AllocId>>>| {
+        let mut world = world();
+        let target = Some(Seen::known(None, NOW));
+        let entries = BTreeMap::from([("edge-a".into(), Seen::known(entries.into(), NOW))]);
+        let front = Front {
+            target,
+            entries,
+            origin,
+            ..Front::default()
+        };
+        world.fronts.insert("shop-web".into(), front);
+        let (_, steps, view) = turn(state(), &world);
+        let actions: Vec<Action> = steps.iter().map(|s| s.action.clone()).collect();
+        (actions, ready(&view))
+    };
+    let passing = |at| Some(Seen::known(vec![alloc_id(1), alloc_id(2)].into(), at));
+    let (unseen, none) = seen(vec![], None);
+    let (acts, both) = seen(vec![], passing(NOW));
+    assert_eq!((none, both), (vec![false; 2], vec![true; 2]));
+    assert!(!acts.is_empty());
+    assert_eq!(acts, unseen, "nothing is decided by it");
+    let (_, old) = seen(vec![], passing(NOW - Span::secs(600)));
+    assert_eq!(old, [false; 2], "a reading of long ago tells nothing");
+    let (_, entered) = seen(vec![entry(1, false)], passing(NOW));
+    assert_eq!(entered, [false, true], "an entry knows better");
+}
+
+#[test]
 fn law_10_hold_stops_every_write_and_unreadable_counts_as_set() {
     for hold in [Seen::known(true, NOW), Seen::unknown("no answer")] {
         let mut world = fail(rush(with_standby(world()), 70.0), 1);

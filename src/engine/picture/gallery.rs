@@ -35,6 +35,7 @@ struct Painted {
 pub(super) struct Sight {
     traffic: Option<Traffic>,
     dns: Vec<Option<SharedList<SrvSeen>>>,
+    origin: Option<SharedList<AllocId>>,
     /// Its last point of the past, with which forecasts are scored.
     past: Option<Moment>,
     /// When it was last worked out what is known of its places.
@@ -66,6 +67,7 @@ impl Sight {
         Sight {
             traffic: traffic.and_then(|t| t.fresh(now, FRESH)).copied(),
             dns: dns.map(|d| d.fresh(now, super::ASKED).cloned()).collect(),
+            origin: front.and_then(|f| super::origin(f, now)).cloned(),
             past: past.and_then(|p| Some(p.back()?.at)),
             known: workload.known_from.map(|(at, _)| at),
             pinned: state.pins.get(&portion.id).cloned(),
