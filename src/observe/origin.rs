@@ -7,7 +7,6 @@ use crate::clients::http::HttpError;
 use crate::model::*;
 use futures::StreamExt;
 use futures::future::join_all;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use std::time::Duration;
 const AT_ONCE: usize = 16;
 /// None is read sooner than this after the last time, however often is looked.
 const RESPITE: Span = Span::secs(5);
-/// A look reads as many as this, of more as many as the time since the last one is of a round.
+/// A look sees to as many fronts as this, of more to as many as the time since the last one is of a round.
 const FEW: usize = 64;
 const ROUND: Span = Span::secs(60);
 /// A datacenter that does not answer in this time tells nothing.
@@ -25,16 +24,15 @@ const PATIENCE: Duration = Duration::from_millis(800);
 #[derive(Default)]
 pub struct Memory {
     known: BTreeMap<ServiceName, Origin>,
-    /// The last look at which some were wanted.
+    /// The last look, and with which portion the next one begins.
     at: Option<Moment>,
+    next: usize,
 }
 
 struct Origin {
     asked: Moment,
     passing: Seen<SharedList<AllocId>>,
 }
-
-type Wanted<'a> = BTreeMap<&'a ServiceName, Vec<&'a str>>;
 
 /// Reads those whose turn it is.
 pub async fn read(
@@ -44,19 +42,26 @@ pub async fn read(
     world: &World,
     now: Moment,
 ) {
-    let wanted = wanted(sources, world);
-    memory.known.retain(|front, _| wanted.contains_key(front));
-    let due = memory.turn(&wanted, now);
+    let portions = sources.policies.iter().flat_map(|p| &p.portions);
+    let fronted: Vec<&PortionPolicy> = portions.filter(|p| p.front.is_some()).collect();
+    let mut due = Vec::new();
+    for portion in memory.turn(fronted.len(), now).map(|k| fronted[k]) {
+        match wanted(portion, world) {
+            Some(wish) if memory.rested(wish.0, now) => due.push(wish),
+            Some(_) => {}
+            None => memory.forget(portion),
+        }
+    }
     if due.is_empty() {
         return;
     }
     let consul = &sources.keeper;
     let datacenters = in_time(consul.datacenters()).await;
-    let reads = due.into_iter().map(|front| {
-        let (services, datacenters) = (&wanted[front], &datacenters);
+    let reads = due.into_iter().map(|(front, services)| {
+        let datacenters = &datacenters;
         async move {
             let found = match datacenters {
-                Ok(all) => entries(consul, services, all).await,
+                Ok(all) => entries(consul, &services, all).await,
                 Err(why) => Err(why.clone()),
             };
             (front, found)
@@ -70,21 +75,25 @@ pub async fn read(
 }
 
 impl Memory {
-    /// Those that this look reads, the ones first that were not read for the longest time.
-    fn turn<'a>(&mut self, wanted: &Wanted<'a>, now: Moment) -> Vec<&'a ServiceName> {
-        if wanted.is_empty() {
-            self.at = None;
-            return Vec::new();
-        }
-        let since = self.at.replace(now).map_or(ROUND, |at| now.since(at));
+    /// The places, among so many portions, of those that this look sees to, round and round.
+    fn turn(&mut self, all: usize, now: Moment) -> impl Iterator<Item = usize> + use<> {
+        let since = self.at.replace(now).map_or(Span(0), |at| now.since(at));
         let part = (since.0 as f64 / ROUND.0 as f64).clamp(0.0, 1.0);
-        let most = (wanted.len() as f64 * part).ceil() as usize;
-        let rested = |front: &ServiceName| self.known.get(front).map(|o| now.since(o.asked));
-        let mut due: Vec<_> = wanted.keys().map(|f| (rested(f), *f)).collect();
-        due.retain(|(rested, _)| rested.is_none_or(|r| r >= RESPITE));
-        due.sort_by_key(|(rested, _)| (rested.is_some(), Reverse(*rested)));
-        due.truncate(most.max(FEW));
-        due.into_iter().map(|(_, front)| front).collect()
+        let many = ((all as f64 * part).ceil() as usize).max(FEW).min(all);
+        let first = self.next;
+        self.next = (first + many) % all.max(1);
+        (first..first + many).map(move |k| k % all)
+    }
+
+    fn rested(&self, front: &ServiceName, now: Moment) -> bool {
+        let known = self.known.get(front);
+        known.is_none_or(|o| now.since(o.asked) >= RESPITE)
+    }
+
+    fn forget(&mut self, portion: &PortionPolicy) {
+        if let Some(front) = &portion.front {
+            self.known.remove(front);
+        }
     }
 
     /// What is as it was stays the same in memory.
@@ -111,22 +120,21 @@ impl Memory {
     }
 }
 
-/// The fronts that have no entry of ours for some running instance, with the services that stand for its port.
-fn wanted<'a>(sources: &'a Sources, world: &'a World) -> Wanted<'a> {
-    let portions = sources.policies.iter().flat_map(|p| &p.portions);
-    let wanted = portions.filter_map(|portion| {
-        let front = portion.front.as_ref()?;
-        let entered = world.fronts.get(front)?.entered()?;
-        let group = portion.groups.first()?;
-        let mut runs = world.allocs.value()?.of(&portion.job);
-        if !runs.any(|a| a.holds() && &a.group == group && !entered.contains(&a.id)) {
-            return None;
-        }
-        let group = world.job(&portion.job)?.group(group)?;
-        let services: Vec<&str> = behind(group, &portion.port).collect();
-        (!services.is_empty()).then_some((front, services))
-    });
-    wanted.collect()
+/// A front that has no entry of ours for some running instance, with the services that stand for its port.
+fn wanted<'a>(
+    portion: &'a PortionPolicy,
+    world: &'a World,
+) -> Option<(&'a ServiceName, Vec<&'a str>)> {
+    let front = portion.front.as_ref()?;
+    let entered = world.fronts.get(front)?.entered()?;
+    let group = portion.groups.first()?;
+    let mut runs = world.allocs.value()?.of(&portion.job);
+    if !runs.any(|a| a.holds() && &a.group == group && !entered.contains(&a.id)) {
+        return None;
+    }
+    let group = world.job(&portion.job)?.group(group)?;
+    let services: Vec<&str> = behind(group, &portion.port).collect();
+    (!services.is_empty()).then_some((front, services))
 }
 
 /// The services that Nomad registers with Consul for a port of a group.

@@ -1,47 +1,48 @@
 use super::*;
 use serde_json::json;
 
-fn fronts(many: usize) -> Vec<ServiceName> {
-    (0..many)
-        .map(|n| ServiceName::new(format!("{n:04}")))
-        .collect()
-}
-
-/// When each was read over two minutes of looks, one every so many milliseconds.
-fn reads(fronts: &[ServiceName], every: usize) -> BTreeMap<&ServiceName, Vec<i64>> {
+/// When each of so many was seen to over two minutes of looks, one every so many milliseconds.
+fn turns(many: usize, every: usize) -> Vec<Vec<i64>> {
     let mut memory = Memory::default();
-    let mut all: BTreeMap<&ServiceName, Vec<i64>> = BTreeMap::new();
+    let mut all = vec![Vec::new(); many];
     for at in (0..120_000).step_by(every) {
-        let wanted: Wanted = fronts.iter().map(|f| (f, Vec::new())).collect();
-        for front in memory.turn(&wanted, Moment(at)) {
-            all.entry(front).or_default().push(at);
-            memory.note(front, Ok(Vec::new()), Moment(at));
+        for k in memory.turn(many, Moment(at as i64)) {
+            all[k].push(at as i64);
         }
     }
     all
 }
 
 #[test]
-fn few_are_read_as_soon_as_they_may_be_and_many_each_once_in_a_round() {
-    for (many, every, longest) in [(3, 1_000, RESPITE), (64, 10_000, Span::secs(10))] {
-        let fronts = fronts(many);
-        for (front, at) in reads(&fronts, every) {
-            let soon = at.windows(2).all(|w| w[1] - w[0] == longest.0);
-            assert!(soon && at[0] == 0, "{front}: {at:?}");
+fn of_few_each_look_sees_to_all_and_of_many_to_each_once_in_a_round() {
+    for (many, every) in [(0, 1_000), (3, 1_000), (64, 10_000)] {
+        let looks: Vec<i64> = (0..120_000).step_by(every).map(|at| at as i64).collect();
+        for at in turns(many, every) {
+            assert_eq!(at, looks, "of {many}");
         }
     }
-    let fronts = fronts(5_000);
-    let all = reads(&fronts, 10_000);
-    assert_eq!(all.len(), fronts.len());
-    for (front, at) in &all {
+    let all = turns(5_000, 10_000);
+    for at in &all {
         let gaps = at.windows(2).map(|w| w[1] - w[0]);
-        assert!(gaps.max() <= Some(ROUND.0 + 10_000), "{front}: {at:?}");
+        assert!(
+            !at.is_empty() && gaps.max() <= Some(ROUND.0 + 10_000),
+            "{at:?}"
+        );
     }
-    let at_once = |at: i64| all.values().filter(|a| a.contains(&at)).count();
+    let at_once = |at: i64| all.iter().filter(|a| a.contains(&at)).count();
     assert_eq!(
         (at_once(0), at_once(10_000), at_once(50_000)),
-        (5_000, 834, 834)
+        (64, 834, 834)
     );
+}
+
+#[test]
+fn none_is_read_sooner_than_it_may_be() {
+    let (mut memory, front) = (Memory::default(), ServiceName::from("web"));
+    assert!(memory.rested(&front, Moment(0)));
+    memory.note(&front, Ok(Vec::new()), Moment(0));
+    assert!(!memory.rested(&front, Moment(RESPITE.0 - 1)));
+    assert!(memory.rested(&front, Moment(RESPITE.0)));
 }
 
 #[test]
