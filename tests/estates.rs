@@ -144,3 +144,26 @@ fn what_is_wrong_in_a_pull_request_is_told_beside_its_line() {
         "{list}"
     );
 }
+
+#[test]
+fn a_configuration_whose_policies_are_not_there_is_told_with_the_path_that_was_tried() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("foreshadow.hcl");
+    let text = "policies = [\"mine\"]\ngateway \"a\" {\n  site = \"a\"\n}\n";
+    std::fs::write(&config, text).expect("written");
+    let config = config.display().to_string();
+    let output = foreshadow(&["validate", &config]);
+    assert_eq!(output.status.code(), Some(64));
+    let (told, tried) = (said(&output), folder.path().join("mine"));
+    assert!(told.starts_with(&format!("{config}:1:12: ")), "{told}");
+    assert!(told.contains(&tried.display().to_string()), "{told}");
+    assert!(told.contains("create it, or correct the path"), "{told}");
+    std::fs::create_dir(&tried).expect("made");
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/shop.hcl");
+    std::fs::copy(shop, tried.join("shop.hcl")).expect("copied");
+    let output = foreshadow(&["validate", &config]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("1 gateway and 1 workload"));
+    let output = foreshadow(&["validate", &tried.display().to_string()]);
+    assert!(said(&output).contains("name a file in that folder"));
+}

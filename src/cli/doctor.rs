@@ -4,7 +4,7 @@ mod names;
 
 use super::args::{ConfigArgs, Format};
 use super::loop_::{found, read, runtime};
-use super::{Exit, exit, reload};
+use super::{Exit, exit};
 use crate::act::SERVICE;
 use crate::act::owners::{self, Case, Desk};
 use crate::clients::consul::Consul;
@@ -16,6 +16,7 @@ use crate::engine::house::GatewaySetup;
 use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen, keys};
 use crate::observe::META_ALLOC;
 use crate::planner::owner;
+use crate::settings;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -349,7 +350,7 @@ pub fn doctor(args: ConfigArgs) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
         // Without the store, which a running foreshadow holds.
         let (config, access, gateways) = read(&path)?;
-        let policies = reload::policies(&config.policies)?;
+        let policies = settings::policies_of(&path, &config).map_err(Exit::usage)?;
         let nomad = Arc::new(Nomad::new(&access.nomad).map_err(|e| Exit::failed(&e))?);
         let mut findings = Findings {
             format: args.format,

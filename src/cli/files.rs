@@ -62,7 +62,7 @@ fn job(name: &str) -> Result<JobSpec, Exit> {
     if !Path::new(name).exists() {
         return from_nomad(&JobId::new(name));
     }
-    let text = std::fs::read_to_string(name).map_err(Exit::usage)?;
+    let text = settings::read_text(Path::new(name)).map_err(Exit::usage)?;
     job_from(name, &text).map_err(Exit::usage)
 }
 

@@ -76,7 +76,7 @@ fn setup(path: &Path, open: OpenStore, log: &Tuner) -> Result<(Config, Setup, Re
             tracing::warn!("{}; until then nothing is asked there", super::chain(&e));
         }
     }
-    let rules = Rules::new(reload::policies(&config.policies)?);
+    let rules = Rules::new(settings::policies_of(path, &config).map_err(Exit::usage)?);
     let (rules_in, rules) = watch::channel(rules);
     let (reload, asked) = mpsc::channel(1);
     let name = gateways

@@ -1,9 +1,7 @@
 //! Policies that are read again: on SIGHUP, when a file of theirs changes, and when `foreshadow reload` asks.
 
-use super::Exit;
 use crate::engine::Rules;
 use crate::headless::Certificates;
-use crate::model::Policy;
 use crate::settings;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::path::{Path, PathBuf};
@@ -22,40 +20,6 @@ enum Asks {
     /// A person, who is told even that nothing has changed.
     Person,
     File,
-}
-
-/// The policies of all files; of a folder, all that end in `.hcl`.
-///
-/// # Errors
-/// `Usage`, with the file's name, line and column.
-pub fn policies(paths: &[PathBuf]) -> Result<Vec<Policy>, Exit> {
-    let files = paths.iter().map(|path| files(path));
-    let files = files.collect::<Result<Vec<_>, _>>()?.concat();
-    let read = files.iter().map(|file| settings::read_policy(file));
-    let read: Vec<Policy> = read.collect::<Result<_, _>>().map_err(Exit::usage)?;
-    for (k, one) in read.iter().enumerate() {
-        if read[..k].iter().any(|other| other.workload == one.workload) {
-            let of = files[k].display();
-            return Err(Exit::usage(format!(
-                "{of}: workload {} has a policy in another file already",
-                one.workload
-            )));
-        }
-    }
-    Ok(read)
-}
-
-fn files(path: &Path) -> Result<Vec<PathBuf>, Exit> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let unread = |e| Exit::usage(format!("cannot read the folder {}: {e}", path.display()));
-    let entries = std::fs::read_dir(path).map_err(unread)?;
-    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(unread)?;
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).collect();
-    files.retain(|f| f.is_file() && f.extension().is_some_and(|e| e == "hcl"));
-    files.sort();
-    Ok(files)
 }
 
 /// Reads again until cancelled. What is wrong is told to the engine, and the old policies stay. When a person asks, the API's
@@ -84,7 +48,9 @@ pub async fn keep(
         } else if let Some(Err(e)) = certificates.as_ref().map(|c| c.again()) {
             tracing::warn!("the API shows the certificate that it had: {e}");
         }
-        let next = rules.borrow().next(policies(&paths).map_err(|e| e.message));
+        let next = rules
+            .borrow()
+            .next(settings::read_policies(&paths).map_err(|e| e.to_string()));
         // Another file of the folder may have changed: what is wrong is told once, and to whoever asks.
         let told = asks == Asks::File && rules.borrow().wrong == next.wrong;
         if let Some(why) = next.wrong.as_ref().filter(|_| !told) {

@@ -113,8 +113,7 @@ fn faults(text: &str) -> Result<Faults, Exit> {
 fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, Exit> {
     let read = |path: &Path| {
         let name = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|e| Exit::usage(format!("{name}: {e}")))?;
+        let text = settings::read_text(path).map_err(Exit::usage)?;
         job_from(&name, &text).map_err(Exit::usage)
     };
     let mut jobs: Vec<JobSpec> = files.iter().map(|p| read(p)).collect::<Result<_, _>>()?;

@@ -92,12 +92,7 @@ fn property(text: &str) -> String {
 
 fn kind(path: &Path) -> Result<String, Wrong> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|e| Wrong {
-        file: name.clone(),
-        at: None,
-        to: None,
-        message: format!("cannot be read: {e}"),
-    })?;
+    let text = settings::read_text(path).map_err(|e| wrong(&name, e))?;
     if name.ends_with(".nomad.hcl") || name.ends_with(".nomad") {
         let job = job_from(&name, &text)?;
         let groups = counted(job.groups().count(), "group");
@@ -105,10 +100,15 @@ fn kind(path: &Path) -> Result<String, Wrong> {
     }
     let mut lines = text.lines().map(str::trim_start);
     if lines.any(|l| l.starts_with("gateway ") || l.starts_with("policies ")) {
-        let config = settings::parse_config(&name, &text).map_err(|e| wrong(&name, e))?;
+        let read = settings::read_config(path).and_then(|config| {
+            let policies = settings::policies_of(path, &config)?;
+            Ok((config, policies.len()))
+        });
+        let (config, policies) = read.map_err(|e| wrong(&name, e))?;
         return Ok(format!(
-            "configuration of {}, mode {}",
+            "configuration of {} and {}, mode {}",
             counted(config.gateways.len(), "gateway"),
+            counted(policies, "workload"),
             if config.act { "act" } else { "observe" }
         ));
     }
@@ -139,6 +139,15 @@ fn wrong(file: &str, error: settings::Error) -> Wrong {
             at: Some((line, column)),
             to: None,
             message,
+        },
+        settings::Error::Read { path, source } => Wrong {
+            file: path.display().to_string(),
+            at: None,
+            to: None,
+            message: format!(
+                "cannot be read: {source}; {}",
+                settings::remedy(source.kind())
+            ),
         },
         other => Wrong {
             file: file.to_string(),

@@ -1,7 +1,7 @@
 //! `foreshadow run --config FILE`: where the policies are, which gateways there are, and whether it may act.
 
-use super::Error;
 use super::hcl::{Document, Section};
+use super::{Error, read_text};
 use crate::headless::Place;
 use crate::model::{GatewayId, Site, Span};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub struct Config {
     pub act: bool,
     /// Files, and folders of which all files ending in `.hcl` count.
     pub policies: Vec<PathBuf>,
+    /// Line and column of that list.
+    pub policies_at: (usize, usize),
     pub store: PathBuf,
     /// How long readings are kept as they came.
     pub keep: Span,
@@ -43,10 +45,7 @@ pub struct Config {
 }
 
 pub fn read_config(path: &Path) -> Result<Config, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let text = read_text(path)?;
     let mut config = parse_config(&path.display().to_string(), &text)?;
     // Paths in the file are meant from the file's own folder.
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -90,6 +89,7 @@ pub fn parse_config(file: &str, text: &str) -> Result<Config, Error> {
             .into_iter()
             .map(PathBuf::from)
             .collect(),
+        policies_at: root.place("policies"),
         store: root
             .string("store")?
             .unwrap_or_else(|| "foreshadow.db".into())

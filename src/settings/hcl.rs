@@ -40,12 +40,18 @@ impl Document {
             asked: RefCell::default(),
         }
     }
-    fn error(&self, span: Range<usize>, message: String) -> Error {
+    /// Line and column, from 1.
+    fn place(&self, span: &Range<usize>) -> (usize, usize) {
         let before = &self.text[..span.start.min(self.text.len())];
+        let begins = before.rfind('\n').map_or(0, |i| i + 1);
+        (before.matches('\n').count() + 1, before.len() - begins + 1)
+    }
+    fn error(&self, span: Range<usize>, message: String) -> Error {
+        let (line, column) = self.place(&span);
         Error::At {
             file: self.file.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before.len() - before.rfind('\n').map_or(0, |i| i + 1) + 1,
+            line,
+            column,
             message,
         }
     }
@@ -114,12 +120,16 @@ impl<'a> Section<'a> {
         let span = value.span().unwrap_or(self.span.clone());
         self.document.error(span, format!("{key} must be {what}"))
     }
+    fn span_of(&self, key: &'static str) -> Range<usize> {
+        let value = self.expression(key).and_then(|e| e.span());
+        value.unwrap_or(self.span.clone())
+    }
     pub fn bad(&self, key: &'static str, message: String) -> Error {
-        let span = self
-            .expression(key)
-            .and_then(|e| e.span())
-            .unwrap_or(self.span.clone());
-        self.document.error(span, message)
+        self.document.error(self.span_of(key), message)
+    }
+    /// Line and column of a key's value.
+    pub fn place(&self, key: &'static str) -> (usize, usize) {
+        self.document.place(&self.span_of(key))
     }
     pub fn missing(&self, key: &str, what: &str) -> Error {
         self.wrong(format!("{} lacks {key} ({what})", self.name))

@@ -1,18 +1,15 @@
 //! `policies/*.hcl`: what people want of a workload.
 
-use super::Error;
 use super::hcl::{Document, Section};
 use super::upstream;
+use super::{Error, read_text};
 use crate::model::*;
 use std::path::Path;
 
 mod load;
 
 pub fn read_policy(path: &Path) -> Result<Policy, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let text = read_text(path)?;
     parse_policy(&path.display().to_string(), &text)
 }
 
