@@ -145,7 +145,7 @@ pub struct ConfigArgs {
 
 #[derive(Args, Debug)]
 pub struct PartitionArgs {
-    /// Job files (*.hcl), or IDs of jobs in Nomad: the jobs of one workload
+    /// Job files (*.hcl, or JSON as `nomad job inspect` prints it), or IDs of jobs in Nomad: the jobs of one workload
     #[arg(required = true, value_name = "JOB")]
     pub jobs: Vec<String>,
     /// A policy that names portions and dependencies
@@ -160,7 +160,7 @@ pub struct PartitionArgs {
 
 #[derive(Args, Debug)]
 pub struct ValidateArgs {
-    /// Policies, configuration files (with gateway blocks) and jobs (*.nomad.hcl)
+    /// Policies, configuration files (with gateway blocks) and jobs (*.nomad.hcl, or JSON as Nomad has it)
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// `github`: workflow commands, so that a pull request shows the message beside the line

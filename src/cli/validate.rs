@@ -93,7 +93,7 @@ fn property(text: &str) -> String {
 fn kind(path: &Path) -> Result<String, Wrong> {
     let name = path.display().to_string();
     let text = settings::read_text(path).map_err(|e| wrong(&name, e))?;
-    if name.ends_with(".nomad.hcl") || name.ends_with(".nomad") {
+    if name.ends_with(".nomad.hcl") || name.ends_with(".nomad") || in_json(&text) {
         let job = job_from(&name, &text)?;
         let groups = counted(job.groups().count(), "group");
         return Ok(format!("job {} with {groups}", job.id()));
@@ -158,8 +158,21 @@ fn wrong(file: &str, error: settings::Error) -> Wrong {
     }
 }
 
-/// A job file as Nomad's API would give it.
+/// No file in HCL begins so.
+fn in_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// A job file, in HCL or as `nomad job inspect` prints it, as Nomad's API would give it.
 pub(super) fn job_from(name: &str, text: &str) -> Result<JobSpec, Wrong> {
+    if in_json(text) {
+        return job_in_json(text).map_err(|(at, message)| Wrong {
+            file: name.to_string(),
+            at,
+            to: None,
+            message,
+        });
+    }
     let parsed = sandbox::nomad::parse_job(text).map_err(|e| Wrong {
         file: name.to_string(),
         at: Some((e.line, e.column)),
@@ -167,6 +180,28 @@ pub(super) fn job_from(name: &str, text: &str) -> Result<JobSpec, Wrong> {
         message: format!("{}; {}", e.summary, e.detail),
     })?;
     Ok(JobSpec::new(parsed))
+}
+
+/// Where a file is wrong, as far as that is known, and why.
+type At = (Option<(usize, usize)>, String);
+
+/// A job as Nomad's API has it, bare or as `{"Job": …}`.
+fn job_in_json(text: &str) -> Result<JobSpec, At> {
+    let mut given: Value = serde_json::from_str(text).map_err(|e| {
+        let at = Some((e.line(), e.column()));
+        (at, format!("this is no JSON: {e}"))
+    })?;
+    let job = given.get_mut("Job").map(Value::take).unwrap_or(given);
+    let named = job.get("ID").and_then(Value::as_str);
+    let groups = job.get("TaskGroups").and_then(Value::as_array);
+    if named.is_none_or(str::is_empty) || groups.is_none() {
+        let like = "give what `nomad job inspect JOB` or `nomad job run -output FILE` prints, or a job in HCL";
+        let why = format!(
+            "no job of Nomad's: a job has an ID and TaskGroups, alone or within \"Job\"; {like}"
+        );
+        return Err((None, why));
+    }
+    Ok(JobSpec::new(job))
 }
 
 #[cfg(test)]
@@ -205,5 +240,20 @@ mod tests {
             wrong.to_string().starts_with("x.nomad.hcl:2:3: "),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn a_job_in_json_is_taken_bare_and_as_nomad_wraps_it() {
+        let job = json!({ "ID": "shop", "TaskGroups": [{ "Name": "web" }] });
+        let wrapped = json!({ "Job": job });
+        for text in [job.to_string(), format!("\n{wrapped:#}")] {
+            let read = job_from("job.json", &text).unwrap();
+            assert_eq!((read.id().as_str(), read.groups().count()), ("shop", 1));
+        }
+        let told = |text: &str| job_from("job.json", text).unwrap_err().to_string();
+        let none = told("{\"Jobs\": []}");
+        assert!(none.contains("`nomad job inspect JOB`"), "{none}");
+        let broken = told("{\n  \"ID\": shop\n}");
+        assert!(broken.starts_with("job.json:2:"), "{broken}");
     }
 }
