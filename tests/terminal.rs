@@ -303,6 +303,13 @@ fn keys_of_ones_own_work_are_shown_in_the_help_and_clashes_are_refused() {
     let said = String::from_utf8_lossy(&refused.stderr);
     let told = "`x` is asked for by `hold` and by `shadow`; give one of them another key";
     assert!(said.contains(told), "{said}");
+    let pictured = std::process::Command::new(binary())
+        .args(["screenshot", "--keys", "nope"])
+        .output()
+        .expect("it runs");
+    assert_eq!(pictured.status.code(), Some(64), "pictures take the same");
+    let said = String::from_utf8_lossy(&pictured.stderr);
+    assert!(said.contains("for the words down, up, "), "{said}");
 }
 
 #[test]

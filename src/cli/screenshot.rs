@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
     let (size, format) = (size(&args.size)?, format(&args)?);
-    let mut look = args.looks.look()?;
+    let mut options = args.looks.options(false)?;
     // A picture is looked at elsewhere: neither this terminal's locale nor its NO_COLOR say what can be seen there.
     if args.looks.glyphs == super::args::GlyphKind::Auto {
+        let look = &mut options.look;
         (look.ascii, look.blocks, look.color) = (false, false, true);
     }
     if args.export.is_none()
@@ -26,7 +27,7 @@ pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
     }
     // Wrong names are told before the sandbox has run.
     for screen in &args.screens {
-        tui::screenshot(&View::default(), screen, size, format, look).map_err(Exit::usage)?;
+        tui::screenshot(&View::default(), screen, size, format, &options).map_err(Exit::usage)?;
     }
     let view = match &args.attach {
         Some(attach) => by_hand::look(&AttachArgs {
@@ -39,7 +40,8 @@ pub fn screenshot(args: ScreenshotArgs) -> Result<ExitCode, Exit> {
         return export(&view, folder);
     }
     for screen in &args.screens {
-        let picture = tui::screenshot(&view, screen, size, format, look).map_err(Exit::usage)?;
+        let picture =
+            tui::screenshot(&view, screen, size, format, &options).map_err(Exit::usage)?;
         match &args.output {
             Some(path) => {
                 let path = path.replace("{}", screen);

@@ -1,7 +1,7 @@
 //! How the terminal looks and which keys it takes: a theme by name or file, the glyphs that it can show, a file of keys.
 
 use super::env::{access, no_color, utf8};
-use crate::tui::keys::{KeyError, Keys};
+use crate::tui::keys::{KeyError, Keys, words};
 use crate::tui::look::Look;
 use crate::tui::theme::{NAMES, Theme, ThemeError};
 use std::collections::BTreeMap;
@@ -19,7 +19,10 @@ pub enum LookError {
     KeyFile { file: String, why: String },
     #[error("{file}: {source}")]
     Keys { file: String, source: KeyError },
-    #[error("cannot read the keys {file}; is it there, and may you read it?")]
+    #[error(
+        "cannot read the keys {file}; is it there, and may you read it? it has lines such as `hold = \"ctrl-o f9\"`, for the words {}",
+        words()
+    )]
     ReadKeys {
         file: String,
         #[source]
@@ -152,6 +155,9 @@ mod tests {
         assert!(clash.contains("keys.hcl: `x` is asked for by `hold` and by `shadow`"));
         let none = keys("nowhere.hcl").unwrap_err().to_string();
         assert!(none.contains("nowhere.hcl; is it there"), "{none}");
+        assert!(none.contains("for the words down, up, "), "{none}");
+        let unknown = told("nope = \"x\"").unwrap_err();
+        assert!(unknown.contains("nothing is called `nope`"), "{unknown}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod own;
 
-pub use own::{KeyError, Keys, of};
+pub use own::{KeyError, Keys, of, words};
 
 use super::screen::Screen;
 use crossterm::event::{KeyCode, KeyModifiers};

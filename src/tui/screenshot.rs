@@ -1,6 +1,5 @@
 //! Any screen as text, SVG or PNG, drawn from the same buffer that a terminal gets.
 
-use super::look::Look;
 use super::render::render;
 use super::screen::{Place, Screen};
 use super::state::{Options, State};
@@ -46,7 +45,7 @@ pub enum ScreenshotError {
     Png(#[from] png::PngError),
 }
 
-/// The screen of that name, of the worst portion where it shows one, in the look given.
+/// The screen of that name, of the worst portion where it shows one, in the look and with the keys given.
 ///
 /// # Errors
 /// An unknown screen or a size out of bounds, with what can be asked for.
@@ -55,14 +54,11 @@ pub fn screenshot(
     screen: &str,
     size: (u16, u16),
     format: Format,
-    mut look: Look,
+    options: &Options,
 ) -> Result<Vec<u8>, ScreenshotError> {
+    let mut options = options.clone();
     // Text has no background to show a band by; without colour it is drawn in glyphs.
-    look.color &= format != Format::Txt;
-    let options = Options {
-        look,
-        ..Options::default()
-    };
+    options.look.color &= format != Format::Txt;
     let buffer = draw(view, screen, size, options)?;
     Ok(match format {
         Format::Txt => text(&buffer).into_bytes(),

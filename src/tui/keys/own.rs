@@ -8,7 +8,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(
-        "nothing is called `{word}`; did you mean `{near}`? `?` in the terminal lists the words"
+        "nothing is called `{word}`; did you mean `{near}`? there are {}",
+        words()
     )]
     Word { word: String, near: &'static str },
     #[error(
@@ -133,6 +134,12 @@ impl Keys {
     }
 }
 
+/// What keys can be given to: the words of the table.
+pub fn words() -> String {
+    let all: Vec<&str> = TABLE.iter().map(|b| b.word).collect();
+    all.join(", ")
+}
+
 /// The line that does `act`.
 pub fn of(act: Act) -> &'static Binding {
     let found = TABLE.iter().find(|b| b.act == act);
@@ -208,7 +215,11 @@ mod tests {
     #[test]
     fn what_cannot_be_bound_is_told_with_what_can() {
         let told = |word, text| Keys::with([(word, text)]).unwrap_err().to_string();
-        assert!(told("hodl", "x").contains("did you mean `hold`?"));
+        let unknown = told("hodl", "x");
+        assert!(
+            unknown.contains("did you mean `hold`? there are down, up,"),
+            "{unknown}"
+        );
         assert!(told("hold", "hyper-x").contains("`hyper-x` is no key; keys are a character"));
         assert!(told("hold", "ctrl-i").contains("is no key"), "that is Tab");
         assert!(told("hold", " ").contains("no key left"));

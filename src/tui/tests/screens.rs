@@ -312,7 +312,7 @@ fn pictures_come_as_text_and_svg() {
                 screen.title(),
                 (120, 40),
                 Format::Svg,
-                Look::default(),
+                &Options::default(),
             )
             .unwrap(),
         )
@@ -330,7 +330,7 @@ fn pictures_come_as_text_and_svg() {
         );
     }
     let text = String::from_utf8(
-        screenshot(&view, "portion", (80, 24), Format::Txt, Look::default()).unwrap(),
+        screenshot(&view, "portion", (80, 24), Format::Txt, &Options::default()).unwrap(),
     )
     .unwrap();
     assert_eq!(text.lines().count(), 24);
@@ -341,7 +341,7 @@ fn pictures_come_as_text_and_svg() {
 fn what_cannot_be_pictured_is_refused_with_what_can() {
     let view = View::default();
     let refused = |screen, size, format| {
-        screenshot(&view, screen, size, format, Look::default()).unwrap_err()
+        screenshot(&view, screen, size, format, &Options::default()).unwrap_err()
     };
     let unknown = refused("overvew", (80, 24), Format::Txt);
     assert!(unknown.to_string().contains("overview, portion"));
@@ -365,7 +365,7 @@ fn a_png_is_drawn_with_a_font_of_its_own_and_every_glyph_of_every_screen_is_in_i
             screen.title(),
             (120, 40),
             Format::Png,
-            Look::default(),
+            &Options::default(),
         )
         .unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(&file))
