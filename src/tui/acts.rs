@@ -1,6 +1,7 @@
 //! What each line of the key table does.
 
-use super::keys::{self, Act};
+use super::keys::Act;
+use super::render::end_of_help;
 use super::rows;
 use super::screen::{Place, Screen};
 use super::state::{Cursor, DEEPEST, Overlay, State};
@@ -89,8 +90,9 @@ fn hold_log_row(state: &mut State) {
 
 pub(super) fn step(state: &mut State, by: isize) {
     if state.screen() == Screen::Help {
+        let end = end_of_help(state);
         let at = state.cursors.entry(Screen::Help).or_default();
-        at.index = at.index.saturating_add_signed(by).min(keys::TABLE.len());
+        at.index = at.index.min(end).saturating_add_signed(by).min(end);
         return;
     }
     let rows = rows::listed(state);

@@ -2,6 +2,7 @@
 
 use super::acts::{self, Effect, act, open_portion};
 use super::keys::{self, Act, Binding};
+use super::render::end_of_help;
 use super::state::{Overlay, State};
 use crate::engine::view::Command;
 use crate::model::{Moment, PortionId};
@@ -122,7 +123,7 @@ pub fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     let overlay = std::mem::take(&mut state.overlay);
     state.overlay = match overlay {
         Overlay::None => Overlay::None,
-        Overlay::Help { scroll } => help(key, scroll),
+        Overlay::Help { scroll } => help(key, scroll, end_of_help(state)),
         Overlay::Filter { text } => filter(state, key, text),
         Overlay::Palette { text, at } => return palette(state, key, text, at, effects),
         Overlay::Pick { title, options, at } => {
@@ -145,10 +146,11 @@ pub fn press(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     };
 }
 
-fn help(key: KeyEvent, scroll: usize) -> Overlay {
+/// `end` is the furthest that it scrolls.
+fn help(key: KeyEvent, scroll: usize, end: usize) -> Overlay {
     let scroll = match key.code {
-        KeyCode::Char('j') | KeyCode::Down => (scroll + 1).min(keys::TABLE.len()),
-        KeyCode::Char('k') | KeyCode::Up => scroll.saturating_sub(1),
+        KeyCode::Char('j') | KeyCode::Down => (scroll + 1).min(end),
+        KeyCode::Char('k') | KeyCode::Up => scroll.min(end).saturating_sub(1),
         KeyCode::Esc | KeyCode::Enter | KeyCode::Char('?' | 'q') => return Overlay::None,
         _ => scroll,
     };

@@ -15,50 +15,51 @@ pub fn scroll(state: &State) -> usize {
     state.cursors.get(&Screen::Help).map_or(0, |c| c.index)
 }
 
-pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) {
+/// One line of the keys: of a binding, or of a sign below them.
+enum Line {
+    Key {
+        binding: &'static Binding,
+        first: bool,
+        text: String,
+    },
+    Blank,
+    Sign(Sign),
+}
+
+/// Draws it from line `from` on, or from the last one that leaves no line empty; which that is.
+pub fn draw(state: &State, pen: &mut Pen, area: Rect, from: usize) -> usize {
     let side = area.width >= 112;
     let (keys, right) = beside(area, if side { area.width - 42 } else { area.width });
     let signs = signs(pen);
     let inner = pen.section(keys, "Keys", "j and k scroll");
-    let more = if side { 0 } else { signs.len() + 1 };
-    let all: Vec<Vec<String>> = TABLE
+    let mut lines: Vec<Line> = TABLE
         .iter()
-        .map(|b| sentence(b, &state.options, inner.width))
-        .chain((0..more).map(|_| vec![String::new()]))
+        .flat_map(|b| sentence(b, &state.options, inner.width))
         .collect();
-    let top = from.min(last_top(&all, usize::from(inner.height)));
-    let mut at = 0;
-    for (k, lines) in all.iter().enumerate().skip(top) {
-        if at >= usize::from(inner.height) {
-            break;
-        }
-        if let Some(binding) = TABLE.get(k) {
-            key_lines(pen, (inner, at), (binding, lines), &state.options);
-        } else if let Some(sign) = (k - TABLE.len()).checked_sub(1).and_then(|k| signs.get(k)) {
-            sign_line(pen, row(inner, at), sign);
-        }
-        at += lines.len();
-    }
     if side {
         let inner = pen.section(right, "Signs", "");
         for (k, sign) in signs.iter().take(usize::from(inner.height)).enumerate() {
             sign_line(pen, row(inner, k), sign);
         }
+    } else {
+        lines.push(Line::Blank);
+        lines.extend(signs.into_iter().map(Line::Sign));
     }
-}
-
-/// The furthest that can be scrolled to: what comes from there on still fills the height.
-fn last_top(all: &[Vec<String>], height: usize) -> usize {
-    let mut left = height;
-    let mut top = all.len();
-    while let Some(lines) = top.checked_sub(1).map(|k| all[k].len()) {
-        if lines > left {
-            break;
+    let high = usize::from(inner.height);
+    let last = lines.len().saturating_sub(high);
+    let shown = lines.iter().skip(from.min(last)).take(high);
+    for (k, line) in shown.enumerate() {
+        match line {
+            Line::Key {
+                binding,
+                first,
+                text,
+            } => key_line(pen, row(inner, k), (binding, *first, text), &state.options),
+            Line::Blank => {}
+            Line::Sign(sign) => sign_line(pen, row(inner, k), sign),
         }
-        left -= lines;
-        top -= 1;
     }
-    top
+    last
 }
 
 /// Columns of the keys, and of the words that name what they do: the longest of them and a space.
@@ -70,20 +71,25 @@ fn closed(b: &Binding, options: &Options) -> bool {
 }
 
 /// What a key does, in lines that fit beside its word.
-fn sentence(b: &Binding, options: &Options, wide: u16) -> Vec<String> {
-    let note = if closed(b, options) {
-        "needs --allow-act: "
-    } else {
-        ""
+fn sentence(binding: &'static Binding, options: &Options, wide: u16) -> Vec<Line> {
+    let note = match closed(binding, options) {
+        true => "needs --allow-act: ",
+        false => "",
     };
     let room = wide.saturating_sub(1 + KEYS + WORDS);
-    wrap(&format!("{note}{}", b.help), room)
+    let lines = wrap(&format!("{note}{}", binding.help), room).into_iter();
+    let of = |(k, text)| Line::Key {
+        binding,
+        first: k == 0,
+        text,
+    };
+    lines.enumerate().map(of).collect()
 }
 
-fn key_lines(
+fn key_line(
     pen: &mut Pen,
-    (area, at): (Rect, usize),
-    (b, lines): (&'static Binding, &[String]),
+    row: Rect,
+    (b, first, text): (&'static Binding, bool, &str),
     options: &Options,
 ) {
     let tone = match closed(b, options) {
@@ -91,24 +97,17 @@ fn key_lines(
         false => Tone::Plain,
     };
     let keys = ascii_keys(pen.look.ascii, options.keys.shown(b));
+    let (keys, word) = match first {
+        true => (keys.as_ref(), b.word),
+        false => ("", ""),
+    };
     let (wide, words) = (usize::from(KEYS), usize::from(WORDS));
-    for (k, text) in lines.iter().enumerate() {
-        if at + k >= usize::from(area.height) {
-            return;
-        }
-        let (keys, word) = if k == 0 {
-            (keys.as_ref(), b.word)
-        } else {
-            ("", "")
-        };
-        let pieces = [
-            piece(format!("{keys:<wide$}"), Tone::Accent),
-            piece(format!("{word:<words$}"), Tone::Strong),
-            piece(text.as_str(), tone),
-        ];
-        let row = row(area, at + k);
-        pen.line(row.x + 1, row.y, row.width.saturating_sub(1), &pieces);
-    }
+    let pieces = [
+        piece(format!("{keys:<wide$}"), Tone::Accent),
+        piece(format!("{word:<words$}"), Tone::Strong),
+        piece(text, tone),
+    ];
+    pen.line(row.x + 1, row.y, row.width.saturating_sub(1), &pieces);
 }
 
 struct Sign {

@@ -46,6 +46,19 @@ pub fn spots(state: &State) -> Vec<Spot> {
     drawn(state, area, &mut Buffer::empty(area))
 }
 
+/// The furthest that help can be scrolled to, as a screen or over another one.
+pub fn end_of_help(state: &State) -> usize {
+    let area = Rect::new(0, 0, state.size.0, state.size.1);
+    let mut buf = Buffer::empty(area);
+    let mut pen = Pen {
+        buf: &mut buf,
+        look: state.look(),
+        spots: Vec::new(),
+    };
+    let body = frame::draw(state, &mut pen, area);
+    help::draw(state, &mut pen, body, 0)
+}
+
 fn drawn(state: &State, area: Rect, buf: &mut Buffer) -> Vec<Spot> {
     let mut pen = Pen {
         buf,
@@ -76,7 +89,9 @@ fn drawn(state: &State, area: Rect, buf: &mut Buffer) -> Vec<Spot> {
         Screen::Plan => plan::draw(state, &mut pen, body),
         Screen::Log => log::draw(state, &mut pen, body),
         Screen::Replay => replay::draw(state, &mut pen, body),
-        Screen::Help => help::draw(state, &mut pen, body, help::scroll(state)),
+        Screen::Help => {
+            help::draw(state, &mut pen, body, help::scroll(state));
+        }
     }
     dialog::draw(state, &mut pen, body);
     pen.spots

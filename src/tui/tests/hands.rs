@@ -212,3 +212,22 @@ fn a_portion_is_shown_as_a_tree_down_to_nodes_and_shadows() {
     let (state, _) = typed(at(view, Options::default()), "t");
     assert!(picture(&state, (80, 24)).contains("no instance of it is seen now"));
 }
+
+#[test]
+fn help_scrolls_to_its_last_sign_and_back_at_once() {
+    let last = "nobody has asked";
+    for size in [(40, 10), (80, 24)] {
+        let mut state = at(sample::shop(), Options::default());
+        state.size = size;
+        let (over, _) = typed(state.clone(), &format!("?{}", "j".repeat(400)));
+        let (screen, _) = typed(state, "9⇥G");
+        for state in [over, screen] {
+            let end = picture(&state, size);
+            assert!(end.contains(last), "{end}");
+            let (back, _) = typed(state, "k");
+            let up = picture(&back, size);
+            assert_ne!(up, end, "one line up is seen at once");
+            assert!(!up.contains(last), "{up}");
+        }
+    }
+}
