@@ -180,7 +180,7 @@ fn explain_shows_the_candidates_of_one_portion_with_cost_and_why_not() {
     let file = write(folder.path(), &tight);
     let out = place(&["--input", &file, "--iterations", "1000", "--explain", "db"]);
     let text = String::from_utf8_lossy(&out.stdout);
-    assert!(text.contains("db wants 1 standbys"), "{text}");
+    assert!(text.contains("db wants 1 standby;"), "{text}");
     assert!(text.contains("chosen"), "{text}");
     assert!(
         text.contains("has 9 cpu_mhz free, and one active standby needs 10"),

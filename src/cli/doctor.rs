@@ -13,7 +13,7 @@ use crate::clients::http::{HttpError, System};
 use crate::clients::nomad::{Agent, Nomad, Topic};
 use crate::engine::clock;
 use crate::engine::house::GatewaySetup;
-use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen, keys};
+use crate::model::{JobId, JobSpec, Policy, PortionPolicy, Seen, counted, keys};
 use crate::observe::META_ALLOC;
 use crate::planner::owner;
 use crate::settings;
@@ -159,10 +159,10 @@ impl Findings {
             self.tell("Nomad features", Ok(has));
         }
         let nodes = nomad.nodes(None).await;
-        let nodes = nodes.map(|n| format!("{} nodes", n.value.len()));
+        let nodes = nodes.map(|n| counted(n.value.len(), "node"));
         self.tell_right("Nomad nodes", &NODES, nodes);
         let allocs = nomad.allocations(None).await;
-        let allocs = allocs.map(|a| format!("{} allocations", a.value.len()));
+        let allocs = allocs.map(|a| counted(a.value.len(), "allocation"));
         self.tell_right("Nomad allocations", &JOBS, allocs);
         let events = nomad.event_stream(&[Topic::Node, Topic::Allocation, Topic::Evaluation], 0);
         let events = match events.await {

@@ -3,6 +3,7 @@
 use super::Exit;
 use super::args::{Format, PlaceArgs};
 use crate::engine::clock::Stopwatch;
+use crate::model::counted;
 use crate::placement::{self, Answer, Candidate, Options, Problem};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -199,11 +200,14 @@ impl Report<'_> {
         let answer = &self.answer;
         let time = ms(self.whole);
         println!(
-            "objective {} (bound {}, at most {:.2}% above the best), {} standbys missing, {time:.0} ms",
-            answer.objective, answer.bound, answer.gap_pct, answer.unplaced
+            "objective {} (bound {}, at most {:.2}% above the best), {} missing, {time:.0} ms",
+            answer.objective,
+            answer.bound,
+            answer.gap_pct,
+            counted(answer.unplaced, "standby")
         );
         if let Some(moved) = self.moved {
-            println!("{moved} standbys moved or new");
+            println!("{} moved or new", counted(moved, "standby"));
         }
         if let Some(unserved) = &answer.unserved {
             println!(
@@ -220,8 +224,9 @@ impl Report<'_> {
         };
         let portion = &instance.portions[*portion];
         println!(
-            "{} wants {} standbys; its candidates:",
-            portion.id, portion.k
+            "{} wants {}; its candidates:",
+            portion.id,
+            counted(portion.k, "standby")
         );
         for row in rows {
             let node = &instance.nodes[row.node];

@@ -455,17 +455,18 @@ pub(super) fn sentence(s: &serde_json::Value) -> String {
     let coverage = s["coverage_80"]
         .as_f64()
         .map_or("not known yet".into(), |c| format!("{:.0}%", c * 100.0));
+    let n = |key: &str, one: &str| counted(&s[key], one);
     format!(
-        "{} requests, {} lost ({} of them unexplained by faults), {} late · {} switchovers, {} failbacks · {} shadows, {} profiles, {} pre-allocations · 80% band held {coverage}",
-        s["requests"],
+        "{}, {} lost ({} of them unexplained by faults), {} late · {}, {} · {}, {}, {} · 80% band held {coverage}",
+        n("requests", "request"),
         s["lost"],
         s["lost_planned"],
         s["late"],
-        s["switchovers"],
-        s["failbacks"],
-        s["shadows"],
-        s["profiles"],
-        s["preallocations"]
+        n("switchovers", "switchover"),
+        n("failbacks", "failback"),
+        n("shadows", "shadow"),
+        n("profiles", "profile"),
+        n("preallocations", "pre-allocation")
     )
 }
 

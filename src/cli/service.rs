@@ -1,6 +1,7 @@
 //! As a service of systemd: when it is up, that it turns, that it ends (`sd_notify(3)`); without one nothing is told.
 
 use crate::engine::view::{Health, View};
+use crate::model::counted;
 use sd_notify::NotifyState;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,12 +36,12 @@ fn status(view: &View) -> String {
         .as_ref()
         .map_or(String::new(), |why| format!("; {why}"));
     format!(
-        "cycle {}; leader: {}; {} portions, {} in breach; {} steps, {} wait{hold}",
+        "cycle {}; leader: {}; {}, {} in breach; {}, {} held up{hold}",
         view.cycle,
         view.leader,
-        view.portions.len(),
+        counted(view.portions.len(), "portion"),
         bad.count(),
-        view.steps.len(),
+        counted(view.steps.len(), "step"),
         view.waiting.len()
     )
 }

@@ -6,6 +6,7 @@ use super::args::{Format, SimulateArgs, StrategyKind};
 use super::validate::job_from;
 use super::{Exit, exit, series};
 use crate::engine::simulate::{Faults, Order, Report, Strategy, seeds, simulate as play};
+use crate::model::counted;
 use crate::model::{JobSpec, Policy};
 use crate::sandbox::block::Block;
 use crate::sandbox::estate::Estate;
@@ -62,10 +63,10 @@ fn worlds(args: &SimulateArgs, count: u64) -> Result<ExitCode, Exit> {
             serde_json::to_string(&verdict).map_err(|e| Exit::failed(&e))?
         ),
         Format::Text => println!(
-            "{} worlds, {} failed, {} steps",
-            count,
+            "{}, {} failed, {}",
+            counted(count, "world"),
             verdict.failed.len(),
-            verdict.steps
+            counted(verdict.steps, "step")
         ),
     }
     for failure in &verdict.failed {
@@ -134,8 +135,12 @@ fn jobs(files: &[std::path::PathBuf], policy: &Policy) -> Result<Vec<JobSpec>, E
 fn print(report: &Report) {
     let r = report;
     println!(
-        "{}: {} days, {} portions on {} nodes, {} faults",
-        r.strategy, r.days, r.portions, r.nodes, r.faults
+        "{}: {}, {} on {}, {}",
+        r.strategy,
+        counted(r.days, "day"),
+        counted(r.portions, "portion"),
+        counted(r.nodes, "node"),
+        counted(r.faults, "fault")
     );
     println!(
         "  {} requests, {} lost, {} late",

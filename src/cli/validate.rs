@@ -2,7 +2,7 @@
 
 use super::args::{ValidateArgs, ValidateFormat};
 use super::{Exit, exit};
-use crate::model::JobSpec;
+use crate::model::{JobSpec, counted};
 use crate::{sandbox, settings};
 use serde_json::{Value, json};
 use std::fmt;
@@ -118,13 +118,6 @@ fn kind(path: &Path) -> Result<String, Wrong> {
         policy.workload,
         counted(policy.portions.len(), "portion")
     ))
-}
-
-fn counted(n: usize, what: &str) -> String {
-    match n {
-        1 => format!("1 {what}"),
-        n => format!("{n} {what}s"),
-    }
 }
 
 fn wrong(file: &str, error: settings::Error) -> Wrong {

@@ -201,10 +201,7 @@ fn arrived(
             workload.book.calm.remove(portion);
         }
     }
-    let steps = match mv.steps.len() {
-        1 => "1 step".to_string(),
-        n => format!("{n} steps"),
-    };
+    let steps = counted(mv.steps.len(), "step");
     let (took, why) = (outcome.at.since(mv.since).0, &mv.why);
     let text = format!("{word} of {service} complete in {steps}, {took} ms: {why}");
     let kind = LogKind::Verification;

@@ -191,7 +191,8 @@ pub fn succeed(state: &mut State, last: &Bulletin, now: Moment) -> Option<String
     }
     (taken > 0).then(|| {
         format!(
-            "{taken} entries of the book of the leader of epoch {} were taken over: what was asked for, fell, turned back or was spent",
+            "{} of the book of the leader of epoch {} taken over: what was asked for, fell, turned back or was spent",
+            counted(taken, "entry"),
             last.epoch.0
         )
     })

@@ -131,7 +131,7 @@ fn announce(state: &mut State, plan: &Plan, now: Moment) {
             .collect();
         if state.said.get(&waiting.what) != Some(&matter) {
             state.said.insert(waiting.what.clone(), matter);
-            let text = format!("{} waits: {}", waiting.what, waiting.why);
+            let text = format!("{}: {}", waiting.what, waiting.why);
             state.say(now, LogKind::Held, None, None, text);
         }
     }
@@ -165,6 +165,7 @@ fn clear_all(
         let most = state.writes.per_second;
         let text = match waiting {
             0 => "no write waits for the write budget any more".to_string(),
+            1 => format!("1 write waits for the write budget of {most} a second"),
             n => format!(
                 "{n} writes wait for the write budget of {most} a second, what matters most goes first"
             ),

@@ -84,7 +84,12 @@ pub fn inherit(state: &mut State, left: &Heritage) -> Option<String> {
     let others = of_portions(state, left);
     state.tally.profiles = state.beliefs.profiles.len() as u64;
     (profiles + verdicts + others > 0).then(|| {
-        format!("{profiles} profiles, {verdicts} verdicts and {others} other lessons of earlier leaders were taken over from Consul's KV")
+        format!(
+            "{}, {} and {} of earlier leaders were taken over from Consul's KV",
+            counted(profiles, "profile"),
+            counted(verdicts, "verdict"),
+            counted(others, "other lesson")
+        )
     })
 }
 

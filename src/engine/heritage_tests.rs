@@ -80,7 +80,7 @@ fn an_empty_store_has_all_that_others_learnt_and_keeps_it() {
     let mut state = State::default();
     let text = inherit(&mut state, &left(&learnt(), usize::MAX)).unwrap();
     assert!(
-        text.starts_with("2 profiles, 1 verdicts and 2 other lessons"),
+        text.starts_with("2 profiles, 1 verdict and 2 other lessons"),
         "{text}"
     );
     let mut believed = state.beliefs.clone();

@@ -9,6 +9,7 @@ use super::season;
 use super::series::{Clean, Samples, clean, reading};
 use super::smoothing::{self, Smoother};
 use super::trail::Trail;
+use crate::model::counted;
 use crate::model::{Moment, Span};
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
@@ -144,8 +145,9 @@ impl Fit {
         );
         let bands = bands.unwrap_or_else(|| {
             clean.warnings.push(format!(
-                "{} readings are few for {horizon} steps ahead: the band is a guess",
-                clean.observed()
+                "few readings ({}) for {} ahead: the band is a guess",
+                clean.observed(),
+                counted(horizon, "step")
             ));
             Bands::guess(spread(&clean), horizon)
         });
@@ -171,7 +173,10 @@ impl Fit {
         let mut warnings = clean.warnings.clone();
         warnings.push(match clean.observed() {
             0 => "no reading at all: the forecast is zero and means nothing".to_string(),
-            k => format!("only {k} readings: the forecast is their level and the band a guess"),
+            k => format!(
+                "only {}: the forecast is their level and the band a guess",
+                counted(k, "reading")
+            ),
         });
         let params = smoothing::Params {
             alpha: 0.5,

@@ -128,9 +128,9 @@ fn suspect_our_eyes(facts: &Facts) -> Result<(), Held> {
     }
     if bad_sites * 2 > sites.len() || bad_nodes * 2 > nodes.len() {
         let why = format!(
-            "{bad_nodes} of {} nodes and {bad_sites} of {} sites look bad at once; suspecting our eyes",
-            nodes.len(),
-            sites.len()
+            "{bad_nodes} of {} and {bad_sites} of {} look bad at once; suspecting our eyes",
+            counted(nodes.len(), "node"),
+            counted(sites.len(), "site")
         );
         return Err(Held::by(Law::BlastRadius, why));
     }

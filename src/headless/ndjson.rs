@@ -1,7 +1,7 @@
 //! The log as NDJSON: one object a line, each line once, in order.
 
 use crate::engine::view::{LogKind, LogLine, View};
-use crate::model::{Cause, Moment, PortionId};
+use crate::model::{Cause, Moment, PortionId, counted};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -55,7 +55,10 @@ impl Event {
         Event {
             at: rfc3339(at),
             kind: LogKind::Notice,
-            text: format!("{lines} lines were missed: they came faster than they were read"),
+            text: format!(
+                "{} missed: more came than were read",
+                counted(lines, "line")
+            ),
             seq: None,
             cause: None,
             portion: None,

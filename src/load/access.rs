@@ -6,7 +6,7 @@ mod har;
 mod json;
 mod lines;
 
-use crate::model::Moment;
+use crate::model::{Moment, counted};
 use std::path::{Path, PathBuf};
 
 /// One request of a log.
@@ -130,11 +130,11 @@ impl AccessLog {
 
     /// `1200 requests, 3 lines left out (line 7: …)`.
     pub fn sentence(&self) -> String {
-        let n = self.requests.len();
+        let n = counted(self.requests.len(), "request");
         match self.first_bad.first() {
-            None => format!("{n} requests"),
+            None => n,
             Some(first) => format!(
-                "{n} requests, {} left out (line {}: {})",
+                "{n}, {} left out (line {}: {})",
                 self.bad, first.line, first.why
             ),
         }

@@ -1,5 +1,6 @@
 //! What a shadow's load is made of, and what its measurement showed beyond the points of a curve.
 
+use super::counted;
 use super::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -161,8 +162,8 @@ impl Details {
         let most = self.loads.iter().map(|l| l.throughput).reduce(Rps::max)?;
         let knee = self.bracket().unwrap_or_else(|| "not proven".into());
         let mut told = vec![format!(
-            "knee {knee} by {spent} requests at {} loads, at most {most} answered",
-            self.loads.len()
+            "knee {knee} by {spent} requests at {}, at most {most} answered",
+            counted(self.loads.len(), "load")
         )];
         told.extend(self.startup.sentence().map(|s| format!("start-up: {s}")));
         told.extend(self.upstreams.iter().filter_map(|u| {
@@ -201,7 +202,7 @@ mod tests {
             ..Details::default()
         };
         let said = details.sentence().unwrap_or_default();
-        assert!(said.contains("by 42 requests at 1 loads"), "{said}");
+        assert!(said.contains("by 42 requests at 1 load"), "{said}");
         assert!(
             said.contains("start-up: placed 40 ms, passing 410 ms"),
             "{said}"

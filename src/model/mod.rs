@@ -28,6 +28,7 @@ mod target;
 mod units;
 mod upstream;
 mod weights;
+mod words;
 mod world;
 
 pub use beliefs::*;
@@ -57,6 +58,7 @@ pub use target::*;
 pub use units::*;
 pub use upstream::*;
 pub use weights::*;
+pub use words::counted;
 pub use world::*;
 
 use std::future::Future;

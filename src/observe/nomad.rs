@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use crate::clients::nomad as seen;
+use crate::model::counted;
 use crate::model::*;
 
 /// Meta keys on nodes that foreshadow reads: what the node costs an hour.
@@ -77,11 +78,11 @@ pub fn blocked(e: &seen::Evaluation) -> Blocked {
             let short: Vec<String> = p
                 .dimension_exhausted
                 .iter()
-                .map(|(what, n)| format!("{what} exhausted on {n} nodes"))
+                .map(|(what, n)| format!("{what} exhausted on {}", counted(n, "node")))
                 .chain(
                     p.constraint_filtered
                         .iter()
-                        .map(|(what, n)| format!("{what} filtered {n} nodes")),
+                        .map(|(what, n)| format!("{what} filtered {}", counted(n, "node"))),
                 )
                 .collect();
             short.join(", ")

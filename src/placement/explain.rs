@@ -3,6 +3,7 @@
 use super::problem::{NOWHERE, Problem};
 use super::state::State;
 use super::{Answer, check};
+use crate::model::counted;
 
 /// One place where a portion's standby might stand, seen from an answer.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -137,11 +138,11 @@ fn why_unplaced(state: &State, portion: usize, slot: usize) -> String {
             .map(|c| problem.node_domain[problem.candidate_node[c] as usize])
             .collect();
         return format!(
-            "portion {:?} wants {} standbys, but its candidates lie in {} failure domains beside its primary's; \
+            "portion {:?} wants {}, but its candidates lie in {} beside its primary's; \
              want fewer, or add nodes in another domain",
             written.id,
-            written.k,
-            domains.len()
+            counted(written.k, "standby"),
+            counted(domains.len(), "failure domain")
         );
     }
     if let Some(&candidate) = open.iter().find(|&&c| state.fits(slot, c)) {

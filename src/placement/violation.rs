@@ -1,5 +1,7 @@
 //! What is wrong with an assignment.
 
+use crate::model::counted;
+
 /// The rule that an assignment breaks.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Violation {
@@ -7,7 +9,10 @@ pub enum Violation {
         "placement has standbys for {found} portions, expected {expected}; give one list for each portion"
     )]
     Length { found: usize, expected: usize },
-    #[error("portion {portion:?} has {found} standbys, but wants {wanted}; remove some")]
+    #[error(
+        "portion {portion:?} has {}, but wants {wanted}; remove some",
+        counted(found, "standby")
+    )]
     TooMany {
         portion: String,
         found: usize,

@@ -185,8 +185,10 @@ fn relocate(
     let what = format!("move of a standby of {portion}");
     if room == 0 {
         let most = scene.policy.budget.max_standbys;
-        let why =
-            format!("budget: {most} standbys run, and the new one stands before the old one goes");
+        let why = format!(
+            "budget: {} at most, and the new one stands before the old one goes",
+            counted(most, "standby")
+        );
         out.wait(what, why);
         return false;
     }

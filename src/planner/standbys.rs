@@ -168,7 +168,7 @@ pub fn plan(scene: &Scene, book: &mut Book, copies: &BTreeMap<PortionId, Copies>
             let most = scene.policy.budget.max_standbys;
             out.wait(
                 format!("standby of {}", portion.id),
-                format!("budget: {running} of {most} standbys run"),
+                format!("budget: {running} of {} in use", counted(most, "standby")),
             );
             continue;
         }
@@ -224,7 +224,7 @@ fn need(scene: &Scene, book: &Book, portion: &PortionPolicy, copies: &Copies, ha
         .map_or(0, |j| j.count(&portion.groups[0]) as usize);
     let lost = wanted.saturating_sub(copies.standing().count());
     if lost > 0 {
-        let why = format!("{lost} of {wanted} primaries are not ready");
+        let why = format!("not ready: {lost} of {}", counted(wanted, "primary"));
         need.raise(lost, Cause::Reactive, why, None);
     }
     let known = load.each.is_some();
@@ -323,12 +323,15 @@ impl<'a> Load<'a> {
             false => String::new(),
         };
         format!(
-            "demand {} (level {:.2}) > {} × {:.2} that {} primaries are counted on to carry{ahead}",
+            "demand {} (level {:.2}) > {} × {:.2} that {} counted on to carry{ahead}",
             self.demand,
             scene.appetite.demand_level,
             self.carried,
             self.factor,
-            self.primaries.len(),
+            match self.primaries.len() {
+                1 => "1 primary is".to_string(),
+                n => format!("{n} primaries are"),
+            },
         )
     }
 
@@ -344,10 +347,11 @@ impl<'a> Load<'a> {
             None => lost,
         };
         let why = format!(
-            "{} fails within {} s with probability {:.2}: {lost} primaries would be lost",
+            "{} fails within {} s with probability {:.2}: {} would be lost",
             hazard.name,
             scene.outlook.horizon.0 / 1000,
-            hazard.within.0
+            hazard.within.0,
+            counted(lost, "primary")
         );
         Some((count, why, Some(site)))
     }
@@ -375,7 +379,7 @@ fn breached(
     more.then(|| {
         (
             serve + 1,
-            format!("{breach}, with {serve} standbys serving"),
+            format!("{breach}, with {} serving", counted(serve, "standby")),
         )
     })
 }

@@ -177,13 +177,13 @@ pub fn unplaced(
         reasons.push(solver.unwrap_or("others need them more").to_string());
     }
     format!(
-        "{} of {} cannot be placed ({}, {}, {} to its clients): of {} nodes {}",
+        "{} of {} cannot be placed ({}, {}, {} to its clients): of {} {}",
         ask.k - placed,
         ask.k,
         ask.needs.cpu,
         ask.needs.memory,
         ask.flow,
-        nodes.len(),
+        counted(nodes.len(), "node"),
         reasons.join(", ")
     )
 }

@@ -2,6 +2,7 @@
 
 use super::schema::{MIGRATIONS, opening};
 use super::{Error, Store};
+use crate::model::counted;
 use crate::model::*;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
@@ -28,11 +29,11 @@ impl fmt::Display for Mended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the store {} was damaged ({}): it is set aside as {}, and {} rows of it were taken over into a new one",
+            "the store {} was damaged ({}): it is set aside as {}, and a new one begun with {} of it",
             self.path.display(),
             self.why,
             self.aside.display(),
-            self.saved
+            counted(self.saved, "row")
         )?;
         match self.lossy.as_slice() {
             [] => write!(f, "; nothing is missing that could be told")?,

@@ -355,7 +355,7 @@ fn a_breach_that_stays_asks_for_one_more_where_nobody_knows_what_one_carries() {
     let more = |steps: &[Step]| {
         let grows = |s: &&Step| {
             matches!(s.action, Action::PlaceStandby { .. } | Action::Scale { .. })
-                && s.why.contains("with 1 standbys serving")
+                && s.why.contains("with 1 standby serving")
         };
         steps.iter().filter(grows).count()
     };

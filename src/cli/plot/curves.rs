@@ -3,6 +3,7 @@
 use super::short;
 use super::svg::{ticks, words};
 use crate::engine::view::PortionView;
+use crate::model::counted;
 use crate::model::{Known, Millis, Profile, Shared, Slo};
 use std::fmt::Write;
 
@@ -158,7 +159,14 @@ fn heading(out: &mut String, (left, top): (f64, f64), p: &Profile, known: Option
     );
     words(out, (left, top - 28.0), "start\" font-size=\"13", &title);
     let told = known.map_or_else(
-        || format!("carries {} ± {}, {} runs", p.knee, p.knee_spread, p.runs),
+        || {
+            format!(
+                "carries {} ± {}, {}",
+                p.knee,
+                p.knee_spread,
+                counted(p.runs, "run")
+            )
+        },
         |k| {
             let (low, middle) = (k.knee.low, k.knee.middle);
             format!("counts on {low:.1} of {middle:.1} rps; {}", k.source())

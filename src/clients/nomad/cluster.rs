@@ -1,6 +1,7 @@
 //! The agent's version and what it can do; evaluations and deployments.
 
 use crate::clients::{Version, null_default};
+use crate::model::counted;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -170,13 +171,7 @@ pub struct Placement {
 impl fmt::Display for Placement {
     /// One line: `2 nodes without enough cpu, 1 node ruled out by ${attr.kernel.name} = linux`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nodes = |n: u64| {
-            if n == 1 {
-                "1 node".into()
-            } else {
-                format!("{n} nodes")
-            }
-        };
+        let nodes = |n: u64| counted(n, "node");
         let lacks = self
             .dimension_exhausted
             .iter()

@@ -26,11 +26,8 @@ pub fn health(
         return (Health::Breach, format!("{broken}: {done}"));
     }
     if let Some(m) = mv {
-        let steps = workload.policy.ramp.steps.len();
-        return (
-            Health::Moving,
-            format!("{} of {steps} steps: {}", m.done, m.why),
-        );
+        let steps = counted(workload.policy.ramp.steps.len(), "step");
+        return (Health::Moving, format!("{} of {steps}: {}", m.done, m.why));
     }
     let standbys = copies.map_or(0, |c| c.of(Role::Standby).filter(|c| c.ready).count());
     if let Some((_, why)) = book.surging.get(&policy.id) {

@@ -62,7 +62,7 @@ fn lines_that_were_missed_are_admitted() {
     let events = follower.fresh(&view(6..=6));
     assert_eq!(
         texts(&events)[0],
-        "3 lines were missed: they came faster than they were read"
+        "3 lines missed: more came than were read"
     );
     assert_eq!(texts(&events)[1], "line 6");
 }

@@ -4,6 +4,7 @@ use super::counts::{Share, more};
 use super::ranks::{effect_error, mann_whitney};
 use super::spread::{brown_forsythe, median};
 use super::{Found, Test, warmup};
+use crate::model::counted;
 use crate::model::{Answer, Ruling as Outcome};
 use serde::Serialize;
 
@@ -168,7 +169,10 @@ fn conclude(b: &Side, s: &Side, tests: &[Test], limits: &Limits) -> (Outcome, St
     let n = b.requests().min(s.requests());
     let least = limits.min_requests;
     if n < least as u64 {
-        let why = format!("{n} requests on one side, at least {least} are needed");
+        let why = format!(
+            "{} on one side, at least {least} are needed",
+            counted(n, "request")
+        );
         return (Outcome::Inconclusive, why);
     }
     if let Some(worst) = tests.iter().find(|t| t.worse && t.critical) {

@@ -2,7 +2,7 @@
 
 use super::pen::{Piece, piece, short};
 use crate::engine::view::{Health, Mode, MoveView, NodeView, PortionView, StepView};
-use crate::model::{Cause, NodeStatus, PortionId, Span};
+use crate::model::{Cause, NodeStatus, PortionId, Span, counted};
 use crate::tui::look::Tone;
 use crate::tui::state::State;
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ fn lost(state: &State) -> Option<(String, Tone)> {
     };
     let text = match lost.count() {
         0 => first,
-        n => format!("{first}, {n} more sites lost"),
+        n => format!("{first}, {} lost", counted(n, "more site")),
     };
     Some((text, Tone::Bad))
 }
@@ -99,8 +99,9 @@ fn calm(state: &State, lost: Option<(String, Tone)>) -> Vec<Piece<'_>> {
     }
     if unknown > 0 {
         let text = format!(
-            "{} {unknown} of {all} portions cannot be seen; nothing is changed on what is unknown",
-            sign(Health::Unknown)
+            "{} {unknown} of {} cannot be seen; nothing is changed on what is unknown",
+            sign(Health::Unknown),
+            counted(all, "portion")
         );
         return vec![piece(text, Tone::Warn)];
     }
@@ -110,12 +111,14 @@ fn calm(state: &State, lost: Option<(String, Tone)>) -> Vec<Piece<'_>> {
             piece("; no SLO is broken, nothing needs you", Tone::Good),
         ];
     }
+    let portions = counted(all, "portion");
     let text = match (of(Health::Moving), of(Health::Watch)) {
-        (0, 0) => format!("all {all} portions are well, nothing needs you"),
+        (0, 0) if all == 1 => "the one portion is well, nothing needs you".into(),
+        (0, 0) => format!("all {portions} are well, nothing needs you"),
         (0, n) => {
-            format!("nothing needs you; standbys of {n} of {all} portions serve or are ready")
+            format!("nothing needs you; standbys of {n} of {portions} serve or are ready")
         }
-        (n, _) => format!("nothing needs you; traffic of {n} of {all} portions is being moved"),
+        (n, _) => format!("nothing needs you; traffic of {n} of {portions} is being moved"),
     };
     vec![piece(format!("{} {text}", sign(Health::Good)), Tone::Good)]
 }
@@ -169,6 +172,7 @@ pub fn doing(state: &State) -> Vec<Piece<'_>> {
         let text = match (view.mode, view.waiting.len()) {
             (Mode::Observe, _) => "watches and plans, changes nothing".into(),
             (Mode::Act, 0) => "watches; there is nothing to do".into(),
+            (Mode::Act, 1) => "does nothing now; 1 thing waits, see the plan".into(),
             (Mode::Act, n) => format!("does nothing now; {n} things wait, see the plan"),
         };
         out.push(piece(text, Tone::Plain));
@@ -187,11 +191,11 @@ fn moves(p: &PortionView, m: &MoveView) -> String {
         _ if !has_standbys(p) => format!("moves {} between its primaries", p.id),
         _ => format!("moves {} to standbys", p.id),
     };
-    let all = m.steps.len();
-    let (done, now) = (m.done.min(all), m.share_after(m.done));
+    let (done, now) = (m.done.min(m.steps.len()), m.share_after(m.done));
+    let all = counted(m.steps.len(), "step");
     match has_standbys(p) {
-        true => format!("{what}: {done} of {all} steps, {now} on standbys"),
-        false => format!("{what}: {done} of {all} steps"),
+        true => format!("{what}: {done} of {all}, {now} on standbys"),
+        false => format!("{what}: {done} of {all}"),
     }
 }
 

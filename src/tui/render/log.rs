@@ -3,6 +3,7 @@
 use super::pen::{Pen, clock, fit, piece, window};
 use crate::engine::view::LogLine;
 use crate::model::PortionId;
+use crate::model::counted;
 use crate::tui::keys::Act;
 use crate::tui::look::Tone;
 use crate::tui::rows;
@@ -17,9 +18,9 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         format!("paused: {} follows", state.key(Act::Follow))
     };
     let of = if lines.len() == state.log.len() {
-        format!("{} lines", lines.len())
+        counted(lines.len(), "line")
     } else {
-        format!("{} of {} lines", lines.len(), state.log.len())
+        format!("{} of {}", lines.len(), counted(state.log.len(), "line"))
     };
     let inner = pen.section(area, "Decisions", &format!("{of}, {badge}"));
     if lines.is_empty() {

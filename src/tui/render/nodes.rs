@@ -2,6 +2,7 @@
 
 use super::pen::{Pen, brief, fit, percent, piece, window};
 use crate::engine::view::NodeView;
+use crate::model::counted;
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -11,8 +12,8 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
     let nodes = rows::nodes(state);
     let (used, idle, free) = pen.look.bar();
     let note = format!(
-        "{} nodes; {used} used {idle} reserved {free} free",
-        nodes.len()
+        "{}; {used} used {idle} reserved {free} free",
+        counted(nodes.len(), "node")
     );
     let inner = pen.section(area, "Nodes", &note);
     if nodes.is_empty() {

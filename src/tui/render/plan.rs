@@ -3,6 +3,7 @@
 use super::pen::{Pen, count, fit, piece, width, window, wrap};
 use crate::engine::view::{OutlookView, StepView};
 use crate::model::PortionId;
+use crate::model::counted;
 use crate::tui::look::Tone;
 use crate::tui::rows;
 use crate::tui::state::State;
@@ -56,7 +57,7 @@ pub fn draw(state: &State, pen: &mut Pen, area: Rect) {
         outlook(weighed, pen, middle);
     }
     let steps = rows::steps(state);
-    let note = format!("{} steps; Enter opens the portion", steps.len());
+    let note = format!("{}; Enter opens the portion", counted(steps.len(), "step"));
     let inner = pen.section(upper, "Steps", &note);
     list(state, pen, inner, &steps);
     let inner = pen.section(lower, "Waiting", "what is not done, and why");

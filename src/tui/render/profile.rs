@@ -3,6 +3,7 @@
 use super::pen::{Pen, brief, count, fit, over, piece};
 use super::plot::{Line, Plot, Rule};
 use crate::engine::view::PortionView;
+use crate::model::counted;
 use crate::model::{Millis, Profile};
 use crate::tui::look::Tone;
 use ratatui::layout::Rect;
@@ -22,10 +23,10 @@ pub fn draw(pen: &mut Pen, area: Rect, p: &PortionView) {
         return;
     };
     let note = format!(
-        "{}, {} runs; {} profiles",
+        "{}, {}; {}",
         place_of(best),
-        best.runs,
-        p.profiles.len()
+        counted(best.runs, "run"),
+        counted(p.profiles.len(), "profile")
     );
     let inner = pen.section(area, "Profile: ms against rps", &note);
     let rows = count(p.known.len()).min(inner.height.saturating_sub(6));

@@ -3,6 +3,7 @@
 use super::pen::{Pen, Piece, beside, brief, clock, count, fit, over, piece, row, short, width};
 use super::{portion, weights};
 use crate::engine::view::{MoveView, PortionView, Stair};
+use crate::model::counted;
 use crate::model::{Moment, Share, Span};
 use crate::tui::keys::{self, Act};
 use crate::tui::look::Tone;
@@ -88,7 +89,12 @@ fn head(state: &State, pen: &mut Pen, area: Rect, p: &PortionView) {
     };
     let (sign, cause, cause_tone) = pen.look.cause(m.cause);
     let what = match m.ended {
-        None => format!("{}: {} of {} steps", m.kind, m.done, m.steps.len()),
+        None => format!(
+            "{}: {} of {}",
+            m.kind,
+            m.done,
+            counted(m.steps.len(), "step")
+        ),
         Some(at) => format!("last move ({}) over {} ago", m.kind, short(now.since(at))),
     };
     pen.line(
