@@ -214,6 +214,32 @@ fn nothing_is_drained_where_nothing_else_is_ready() {
 }
 
 #[test]
+fn what_is_told_of_a_surge_is_what_asks_for_it_now() {
+    let mut run = Run::new(common::with_standby(common::world()), 10.0);
+    run.state.beliefs.profiles = common::profiles(60.0);
+    let told = |run: &Run| {
+        let surging = &run.state.workloads[0].book.surging;
+        surging.get(&PortionId::from("web")).map(|s| s.1.clone())
+    };
+    run.turn(Span::secs(1));
+    run.dies("edge-a-1", 1);
+    run.dies("edge-b-1", 2);
+    run.turn(Span::secs(1));
+    run.turn(Span::secs(1));
+    assert_eq!(told(&run).as_deref(), Some("no primary is ready"));
+    run.returns("edge-a", 4);
+    run.returns("edge-b", 5);
+    let mut said = Vec::new();
+    while let Some(why) = told(&run).filter(|_| said.len() < 200) {
+        said.push(why);
+        run.turn(Span::secs(1));
+    }
+    assert!(said.len() < 200, "it ends");
+    let last = said.last().expect("it was told while it lasted");
+    assert!(last.starts_with("the primaries suffice again"), "{said:?}");
+}
+
+#[test]
 fn a_node_that_flaps_is_trusted_later_each_time_whatever_runs_on_it() {
     let mut run = Run::new(common::world(), 20.0);
     run.state.beliefs.profiles = common::profiles(60.0);

@@ -36,7 +36,7 @@ pub fn health(
             1 => "1 standby serves".to_string(),
             n => format!("{n} standbys serve"),
         };
-        return (Health::Watch, format!("{serve} since {why}"));
+        return (Health::Watch, format!("{serve}: {why}"));
     }
     if standbys > 0 {
         let stand = match standbys {

@@ -56,10 +56,7 @@ fn what_made_standbys_serve_is_told_as_past_and_that_none_is_ready_too() {
     workload.book.surging.insert("web".into(), why);
     let policy = &workload.policy.portions[0];
     let (_, sentence) = health(&workload, policy, None, None, None, Moment(0));
-    assert_eq!(
-        sentence,
-        "no standby is ready; wanted since p99 457 ms > 400 ms"
-    );
+    assert_eq!(sentence, "no standby is ready; wanted: p99 457 ms > 400 ms");
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
         // They stay until all has been well for the settling time.
         book.calm.remove(&portion.id);
         let surging = (Cause::Reactive, why.clone());
-        book.surging.entry(portion.id.clone()).or_insert(surging);
+        book.surging.insert(portion.id.clone(), surging);
     }
     // Whatever move was under way is given up.
     let at_once = Move {
