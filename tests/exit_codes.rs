@@ -7,7 +7,8 @@ mod program;
 mod served;
 
 use foreshadow::engine::view::{Command as Asked, Following, View};
-use foreshadow::model::{Epoch, Moment, Span};
+use foreshadow::model::{Epoch, Moment, Share, Span};
+use foreshadow::tui::sample;
 use program::binary;
 use served::{ACT, served};
 use std::collections::BTreeSet;
@@ -126,4 +127,29 @@ fn a_foreshadow_that_is_not_there_ends_with_69() {
     let at = format!("http://{}", gone.at);
     drop(gone);
     assert_eq!(code(&["abort", "--attach", &at]), Some(69));
+}
+
+#[test]
+fn a_switch_to_where_all_is_served_already_ends_well_and_says_so() {
+    let mut served = served(sample::shop());
+    let at = format!("http://{}", served.at);
+    let mut view = sample::shop();
+    let web = &mut view.portions[0];
+    let id = web.id.to_string();
+    web.moving = None;
+    let site = web.instances[0].site.clone();
+    web.instances.retain(|i| i.site == site);
+    web.instances[0].desired = Share::ALL;
+    served.views.send_replace(Arc::new(view));
+    let run = foreshadow(&["switch", &id, "--to", site.as_str(), "--attach", &at]);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let said = text(&run.stdout);
+    assert!(
+        said.contains(&format!("{id} is served from {site} already")),
+        "{said}"
+    );
+    assert!(
+        served.asked.try_recv().is_ok(),
+        "it is asked for all the same"
+    );
 }

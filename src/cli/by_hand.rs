@@ -69,8 +69,9 @@ fn ask(to: &AttachArgs, command: &Command) -> Result<View, Exit> {
 }
 
 /// The same for what the leader alone plans: a follower has it wait until it leads itself.
-fn ask_leader(to: &AttachArgs, command: &Command) -> Result<ExitCode, Exit> {
-    match ask(to, command)?.following {
+fn ask_leader(to: &AttachArgs, command: &Command) -> Result<View, Exit> {
+    let view = ask(to, command)?;
+    match &view.following {
         Some(led) => Err(Exit {
             code: exit::LED_ELSEWHERE,
             message: format!(
@@ -78,7 +79,7 @@ fn ask_leader(to: &AttachArgs, command: &Command) -> Result<ExitCode, Exit> {
                 led.leader
             ),
         }),
-        None => Ok(ExitCode::SUCCESS),
+        None => Ok(view),
     }
 }
 
@@ -118,15 +119,23 @@ fn known(view: &View, command: &Command) -> Result<(), String> {
 }
 
 pub fn switch(args: SwitchArgs) -> Result<ExitCode, Exit> {
+    let (portion, to) = (PortionId::new(args.portion), Site::new(args.to));
     let command = Command::Switch {
-        portion: PortionId::new(args.portion),
-        to: Site::new(args.to),
+        portion: portion.clone(),
+        to: to.clone(),
     };
-    ask_leader(&args.at, &command)
+    let view = ask_leader(&args.at, &command)?;
+    let known = view.portions.iter().find(|p| p.id == portion);
+    if known.is_some_and(|p| p.served_from(&to)) {
+        println!(
+            "{portion} is served from {to} already: nothing is to be moved, and it stays there until `foreshadow abort`"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub fn abort(args: AttachArgs) -> Result<ExitCode, Exit> {
-    ask_leader(&args, &Command::Abort)
+    ask_leader(&args, &Command::Abort).map(|_| ExitCode::SUCCESS)
 }
 
 pub fn reload(args: AttachArgs) -> Result<ExitCode, Exit> {
@@ -146,11 +155,11 @@ pub fn shadow(args: ShadowArgs) -> Result<ExitCode, Exit> {
                 portion: PortionId::new(portion),
                 site: Site::new(site),
             };
-            ask_leader(&at, &command)
+            ask_leader(&at, &command).map(|_| ExitCode::SUCCESS)
         }
         ShadowCommand::Stop { shadow, at } => {
             let shadow = ShadowId::new(shadow);
-            ask_leader(&at, &Command::StopShadow { shadow })
+            ask_leader(&at, &Command::StopShadow { shadow }).map(|_| ExitCode::SUCCESS)
         }
         ShadowCommand::List { at, format } => list(&look(&at)?, format),
     }

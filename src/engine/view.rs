@@ -189,6 +189,16 @@ pub struct PortionView {
     pub pinned: Option<String>,
 }
 
+impl PortionView {
+    /// Whether that site serves all of its traffic, and nothing moves it.
+    pub fn served_from(&self, site: &Site) -> bool {
+        let moves = self.moving.as_ref().is_some_and(|m| m.ended.is_none());
+        let mut serving = self.instances.iter().filter(|i| i.desired > Share::NONE);
+        let all: Share = Share(serving.clone().map(|i| i.desired.0).sum());
+        !moves && all > Share::NONE && serving.all(|i| &i.site == site)
+    }
+}
+
 /// The futures that the plan was weighed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OutlookView {

@@ -380,9 +380,14 @@ fn pick_site(
         state.notice = Some("no site is seen now, so there is none to choose".into());
         return;
     }
+    let shown = state.view.portions.iter().find(|p| p.id == portion);
     let options = state.view.sites.iter().map(|s| {
-        let cut = if s.reachable { "" } else { "  (cut off)" };
-        let text = format!("{}{cut}", s.site);
+        let note = match (s.reachable, shown.is_some_and(|p| p.served_from(&s.site))) {
+            (false, _) => "  (cut off)",
+            (true, true) => "  (serves all of it)",
+            (true, false) => "",
+        };
+        let text = format!("{}{note}", s.site);
         (text, command(portion.clone(), s.site.clone()))
     });
     state.overlay = Overlay::Pick {

@@ -248,6 +248,16 @@ fn pick(state: &mut State, key: KeyEvent, (title, options, at): Choice, effects:
     state.overlay = Overlay::Pick { title, options, at };
 }
 
+/// Whether a switch asks for what is so.
+fn already_there(state: &State, command: &Command) -> bool {
+    let Command::Switch { portion, to } = command else {
+        return false;
+    };
+    let mut portions = state.newest.portions.iter();
+    let known = portions.find(|p| &p.id == portion);
+    known.is_some_and(|p| p.served_from(to))
+}
+
 /// An open confirmation.
 struct Asked {
     command: Command,
@@ -272,7 +282,12 @@ fn confirm(
             let named = name.as_ref().is_none_or(|n| *n == asked.typed.trim());
             if asked.yes && named {
                 let (title, _) = describe(&asked.command);
-                state.notice = Some(format!("asked: {}", title.trim_end_matches('?')));
+                let title = title.trim_end_matches('?');
+                let there = match already_there(state, &asked.command) {
+                    true => "; it serves all of it already, nothing is to be moved",
+                    false => "",
+                };
+                state.notice = Some(format!("asked: {title}{there}"));
                 effects.push(Effect::Send(asked.command));
                 return Overlay::None;
             }

@@ -231,3 +231,24 @@ fn help_scrolls_to_its_last_sign_and_back_at_once() {
         }
     }
 }
+
+#[test]
+fn a_switch_to_where_all_is_served_says_so_and_one_to_elsewhere_does_not() {
+    let mut view = sample::shop();
+    let web = view.portions.iter_mut().find(|p| p.id.as_str() == "web");
+    let web = web.unwrap();
+    web.moving = None;
+    let first = web.instances[0].site.clone();
+    web.instances.retain(|i| i.site == first);
+    web.instances[0].desired = crate::model::Share::ALL;
+    let at_site = view.sites.iter().position(|s| s.site == first).unwrap();
+    let notice = |down: usize| {
+        let keys = format!("s{}⏎web⇥⏎", "j".repeat(down));
+        let (state, _) = typed(at(view.clone(), acting()), &keys);
+        state.notice.unwrap_or_default()
+    };
+    let told = "it serves all of it already, nothing is to be moved";
+    assert!(notice(at_site).contains(told), "{}", notice(at_site));
+    let elsewhere = notice((at_site + 1) % view.sites.len());
+    assert!(elsewhere.starts_with("asked: Switch web") && !elsewhere.contains(told));
+}
