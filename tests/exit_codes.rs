@@ -153,3 +153,29 @@ fn a_switch_to_where_all_is_served_already_ends_well_and_says_so() {
         "it is asked for all the same"
     );
 }
+
+#[test]
+fn a_configuration_that_is_named_wins_over_the_variable_and_conflicts_with_the_flag_alone() {
+    let served = served(view(None));
+    let at = format!("http://{}", served.at);
+    let with_api = |args: &[&str]| {
+        let mut command = Command::new(binary());
+        let run = command.args(args).env("FORESHADOW_API", &at).output();
+        run.expect("the binary runs")
+    };
+    let here = with_api(&["tui", "--config", "no/such.hcl"]);
+    assert_eq!(here.status.code(), Some(64));
+    let said = text(&here.stderr);
+    assert!(said.contains("cannot read no/such.hcl"), "{said}");
+    let both = with_api(&["tui", "--config", "no/such.hcl", "--attach", &at]);
+    assert!(
+        text(&both.stderr).contains("cannot be used with"),
+        "{both:?}"
+    );
+    let asked = with_api(&["profiles"]);
+    assert_eq!(
+        asked.status.code(),
+        Some(0),
+        "others take the variable: {asked:?}"
+    );
+}

@@ -28,11 +28,13 @@ fn remote(to: &AttachArgs) -> Result<Remote, Exit> {
         read_token: secret("FORESHADOW_READ_TOKEN")?,
         ca: settings::access("FORESHADOW_CACERT").map(Into::into),
     };
+    let named = to.attach.clone();
+    let named = named.or_else(|| settings::access("FORESHADOW_API"));
     let own = || match settings::found_socket() {
         Some(socket) => format!("unix://{}", socket.display()),
         None => LOCAL.into(),
     };
-    Remote::new(&to.attach.clone().unwrap_or_else(own), trust).map_err(Exit::usage)
+    Remote::new(&named.unwrap_or_else(own), trust).map_err(Exit::usage)
 }
 
 fn wrong(e: &RemoteError) -> Exit {

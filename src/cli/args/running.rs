@@ -9,8 +9,10 @@ use std::path::PathBuf;
 pub struct AttachArgs {
     /// API of the running foreshadow: unix:///PATH, http://ADDR, or https://NAME:PORT (with its CA in FORESHADOW_CACERT and its
     /// read token in FORESHADOW_READ_TOKEN_FILE); commands need its act token in FORESHADOW_ACT_TOKEN_FILE, or
-    /// FORESHADOW_ACT_TOKEN [default: its socket in XDG_RUNTIME_DIR or /run/foreshadow, else http://127.0.0.1:4680]
-    #[arg(long, value_name = "URL", env = "FORESHADOW_API")]
+    /// FORESHADOW_ACT_TOKEN [default: FORESHADOW_API, else its socket in XDG_RUNTIME_DIR or /run/foreshadow, else
+    /// http://127.0.0.1:4680]
+    // Not clap's `env`: a variable that is set everywhere conflicts with no flag.
+    #[arg(long, value_name = "URL")]
     pub attach: Option<String>,
 }
 
