@@ -67,11 +67,15 @@ pub(super) async fn open(
         let door = Door::open(&place, keys)
             .await
             .map_err(|e| Exit::failed(&e))?;
+        tracing::info!("its API is served at {place}");
         doors.push(tokio::spawn(headless::serve(
             door,
             api.clone(),
             cancel.clone(),
         )));
+    }
+    if doors.is_empty() {
+        tracing::info!("its API is served nowhere");
     }
     Ok(doors)
 }

@@ -4,7 +4,7 @@ use super::args::{ConfigArgs, Format, HoldArgs, RunArgs, Switch};
 use super::logging::Tuner;
 use super::signals::until_signal;
 use super::stored::store_of_a_run;
-use super::{Exit, by_hand, doors, exit, reload, service};
+use super::{Exit, by_hand, doors, exit, reload, service, telling};
 use crate::act;
 use crate::clients::connect::Access;
 use crate::clients::consul::Consul;
@@ -145,12 +145,13 @@ pub fn dashboard(config: &Path, options: tui::Options, log: &Tuner) -> Result<Ex
 /// Runs the loop with its doors until `shown` has come to its end, which a signal asks for; then weights stay, the lock is given
 /// back.
 fn over(
-    config: &Path,
+    file: &Path,
     log: &Tuner,
     shown: impl AsyncFnOnce(&House, CancellationToken) -> Result<(), Exit>,
 ) -> Result<ExitCode, Exit> {
     runtime()?.block_on(async {
-        let (config, setup, (rules, asked)) = setup(config, store_of_a_run, log)?;
+        let (config, setup, (rules, asked)) = setup(file, store_of_a_run, log)?;
+        telling::begins(file, &config, &setup);
         let cancel = CancellationToken::new();
         let journal = doors::journal(&setup.store);
         let house = house::open(setup, cancel.clone()).map_err(|e| Exit::failed(&e))?;
@@ -159,6 +160,7 @@ fn over(
         let doors = doors::open(&config, &keys, &api, &cancel).await?;
         let signals = tokio::spawn(until_signal(cancel.clone()));
         let systemd = tokio::spawn(service::tell_systemd(house.views.clone(), cancel.clone()));
+        tokio::spawn(telling::who_leads(house.views.clone(), cancel.clone()));
         let paths = config.policies.clone();
         let certificates = keys.certificates.clone();
         tokio::spawn(reload::keep(
@@ -175,6 +177,8 @@ fn over(
             // What it had to say is said, or cannot be.
             let _ = last.await;
         }
+        let failed = shown.as_ref().err().map(|e| e.message.as_str());
+        telling::ended(signals.is_finished(), failed);
         signals.abort();
         shown?;
         Ok(ExitCode::SUCCESS)

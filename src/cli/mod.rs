@@ -25,6 +25,7 @@ mod simulate;
 pub mod simulated;
 mod stored;
 mod tap;
+mod telling;
 mod upstreams;
 mod validate;
 

@@ -8,9 +8,10 @@ pub async fn until_signal(cancel: CancellationToken) {
     let Ok(mut term) = signal(SignalKind::terminate()) else {
         return;
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = term.recv() => {}
-    }
+    let name = tokio::select! {
+        _ = tokio::signal::ctrl_c() => "SIGINT",
+        _ = term.recv() => "SIGTERM",
+    };
+    tracing::info!("{name} asks for the end");
     cancel.cancel();
 }

@@ -122,7 +122,8 @@ fn plan(
 }
 
 fn announce(state: &mut State, plan: &Plan, now: Moment) {
-    for waiting in &plan.waiting {
+    let telling = |w: &&Shared<Waiting>| !planner::is_pace(&w.why);
+    for waiting in plan.waiting.iter().filter(telling) {
         // Countdowns differ each time; what is said once is the matter, not the number.
         let matter: String = waiting
             .why
@@ -234,9 +235,7 @@ fn clear(
             let by_cause = state.tally.decisions.entry(step.action.verb().into());
             let count = by_cause.or_default().entry(step.cause.word().into());
             *count.or_default() += 1;
-            let text = format!("{}: {}", step.action.verb(), step.why);
-            let portion = step.portion.clone();
-            state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
+            announce_step(state, &step, now);
             let inflight = &mut workload.book.inflight;
             inflight.insert(step.id.clone(), Step::clone(&step));
             Some(step)
@@ -248,6 +247,21 @@ fn clear(
             None
         }
     }
+}
+
+/// Says what is done; of renewals the first one alone, until shares move again.
+fn announce_step(state: &mut State, step: &Step, now: Moment) {
+    let portion = step.portion.as_ref();
+    if step.action.touches_traffic() {
+        let topic = format!("renewal {portion:?}");
+        if step.why != planner::RENEWAL {
+            state.said.remove(&topic);
+        } else if state.said.insert(topic, step.why.clone()).is_some() {
+            return;
+        }
+    }
+    let text = format!("{}: {}", step.action.verb(), step.why);
+    state.say(now, LogKind::Plan, Some(step.cause), portion, text);
 }
 
 /// Says once what is held; the next turn drafts it anew.

@@ -89,6 +89,32 @@ fn the_log_is_json_whose_filter_is_changed_and_taken_back_and_it_holds_no_secret
 }
 
 #[test]
+fn at_info_the_log_tells_by_what_it_runs_whom_it_asks_and_why_it_ended() {
+    let env = [("NOMAD_TOKEN", "canary".to_string())];
+    let mut observer = Observer::with(&["--log", "info"], &env);
+    let told = |what: &str| comes_true(PATIENCE, || observer.log().contains(what));
+    let version = env!("CARGO_PKG_VERSION");
+    for what in [
+        format!("foreshadow {version} runs by "),
+        "it observes only, and looks every 0.5 s".into(),
+        "it asks Nomad at http://127.0.0.1:".into(),
+        "it asks Consul at http://127.0.0.1:".into(),
+        "(gateway edge-a at edge-a)".into(),
+        "it has 1 policy with 5 portions: shop".into(),
+        format!("its API is served at {}", observer.api),
+        "it leads nobody, as it observes only".into(),
+    ] {
+        assert!(told(&what), "{what}: {}", observer.log());
+    }
+    observer.program.signal(Signal::SIGTERM);
+    assert!(observer.program.until_its_end(PATIENCE).success());
+    let log = observer.log();
+    assert!(log.contains("SIGTERM asks for the end"), "{log}");
+    assert!(log.contains("it has ended: a signal asked for it"), "{log}");
+    assert!(!log.contains("canary") && !log.contains("sesame"), "{log}");
+}
+
+#[test]
 fn a_token_file_that_cannot_be_read_is_named_at_the_start() {
     let env = [("CONSUL_HTTP_TOKEN_FILE", "/nowhere/token".to_string())];
     let observer = Observer::with(&[], &env);

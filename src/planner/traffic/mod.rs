@@ -18,6 +18,8 @@ use crate::model::*;
 use std::collections::BTreeMap;
 use write::Pending;
 
+pub use write::{RENEWAL, is_pace};
+
 /// Shares closer than this are the same.
 const ALIKE: Share = Share(200);
 
@@ -70,7 +72,7 @@ pub fn plan(
         Err(why) => return out.wait(what, why),
     };
     if book.writing(service) {
-        return out.wait(what, "the last write is not verified yet");
+        return out.wait(what, write::UNVERIFIED);
     }
     let job = scene.world.job(&portion.job);
     let owner = match owner(portion.owner, service, job, &scene.world.keeps_weights) {

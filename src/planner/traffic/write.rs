@@ -7,6 +7,18 @@ use crate::planner::contingency::{Stakes, much_alike};
 use crate::planner::instances::{Copies, Copy};
 use crate::planner::scene::{Draft, Scene};
 
+/// Why a write is made that moves nothing.
+pub const RENEWAL: &str = "entries follow the allocations, contingencies the readings";
+/// Why a write waits that comes too soon after the last one …
+const PACED: &str = "at most one write a second";
+/// … and while that is not verified.
+pub(super) const UNVERIFIED: &str = "the last write is not verified yet";
+
+/// Whether that is how every write waits for the one before: nothing to tell anybody.
+pub fn is_pace(why: &str) -> bool {
+    why == PACED || why == UNVERIFIED
+}
+
 /// A service's shares are written at most this often, emergencies excepted.
 const COALESCE: Span = Span::millis(1000);
 
@@ -36,10 +48,7 @@ pub(super) fn write(
     };
     let moved = next.is_some();
     let current = before.map(Target::shares).unwrap_or_default();
-    let next = next.unwrap_or_else(|| {
-        let why = "entries follow the allocations, contingencies the readings".to_string();
-        Next::forced(current, Cause::Upkeep, why)
-    });
+    let next = next.unwrap_or_else(|| Next::forced(current, Cause::Upkeep, RENEWAL.to_string()));
     let Next {
         shares,
         cause,
@@ -65,7 +74,7 @@ pub(super) fn write(
     let urgent = cause == Cause::Reactive && !planned;
     let last = book.written.get(&service);
     if !urgent && last.is_some_and(|at| scene.now.since(*at) < COALESCE) {
-        return out.wait(format!("shares of {service}"), "at most one write a second");
+        return out.wait(format!("shares of {service}"), PACED);
     }
     book.written.insert(service, scene.now);
     let action = Action::SetTarget {
