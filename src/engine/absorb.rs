@@ -5,7 +5,6 @@ use super::state::{State, Workload};
 use super::view::LogKind;
 use crate::learn;
 use crate::model::*;
-use crate::planner;
 use crate::planner::book::{Move, MoveKind, ShadowState};
 use crate::planner::risk;
 
@@ -33,12 +32,9 @@ pub fn absorb(state: &mut State, outcome: Outcome) {
         Verdict::Verified => LogKind::Verification,
         _ => LogKind::Effect,
     };
-    // That a renewal went well, which moves nothing, is told to nobody.
-    if kind != LogKind::Verification || outcome.step.why != planner::RENEWAL {
-        let text = format!("{} {word} after {took} ms", outcome.step.action.verb());
-        let (cause, portion) = (Some(outcome.step.cause), outcome.step.portion.as_ref());
-        state.say(outcome.at, kind, cause, portion, text);
-    }
+    let text = format!("{} {word} after {took} ms", outcome.step.action.verb());
+    let (cause, portion) = (Some(outcome.step.cause), outcome.step.portion.as_ref());
+    state.say(outcome.at, kind, cause, portion, text);
     state.recent.push_back((outcome.step, word));
     if state.recent.len() > 60 {
         state.recent.pop_front();

@@ -235,7 +235,9 @@ fn clear(
             let by_cause = state.tally.decisions.entry(step.action.verb().into());
             let count = by_cause.or_default().entry(step.cause.word().into());
             *count.or_default() += 1;
-            announce_step(state, &step, now);
+            let text = format!("{}: {}", step.action.verb(), step.why);
+            let portion = step.portion.clone();
+            state.say(now, LogKind::Plan, Some(step.cause), portion.as_ref(), text);
             let inflight = &mut workload.book.inflight;
             inflight.insert(step.id.clone(), Step::clone(&step));
             Some(step)
@@ -247,21 +249,6 @@ fn clear(
             None
         }
     }
-}
-
-/// Says what is done; of renewals the first one alone, until shares move again.
-fn announce_step(state: &mut State, step: &Step, now: Moment) {
-    let portion = step.portion.as_ref();
-    if step.action.touches_traffic() {
-        let topic = format!("renewal {portion:?}");
-        if step.why != planner::RENEWAL {
-            state.said.remove(&topic);
-        } else if state.said.insert(topic, step.why.clone()).is_some() {
-            return;
-        }
-    }
-    let text = format!("{}: {}", step.action.verb(), step.why);
-    state.say(now, LogKind::Plan, Some(step.cause), portion, text);
 }
 
 /// Says once what is held; the next turn drafts it anew.

@@ -40,7 +40,7 @@ pub use census::Census;
 pub use instances::{Copies, Role};
 pub use partition::{Portion, portions, workload};
 pub use scene::{FRESH, Scene};
-pub use traffic::{RENEWAL, is_pace};
+pub use traffic::is_pace;
 
 use crate::model::*;
 use scene::Draft;

@@ -18,7 +18,7 @@ use crate::model::*;
 use std::collections::BTreeMap;
 use write::Pending;
 
-pub use write::{RENEWAL, is_pace};
+pub use write::is_pace;
 
 /// Shares closer than this are the same.
 const ALIKE: Share = Share(200);
@@ -213,8 +213,9 @@ fn emergency(ground: &Ground, book: &mut Book, prepared: &[Contingency]) -> Opti
     if !apart::small(copies, &to) {
         // They stay until all has been well for the settling time.
         book.calm.remove(&portion.id);
-        let surging = (Cause::Reactive, why.clone());
-        book.surging.insert(portion.id.clone(), surging);
+        let surging = (Cause::Reactive, String::new());
+        let surging = book.surging.entry(portion.id.clone()).or_insert(surging);
+        surging.1.clone_from(&why);
     }
     // Whatever move was under way is given up.
     let at_once = Move {

@@ -13,9 +13,11 @@ pub(super) fn surge(scene: &Scene, book: &mut Book, portion: &PortionPolicy, cop
     let known = book.surging.get(&portion.id).map(|(cause, _)| *cause);
     if let Some((cause, why)) = load.asks(copies, settling) {
         book.calm.remove(&portion.id);
-        // What may be the move's own doing makes nothing more urgent.
         let worse = cause == Cause::Reactive && known == Some(Cause::Predicted);
+        // What may be the move's own doing makes nothing more urgent.
         if !(worse && settling) {
+            // It stays as urgent as it was; what is told is what asks for it now.
+            let cause = known.filter(|_| !worse).unwrap_or(cause);
             book.surging.insert(portion.id.clone(), (cause, why));
         }
         return;

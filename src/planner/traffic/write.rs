@@ -7,8 +7,6 @@ use crate::planner::contingency::{Stakes, much_alike};
 use crate::planner::instances::{Copies, Copy};
 use crate::planner::scene::{Draft, Scene};
 
-/// Why a write is made that moves nothing.
-pub const RENEWAL: &str = "entries follow the allocations, contingencies the readings";
 /// Why a write waits that comes too soon after the last one …
 const PACED: &str = "at most one write a second";
 /// … and while that is not verified.
@@ -48,7 +46,10 @@ pub(super) fn write(
     };
     let moved = next.is_some();
     let current = before.map(Target::shares).unwrap_or_default();
-    let next = next.unwrap_or_else(|| Next::forced(current, Cause::Upkeep, RENEWAL.to_string()));
+    let next = next.unwrap_or_else(|| {
+        let why = "entries follow the allocations, contingencies the readings".to_string();
+        Next::forced(current, Cause::Upkeep, why)
+    });
     let Next {
         shares,
         cause,
