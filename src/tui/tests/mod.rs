@@ -4,8 +4,10 @@ mod bytes;
 mod hands;
 mod incident;
 mod keys;
+mod pictures;
 mod screens;
 mod terminal;
+mod themes;
 mod walks;
 
 use super::acts::Effect;

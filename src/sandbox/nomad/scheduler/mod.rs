@@ -8,6 +8,7 @@ mod proposed;
 mod reconcile;
 mod reschedule;
 mod score;
+mod sorted;
 pub mod stack;
 mod system;
 mod update;

@@ -6,6 +6,7 @@ use super::super::state::node::Node;
 use super::super::state::now;
 use super::super::state::records::{Deployment, GroupDeployment};
 use super::reschedule::{Verdict, verdict};
+use super::sorted::{FreeSlots, Sorted, Wanted};
 use super::{
     LOST, MIGRATING, NOT_NEEDED, Place, Plan, Updates, canaries, destroys, feasible, node_is_down,
     runs_version,
@@ -14,42 +15,6 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// A group's allocations that are meant to run, sorted by what has to happen to them.
-#[derive(Default)]
-struct Sorted<'a> {
-    /// Canaries among them.
-    keep: Vec<&'a Alloc>,
-    canaries: Vec<&'a Alloc>,
-    migrate: Vec<&'a Alloc>,
-    lost: Vec<&'a Alloc>,
-    /// Failed, to be replaced now; with the delay that was waited.
-    replace: Vec<(&'a Alloc, i64)>,
-    later: Vec<(i64, String)>,
-    /// Batch allocations that are done.
-    done: i64,
-}
-
-impl Sorted<'_> {
-    /// What counts towards the group's count: without canaries that are still on trial.
-    fn standing(&self, canarying: bool) -> usize {
-        let trial = if canarying { self.canaries.len() } else { 0 };
-        self.keep.len() - trial
-    }
-}
-
-/// What a group needs placed.
-struct Wanted<'a> {
-    destructive: Vec<&'a Alloc>,
-    /// Numbers for new canaries.
-    canaries: Vec<u32>,
-    /// How many of those that failed get a successor.
-    replace: usize,
-    /// How many new ones beside them.
-    fresh: usize,
-    /// Canaries are out: everything else stays at the version before.
-    canarying: bool,
-}
 
 impl<'a> Plan<'a> {
     pub(super) fn service(&mut self, job: &Arc<Value>, rng: &mut StdRng) {
@@ -472,30 +437,5 @@ impl<'a> Plan<'a> {
         } else {
             self.proposed.stopped.remove(&old.id);
         }
-    }
-}
-
-/// The lowest numbers that no allocation of the group has; when they run out, from 0 again.
-struct FreeSlots(std::collections::VecDeque<u32>, u32);
-
-impl FreeSlots {
-    fn new(sorted: &Sorted, count: usize) -> FreeSlots {
-        let replaced = sorted.replace.iter().map(|(a, _)| a.slot);
-        let kept = sorted.keep.iter().chain(&sorted.migrate).map(|a| a.slot);
-        let taken: BTreeSet<u32> = kept.chain(replaced).collect();
-        let free = (0..count as u32).filter(|s| !taken.contains(s));
-        FreeSlots(free.collect(), 0)
-    }
-    fn left(&self) -> Vec<u32> {
-        self.0.iter().copied().collect()
-    }
-    fn drop(&mut self, slot: u32) {
-        self.0.retain(|s| *s != slot);
-    }
-    fn take(&mut self) -> u32 {
-        self.0.pop_front().unwrap_or_else(|| {
-            self.1 += 1;
-            self.1 - 1
-        })
     }
 }
