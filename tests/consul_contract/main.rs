@@ -16,8 +16,13 @@ mod cases_query;
 mod cases_session;
 mod cases_txn;
 mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+mod crowd;
 mod dns;
 mod embedded;
+#[path = "../faults/proxy.rs"]
+mod proxy;
 mod rig;
 mod script;
 mod target;

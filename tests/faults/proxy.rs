@@ -1,7 +1,10 @@
-//! A link between a client and a server that can be spoilt in every way a network or a server spoils one.
+//! A link between a client and a server that can be spoilt in every way a network or a server spoils one, and that counts what is
+//! asked over it.
 #![allow(clippy::disallowed_methods)] // a delay is one of the faults
+#![allow(dead_code)] // each test binary uses a part of it
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,26 +33,56 @@ pub enum Fault {
 /// Takes one request for each connection, so that a change of fault holds from the next request on.
 pub struct Proxy {
     pub at: SocketAddr,
-    fault: Arc<Mutex<Fault>>,
+    way: Arc<Way>,
+}
+
+struct Way {
+    server: SocketAddr,
+    fault: Mutex<Fault>,
+    /// The first line of each request since it was last counted, without the protocol.
+    asked: Mutex<Vec<String>>,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
 }
 
 impl Proxy {
     pub async fn before(server: SocketAddr) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let fault = Arc::new(Mutex::new(Fault::None));
-        let now = fault.clone();
+        let way = Arc::new(Way {
+            server,
+            fault: Mutex::new(Fault::None),
+            asked: Mutex::default(),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
+        });
+        let over = way.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let now = now.clone();
-                tokio::spawn(async move { serve(client, server, &now).await });
+                let over = over.clone();
+                tokio::spawn(async move {
+                    let open = 1 + over.open.fetch_add(1, Ordering::SeqCst);
+                    over.most_open.fetch_max(open, Ordering::SeqCst);
+                    serve(client, &over).await;
+                    over.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Proxy { at, fault }
+        Proxy { at, way }
     }
 
     pub fn set(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
+        *self.way.fault.lock().unwrap() = fault;
+    }
+
+    /// What was asked since this was last called.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.way.asked.lock().unwrap())
+    }
+
+    /// How many connections there were at once at most.
+    pub fn most_open(&self) -> usize {
+        self.way.most_open.load(Ordering::SeqCst)
     }
 }
 
@@ -68,9 +101,13 @@ async fn request(client: &mut TcpStream) -> Option<Vec<u8>> {
     Some(read)
 }
 
-async fn serve(mut client: TcpStream, server: SocketAddr, fault: &Mutex<Fault>) -> Option<()> {
+async fn serve(mut client: TcpStream, way: &Way) -> Option<()> {
     let request = request(&mut client).await?;
-    let fault = *fault.lock().unwrap();
+    let line = request.split(|b| *b == b'\r').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim_end_matches(" HTTP/1.1").to_string();
+    way.asked.lock().unwrap().push(line);
+    let (server, fault) = (way.server, *way.fault.lock().unwrap());
     let said: &[u8] = match fault {
         Fault::None => return pass(client, server, &request).await,
         Fault::Delay(span) => {
