@@ -10,6 +10,7 @@ use crate::clients::http::{HttpError, Wait};
 use crate::guard::Writes;
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 const REFUSED: Duration = Duration::from_secs(1);
 /// What waits for the write budget goes by what fails then: with more at once, fewer lists of that are read.
 const METERED: Duration = Duration::from_millis(250);
+
+/// What was answered while something else was done for longer than this is asked for anew.
+const OLD: Span = Span::secs(1);
 
 /// Keeps one gateway's entries as the targets say.
 pub struct Keeper {
@@ -121,6 +125,20 @@ impl Force {
     }
 }
 
+/// A reading, and the index to wait from.
+type Read<T> = Result<(T, u64), HttpError>;
+
+enum News {
+    Targets(Read<Vec<Target>>),
+    Failing(Read<BTreeSet<String>>),
+    Suspects(Suspects),
+}
+
+/// Where the next question waits from: nothing after an error.
+fn index<T>(read: &Read<T>) -> u64 {
+    read.as_ref().map_or(0, |read| read.1)
+}
+
 impl Keeper {
     /// Watches until cancelled. Entries stay as they are then: fail static.
     pub async fn keep(self, cancel: CancellationToken) {
@@ -153,53 +171,70 @@ impl Keeper {
             writes: self.writes.clone(),
             ..Force::default()
         };
-        let (mut targets_at, mut last_at) = (0, 0);
-        let mut checks_at = 0;
-        let mut told = String::new();
+        let (mut last_at, mut told) = (0, String::new());
+        // Neither is dropped for the other's sake: an agent goes on with a question that nobody waits for any more until its time is
+        // over, each holds one of the 200 connections that it takes, and checks may change faster than that.
+        let mut targets = pin!(self.targets(0));
+        let mut failing = pin!(self.failing(0));
         while !cancel.is_cancelled() {
-            let turned = tokio::select! {
+            let news = tokio::select! {
                 () = cancel.cancelled() => return,
-                read = self.targets(targets_at) => match read {
-                    Ok((targets, index)) => {
-                        force.began_anew(last_at, index);
-                        (targets_at, last_at) = (index, index);
-                        let followed = self.follow(&mut force, targets).await;
-                        let allowed = &self.probing.services;
-                        aims.send_replace(suspects::aims(force.targets.values(), allowed));
-                        // Either watch may be the one that wakes when a contingency has been over for long enough.
-                        match followed {
-                            Ok(()) => self.answer(&mut force).await,
-                            refused => refused,
-                        }
-                    }
-                    Err(e) => Err(e.into()),
-                },
-                read = self.failing(checks_at) => match read {
-                    Ok((failing, index)) => {
-                        checks_at = index;
-                        force.failing = failing;
-                        self.switch(&mut force).await
-                    }
-                    Err(e) => Err(e.into()),
-                },
-                Ok(()) = suspects.changed() => {
-                    force.suspects = suspects.borrow_and_update().clone();
-                    self.switch(&mut force).await
+                read = &mut targets => {
+                    targets.set(self.targets(index(&read)));
+                    News::Targets(read)
                 }
+                read = &mut failing => {
+                    failing.set(self.failing(index(&read)));
+                    News::Failing(read)
+                }
+                Ok(()) = suspects.changed() => News::Suspects(suspects.borrow_and_update().clone()),
             };
-            let pause = match turned {
-                Ok(()) if force.writes.waiting > 0 => {
-                    checks_at = 0;
-                    METERED
-                }
-                Ok(()) => continue,
+            let began = (self.clock)();
+            let turned = self.take_in(&mut force, news, &mut last_at, aims).await;
+            let anew = turned.is_err() || (self.clock)().since(began) > OLD;
+            if anew {
                 // Nothing need change in targets or checks before what is not done yet can be.
-                Err(e) => {
-                    (targets_at, checks_at) = (0, 0);
-                    self.failed(&e, &mut told)
-                }
+                targets.set(self.targets(0));
+            }
+            if anew || force.writes.waiting > 0 {
+                failing.set(self.failing(0));
+            }
+            let pause = match turned {
+                Ok(()) if force.writes.waiting > 0 => METERED,
+                Ok(()) => continue,
+                Err(e) => self.failed(&e, &mut told),
             };
             let _ = tokio::time::timeout(pause, cancel.cancelled()).await;
+        }
+    }
+
+    async fn take_in(
+        &self,
+        force: &mut Force,
+        news: News,
+        last_at: &mut u64,
+        aims: &watch::Sender<Aims>,
+    ) -> Result<(), OwnerError> {
+        match news {
+            News::Targets(read) => {
+                let (targets, index) = read?;
+                force.began_anew(*last_at, index);
+                *last_at = index;
+                let followed = self.follow(force, targets).await;
+                let allowed = &self.probing.services;
+                aims.send_replace(suspects::aims(force.targets.values(), allowed));
+                followed?;
+                // Either watch may be the one that wakes when a contingency has been over for long enough.
+                self.answer(force).await
+            }
+            News::Failing(read) => {
+                force.failing = read?.0;
+                self.switch(force).await
+            }
+            News::Suspects(suspects) => {
+                force.suspects = suspects;
+                self.switch(force).await
+            }
         }
     }
 
@@ -218,7 +253,7 @@ impl Keeper {
         REFUSED
     }
 
-    async fn targets(&self, index: u64) -> Result<(Vec<Target>, u64), HttpError> {
+    async fn targets(&self, index: u64) -> Read<Vec<Target>> {
         let query = KvQuery {
             dc: self.desk.kv_datacenter.as_deref(),
             wait: (index > 0).then_some(Wait {
@@ -246,7 +281,7 @@ impl Keeper {
     }
 
     /// IDs of our own entries, and of those that Nomad made, whose checks are critical, maintenance aside.
-    async fn failing(&self, index: u64) -> Result<(BTreeSet<String>, u64), HttpError> {
+    async fn failing(&self, index: u64) -> Read<BTreeSet<String>> {
         let wait = (index > 0).then_some(Wait {
             index,
             longest: LOOK,

@@ -21,6 +21,7 @@ mod common;
 mod crowd;
 mod dns;
 mod embedded;
+mod keeping;
 #[path = "../faults/proxy.rs"]
 mod proxy;
 mod rig;

@@ -4,7 +4,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,7 +42,9 @@ struct Way {
     /// The first line of each request since it was last counted, without the protocol.
     asked: Mutex<Vec<String>>,
     open: AtomicUsize,
+    waiting: AtomicUsize,
     most_open: AtomicUsize,
+    given_up: AtomicUsize,
 }
 
 impl Proxy {
@@ -54,7 +56,9 @@ impl Proxy {
             fault: Mutex::new(Fault::None),
             asked: Mutex::default(),
             open: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            given_up: AtomicUsize::new(0),
         });
         let over = way.clone();
         tokio::spawn(async move {
@@ -80,9 +84,19 @@ impl Proxy {
         std::mem::take(&mut *self.way.asked.lock().unwrap())
     }
 
+    /// How many questions wait at the server for something to change.
+    pub fn waiting(&self) -> usize {
+        self.way.waiting.load(Ordering::SeqCst)
+    }
+
     /// How many connections there were at once at most.
     pub fn most_open(&self) -> usize {
         self.way.most_open.load(Ordering::SeqCst)
+    }
+
+    /// How many requests their client gave up before they were answered.
+    pub fn given_up(&self) -> usize {
+        self.way.given_up.load(Ordering::SeqCst)
     }
 }
 
@@ -106,13 +120,21 @@ async fn serve(mut client: TcpStream, way: &Way) -> Option<()> {
     let line = request.split(|b| *b == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let line = line.trim_end_matches(" HTTP/1.1").to_string();
+    let waits = usize::from(line.contains("index="));
+    way.waiting.fetch_add(waits, Ordering::SeqCst);
     way.asked.lock().unwrap().push(line);
-    let (server, fault) = (way.server, *way.fault.lock().unwrap());
+    answer(client, &request, way).await;
+    way.waiting.fetch_sub(waits, Ordering::SeqCst);
+    Some(())
+}
+
+async fn answer(mut client: TcpStream, request: &[u8], way: &Way) -> Option<()> {
+    let fault = *way.fault.lock().unwrap();
     let said: &[u8] = match fault {
-        Fault::None => return pass(client, server, &request).await,
+        Fault::None => return pass(client, way, request).await,
         Fault::Delay(span) => {
             tokio::time::sleep(span).await;
-            return pass(client, server, &request).await;
+            return pass(client, way, request).await;
         }
         Fault::Cut => return None,
         Fault::HalfOpen => b"",
@@ -135,11 +157,23 @@ async fn serve(mut client: TcpStream, way: &Way) -> Option<()> {
     Some(())
 }
 
-async fn pass(mut client: TcpStream, server: SocketAddr, request: &[u8]) -> Option<()> {
-    let mut upstream = TcpStream::connect(server).await.ok()?;
-    upstream.write_all(request).await.ok()?;
-    tokio::io::copy_bidirectional(&mut client, &mut upstream)
-        .await
-        .ok()?;
+async fn pass(mut client: TcpStream, way: &Way, request: &[u8]) -> Option<()> {
+    let mut server = TcpStream::connect(way.server).await.ok()?;
+    server.write_all(request).await.ok()?;
+    let (mut of_client, mut to_client) = client.split();
+    let (mut of_server, mut to_server) = server.split();
+    let answered = AtomicBool::new(false);
+    let answer = async {
+        let _ = of_server.peek(&mut [0]).await;
+        answered.store(true, Ordering::SeqCst);
+        tokio::io::copy(&mut of_server, &mut to_client).await
+    };
+    tokio::select! {
+        _ = answer => {}
+        _ = tokio::io::copy(&mut of_client, &mut to_server) => {
+            let early = usize::from(!answered.load(Ordering::SeqCst));
+            way.given_up.fetch_add(early, Ordering::SeqCst);
+        }
+    }
     Some(())
 }
